@@ -1,0 +1,107 @@
+"""The query adapter: one affine map from what the query side knows to a vector in document space.
+
+Every recipe, and every baseline over the same index, ends up as one of these; how it was learned is recorded in
+`provenance`, not in the type. Reads and writes safetensors and JSON only.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from era.embedders import EncodedQueries, Vectors
+from era.errors import AdapterDamagedError
+
+QueryView = Literal["instructed", "mean", "light"]
+"""`instructed`: strong embedder on instruction and text. `mean`: mean of that and of the text alone. `light`: light
+embedder on the text alone."""
+
+_WEIGHTS_FILE = "adapter.safetensors"
+_ABOUT_FILE = "adapter.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryAdapter:
+    """Maps features x (d,) of a query to the unit vector of `x @ weight + bias` (m,)."""
+
+    views: tuple[QueryView, ...]
+    weight: Vectors  # (d, m)
+    bias: Vectors  # (m,)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.views or any(view not in get_args(QueryView) for view in self.views):
+            raise ValueError(f"Expected views out of {get_args(QueryView)}, got {self.views}.")
+        if self.weight.ndim != 2 or self.bias.shape != (self.weight.shape[1],):
+            raise ValueError(f"Weight {self.weight.shape} and bias {self.bias.shape} do not fit together.")
+
+    def transform(self, queries: EncodedQueries) -> Vectors:
+        """Return (n, m), L2-normalised, ready to search the document index."""
+        return normalise(query_features(queries, self.views) @ self.weight + self.bias)
+
+    def save(self, folder: Path, extra: Mapping[str, Vectors] | None = None) -> None:
+        """Write weights and provenance into a folder that appears only when complete.
+
+        Args:
+            folder: must not exist yet.
+            extra: further named arrays to keep beside the weights (cross-fitted query vectors).
+
+        Raises:
+            FileExistsError: if the folder exists; adapters are never overwritten.
+        """
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists already; a saved adapter is never overwritten.")
+        scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
+        scratch.mkdir(parents=True, exist_ok=True)
+        arrays = {"weight": self.weight, "bias": self.bias, **(extra or {})}
+        save_file({name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}, scratch / _WEIGHTS_FILE)
+        about = {"views": list(self.views), "provenance": dict(self.provenance)}
+        (scratch / _ABOUT_FILE).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+        scratch.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "tuple[QueryAdapter, dict[str, Vectors]]":
+        """Read an adapter and the extra arrays saved with it.
+
+        Raises:
+            AdapterDamagedError: if a file is missing or does not hold an adapter.
+        """
+        try:
+            about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
+            arrays: dict[str, Vectors] = load_file(folder / _WEIGHTS_FILE)
+            adapter = cls(tuple(about["views"]), arrays.pop("weight"), arrays.pop("bias"), about["provenance"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise AdapterDamagedError(
+                f"The saved adapter in {folder} is missing or damaged ({error}). Your marks are safe; train again."
+            ) from error
+        return adapter, arrays
+
+
+def query_features(queries: EncodedQueries, views: tuple[QueryView, ...]) -> Vectors:
+    """Return (n, d): the chosen views of each query side by side."""
+    columns: list[Vectors] = []
+    for view in views:
+        if view == "mean":
+            columns.append((queries.instructed + queries.plain) / 2)
+        else:
+            columns.append(queries.instructed if view == "instructed" else queries.light)
+    return np.concatenate(columns, axis=1)
+
+
+def normalise(vectors: Vectors) -> Vectors:
+    """Return the rows scaled to length 1; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def light_only(dimension: int) -> QueryAdapter:
+    """Return the baseline that searches with the light embedder's own query vector."""
+    return QueryAdapter(
+        ("light",), np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32), {"recipe": "light"}
+    )

@@ -1,0 +1,143 @@
+"""L-BFGS on many small problems at once.
+
+Cross-validation fits the same kind of problem dozens of times; solving them side by side turns many tiny products into
+a few large ones, which is what makes adaptation fast. A problem that has converged costs nothing any more.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(points (A, D), problems (A,)) -> values (A,) and gradients (A, D); row i is a point of problem `problems[i]`."""
+
+_SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
+_MAX_HALVINGS = 12
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """The state of the problems still being solved; every tensor has one row a problem."""
+
+    problems: Tensor  # (A,)
+    points: Tensor  # (A, D)
+    values: Tensor  # (A,)
+    gradients: Tensor  # (A, D)
+    steps: list[Tensor]  # each (A, D), oldest first
+    changes: list[Tensor]  # each (A, D): change of the gradient along the step
+    curvatures: list[Tensor]  # each (A,): 1 / (step . change), 0 where that pair is unusable
+
+    def keep(self, is_kept: Tensor) -> None:
+        """Drop the problems that are solved."""
+        self.problems, self.points = self.problems[is_kept], self.points[is_kept]
+        self.values, self.gradients = self.values[is_kept], self.gradients[is_kept]
+        for pairs in (self.steps, self.changes, self.curvatures):
+            pairs[:] = [rows[is_kept] for rows in pairs]
+
+
+def minimise(
+    objective: Objective,
+    start: Tensor,
+    n_iterations: int = 60,
+    n_history: int = 8,
+    tolerance: float = 1e-4,
+    on_iteration: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Minimise P smooth functions of D variables with limited-memory BFGS and a backtracking line search.
+
+    A problem is solved once its relative decrease in one iteration is at most `tolerance`, or no step along the search
+    direction decreases it.
+
+    Args:
+        objective: see `Objective`.
+        start: (P, D).
+        n_iterations: at most this many.
+        n_history: number of curvature pairs kept.
+        tolerance: relative decrease of the value per iteration.
+        on_iteration: called with the number of finished iterations; may raise to stop.
+
+    Returns:
+        (P, D): the best point found for each problem.
+
+    Source: Nocedal and Wright 2006, algorithms 7.4 and 3.1.
+    """
+    result = start.clone()
+    problems = torch.arange(len(start), device=start.device)
+    values, gradients = objective(start, problems)
+    search = _Search(problems, start.clone(), values, gradients, [], [], [])
+    for iteration in range(1, n_iterations + 1):
+        directions = -_inverse_hessian_product(search)
+        slopes = _dot(directions, search.gradients)
+        is_uphill = slopes >= 0
+        directions = torch.where(is_uphill[:, None], -search.gradients, directions)
+        slopes = torch.where(is_uphill, -_dot(search.gradients, search.gradients), slopes)
+        points, values, gradients = _line_search(objective, search, directions, slopes)
+
+        is_solved = search.values - values <= tolerance * values.abs()
+        step, change = points - search.points, gradients - search.gradients
+        curvature = _dot(step, change)
+        is_usable = curvature > 1e-10 * step.norm(dim=1) * change.norm(dim=1)
+        search.steps.append(step)
+        search.changes.append(change)
+        search.curvatures.append(torch.where(is_usable, 1 / curvature.clamp_min(1e-30), 0.0))
+        for pairs in (search.steps, search.changes, search.curvatures):
+            del pairs[:-n_history]
+        search.points, search.values, search.gradients = points, values, gradients
+        result[search.problems] = points
+        on_iteration(iteration)
+        search.keep(~is_solved)
+        if not len(search.problems):
+            break
+    return result
+
+
+def _line_search(
+    objective: Objective, search: _Search, directions: Tensor, slopes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return points, values and gradients after a step that decreases enough; unchanged where no step does."""
+    lengths = torch.ones_like(search.values)
+    if not search.steps:  # nothing is known of the curvature yet
+        lengths = (1 / directions.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)
+    points, values, gradients = search.points.clone(), search.values.clone(), search.gradients.clone()
+    trying = torch.arange(len(values), device=values.device)
+    for _ in range(_MAX_HALVINGS):
+        tried = search.points[trying] + lengths[trying, None] * directions[trying]
+        new_values, new_gradients = objective(tried, search.problems[trying])
+        bound = search.values[trying] + _SUFFICIENT_DECREASE * lengths[trying] * slopes[trying]
+        is_enough = new_values <= bound
+        done = trying[is_enough]
+        points[done], values[done], gradients[done] = tried[is_enough], new_values[is_enough], new_gradients[is_enough]
+        trying = trying[~is_enough]
+        if not len(trying):
+            break
+        lengths[trying] /= 2
+    return points, values, gradients
+
+
+def _inverse_hessian_product(search: _Search) -> Tensor:
+    """Return the inverse-Hessian approximation times the gradient, row by row (A, D): the two-loop recursion."""
+    product = search.gradients.clone()
+    weights = []
+    for step, change, curvature in zip(
+        reversed(search.steps), reversed(search.changes), reversed(search.curvatures), strict=True
+    ):
+        weight = curvature * _dot(step, product)
+        product -= weight[:, None] * change
+        weights.append(weight)
+    scale = torch.ones_like(search.values)
+    for change, curvature in zip(search.changes, search.curvatures, strict=True):
+        newest = 1 / (curvature * _dot(change, change)).clamp_min(1e-30)
+        scale = torch.where(curvature > 0, newest, scale)
+    product *= scale[:, None]
+    for step, change, curvature, weight in zip(
+        search.steps, search.changes, search.curvatures, reversed(weights), strict=True
+    ):
+        product += step * (weight - curvature * _dot(change, product))[:, None]
+    return product
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the row-wise inner product (A,)."""
+    return torch.einsum("ad,ad->a", a, b)

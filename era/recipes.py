@@ -1,0 +1,171 @@
+"""The named ways to learn an adapter, behind one signature: alignment texts and labels in, a `Fit` out.
+
+`era` is the default (align_by_decoding + adapt); `paper` is the published recipe (align_by_encoding +
+train_contrastive). Either comes with query vectors that are honest about the labelled queries themselves.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from era.adaptation import AdaptationConfig, adapt, fold_of_each_query
+from era.adapter import QueryAdapter
+from era.alignment import (
+    AlignmentTexts,
+    DecodingConfig,
+    EncodingConfig,
+    align_by_decoding,
+    align_by_encoding,
+)
+from era.candidates import LabelledQueries, label, teachable_queries
+from era.contrastive import ContrastiveConfig, train_contrastive
+from era.embedders import EmbedderPair, Vectors
+from era.index import DenseIndex
+from era.progress import Progress, no_progress
+from era.types import Qrels, Query
+
+RecipeName = Literal["era", "paper"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """What a recipe learned.
+
+    Attributes:
+        adapter: learned from all labels; to deploy.
+        aligned: the same recipe before it saw any label.
+        query_ids: the labelled queries that taught something.
+        held_out_vectors: (n, m); row i searches for `query_ids[i]` with adapters that never saw its labels.
+        report: JSON-ready facts about how it went; `reason` is a sentence for a person.
+        config: JSON-ready settings that, with seed and data, give the same adapter again.
+    """
+
+    adapter: QueryAdapter
+    aligned: QueryAdapter
+    query_ids: Sequence[str]
+    held_out_vectors: Vectors
+    report: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+
+def fit(
+    recipe: RecipeName,
+    texts: AlignmentTexts,
+    index: DenseIndex,
+    pair: EmbedderPair,
+    queries: Sequence[Query],
+    qrels: Qrels,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Fit:
+    """Learn an adapter from the labelled ones among `queries`.
+
+    The same arguments give the same adapter, bit by bit, on the same device and thread count.
+
+    Raises:
+        NothingToLearnError: if no query has a relevant document in the index.
+        ValueError: if the recipe is unknown.
+        Cancelled: if `progress` raises it.
+    """
+    if recipe not in _FITTERS:
+        raise ValueError(f"Unknown recipe {recipe!r}; expected one of {sorted(_FITTERS)}.")
+    teachable = teachable_queries(queries, qrels, index)
+    progress("embedding", 0.0, f"{len(teachable)} labelled queries")
+    labelled = label(teachable, pair.encode_queries(teachable), qrels, index)
+    progress("embedding", 1.0, f"{len(teachable)} labelled queries")
+    return _FITTERS[recipe](texts, index, labelled, device, seed, progress)
+
+
+def _fit_era(
+    texts: AlignmentTexts, index: DenseIndex, labelled: LabelledQueries, device: str, seed: int, progress: Progress
+) -> Fit:
+    alignment_config, config = DecodingConfig(), AdaptationConfig()
+    progress("alignment", 0.0, "closed form")
+    aligned = align_by_decoding(texts, alignment_config)
+    progress("alignment", 1.0, "closed form")
+    adaptation = adapt(aligned, labelled, texts, index, device, seed, config, progress)
+    report = {
+        "reason": adaptation.reason,
+        "is_changed": adaptation.strength is not None,
+        "strength": adaptation.strength,
+        "share_of_score_variance_moved": adaptation.share_moved,
+        "aligned_loss": float(adaptation.aligned_losses.mean()),
+        "held_out_losses": {
+            f"{strength:g}": float(losses.mean())
+            for strength, losses in zip(config.strengths, adaptation.held_out_losses, strict=True)
+            if losses.size
+        },
+    }
+    return Fit(
+        adapter=adaptation.adapter,
+        aligned=aligned,
+        query_ids=[query.query_id for query in labelled.queries],
+        held_out_vectors=adaptation.held_out_vectors,
+        report=report,
+        config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
+    )
+
+
+def _fit_paper(
+    texts: AlignmentTexts, index: DenseIndex, labelled: LabelledQueries, device: str, seed: int, progress: Progress
+) -> Fit:
+    alignment_config, config = EncodingConfig(), ContrastiveConfig()
+    aligned = align_by_encoding(texts, device, seed, alignment_config, progress)
+    held_out_vectors = aligned.transform(labelled.encoded)
+    n = len(labelled)
+    folds = fold_of_each_query(n, 5, seed)
+    n_folds = int(folds.max()) + 1 if n > 1 else 0
+
+    def part(number: int) -> Progress:
+        def report(stage: str, fraction: float, detail: str = "") -> None:
+            progress(stage, (number + fraction) / (n_folds + 1), f"fit {number + 1} of {n_folds + 1}, {detail}")
+
+        return report
+
+    for fold in range(n_folds):
+        rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        trained = train_contrastive(
+            aligned, aligned, labelled.subset(rest.tolist()), index, device, seed, config, part(fold)
+        )
+        held_out_vectors[held_out] = trained.transform(labelled.subset(held_out.tolist()).encoded)
+    adapter = train_contrastive(aligned, aligned, labelled, index, device, seed, config, part(n_folds))
+    return Fit(
+        adapter=adapter,
+        aligned=aligned,
+        query_ids=[query.query_id for query in labelled.queries],
+        held_out_vectors=held_out_vectors,
+        report={"reason": "The published recipe keeps what it learned without checking it.", "is_changed": True},
+        config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
+    )
+
+
+_Fitter = Callable[[AlignmentTexts, DenseIndex, LabelledQueries, str, int, Progress], Fit]
+_FITTERS: dict[str, _Fitter] = {"era": _fit_era, "paper": _fit_paper}
+
+
+def choose_device(override: str | None = None) -> str:
+    """Return `override`, or the first of cuda, mps and cpu that this machine has.
+
+    Raises:
+        ValueError: if the override is not a device that torch can use here.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if override is None:
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(override.split(":")[0], False):
+        usable = ", ".join(name for name, is_there in available.items() if is_there)
+        raise ValueError(f"The device {override!r} is not available here. Set ERA_DEVICE to one of: {usable}.")
+    return override
+
+
+def describe_device(device: str) -> str:
+    """Return what a person calls the device, such as `NVIDIA H100` or `CPU (2 cores)`."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(device))
+    if device.startswith("mps"):
+        return "Apple GPU"
+    return f"CPU ({torch.get_num_threads()} threads)"

@@ -1,0 +1,39 @@
+"""Search: a pair of embedders, an index and an adapter, put together once and never changed.
+
+Before and after are two retrievers over one index, never one retriever with a switch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from era.adapter import QueryAdapter
+from era.embedders import EmbedderPair
+from era.errors import IdentityMismatchError
+from era.index import DenseIndex
+from era.types import Query, Run, ScoredDoc
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Retriever:
+    """Ranks the documents of `index` for a query through `adapter`."""
+
+    pair: EmbedderPair
+    index: DenseIndex
+    adapter: QueryAdapter
+
+    def __post_init__(self) -> None:
+        self.pair.light.identity.require(self.index.embedder, "The document index")
+        if self.adapter.weight.shape[1] != self.index.embedder.dimension:
+            raise IdentityMismatchError(
+                f"The adapter leads to {self.adapter.weight.shape[1]} dimensions, the document index has "
+                f"{self.index.embedder.dimension}. Choose an adapter that was trained on this collection."
+            )
+
+    def search(self, query: Query, k: int) -> list[ScoredDoc]:
+        """Return the `min(k, N)` best documents, best first; `score` is a cosine."""
+        return self.index.search(self.adapter.transform(self.pair.encode_queries([query])), k)[0]
+
+    def run(self, queries: Sequence[Query], k: int) -> Run:
+        """Return the ranking of each query, by query id."""
+        rankings = self.index.search(self.adapter.transform(self.pair.encode_queries(queries)), k)
+        return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
