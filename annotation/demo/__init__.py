@@ -1,0 +1,1 @@
+"""The demonstration collection: the standard library's own documentation, with judged needs to try on it."""
