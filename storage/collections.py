@@ -1,0 +1,147 @@
+"""Store of document collections: what they are called, what they hold and what their index was built with."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from storage.errors import NameTaken, UnknownRecord
+from storage.records import CollectionRecord
+from storage.schema import CollectionRow, utc_now
+
+
+def add(
+    session: Session,
+    *,
+    name: str,
+    description: str,
+    is_demo: bool,
+    corpus_fingerprint: str,
+    n_documents: int,
+    document_embedder: str,
+) -> CollectionRecord:
+    """Add a collection; its documents follow through `documents.add_many`.
+
+    Args:
+        session: an open session.
+        name: unique among all collections.
+        description: for people.
+        is_demo: whether the program brought it along.
+        corpus_fingerprint: 64 hexadecimal digits.
+        n_documents: how many documents it holds.
+        document_embedder: JSON identity of the embedder of its index.
+
+    Raises:
+        NameTaken: if a collection has that name.
+    """
+    now = utc_now()
+    row = CollectionRow(
+        name=name,
+        description=description,
+        is_demo=is_demo,
+        corpus_fingerprint=corpus_fingerprint,
+        n_documents=n_documents,
+        document_embedder=document_embedder,
+        created_at=now,
+        last_used_at=now,
+    )
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise NameTaken("collection", name) from error
+    return _record(row)
+
+
+def get(session: Session, collection_id: int) -> CollectionRecord:
+    """Return the collection.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    return _record(_row(session, collection_id))
+
+
+def find_by_name(session: Session, name: str) -> CollectionRecord | None:
+    """Return the collection of exactly that name, or None."""
+    row = session.scalars(select(CollectionRow).where(CollectionRow.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def list_all(session: Session) -> Sequence[CollectionRecord]:
+    """Return every collection, the one used last first."""
+    statement = select(CollectionRow).order_by(CollectionRow.last_used_at.desc(), CollectionRow.id.desc())
+    return [_record(row) for row in session.scalars(statement)]
+
+
+def touch(session: Session, collection_id: int) -> CollectionRecord:
+    """Note that the collection is used now.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    row = _row(session, collection_id)
+    row.last_used_at = utc_now()
+    session.flush()
+    return _record(row)
+
+
+def set_index(
+    session: Session, collection_id: int, *, corpus_fingerprint: str, n_documents: int, document_embedder: str
+) -> CollectionRecord:
+    """Note what the collection's index holds and what embedded it, after it was built or rebuilt.
+
+    Args:
+        session: an open session.
+        collection_id: whose index it is.
+        corpus_fingerprint: 64 hexadecimal digits, of the documents indexed.
+        n_documents: how many were indexed.
+        document_embedder: JSON identity of the embedder.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.corpus_fingerprint = corpus_fingerprint
+    row.n_documents = n_documents
+    row.document_embedder = document_embedder
+    session.flush()
+    return _record(row)
+
+
+def rename(session: Session, collection_id: int, name: str) -> CollectionRecord:
+    """Give the collection another name.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+        NameTaken: if another collection has that name.
+    """
+    row = _row(session, collection_id)
+    try:
+        with session.begin_nested():
+            row.name = name
+    except IntegrityError as error:
+        raise NameTaken("collection", name) from error
+    return _record(row)
+
+
+def _row(session: Session, collection_id: int) -> CollectionRow:
+    row = session.get(CollectionRow, collection_id)
+    if row is None:
+        raise UnknownRecord("collection", collection_id)
+    return row
+
+
+def _record(row: CollectionRow) -> CollectionRecord:
+    return CollectionRecord(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        is_demo=row.is_demo,
+        corpus_fingerprint=row.corpus_fingerprint,
+        n_documents=row.n_documents,
+        document_embedder=row.document_embedder,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+    )

@@ -1,0 +1,98 @@
+"""Store of documents: added in order, read back in order or by id; a million of them pass through in batches."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.orm import Session
+
+from storage.records import DocumentRecord, NewDocument
+from storage.schema import DocumentRow
+
+ItemT = TypeVar("ItemT")
+
+_ADD_BATCH = 5000
+_LOOKUP_BATCH = 500  # older SQLite takes no more than 999 parameters in a statement
+
+_DOCUMENTS = select(
+    DocumentRow.collection_id,
+    DocumentRow.position,
+    DocumentRow.doc_id,
+    DocumentRow.title,
+    DocumentRow.text,
+    DocumentRow.content_hash,
+)
+
+
+def add_many(session: Session, collection_id: int, documents: Iterable[NewDocument]) -> int:
+    """Add documents after those the collection has, in the order given, and return how many were added.
+
+    `documents` may be a generator: no more than one batch of it is held at a time.
+
+    Raises:
+        IntegrityError: if a document id occurs twice in the collection.
+    """
+    next_position = select(func.coalesce(func.max(DocumentRow.position) + 1, 0))
+    first = session.scalars(next_position.where(DocumentRow.collection_id == collection_id)).one()
+    position = first
+    for batch in _batches(documents, _ADD_BATCH):
+        rows = [
+            {
+                "collection_id": collection_id,
+                "position": position + offset,
+                "doc_id": document.doc_id,
+                "title": document.title,
+                "text": document.text,
+                "content_hash": document.content_hash,
+            }
+            for offset, document in enumerate(batch)
+        ]
+        session.execute(insert(DocumentRow), rows)
+        position += len(rows)
+    return position - first
+
+
+def iter_all(session: Session, collection_id: int, batch: int = 5000) -> Iterator[DocumentRecord]:
+    """Yield every document of the collection by position, reading `batch` of them at a time.
+
+    Raises:
+        ValueError: if `batch` is below 1.
+    """
+    if batch < 1:
+        raise ValueError(f"expected a batch of at least 1, got {batch}")
+    last = -1
+    while True:
+        # from position to position instead of one open cursor, so the session stays free between batches
+        statement = _DOCUMENTS.where(DocumentRow.collection_id == collection_id, DocumentRow.position > last)
+        rows = session.execute(statement.order_by(DocumentRow.position).limit(batch)).all()
+        if not rows:
+            return
+        last = rows[-1].position
+        yield from (_record(row) for row in rows)
+
+
+def get_many(session: Session, collection_id: int, doc_ids: Iterable[str]) -> Mapping[str, DocumentRecord]:
+    """Return the documents with these ids, by id in the order asked for; ids without a document are left out."""
+    wanted = list(dict.fromkeys(doc_ids))
+    found: dict[str, DocumentRecord] = {}
+    for batch in _batches(wanted, _LOOKUP_BATCH):
+        statement = _DOCUMENTS.where(DocumentRow.collection_id == collection_id, DocumentRow.doc_id.in_(batch))
+        found.update({row.doc_id: _record(row) for row in session.execute(statement)})
+    return {doc_id: found[doc_id] for doc_id in wanted if doc_id in found}
+
+
+def count(session: Session, collection_id: int) -> int:
+    """Return how many documents are stored for the collection."""
+    statement = select(func.count()).select_from(DocumentRow).where(DocumentRow.collection_id == collection_id)
+    return session.scalars(statement).one()
+
+
+def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _record(row: Row[int, int, str, str, str, str]) -> DocumentRecord:
+    return DocumentRecord(*row)

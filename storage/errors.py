@@ -1,0 +1,66 @@
+"""What can go wrong in storage that a person can mend; each message says what happened and what to do."""
+
+from pathlib import Path
+
+# ruff: noqa: N818 (the names say what is wrong; "Error" would add nothing)
+
+
+class StorageError(Exception):
+    """A storage problem whose message can be shown as it is."""
+
+
+class DataFolderNotWritable(StorageError):
+    """The folder that should hold a database cannot be created or written."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        """Keep the folder; `reason` is the system's own wording."""
+        super().__init__(
+            f"Cannot write in the data folder {folder}: {reason}. "
+            "Make sure it is a folder you may write to with free space left, or choose another data folder."
+        )
+        self.folder = folder
+
+
+class DatabaseDamaged(StorageError):
+    """The file is no readable database; it was left as it is."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """Keep the path; `reason` is the database's own wording."""
+        super().__init__(
+            f"The database {path} cannot be read: {reason}. Nothing was changed in it. "
+            "Move the file away and put a backup in its place, or start again without it."
+        )
+        self.path = path
+
+
+class DatabaseTooNew(StorageError):
+    """The database was written by a newer version of this program."""
+
+    def __init__(self, path: Path, revision: str) -> None:
+        """Keep the path and the schema revision that this version does not know."""
+        super().__init__(
+            f"The database {path} was written by a newer version of this program (schema {revision}). "
+            "Update the program, or choose another data folder."
+        )
+        self.path = path
+        self.revision = revision
+
+
+class NameTaken(StorageError):
+    """A name that must be unique is in use."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        """Keep the kind of record and the name."""
+        super().__init__(f"There is already a {kind} named {name!r}. Choose another name.")
+        self.kind = kind
+        self.name = name
+
+
+class UnknownRecord(StorageError):
+    """No record of that kind has that id."""
+
+    def __init__(self, kind: str, record_id: int) -> None:
+        """Keep the kind of record and the id that was asked for."""
+        super().__init__(f"There is no {kind} with the id {record_id}. Reload the page and choose again.")
+        self.kind = kind
+        self.id = record_id

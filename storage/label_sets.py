@@ -1,0 +1,67 @@
+"""Store of label sets: the named sets that judgments belong to."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import case, distinct, func, select
+from sqlalchemy.orm import Session
+
+from storage.errors import UnknownRecord
+from storage.insertion import find_or_insert
+from storage.records import JudgmentCounts, LabelSetRecord, LabelSetSummary
+from storage.schema import LabelSetRow, current_judgment
+
+
+def get_or_create(session: Session, collection_id: int, name: str, created_by: str) -> LabelSetRecord:
+    """Return the collection's label set of that name, adding it if need be.
+
+    Safe where several writers ask for the same name at once; `created_by` stays that of whoever was first.
+
+    Raises:
+        IntegrityError: if there is no such collection.
+    """
+    wanted = select(LabelSetRow).where(LabelSetRow.collection_id == collection_id, LabelSetRow.name == name)
+    row, _ = find_or_insert(session, wanted, LabelSetRow(collection_id=collection_id, name=name, created_by=created_by))
+    return _record(row)
+
+
+def get(session: Session, label_set_id: int) -> LabelSetRecord:
+    """Return the label set.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    row = session.get(LabelSetRow, label_set_id)
+    if row is None:
+        raise UnknownRecord("label set", label_set_id)
+    return _record(row)
+
+
+def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
+    """Return the collection's label sets by id, each with what stands in it."""
+    grade = current_judgment.c.grade
+    statement = (
+        select(
+            LabelSetRow,
+            func.count(distinct(current_judgment.c.query_id)),
+            func.count(current_judgment.c.id),
+            func.coalesce(func.sum(case((grade > 0, 1), else_=0)), 0),
+        )
+        .outerjoin(current_judgment, current_judgment.c.label_set_id == LabelSetRow.id)
+        .where(LabelSetRow.collection_id == collection_id)
+        .group_by(LabelSetRow.id)
+        .order_by(LabelSetRow.id)
+    )
+    return [
+        LabelSetSummary(_record(row), JudgmentCounts(n_queries, n_judgments, n_relevant, n_judgments - n_relevant))
+        for row, n_queries, n_judgments, n_relevant in session.execute(statement)
+    ]
+
+
+def _record(row: LabelSetRow) -> LabelSetRecord:
+    return LabelSetRecord(
+        id=row.id,
+        collection_id=row.collection_id,
+        name=row.name,
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )

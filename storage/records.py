@@ -1,0 +1,255 @@
+"""The values that leave storage: one frozen record per noun, and the values handed in to be stored.
+
+Records are copies: changing the database later changes none of them. Nothing here knows SQL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+JsonObject = Mapping[str, Any]
+"""What a JSON column holds: text keys, and values that JSON can write (no NaN, no infinity)."""
+
+LabelSnapshot = Mapping[str, Mapping[str, float]]
+"""query id as text -> document id -> grade: the labels a training run learns from."""
+
+MAX_GRADE = 10.0
+"""The highest grade; 0 is judged not relevant, above 0 is relevant."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """A document collection; `document_embedder` is the JSON identity of what embedded its index."""
+
+    id: int
+    name: str
+    description: str
+    is_demo: bool
+    corpus_fingerprint: str
+    n_documents: int
+    document_embedder: str
+    created_at: datetime
+    last_used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document to be stored; its position follows from the order in which documents are added."""
+
+    doc_id: str
+    title: str
+    text: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """A stored document; `position` counts from 0 within its collection."""
+
+    collection_id: int
+    position: int
+    doc_id: str
+    title: str
+    text: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRecord:
+    """One version of an instruction; it is never edited, `n_queries` is how many queries use it."""
+
+    id: int
+    collection_id: int
+    text: str
+    n_queries: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRecord:
+    """Text and instruction together: the same text under another instruction is another query.
+
+    `public_id` is the id the query had in an imported file, or None.
+    """
+
+    id: int
+    collection_id: int
+    public_id: str | None
+    text: str
+    instruction_id: int
+    instruction: str
+    author: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueryProgress:
+    """A query and how far its judging is; `last_judged_at` is the newest mark that still stands, or None."""
+
+    query: QueryRecord
+    n_relevant: int
+    n_not_relevant: int
+    last_judged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSetRecord:
+    """A named set of judgments over one collection."""
+
+    id: int
+    collection_id: int
+    name: str
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JudgmentCounts:
+    """What stands in a label set now; `n_queries` have at least one judgment, cleared marks do not count."""
+
+    n_queries: int
+    n_judgments: int
+    n_relevant: int
+    n_not_relevant: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSetSummary:
+    """A label set with its counts, as a list of label sets shows it."""
+
+    label_set: LabelSetRecord
+    counts: JudgmentCounts
+
+
+@dataclass(frozen=True, slots=True)
+class NewJudgment:
+    """A judgment to be appended.
+
+    `client_id` names the page (or the import) that made it and `sequence` counts within it: together they
+    make a repeated delivery harmless. `grade` None clears the mark. `rank_shown` counts from 1.
+    """
+
+    label_set_id: int
+    query_id: int
+    instruction_id: int
+    doc_id: str
+    content_hash: str
+    author: str
+    grade: float | None
+    client_id: str
+    sequence: int
+    rank_shown: int | None = None
+    retriever: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a grade or a rank that cannot be meant (NaN included)."""
+        if self.grade is not None and not 0 <= self.grade <= MAX_GRADE:
+            raise ValueError(f"expected a grade from 0 to {MAX_GRADE:g}, or None to clear, got {self.grade!r}")
+        if self.rank_shown is not None and self.rank_shown < 1:
+            raise ValueError(f"expected a rank from 1 upwards, or None, got {self.rank_shown!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgmentRecord:
+    """One stored event of judging; a larger `id` is a later event."""
+
+    id: int
+    label_set_id: int
+    query_id: int
+    instruction_id: int
+    doc_id: str
+    content_hash: str
+    author: str
+    grade: float | None
+    rank_shown: int | None
+    retriever: str | None
+    client_id: str
+    sequence: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedJudgment:
+    """The answer to an append: the stored event, and whether this call wrote it.
+
+    `is_new` is False when the same delivery had been stored before; `judgment` is then that first event.
+    """
+
+    judgment: JudgmentRecord
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRecord:
+    """A ranking that was shown; `ranking` holds (document id, score), best first."""
+
+    id: int
+    query_id: int
+    author: str
+    retriever: str
+    depth: int
+    took_ms: float
+    ranking: tuple[tuple[str, float], ...]
+    created_at: datetime
+
+
+class TrainingRunState(StrEnum):
+    """Where a training run is; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrainingRun:
+    """A training run to be queued; `label_snapshot` fixes what it learns from, `snapshot_hash` names it."""
+
+    collection_id: int
+    label_set_id: int
+    recipe: str
+    seed: int
+    config: JsonObject
+    label_snapshot: LabelSnapshot
+    snapshot_hash: str
+    n_queries: int
+    n_relevant: int
+    n_not_relevant: int
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRunRecord:
+    """A training run as its row stands; `number` counts from 1 within the collection, `fraction` is in [0, 1].
+
+    The label snapshot may be large and never changes, so it is read on its own (`training_runs.label_snapshot`).
+    """
+
+    id: int
+    collection_id: int
+    label_set_id: int
+    number: int
+    state: TrainingRunState
+    recipe: str
+    seed: int
+    config: JsonObject
+    snapshot_hash: str
+    n_queries: int
+    n_relevant: int
+    n_not_relevant: int
+    stage: str
+    fraction: float
+    message: str
+    measures: JsonObject | None
+    device: str | None
+    author: str
+    is_cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None

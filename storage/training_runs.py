@@ -1,0 +1,269 @@
+"""Store of training runs: a queue, the progress of each, and how it ended.
+
+    queued -> running -> finished | failed | cancelled | interrupted
+    queued -> cancelled
+
+Every step names the states it may start from in its own statement, so two workers cannot both take it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Row, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from storage.errors import UnknownRecord
+from storage.records import JsonObject, LabelSnapshot, NewTrainingRun, TrainingRunRecord, TrainingRunState
+from storage.schema import CollectionRow, TrainingRunRow, utc_now
+
+_QUEUED, _RUNNING = TrainingRunState.QUEUED, TrainingRunState.RUNNING
+
+_COLUMNS = (  # in the order of the record's fields
+    TrainingRunRow.id,
+    TrainingRunRow.collection_id,
+    TrainingRunRow.label_set_id,
+    TrainingRunRow.number,
+    TrainingRunRow.state,
+    TrainingRunRow.recipe,
+    TrainingRunRow.seed,
+    TrainingRunRow.config,
+    TrainingRunRow.snapshot_hash,
+    TrainingRunRow.n_queries,
+    TrainingRunRow.n_relevant,
+    TrainingRunRow.n_not_relevant,
+    TrainingRunRow.stage,
+    TrainingRunRow.fraction,
+    TrainingRunRow.message,
+    TrainingRunRow.measures,
+    TrainingRunRow.device,
+    TrainingRunRow.author,
+    TrainingRunRow.cancel_requested,
+    TrainingRunRow.created_at,
+    TrainingRunRow.started_at,
+    TrainingRunRow.finished_at,
+    TrainingRunRow.heartbeat_at,
+)
+
+
+def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
+    """Put a training run at the end of the queue; it gets the collection's next number.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    # the row is locked where the database locks rows, so two runs cannot get the same number
+    locked = select(CollectionRow.id).where(CollectionRow.id == run.collection_id).with_for_update()
+    if session.scalars(locked).one_or_none() is None:
+        raise UnknownRecord("collection", run.collection_id)
+    highest = select(func.max(TrainingRunRow.number)).where(TrainingRunRow.collection_id == run.collection_id)
+    row = TrainingRunRow(
+        collection_id=run.collection_id,
+        label_set_id=run.label_set_id,
+        number=(session.scalars(highest).one() or 0) + 1,
+        state=_QUEUED,
+        recipe=run.recipe,
+        seed=run.seed,
+        config=dict(run.config),
+        label_snapshot={query_id: dict(grades) for query_id, grades in run.label_snapshot.items()},
+        snapshot_hash=run.snapshot_hash,
+        n_queries=run.n_queries,
+        n_relevant=run.n_relevant,
+        n_not_relevant=run.n_not_relevant,
+        author=run.author,
+    )
+    session.add(row)
+    session.flush()
+    return get(session, row.id)
+
+
+def claim_next(session: Session) -> TrainingRunRecord | None:
+    """Turn the oldest queued training run into a running one and return it, or None when the queue is empty."""
+    oldest = select(TrainingRunRow.id).where(TrainingRunRow.state == _QUEUED).order_by(TrainingRunRow.id).limit(1)
+    while (run_id := session.scalars(oldest).one_or_none()) is not None:
+        now = utc_now()
+        claimed = _change(session, run_id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
+        if claimed is not None:
+            return claimed
+    return None
+
+
+def get(session: Session, run_id: int) -> TrainingRunRecord:
+    """Return the training run as it stands.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    row = session.execute(select(*_COLUMNS).where(TrainingRunRow.id == run_id)).one_or_none()
+    if row is None:
+        raise UnknownRecord("training run", run_id)
+    return _record(row)
+
+
+def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
+    """Return the labels the training run learns from: query id as text -> document id -> grade.
+
+    Raises:
+        UnknownRecord: if there is no such training run.
+    """
+    snapshot = session.scalars(select(TrainingRunRow.label_snapshot).where(TrainingRunRow.id == run_id)).one_or_none()
+    if snapshot is None:
+        raise UnknownRecord("training run", run_id)
+    return snapshot
+
+
+def list_for(session: Session, collection_id: int, label_set_id: int | None = None) -> Sequence[TrainingRunRecord]:
+    """Return the collection's training runs, those of one label set if given, newest first."""
+    statement = select(*_COLUMNS).where(TrainingRunRow.collection_id == collection_id)
+    if label_set_id is not None:
+        statement = statement.where(TrainingRunRow.label_set_id == label_set_id)
+    return [_record(row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
+
+
+def has_active(session: Session, collection_id: int) -> bool:
+    """Return whether a training run of the collection is queued or running."""
+    statement = select(
+        exists().where(TrainingRunRow.collection_id == collection_id, TrainingRunRow.state.in_([_QUEUED, _RUNNING]))
+    )
+    return session.scalars(statement).one()
+
+
+def is_cancel_requested(session: Session, run_id: int) -> bool:
+    """Return whether someone asked to cancel the training run.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    requested = session.scalars(
+        select(TrainingRunRow.cancel_requested).where(TrainingRunRow.id == run_id)
+    ).one_or_none()
+    if requested is None:
+        raise UnknownRecord("training run", run_id)
+    return requested
+
+
+def progress(session: Session, run_id: int, *, stage: str, fraction: float, message: str) -> TrainingRunRecord:
+    """Note how far a running training run is, and that its worker is alive.
+
+    Args:
+        session: an open session.
+        run_id: which training run.
+        stage: what it is doing.
+        fraction: how much of the whole is done, in [0, 1].
+        message: for people.
+
+    Raises:
+        ValueError: if `fraction` is out of range, or the training run is not running.
+        UnknownRecord: if there is none.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"expected a fraction from 0 to 1, got {fraction!r}")
+    changed = _change(
+        session, run_id, {_RUNNING}, stage=stage, fraction=fraction, message=message, heartbeat_at=utc_now()
+    )
+    if changed is None:
+        raise ValueError(f"expected training run {run_id} to be running, got {get(session, run_id).state}")
+    return changed
+
+
+def finish(session: Session, run_id: int, *, measures: JsonObject, device: str) -> TrainingRunRecord:
+    """Note that a running training run ended well.
+
+    Args:
+        session: an open session.
+        run_id: which training run.
+        measures: what was measured, JSON without NaN.
+        device: what it was computed on.
+
+    Raises:
+        ValueError: if it is not running.
+        UnknownRecord: if there is none.
+    """
+    return _end(
+        session, run_id, {_RUNNING}, TrainingRunState.FINISHED, measures=dict(measures), device=device, fraction=1.0
+    )
+
+
+def fail(session: Session, run_id: int, message: str) -> TrainingRunRecord:
+    """Note that a running training run failed, and why in words for people.
+
+    Raises:
+        ValueError: if it is not running.
+        UnknownRecord: if there is none.
+    """
+    return _end(session, run_id, {_RUNNING}, TrainingRunState.FAILED, message=message)
+
+
+def cancel_request(session: Session, run_id: int) -> TrainingRunRecord:
+    """Ask for a training run to stop, and return it as it then stands.
+
+    A queued one is cancelled at once; a running one gets the request, which its worker answers with
+    `mark_cancelled`; one that has ended stays as it is, since the click came too late.
+
+    Raises:
+        UnknownRecord: if there is none.
+    """
+    cancelled = _change(
+        session,
+        run_id,
+        {_QUEUED},
+        state=TrainingRunState.CANCELLED,
+        cancel_requested=True,
+        finished_at=utc_now(),
+    )
+    if cancelled is not None:
+        return cancelled
+    return _change(session, run_id, {_RUNNING}, cancel_requested=True) or get(session, run_id)
+
+
+def mark_cancelled(session: Session, run_id: int) -> TrainingRunRecord:
+    """Note that a training run was cancelled.
+
+    Raises:
+        ValueError: if it has ended already.
+        UnknownRecord: if there is none.
+    """
+    return _end(session, run_id, {_QUEUED, _RUNNING}, TrainingRunState.CANCELLED)
+
+
+def mark_interrupted_all_running(session: Session) -> int:
+    """Turn every running training run into an interrupted one, and return how many there were.
+
+    For the start of the program, when nothing can be running: what says so was left by one that was killed.
+    Queued ones stay and will be claimed.
+    """
+    statement = (
+        update(TrainingRunRow)
+        .where(TrainingRunRow.state == _RUNNING)
+        .values(state=TrainingRunState.INTERRUPTED, finished_at=utc_now())
+        .returning(TrainingRunRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(session.execute(statement).all())
+
+
+def _end(
+    session: Session, run_id: int, allowed: Collection[TrainingRunState], state: TrainingRunState, **values: Any
+) -> TrainingRunRecord:
+    ended = _change(session, run_id, allowed, state=state, finished_at=utc_now(), **values)
+    if ended is None:
+        raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot become {state}")
+    return ended
+
+
+def _change(
+    session: Session, run_id: int, allowed: Collection[TrainingRunState], **values: Any
+) -> TrainingRunRecord | None:
+    """Set columns of the training run if its state is an allowed one; return it, or None if nothing was set."""
+    statement = (
+        update(TrainingRunRow)
+        .where(TrainingRunRow.id == run_id, TrainingRunRow.state.in_(list(allowed)))
+        .values(**values)
+        .returning(*_COLUMNS)
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(statement).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _record(row: Row[*tuple[Any, ...]]) -> TrainingRunRecord:
+    return TrainingRunRecord(*row)

@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from storage import collections
+from storage.errors import NameTaken, UnknownRecord
+from storage.records import CollectionRecord
+
+Sessions = sessionmaker[Session]
+AddCollection = Callable[[Session, str], CollectionRecord]
+
+
+def test_collection_comes_back_as_it_was_added(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        found = collections.get(session, collection.id)
+    assert found == CollectionRecord(
+        id=1,
+        name="birds",
+        description="About birds",
+        is_demo=False,
+        corpus_fingerprint="a" * 64,
+        n_documents=3,
+        document_embedder='{"name": "small"}',
+        created_at=collection.created_at,
+        last_used_at=collection.created_at,
+    )
+
+
+def test_unknown_collection_is_named(sessions: Sessions) -> None:
+    with sessions.begin() as session, pytest.raises(UnknownRecord, match="no collection with the id 5") as caught:
+        collections.get(session, 5)
+    assert (caught.value.kind, caught.value.id) == ("collection", 5)
+
+
+def test_collection_is_found_by_its_exact_name(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        assert collections.find_by_name(session, "birds") == collection
+        assert collections.find_by_name(session, "bird") is None
+
+
+def test_taken_name_is_refused_and_the_transaction_goes_on(sessions: Sessions, add_collection: AddCollection) -> None:
+    with sessions.begin() as session:
+        add_collection(session, "birds")
+        with pytest.raises(NameTaken, match="already a collection named 'birds'"):
+            add_collection(session, "birds")
+        add_collection(session, "fish")
+    with sessions.begin() as session:
+        assert {found.name for found in collections.list_all(session)} == {"birds", "fish"}
+
+
+def test_collection_used_last_is_listed_first(
+    sessions: Sessions, add_collection: AddCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime(2124, 5, 1, 12, tzinfo=UTC)
+    with sessions.begin() as session:
+        birds, fish = add_collection(session, "birds"), add_collection(session, "fish")
+        monkeypatch.setattr(collections, "utc_now", lambda: later)
+        touched = collections.touch(session, birds.id)
+    with sessions.begin() as session:
+        assert collections.list_all(session) == [touched, fish]
+    assert touched == replace(birds, last_used_at=later)
+
+
+def test_rebuilt_index_is_noted(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        collections.set_index(
+            session, collection.id, corpus_fingerprint="d" * 64, n_documents=4, document_embedder='{"name": "large"}'
+        )
+    with sessions.begin() as session:
+        found = collections.get(session, collection.id)
+    assert (found.corpus_fingerprint, found.n_documents, found.document_embedder) == (
+        "d" * 64,
+        4,
+        '{"name": "large"}',
+    )
+    assert found.name == "birds"
+
+
+def test_collection_is_renamed(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        assert collections.rename(session, collection.id, "owls").name == "owls"
+    with sessions.begin() as session:
+        assert collections.get(session, collection.id).name == "owls"
+
+
+def test_renaming_to_a_taken_name_is_refused_and_keeps_the_old_one(
+    sessions: Sessions, collection: CollectionRecord, add_collection: AddCollection
+) -> None:
+    with sessions.begin() as session:
+        add_collection(session, "fish")
+        with pytest.raises(NameTaken):
+            collections.rename(session, collection.id, "fish")
+    with sessions.begin() as session:
+        assert collections.get(session, collection.id).name == "birds"

@@ -1,0 +1,121 @@
+import logging
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Engine, create_engine, inspect, text
+
+from storage import judgments, migrations, queries, training_runs
+from storage.engine import close, open_database, session_factory
+from storage.records import TrainingRunState
+from storage.schema import Base, current_judgment
+
+ROWS_OF_THE_FIRST_SCHEMA = (
+    "INSERT INTO collection VALUES (1, 'birds', '', 0, 'ff', 1, '{}', '2024-05-01 10:00:00', '2024-05-02 10:00:00')",
+    "INSERT INTO document VALUES (1, 1, 0, 'd1', 'Owl', 'hoots', 'aa')",
+    "INSERT INTO instruction VALUES (1, 1, 'find causes', '2024-05-01 10:00:00')",
+    "INSERT INTO query VALUES (1, 1, NULL, 'owls', 1, 'ann', '2024-05-01 10:00:00')",
+    "INSERT INTO label_set VALUES (1, 1, 'main', 'ann', '2024-05-01 10:00:00')",
+    "INSERT INTO judgment_event VALUES"
+    " (1, 1, 1, 1, 'd1', 'aa', 'ann', 2.0, 1, 'before', 'page', 1, '2024-05-01 10:00:00.500000')",
+    "INSERT INTO search_event VALUES (1, 1, 'ann', 'before', 10, 1.5, '[[\"d1\", 0.5]]', '2024-05-01 10:00:00')",
+    "INSERT INTO training_run VALUES (1, 1, 1, 1, 'finished', 'era', 7, '{}', '{\"1\": {\"d1\": 2.0}}', 'cc', 1, 1, 0,"
+    " '', 1.0, '', '{\"nDCG@10\": 0.5}', 'cpu', 'ann', 0, '2024-05-01 10:00:00', NULL, NULL, NULL)",
+)
+
+
+def plain_engine(path: Path) -> Engine:
+    return create_engine(URL.create("sqlite", database=str(path)))
+
+
+def test_migrated_schema_equals_the_orm_metadata(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_comparison_would_notice_a_missing_database_index(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_search_event_query_id_id"))
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert [difference[0] for difference in differences] == ["add_index"]
+
+
+def test_view_has_the_columns_that_are_read(engine: Engine) -> None:
+    columns = [column["name"] for column in inspect(engine).get_columns("current_judgment")]
+    assert columns == [column.name for column in current_judgment.columns]
+
+
+def test_rows_of_the_first_schema_survive_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    old = plain_engine(path)
+    with old.begin() as connection:
+        migrations.upgrade(connection, "0001")
+        for statement in ROWS_OF_THE_FIRST_SCHEMA:
+            connection.exec_driver_sql(statement)
+    old.dispose()
+
+    engine = open_database(path)
+    with session_factory(engine).begin() as session:
+        (progress,) = queries.list_with_progress(session, collection_id=1, label_set_id=1)
+        standing = judgments.qrels(session, label_set_id=1)
+        (run,) = training_runs.list_for(session, collection_id=1)
+        snapshot = training_runs.label_snapshot(session, run.id)
+    close(engine)
+    assert (progress.query.text, progress.query.instruction, progress.n_relevant) == ("owls", "find causes", 1)
+    assert progress.last_judged_at is not None
+    assert progress.last_judged_at.isoformat() == "2024-05-01T10:00:00.500000+00:00"
+    assert standing == {1: {"d1": 2.0}}
+    assert (run.state, run.measures, run.device) == (TrainingRunState.FINISHED, {"nDCG@10": 0.5}, "cpu")
+    assert snapshot == {"1": {"d1": 2.0}}
+
+
+def test_opening_again_changes_nothing(database_path: Path) -> None:
+    close(open_database(database_path))
+    first = database_path.read_bytes()
+    close(open_database(database_path))
+    assert database_path.read_bytes() == first
+
+
+def test_downgrade_to_base_leaves_nothing_but_the_version_table(engine: Engine) -> None:
+    with engine.begin() as connection:
+        migrations.downgrade(connection, "base")
+    inspector = inspect(engine)
+    assert inspector.get_table_names() == ["alembic_version"]
+    assert inspector.get_view_names() == []
+
+
+def test_upgrade_after_downgrade_gives_the_schema_again(engine: Engine) -> None:
+    with engine.begin() as connection:
+        migrations.downgrade(connection, "base")
+        migrations.upgrade(connection)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_migration_that_fails_leaves_no_tables(engine: Engine) -> None:
+    with engine.begin() as connection:
+        migrations.downgrade(connection, "base")
+        connection.execute(text("CREATE TABLE training_run (id INTEGER)"))  # in the way of the last table created
+    with pytest.raises(Exception, match="training_run already exists"), engine.begin() as connection:
+        migrations.upgrade(connection)
+    assert inspect(engine).get_table_names() == ["alembic_version", "training_run"]
+
+
+def test_database_opens_from_another_working_directory_and_an_odd_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = open_database(Path("100% ours") / "été.sqlite")
+    assert "collection" in inspect(engine).get_table_names()
+    close(engine)
+    assert (tmp_path / "100% ours" / "été.sqlite").is_file()
+
+
+def test_migrating_leaves_logging_as_it_was(database_path: Path) -> None:
+    root, other = logging.getLogger(), logging.getLogger("some.other")
+    before = (root.level, list(root.handlers), logging.getLogger("alembic").level)
+    close(open_database(database_path))
+    assert (root.level, list(root.handlers), logging.getLogger("alembic").level) == before
+    assert not other.disabled
