@@ -88,7 +88,7 @@ def query_features(queries: EncodedQueries, views: tuple[QueryView, ...]) -> Vec
     columns: list[Vectors] = []
     for view in views:
         if view == "mean":
-            columns.append((queries.instructed + queries.plain) / 2)
+            columns.append(np.asarray((queries.instructed + queries.plain) / 2, np.float32))
         else:
             columns.append(queries.instructed if view == "instructed" else queries.light)
     return np.concatenate(columns, axis=1)

@@ -1,0 +1,156 @@
+"""Put two rankings of the same queries side by side, and measure them on the labelled ones.
+
+A query that a training run learned from is ranked by the adapter of the fold that did not see it, so that no number
+flatters the run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import storage.judgments
+import storage.queries
+from annotation.library import Library
+from annotation.searching import DEPTH, Result, open_query, retriever
+from annotation.workspace import Workspace
+from era.embedders import Vectors
+from era.evaluation import MEASURES, PairedDifference, evaluate, paired_difference
+from era.retriever import Retriever
+from era.types import Query, ScoredDoc
+from storage.records import QueryRecord
+
+_DEPTH = 100  # measured, and followed to say from where a document came
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedResult:
+    """One document of one side; `other_rank` is its place on the other side, None below the first 100."""
+
+    result: Result
+    grade: float | None
+    other_rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two rankings of a query.
+
+    Attributes:
+        results: the first ten.
+        measures: measure -> value for a labelled query, else empty.
+        is_held_out: whether it comes from an adapter that never saw this query's labels, although the run has.
+    """
+
+    results: list[ComparedResult]
+    measures: Mapping[str, float]
+    is_held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryComparison:
+    """Both rankings of one query, and how many of the first ten they share."""
+
+    query: QueryRecord
+    before: Side
+    after: Side
+    n_shared: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueryChange:
+    """One labelled query in the overall table; values are nDCG@10."""
+
+    query: QueryRecord
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverallComparison:
+    """All labelled queries: `differences` by measure, and the queries from the largest gain to the largest loss."""
+
+    differences: Mapping[str, PairedDifference]
+    changes: Sequence[QueryChange]
+
+
+def compare_query(
+    workspace: Workspace, collection_id: int, label_set_id: int, before: str, after: str, query_id: int
+) -> QueryComparison:
+    """Rank one query both ways.
+
+    Raises:
+        NotFoundError: if query or ranker do not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    record = open_query(workspace, collection_id, query_id)
+    library = workspace.library(collection_id)
+    with workspace.reading() as session:
+        marks = storage.judgments.current_for_query(session, label_set_id, query_id)
+    grades = {doc_id: mark.grade for doc_id, mark in marks.items() if mark.grade is not None}
+    query = Query(str(record.id), record.text, record.instruction)
+    rankings, held_out = {}, {}
+    for key in dict.fromkeys((before, after)):
+        chosen, vectors = retriever(workspace, library, key)
+        rankings[key] = _rank(chosen, vectors, [query])[query.query_id]
+        held_out[key] = query.query_id in vectors
+    return QueryComparison(
+        record,
+        _side(library, query.query_id, rankings[before], rankings[after], grades, held_out[before]),
+        _side(library, query.query_id, rankings[after], rankings[before], grades, held_out[after]),
+        len({d.doc_id for d in rankings[before][:DEPTH]} & {d.doc_id for d in rankings[after][:DEPTH]}),
+    )
+
+
+def compare_all(
+    workspace: Workspace, collection_id: int, label_set_id: int, before: str, after: str
+) -> OverallComparison | None:
+    """Measure both rankings on every query with a relevant document; None if there is no such query."""
+    library = workspace.library(collection_id)
+    with workspace.reading() as session:
+        qrels = {str(key): judged for key, judged in storage.judgments.qrels(session, label_set_id).items()}
+        listed = storage.queries.list_with_progress(session, collection_id, label_set_id)
+    labelled = {str(p.query.id): p.query for p in listed if p.n_relevant}
+    if not labelled:
+        return None
+    queries = [Query(key, record.text, record.instruction) for key, record in labelled.items()]
+    values = {}
+    for key in dict.fromkeys((before, after)):
+        chosen, vectors = retriever(workspace, library, key)
+        values[key] = evaluate(qrels, _rank(chosen, vectors, queries))
+    changes = [
+        QueryChange(record, values[before]["nDCG@10"][key], values[after]["nDCG@10"][key])
+        for key, record in labelled.items()
+    ]
+    changes.sort(key=lambda change: change.before - change.after)
+    return OverallComparison(
+        {measure: paired_difference(values[before][measure], values[after][measure]) for measure in MEASURES},
+        changes,
+    )
+
+
+def _rank(chosen: Retriever, held_out: Mapping[str, Vectors], queries: Sequence[Query]) -> dict[str, list[ScoredDoc]]:
+    """Return the rankings, each labelled query by the vector of adapters that did not see its labels."""
+    vectors = chosen.adapter.transform(chosen.pair.encode_queries(queries))
+    rows = [held_out.get(query.query_id, vectors[i]) for i, query in enumerate(queries)]
+    rankings = chosen.index.search(np.ascontiguousarray(rows, dtype=np.float32), _DEPTH)
+    return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
+
+
+def _side(
+    library: Library,
+    query_id: str,
+    ranking: list[ScoredDoc],
+    other: list[ScoredDoc],
+    grades: Mapping[str, float],
+    is_held_out: bool,
+) -> Side:
+    other_ranks = {doc.doc_id: rank for rank, doc in enumerate(other, start=1)}
+    results = []
+    for rank, doc in enumerate(ranking[:DEPTH], start=1):
+        document = library.corpus[doc.doc_id]
+        result = Result(rank, doc.doc_id, document.title, document.text, doc.score)
+        results.append(ComparedResult(result, grades.get(doc.doc_id), other_ranks.get(doc.doc_id)))
+    values = evaluate({query_id: grades}, {query_id: ranking})
+    measures = {measure: by_query[query_id] for measure, by_query in values.items() if query_id in by_query}
+    return Side(results, measures, is_held_out)

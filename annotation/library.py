@@ -1,0 +1,124 @@
+"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it.
+
+Built once per process and collection; the index on disk is used if it still fits, and built again from the stored
+documents if it is missing, damaged, or of another embedder.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from era.adapter import QueryAdapter, light_only
+from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding, read_alignment_texts
+from era.corpus import Corpus
+from era.embedders import EmbedderPair, Vectors
+from era.errors import IdentityMismatchError, IndexDamagedError
+from era.index import DenseIndex
+from era.progress import Progress, no_progress
+from era.retriever import Retriever
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Library:
+    """Documents, index and embedders of one collection, with the retrievers made so far."""
+
+    corpus: Corpus
+    index: DenseIndex
+    pair: EmbedderPair
+    folder: Path
+    _texts: AlignmentTexts | None = None
+    _aligned: QueryAdapter | None = None
+    _retrievers: dict[str, Retriever] = field(default_factory=dict)
+    _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def is_aligned(self) -> bool:
+        """Return whether the strong embedder has read its share of the documents yet."""
+        return self._aligned is not None
+
+    def light(self) -> Retriever:
+        """Return the retriever that knows nothing but the light embedder."""
+        return Retriever(self.pair, self.index, light_only(self.index.embedder.dimension))
+
+    def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
+        """Return the texts that both embedders have read; the first call embeds them or reads them from disk."""
+        with self._lock:
+            if self._texts is None:
+                self._texts = self._read_texts(progress)
+            return self._texts
+
+    def aligned(self, progress: Progress = no_progress) -> Retriever:
+        """Return the retriever after stage 1, before any label."""
+        if self._aligned is None:
+            self._aligned = align_by_decoding(self.alignment_texts(progress))
+        return Retriever(self.pair, self.index, self._aligned)
+
+    def trained(self, adapter_folder: Path) -> tuple[Retriever, Mapping[str, Vectors]]:
+        """Return the retriever of a training run, and query id -> vector by adapters that never saw that query.
+
+        Raises:
+            AdapterDamagedError: if its files are.
+            IdentityMismatchError: if it was trained with other embedders or over another index.
+        """
+        key = adapter_folder.name
+        if key not in self._retrievers:
+            adapter, extra = QueryAdapter.load(adapter_folder)
+            if adapter.provenance.get("index_fingerprint") != self.index.fingerprint:
+                raise IdentityMismatchError(
+                    "This training run belongs to an earlier index of the collection. Your marks are safe; train again."
+                )
+            ids = adapter.provenance.get("query_ids", [])
+            self._held_out[key] = dict(zip(ids, extra["held_out"], strict=True))
+            self._retrievers[key] = Retriever(self.pair, self.index, adapter)
+        return self._retrievers[key], self._held_out[key]
+
+    def _read_texts(self, progress: Progress) -> AlignmentTexts:
+        identity = self.pair.strong.identity.to_json() + self.index.fingerprint
+        file = self.folder / f"alignment-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+        doc_ids = self.index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
+        if file.is_file():
+            try:
+                return AlignmentTexts(doc_ids, load_file(file)["strong"], self.index.vectors(doc_ids))
+            except (OSError, ValueError, KeyError, SafetensorError):
+                logger.warning("The saved alignment texts are damaged; reading the documents again.")
+        texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)
+        scratch = file.with_name(f".{file.name}.{os.getpid()}")
+        save_file({"strong": texts.strong}, scratch)
+        scratch.replace(file)
+        return texts
+
+
+def open_library(
+    corpus: Corpus, indexed_fingerprint: str, pair: EmbedderPair, folder: Path, progress: Progress = no_progress
+) -> tuple[Library, bool]:
+    """Return the library of a corpus, and whether its index had to be built.
+
+    Args:
+        corpus: the stored documents.
+        indexed_fingerprint: of the corpus that the index on disk was built from; empty if there is none.
+        pair: the embedders.
+        folder: of this collection; the index is its subfolder `index`.
+        progress: told about embedding.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if indexed_fingerprint == corpus.fingerprint:
+        try:
+            index = DenseIndex.load(folder / "index")
+            pair.light.identity.require(index.embedder, "The document index")
+            return Library(corpus, index, pair, folder), False
+        except (IndexDamagedError, IdentityMismatchError) as error:
+            logger.warning("%s Building it again.", error)
+    doc_ids = list(corpus.doc_ids)
+    index = DenseIndex(doc_ids, pair.light.encode_documents(corpus.contents(doc_ids), progress), pair.light.identity)
+    index.save(folder / "index")
+    return Library(corpus, index, pair, folder), True

@@ -1,0 +1,69 @@
+"""Which collection, label set and query a page shows: what was asked for if it exists, else the likeliest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import storage.collections
+import storage.label_sets
+import storage.queries
+from annotation.workspace import Workspace
+from storage.records import CollectionRecord, LabelSetRecord, LabelSetSummary, QueryProgress
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPage:
+    """A collection with one of its label sets; `remark` says so if something else was asked for."""
+
+    collection: CollectionRecord
+    label_set: LabelSetRecord
+    remark: str
+
+
+def open_page(workspace: Workspace, collection_id: int | None, label_set_id: int | None) -> OpenPage:
+    """Return the collection and label set asked for, or the collection used last with its newest label set."""
+    with workspace.reading() as session:
+        collections = storage.collections.list_all(session)
+        wanted = [c for c in collections if c.id == collection_id]
+        collection = (wanted or list(collections))[0]
+        label_sets = [s.label_set for s in storage.label_sets.list_for(session, collection.id)]
+        wanted_sets = [s for s in label_sets if s.id == label_set_id]
+        label_set = wanted_sets[0] if wanted_sets else max(label_sets, key=lambda each: each.id)
+    remark = ""
+    if collection_id is not None and not wanted:
+        remark = f"The collection of this address does not exist (any more). Showing {collection.name} instead."
+    elif label_set_id is not None and not wanted_sets:
+        remark = f"The label set of this address does not exist here. Showing {label_set.name} instead."
+    return OpenPage(collection, label_set, remark)
+
+
+def list_queries(workspace: Workspace, page: OpenPage) -> list[QueryProgress]:
+    """Return the collection's queries: those written here from new to old, then the imported ones in their order."""
+    with workspace.reading() as session:
+        listed = storage.queries.list_with_progress(session, page.collection.id, page.label_set.id)
+    written = [progress for progress in listed if progress.query.public_id is None]
+    return [*reversed(written), *(progress for progress in listed if progress.query.public_id is not None)]
+
+
+def list_instructions(workspace: Workspace, collection_id: int) -> list[str]:
+    """Return the instructions used in this collection, the commonest first, and none at the end."""
+    with workspace.reading() as session:
+        texts = [i.text for i in storage.queries.list_instructions(session, collection_id)]
+    return [*(text for text in texts if text), ""]
+
+
+def list_collections(workspace: Workspace) -> Sequence[CollectionRecord]:
+    """Return all collections, the one used last first."""
+    with workspace.reading() as session:
+        return storage.collections.list_all(session)
+
+
+def list_label_sets(workspace: Workspace, collection_id: int) -> Sequence[LabelSetSummary]:
+    """Return the label sets of a collection with their counts."""
+    with workspace.reading() as session:
+        return storage.label_sets.list_for(session, collection_id)
+
+
+def use_collection(workspace: Workspace, collection_id: int) -> None:
+    """Remember that this collection was opened; it comes first next time."""
+    with workspace.writing() as session:
+        storage.collections.touch(session, collection_id)

@@ -1,0 +1,47 @@
+"""What can be set from outside, by environment variables that start with `ERA_`; read here and nowhere else."""
+
+import getpass
+import os
+from pathlib import Path
+
+import platformdirs
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SPACE_DISK = Path("/data")
+
+
+class Settings(BaseSettings):
+    """Settings of one app process.
+
+    Attributes:
+        data_dir: where database, indexes and adapters live.
+        device: torch device for the strong embedder and for training; None takes the best there is.
+        name: what a person at this machine is called where nobody signs in.
+        space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True)
+
+    data_dir: Path | None = None
+    device: str | None = None
+    name: str | None = None
+    space_id: str | None = os.environ.get("SPACE_ID")
+
+    @property
+    def data_folder(self) -> Path:
+        """Return the folder for everything that is kept."""
+        if self.data_dir is not None:
+            return self.data_dir.expanduser()
+        if self.space_id and os.access(_SPACE_DISK, os.W_OK):
+            return _SPACE_DISK / "era"
+        return Path(platformdirs.user_data_dir("era", appauthor=False))
+
+    @property
+    def local_name(self) -> str:
+        """Return the name under which marks are stored when nobody signs in."""
+        if self.name and self.name.strip():
+            return self.name.strip()
+        try:
+            return getpass.getuser()
+        except (OSError, KeyError, ImportError):
+            return "you"

@@ -1,0 +1,155 @@
+"""Put the tabs together: one page, four tabs, and what happens when it opens."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from annotation import judging
+from annotation.opening import OpenPage, open_page, use_collection
+from annotation.presenting.header import header
+from annotation.training import TrainingWorker
+from annotation.ui.collection import CollectionTab
+from annotation.ui.compare import CompareTab
+from annotation.ui.feedback import explain
+from annotation.ui.judge import JudgeTab
+from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.people import author_of
+from annotation.ui.train import TrainTab
+from annotation.workspace import Workspace
+
+Payload = dict[str, Any]
+
+TABS = ("Judge", "Train", "Compare", "Collection")
+_BUSY_SECONDS, _IDLE_SECONDS = 0.7, 10.0
+
+
+class Page:
+    """All panels of the page, and the events that concern more than one of them."""
+
+    def __init__(self, workspace: Workspace, worker: TrainingWorker) -> None:
+        self._workspace = workspace
+        self._header = make_panel("header")
+        self._ids = gr.JSON(value={}, visible="hidden")  # which collection and label set; the page keeps it
+        self._timer = gr.Timer(_BUSY_SECONDS)
+        with gr.Tabs() as self.tabs:
+            with gr.Tab("Judge", id="Judge") as judge_tab:
+                self._judge = JudgeTab(workspace)
+            with gr.Tab("Train", id="Train") as train_tab:
+                self._train = TrainTab(workspace, worker)
+            with gr.Tab("Compare", id="Compare") as compare_tab:
+                self._compare = CompareTab(workspace)
+            with gr.Tab("Collection", id="Collection") as collection_tab:
+                self._collection = CollectionTab(workspace)
+        for tab in (judge_tab, train_tab, compare_tab, collection_tab):
+            tab.select(None, js=f"() => window.eraTab({tab.label!r})")
+        on(train_tab.select, self._show_train, [self._train.panel], [self._ids])
+        on(compare_tab.select, self._show_compare, [self._compare.panel], [self._ids])
+        on(collection_tab.select, self._show_collection, [self._collection.panel], [self._ids])
+        on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids])
+        self.everything = [
+            self._ids,
+            self._header,
+            self._judge.panel,
+            self._train.panel,
+            self._compare.panel,
+            self._collection.panel,
+        ]
+        for event, handler in (
+            (self._collection.panel.open, self._open_collection),
+            (self._collection.panel.use, self._use_label_set),
+            (self._collection.panel.begin, self._begin_label_set),
+        ):
+            on(event, handler, self.everything)
+
+    def load(self, request: gr.Request) -> Iterator[list[Any]]:
+        """Show what the address names."""
+        message = Message(dict(request.query_params))
+        page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
+        tab = message.text("tab")
+        selected = gr.Tabs(selected=tab) if tab in TABS else gr.skip()
+        first = self._all(page, request, message)
+        if tab != "Compare":
+            yield [*first, selected]
+            return
+        for payload in self._compare.show(page, message):
+            first[4] = payload
+            yield [*first, selected]
+
+    def _all(self, page: OpenPage, request: gr.Request, message: Message, error: str = "") -> list[Any]:
+        author = author_of(self._workspace.settings, request)
+        return [
+            {"collection_id": page.collection.id, "label_set_id": page.label_set.id},
+            header(page, author, self._workspace.readiness),
+            self._judge.show(page, author, message),
+            self._train.show(page, author),
+            {},
+            self._collection.show(page, author, error),
+        ]
+
+    def _page(self, ids: Any) -> OpenPage:
+        message = Message(ids)
+        return open_page(
+            self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
+        )
+
+    def _tick(self, ids: Any, request: gr.Request) -> list[Any]:
+        page, author = self._page(ids), author_of(self._workspace.settings, request)
+        train = self._train.show(page, author)
+        is_busy = train["active"] is not None or self._workspace.readiness.fraction < 1
+        return [
+            header(page, author, self._workspace.readiness),
+            train,
+            gr.Timer(_BUSY_SECONDS if is_busy else _IDLE_SECONDS),
+        ]
+
+    def _show_train(self, ids: Any, request: gr.Request) -> Payload:
+        return self._train.show(self._page(ids), author_of(self._workspace.settings, request))
+
+    def _show_compare(self, ids: Any) -> Iterator[Payload]:
+        yield from self._compare.show(self._page(ids), Message({}))
+
+    def _show_collection(self, ids: Any, request: gr.Request) -> Payload:
+        return self._collection.show(self._page(ids), author_of(self._workspace.settings, request))
+
+    def _open_collection(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        message, error = Message(event._data), ""
+        try:
+            use_collection(self._workspace, message.number("collection_id"))
+        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
+            error = explain(problem)
+        page = open_page(self._workspace, message.optional_number("collection_id"), None)
+        return self._all(page, request, Message({}), error)
+
+    def _use_label_set(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        return self._all(self._page(event._data), request, Message({}))
+
+    def _begin_label_set(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+        page = self._page(event._data)
+        try:
+            label_set_id = judging.start_label_set(self._workspace, author, page.collection.id, message.text("name"))
+            page = open_page(self._workspace, page.collection.id, label_set_id)
+        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
+            error = explain(problem)
+        return self._all(page, request, Message({}), error)
+
+
+HEAD = """
+<script>
+window.eraTab = (name) => {
+  const url = new URL(window.location.href);
+  url.searchParams.set("tab", name);
+  window.history.replaceState(window.history.state, "", url);
+};
+</script>
+"""
+
+
+def build_ui(workspace: Workspace, worker: TrainingWorker) -> gr.Blocks:
+    """Return the app, ready to be launched."""
+    blocks: gr.Blocks
+    with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
+        page = Page(workspace, worker)
+        on(blocks.load, page.load, [*page.everything, page.tabs])
+    return blocks

@@ -1,0 +1,70 @@
+// What every panel needs: elements made from data (never from markup), counting, and messages between panels.
+// Each panel's script is this file followed by its own; Gradio runs it once with `element`, `props`, `trigger`, `watch`.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Make an element. Text becomes text nodes, so nothing from a document or a person can turn into markup.
+function h(tag, attributes, ...children) {
+  const svgTags = ["svg", "path", "circle", "line"];
+  const node = svgTags.includes(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "value") node.value = value;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+function fill(node, ...children) {
+  node.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+const number = (n) => Number(n).toLocaleString("en-US");
+const many = (n, one, several) => `${number(n)} ${n === 1 ? one : several || one + "s"}`;
+const signed = (x, digits = 2) => (x >= 0 ? "+" : "\u2212") + Math.abs(x).toFixed(digits);
+
+function select(label, options, chosen, onchange, attributes) {
+  const control = h(
+    "select",
+    { "aria-label": label, onchange: () => onchange(control.value), ...attributes },
+    options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+  );
+  return control;
+}
+
+function notice(error) {
+  return error ? h("p", { class: "era-notice", role: "alert" }, error) : null;
+}
+
+// Panels talk through the document: one says what happened, the others listen.
+const say = (what, detail) => document.dispatchEvent(new CustomEvent(`era:${what}`, { detail }));
+const hear = (what, listener) => document.addEventListener(`era:${what}`, (event) => listener(event.detail));
+
+// Keep the address bar pointing at what is shown, so that a reload or a shared link opens the same view.
+function rememberInUrl(values) {
+  const url = new URL(window.location.href);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null || value === undefined || value === "") url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  }
+  window.history.replaceState(window.history.state, "", url);
+}
+
+function openTab(name) {
+  const tab = [...document.querySelectorAll('button[role="tab"]')].find((t) => t.textContent.trim() === name);
+  if (tab) tab.click();
+}
+
+const isTyping = () => {
+  const active = document.activeElement;
+  return active && (active.matches("input:not([type=checkbox]), textarea, select") || active.isContentEditable);
+};
+
+const GRADES = {
+  1: { sign: "\u2713", name: "relevant", kind: "yes" },
+  0: { sign: "\u2715", name: "not relevant", kind: "no" },
+};
+const gradeOf = (grade) => (grade === null || grade === undefined ? null : GRADES[grade > 0 ? 1 : 0]);

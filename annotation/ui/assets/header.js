@@ -1,0 +1,25 @@
+// Right of the tabs: which collection and labels are open, who you are, and how far the preparation is.
+
+const root = element.querySelector(".era-panel");
+let shown = null;
+
+function receive() {
+  const view = props.value;
+  if (!view || !view.page) return;
+  if (shown === JSON.stringify(view)) return;
+  shown = JSON.stringify(view);
+  const busy = view.preparing;
+  fill(root,
+    h("div", { class: "era-header" },
+      h("button", { type: "button", class: "era-link", title: "Collection and label set; click to change", onclick: () => openTab("Collection") },
+        view.collection, h("span", { class: "era-quiet" }, ` \u00b7 ${view.label_set}`)),
+      view.person ? h("span", { class: "era-quiet", title: "Marks are stored under this name" }, view.person)
+        : h("a", { href: "login/huggingface", class: "era-link" }, "Sign in to mark")),
+    busy && h("div", { class: `era-preparing${busy.state === "failed" ? " era-failed" : ""}`, role: "status" },
+      h("span", {}, busy.text),
+      busy.state === "failed" ? null : h("progress", { max: 1, value: busy.fraction, "aria-label": "Preparation" })),
+  );
+}
+
+watch("value", receive);
+receive();

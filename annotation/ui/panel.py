@@ -1,0 +1,100 @@
+"""A panel: one element that a script of ours draws from a JSON value, and the events that it sends back.
+
+The template is constant and the script builds its elements from text nodes, so no text can become markup.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from annotation.errors import InvalidInputError
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+def make_panel(*names: str) -> gr.HTML:
+    """Return an empty panel drawn by `assets/<name>.js`, several scripts one after the other."""
+    scripts = [(_ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("dom", *names)]
+    return gr.HTML(
+        value={},
+        html_template='<div class="era-panel"></div>',
+        js_on_load="\n".join(scripts),
+        apply_default_css=False,
+        elem_id=f"era-{names[0]}",
+    )
+
+
+def style() -> str:
+    """Return the style sheet of all panels."""
+    return (_ASSETS / "style.css").read_text(encoding="utf-8")
+
+
+def on(
+    event: Callable[..., Any],
+    handler: Callable[..., Any],
+    outputs: list[Any],
+    inputs: list[Any] | None = None,
+    concurrency_limit: int = 8,
+    trigger_mode: str = "once",
+) -> None:
+    """Bind an event to a handler, hidden from the public interface and without Gradio's own waiting veil."""
+    event(
+        handler,
+        inputs=inputs,
+        outputs=outputs,
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_limit=concurrency_limit,
+        trigger_mode=trigger_mode,
+    )
+
+
+class Message:
+    """What a page sent with an event; nothing in it is trusted."""
+
+    def __init__(self, data: Any) -> None:
+        self._data: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+
+    def text(self, name: str) -> str:
+        """Return a text.
+
+        Raises:
+            InvalidInputError: if it is something else.
+        """
+        value = self._data.get(name, "")
+        if not isinstance(value, str):
+            raise InvalidInputError(f"Expected {name} to be a text. Reload the page and try again.")
+        return value
+
+    def number(self, name: str) -> int:
+        """Return a whole number.
+
+        Raises:
+            InvalidInputError: if it is missing or something else.
+        """
+        value = self.optional_number(name)
+        if value is None:
+            raise InvalidInputError(f"Expected {name} to be a whole number. Reload the page and try again.")
+        return value
+
+    def optional_number(self, name: str) -> int | None:
+        """Return a whole number, also from digits in a text; None if it is missing or something else."""
+        value = self._data.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**53:
+            return None
+        return value
+
+    def grade(self, name: str) -> float | None:
+        """Return a number or None.
+
+        Raises:
+            InvalidInputError: if it is something else.
+        """
+        value = self._data.get(name)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return value
+        raise InvalidInputError("A grade is 1 (relevant), 0 (not relevant) or nothing.")

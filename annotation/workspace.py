@@ -1,0 +1,205 @@
+"""What one app process holds: settings, database, embedders, and the collections opened so far.
+
+Importing this module is quick; the embedders, which take seconds, are loaded by `prepare` in the background.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from sqlalchemy.orm import Session
+
+import storage.collections
+import storage.documents
+import storage.engine
+import storage.training_runs
+from annotation.errors import NotFoundError, NotReadyError
+from annotation.library import Library, open_library
+from annotation.settings import Settings
+from era.corpus import Corpus
+from era.embedders import EmbedderPair
+from era.errors import EraError
+from era.progress import Progress
+from era.types import Document
+from storage.errors import DataFolderNotWritable, StorageError
+
+logger = logging.getLogger(__name__)
+
+PairLoader = Callable[[str], EmbedderPair]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How far the background preparation is; `message` is for the person at the screen."""
+
+    state: Literal["preparing", "ready", "failed"]
+    message: str
+    fraction: float
+
+
+class Workspace:
+    """The app's state for one process; everything that people do goes through the workflows that take one."""
+
+    def __init__(self, settings: Settings, load_pair: PairLoader) -> None:
+        """Open the data folder and its database.
+
+        Args:
+            settings: of this process.
+            load_pair: loads the embedders onto a torch device; called once, in the background.
+
+        Raises:
+            StorageError: if the folder is not writable or used by another process, or the database not readable.
+        """
+        self.settings = settings
+        self.folder = settings.data_folder
+        self._lock_file = _lock(self.folder)
+        self._engine = storage.engine.open_database(self.folder / "era.sqlite3")
+        self._writing = storage.engine.session_factory(self._engine)
+        self._reading = storage.engine.reading_session_factory(self._engine)
+        self._load_pair = load_pair
+        self._pair: EmbedderPair | None = None
+        self._libraries: dict[int, Library] = {}
+        self._opening = threading.Lock()
+        self.device_name: str | None = None  # known once torch is loaded
+        self.readiness = Readiness("preparing", "Starting", 0.0)
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a session that commits at the end, or leaves everything as it was if anything is raised."""
+        with self._writing.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that only reads; it neither waits nor holds anyone up."""
+        with self._reading.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        """Close the database and let another process use the data folder."""
+        storage.engine.close(self._engine)
+        self._lock_file.release()
+
+    def collection_folder(self, collection_id: int) -> Path:
+        """Return where index and alignment of a collection are kept."""
+        return self.folder / "collections" / str(collection_id)
+
+    def adapter_folder(self, training_run_id: int) -> Path:
+        """Return where the adapter of a training run is kept."""
+        return self.folder / "adapters" / f"run-{training_run_id}"
+
+    def prepare(self) -> None:
+        """Load the embedders and open every collection; meant for a background thread, reports in `readiness`."""
+        started = time.monotonic()
+        try:
+            self._say("Loading the embedders", 0.05)
+            from era.devices import choose_device, describe_device  # torch: seconds, so not before the page is there
+
+            device = choose_device(self.settings.device)
+            self.device_name = describe_device(device)
+            self._pair = self._load_pair(device)
+            with self.reading() as session:
+                collections = storage.collections.list_all(session)
+            for collection in collections:
+                self._say(f"Opening {collection.name}", 0.4)
+                library = self.library(collection.id, self._reporter(f"Reading {collection.name}", 0.4, 0.6))
+            self.readiness = Readiness("ready", "Ready to search", 0.6)
+            logger.info("Ready to search after %.1f s.", time.monotonic() - started)
+            for collection in collections[:1]:  # the one used last; others align when they are trained
+                library = self.library(collection.id)
+                library.aligned(self._reporter(f"Aligning {collection.name}", 0.6, 1.0, state="ready"))
+            self.readiness = Readiness("ready", "", 1.0)
+        except (EraError, StorageError, OSError, ValueError) as error:
+            logger.exception("Preparation failed")
+            self.readiness = Readiness("failed", str(error), 0.0)
+
+    def library(self, collection_id: int, progress: Progress | None = None) -> Library:
+        """Return an opened collection, opening it if need be.
+
+        Raises:
+            NotReadyError: if the embedders are still being loaded, or could not be.
+            UnknownRecord: if there is no such collection.
+        """
+        if collection_id in self._libraries:
+            return self._libraries[collection_id]
+        if self._pair is None:
+            if self.readiness.state == "failed":
+                raise NotReadyError(self.readiness.message)
+            raise NotReadyError("The embedders are still being loaded. Try again in a few seconds; nothing is lost.")
+        with self._opening:
+            if collection_id not in self._libraries:
+                self._libraries[collection_id] = self._open(collection_id, self._pair, progress or self._quiet)
+            return self._libraries[collection_id]
+
+    def opened(self, collection_id: int) -> Library | None:
+        """Return the collection if it is open already."""
+        return self._libraries.get(collection_id)
+
+    def _open(self, collection_id: int, pair: EmbedderPair, progress: Progress) -> Library:
+        with self.reading() as session:
+            record = storage.collections.get(session, collection_id)
+            rows = storage.documents.iter_all(session, collection_id)
+            corpus = Corpus(Document(row.doc_id, row.title, row.text) for row in rows)
+        library, is_new = open_library(
+            corpus, record.corpus_fingerprint, pair, self.collection_folder(collection_id), progress
+        )
+        if is_new:
+            with self.writing() as session:
+                storage.collections.set_index(
+                    session,
+                    collection_id,
+                    corpus_fingerprint=corpus.fingerprint,
+                    n_documents=len(corpus),
+                    document_embedder=library.index.embedder.to_json(),
+                )
+        return library
+
+    def _say(self, message: str, fraction: float, state: Literal["preparing", "ready"] = "preparing") -> None:
+        self.readiness = Readiness(state, message, fraction)
+        logger.info("%s …", message)
+
+    def _reporter(
+        self, message: str, low: float, high: float, state: Literal["preparing", "ready"] = "preparing"
+    ) -> Progress:
+        def report(stage: str, fraction: float, detail: str = "") -> None:
+            self.readiness = Readiness(state, f"{message}: {detail}", low + (high - low) * fraction)
+            logger.info("%s: %s", message, detail)
+
+        return report
+
+    @staticmethod
+    def _quiet(stage: str, fraction: float, detail: str = "") -> None:
+        logger.debug("%s %.2f %s", stage, fraction, detail)
+
+
+def find_training_run(workspace: Workspace, training_run_id: int) -> Path:
+    """Return the folder of a training run's adapter.
+
+    Raises:
+        NotFoundError: if it left none.
+    """
+    folder = workspace.adapter_folder(training_run_id)
+    if not folder.is_dir():
+        raise NotFoundError("This training run left no adapter. Choose a finished one, or train again.")
+    return folder
+
+
+def _lock(folder: Path) -> FileLock:
+    """Keep a second process away: it would take this one's running training for a leftover."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "app.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(
+            f"Another ERA is using the data folder {folder}. Stop that one, or set ERA_DATA_DIR to another folder."
+        ) from error
+    except OSError as error:
+        raise DataFolderNotWritable(folder, error.strerror or str(error)) from error
+    return lock

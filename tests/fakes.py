@@ -1,0 +1,100 @@
+"""Embedders and small collections whose vectors can be worked out on paper; no model, no file, no network."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from era.adapter import normalise
+from era.alignment import AlignmentTexts
+from era.candidates import LabelledQueries, label
+from era.embedders import EmbedderIdentity, EmbedderPair, EncodedQueries, Vectors
+from era.index import DenseIndex
+from era.progress import Progress, no_progress
+from era.types import Qrels, Query
+
+ANIMALS = ("cat", "dog", "trout", "wren", "newt", "hare", "seal", "moth")
+"""Texts of the small world: an animal and a topic. Both embedders know these words as they are."""
+
+TOPICS = ("feeding", "illness")
+
+READERS = ("owner", "vet")
+"""Words that only the strong embedder knows, and that no document uses."""
+
+
+def identity_of(name: str, dimension: int) -> EmbedderIdentity:
+    """Return the identity of a made-up embedder."""
+    return EmbedderIdentity(name, "1", dimension, None, "", "")
+
+
+class WordEmbedder:
+    """Counts the words it knows: word i adds 1 to dimension i, the last dimension stands for a text without any.
+
+    Vectors have length 1. A query with an instruction is read as instruction, blank, text. `texts_read` keeps what was
+    embedded, in order.
+    """
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self._identity = identity_of(name, len(words) + 1)
+        self._place_of: Mapping[str, int] = {word: place for place, word in enumerate(words)}
+        self.texts_read: list[str] = []
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return self._identity
+
+    def encode_queries(self, queries: Sequence[Query]) -> Vectors:
+        return self._encode([f"{query.instruction} {query.text}".strip() for query in queries])
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
+        vectors = self._encode(texts)
+        progress("embedding", 1.0, f"{len(texts)} texts")
+        return vectors
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        self.texts_read.extend(texts)
+        vectors = np.zeros((len(texts), self._identity.dimension), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                if word in self._place_of:
+                    vectors[row, self._place_of[word]] += 1
+            if not vectors[row].any():
+                vectors[row, -1] = 1
+        return normalise(vectors)
+
+
+def strong_embedder() -> WordEmbedder:
+    """Return the embedder that knows the readers' words too; dimension 13."""
+    return WordEmbedder("strong", [*ANIMALS, *TOPICS, *READERS])
+
+
+def light_embedder() -> WordEmbedder:
+    """Return the embedder that knows animals and topics only; dimension 11."""
+    return WordEmbedder("light", [*ANIMALS, *TOPICS])
+
+
+def word_pair() -> EmbedderPair:
+    """Return a fresh pair of the two, with an empty memory."""
+    return EmbedderPair(strong_embedder(), light_embedder())
+
+
+def random_unit_rows(n: int, dimension: int, seed: int) -> Vectors:
+    """Return (n, dimension) directions drawn uniformly."""
+    rows = np.random.default_rng(seed).normal(size=(n, dimension))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def index_of(vectors: Vectors) -> DenseIndex:
+    """Return an index of the rows under the ids d000, d001, ..."""
+    return DenseIndex([f"d{row:03}" for row in range(len(vectors))], vectors, identity_of("light", vectors.shape[1]))
+
+
+def texts_of(index: DenseIndex, strong: Vectors) -> AlignmentTexts:
+    """Return the alignment texts that are all the documents of the index, in its order."""
+    doc_ids = [f"d{row:03}" for row in range(len(index))]
+    return AlignmentTexts(doc_ids, strong, index.vectors(doc_ids))
+
+
+def labelled_queries(encoded: EncodedQueries, qrels: Qrels, index: DenseIndex) -> LabelledQueries:
+    """Return the queries q0, q1, ... of these vectors with their judgments."""
+    queries = [Query(f"q{row}", f"text {row}") for row in range(len(encoded))]
+    return label(queries, encoded, qrels, index)
