@@ -131,7 +131,7 @@ def compare_all(
 
 def _rank(chosen: Retriever, held_out: Mapping[str, Vectors], queries: Sequence[Query]) -> dict[str, list[ScoredDoc]]:
     """Return the rankings, each labelled query by the vector of adapters that did not see its labels."""
-    vectors = chosen.adapter.transform(chosen.pair.encode_queries(queries))
+    vectors = chosen.query_vectors(queries)
     rows = [held_out.get(query.query_id, vectors[i]) for i, query in enumerate(queries)]
     rankings = chosen.index.search(np.ascontiguousarray(rows, dtype=np.float32), _DEPTH)
     return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
+from tqdm import tqdm
 
 import storage.collections
 import storage.documents
 import storage.engine
-import storage.training_runs
+import storage.queries
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.library import Library, open_library
 from annotation.settings import Settings
@@ -26,10 +27,12 @@ from era.corpus import Corpus
 from era.embedders import EmbedderPair
 from era.errors import EraError
 from era.progress import Progress
-from era.types import Document
+from era.types import Document, Query
 from storage.errors import DataFolderNotWritable, StorageError
 
 logger = logging.getLogger(__name__)
+
+_QUERIES_AHEAD = 500
 
 PairLoader = Callable[[str], EmbedderPair]
 
@@ -115,9 +118,18 @@ class Workspace:
                 library = self.library(collection.id)
                 library.aligned(self._reporter(f"Aligning {collection.name}", 0.6, 1.0, state="ready"))
             self.readiness = Readiness("ready", "", 1.0)
+            self._read_queries_ahead(collections[0].id)
         except (EraError, StorageError, OSError, ValueError) as error:
             logger.exception("Preparation failed")
             self.readiness = Readiness("failed", str(error), 0.0)
+
+    def _read_queries_ahead(self, collection_id: int) -> None:
+        """Embed the stored queries one by one, so that the first training and comparison need not wait for it."""
+        library = self.library(collection_id)
+        with self.reading() as session:
+            listed = storage.queries.list_with_progress(session, collection_id, 0)
+        for progress in listed[:_QUERIES_AHEAD]:
+            library.pair.encode_queries([Query("", progress.query.text, progress.query.instruction)])
 
     def library(self, collection_id: int, progress: Progress | None = None) -> Library:
         """Return an opened collection, opening it if need be.
@@ -167,9 +179,17 @@ class Workspace:
     def _reporter(
         self, message: str, low: float, high: float, state: Literal["preparing", "ready"] = "preparing"
     ) -> Progress:
+        """Return a progress that moves the page's readiness from `low` to `high`, and a bar in the terminal."""
+        bar: tqdm[NoReturn] | None = None
+
         def report(stage: str, fraction: float, detail: str = "") -> None:
+            nonlocal bar
             self.readiness = Readiness(state, f"{message}: {detail}", low + (high - low) * fraction)
-            logger.info("%s: %s", message, detail)
+            if bar is None:
+                bar = tqdm(total=100, desc=message, bar_format="{desc} {percentage:3.0f}% {bar:30} {elapsed}")
+            bar.update(100 * fraction - bar.n)
+            if fraction >= 1:
+                bar.close()
 
         return report
 

@@ -8,6 +8,7 @@ and a page can be shown meanwhile.
 import hashlib
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ Vectors = NDArray[np.float32]
 
 BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BUNDLED_LIGHT_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
+_BREATH_S = 0.0005  # locks are not fair: without a pause the thread that embeds would take its own lock again
 INSTRUCTION_TEMPLATE = "Instruct: {instruction}\nQuery: {text}"
 
 
@@ -118,15 +120,16 @@ class SentenceTransformerEmbedder:
         return vectors
 
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
-        """Return (n, dimension), embedding 32 batches between two reports of progress."""
-        step = 32 * self._batch_size
-        prompt = self._identity.document_prompt
-        blocks = []
-        for start in range(0, len(texts), step):
-            blocks.append(self._encode([prompt + text for text in texts[start : start + step]]))
-            done = min(start + step, len(texts))
+        """Return (n, dimension), a batch of similar lengths at a time; between batches a waiting search goes first."""
+        vectors = np.empty((len(texts), self._identity.dimension), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            vectors[rows] = self._encode([self._identity.document_prompt + texts[i] for i in rows])
+            done = start + len(rows)
             progress("embedding", done / len(texts), f"{done:,} of {len(texts):,} texts with {self._identity.name}")
-        return np.concatenate(blocks) if blocks else np.empty((0, self._identity.dimension), np.float32)
+            time.sleep(_BREATH_S)
+        return vectors
 
     def _encode(self, texts: list[str]) -> Vectors:
         with self._lock:
@@ -188,6 +191,12 @@ class EmbedderPair:
             light=np.array([row[2] for row in rows], np.float32).reshape(-1, m),
         )
 
+    def encode_queries_lightly(self, queries: Sequence[Query]) -> EncodedQueries:
+        """Embed queries with the light model alone; the strong arrays are (n, 0). For adapters that read no more."""
+        light = self.light.encode_queries([Query("", query.text) for query in queries])
+        nothing = np.empty((len(queries), 0), np.float32)
+        return EncodedQueries(instructed=nothing, plain=nothing, light=light)
+
     def _encode(self, keys: list[tuple[str, str]]) -> Iterable[tuple[Vectors, Vectors, Vectors]]:
         plain_queries = [Query("", text) for text, _ in keys]
         plain = self.strong.encode_queries(plain_queries)
@@ -227,7 +236,9 @@ def load_bundled_pair(device: str) -> EmbedderPair:
         modules=[StaticEmbedding(tokenizer, embedding_weights=table), Normalize()], device="cpu"
     )
     return EmbedderPair(
-        SentenceTransformerEmbedder(strong, "all-MiniLM-L6-v2", strong_revision),
+        SentenceTransformerEmbedder(
+            strong, "all-MiniLM-L6-v2", strong_revision, batch_size=8 if device == "cpu" else 64
+        ),
         SentenceTransformerEmbedder(light, "WordLlama 256", light_revision, batch_size=256),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from era.adapter import QueryAdapter
-from era.embedders import EmbedderPair
+from era.embedders import EmbedderPair, Vectors
 from era.errors import IdentityMismatchError
 from era.index import DenseIndex
 from era.types import Query, Run, ScoredDoc
@@ -31,9 +31,15 @@ class Retriever:
 
     def search(self, query: Query, k: int) -> list[ScoredDoc]:
         """Return the `min(k, N)` best documents, best first; `score` is a cosine."""
-        return self.index.search(self.adapter.transform(self.pair.encode_queries([query])), k)[0]
+        return self.index.search(self.query_vectors([query]), k)[0]
 
     def run(self, queries: Sequence[Query], k: int) -> Run:
         """Return the ranking of each query, by query id."""
-        rankings = self.index.search(self.adapter.transform(self.pair.encode_queries(queries)), k)
+        rankings = self.index.search(self.query_vectors(queries), k)
         return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
+
+    def query_vectors(self, queries: Sequence[Query]) -> Vectors:
+        """Return (n, m), L2-normalised; the strong embedder is asked only if the adapter reads it."""
+        is_light = self.adapter.views == ("light",)
+        encode = self.pair.encode_queries_lightly if is_light else self.pair.encode_queries
+        return self.adapter.transform(encode(queries))

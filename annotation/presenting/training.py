@@ -13,7 +13,7 @@ from annotation.presenting.wording import (
     nonce,
     page_ids,
 )
-from annotation.searching import run_key
+from annotation.searching import run_key, run_label
 from annotation.training import RECIPES, STAGES, Outlook
 from storage.records import TrainingRunRecord, TrainingRunState
 
@@ -91,6 +91,7 @@ def _gain(run: TrainingRunRecord) -> Payload:
     return {
         "number": run.number,
         "key": run_key(run),
+        "label": run_label(run),
         "n": n,
         "headline": f"{word} on queries the model had not seen: nDCG@10 {total['before']:.2f} → {total['after']:.2f} "
         f"({difference:+.2f})",

@@ -15,13 +15,13 @@ from annotation.ui.feedback import explain
 from annotation.ui.judge import JudgeTab
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
-from annotation.ui.train import TrainTab
+from annotation.ui.train import BUSY_SECONDS, TrainTab
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
 TABS = ("Judge", "Train", "Compare", "Collection")
-_BUSY_SECONDS, _IDLE_SECONDS = 0.7, 10.0
+IDLE_SECONDS = 10.0  # between two looks when nothing is under way
 
 
 class Page:
@@ -31,12 +31,12 @@ class Page:
         self._workspace = workspace
         self._header = make_panel("header")
         self._ids = gr.JSON(value={}, visible="hidden")  # which collection and label set; the page keeps it
-        self._timer = gr.Timer(_BUSY_SECONDS)
-        with gr.Tabs() as self.tabs:
+        self._timer = gr.Timer(BUSY_SECONDS)
+        with gr.Tabs(overflow_behavior="wrap") as self.tabs:
             with gr.Tab("Judge", id="Judge") as judge_tab:
                 self._judge = JudgeTab(workspace)
             with gr.Tab("Train", id="Train") as train_tab:
-                self._train = TrainTab(workspace, worker)
+                self._train = TrainTab(workspace, worker, self._timer)
             with gr.Tab("Compare", id="Compare") as compare_tab:
                 self._compare = CompareTab(workspace)
             with gr.Tab("Collection", id="Collection") as collection_tab:
@@ -44,7 +44,13 @@ class Page:
         for tab in (judge_tab, train_tab, compare_tab, collection_tab):
             tab.select(None, js=f"() => window.eraTab({tab.label!r})")
         on(train_tab.select, self._show_train, [self._train.panel], [self._ids])
-        on(compare_tab.select, self._show_compare, [self._compare.panel], [self._ids])
+        on(
+            compare_tab.select,
+            self._show_compare,
+            [self._compare.panel],
+            [self._ids],
+            js="(ids) => window.eraCompared(ids)",
+        )
         on(collection_tab.select, self._show_collection, [self._collection.panel], [self._ids])
         on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids])
         self.everything = [
@@ -100,14 +106,14 @@ class Page:
         return [
             header(page, author, self._workspace.readiness),
             train,
-            gr.Timer(_BUSY_SECONDS if is_busy else _IDLE_SECONDS),
+            gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         ]
 
     def _show_train(self, ids: Any, request: gr.Request) -> Payload:
         return self._train.show(self._page(ids), author_of(self._workspace.settings, request))
 
     def _show_compare(self, ids: Any) -> Iterator[Payload]:
-        yield from self._compare.show(self._page(ids), Message({}))
+        yield from self._compare.show(self._page(ids), Message(ids))
 
     def _show_collection(self, ids: Any, request: gr.Request) -> Payload:
         return self._collection.show(self._page(ids), author_of(self._workspace.settings, request))
@@ -141,6 +147,10 @@ window.eraTab = (name) => {
   const url = new URL(window.location.href);
   url.searchParams.set("tab", name);
   window.history.replaceState(window.history.state, "", url);
+};
+window.eraCompared = (ids) => {
+  const named = new URL(window.location.href).searchParams;
+  return { ...ids, query: named.get("query"), before: named.get("before") || "", after: named.get("after") || "" };
 };
 </script>
 """

@@ -25,8 +25,8 @@ class JudgeTab:
         self._workspace = workspace
         self.panel = make_panel("judge", "judge_results", "judge_marks", "judge_queries")
         self._mailbox = make_panel("mailbox")
-        on(self.panel.search, self._search, [self.panel])
-        on(self.panel.open, self._open, [self.panel])
+        on(self.panel.search, self._search, [self.panel], trigger_mode="always_last")
+        on(self.panel.open, self._open, [self.panel], trigger_mode="always_last")
         # One at a time and none dropped: marks of one page must be stored in the order they were made.
         on(self.panel.judge, self._judge, [self._mailbox], concurrency_limit=1, trigger_mode="multiple")
 

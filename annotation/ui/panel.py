@@ -38,6 +38,7 @@ def on(
     inputs: list[Any] | None = None,
     concurrency_limit: int = 8,
     trigger_mode: str = "once",
+    js: str | None = None,
 ) -> None:
     """Bind an event to a handler, hidden from the public interface and without Gradio's own waiting veil."""
     event(
@@ -48,6 +49,7 @@ def on(
         api_visibility="private",
         concurrency_limit=concurrency_limit,
         trigger_mode=trigger_mode,
+        js=js,
     )
 
 

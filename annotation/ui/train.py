@@ -16,15 +16,17 @@ from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
+BUSY_SECONDS = 0.7  # between two looks at a training run
+
 
 class TrainTab:
     """The training screen; it only watches rows, the worker does the work."""
 
-    def __init__(self, workspace: Workspace, worker: TrainingWorker) -> None:
+    def __init__(self, workspace: Workspace, worker: TrainingWorker, timer: gr.Timer) -> None:
         self._workspace = workspace
         self._worker = worker
         self.panel = make_panel("train")
-        on(self.panel.start, self._start, [self.panel])
+        on(self.panel.start, self._start, [self.panel, timer])
         on(self.panel.cancel, self._cancel, [self.panel])
 
     def show(self, page: OpenPage, author: str | None, error: str = "", is_answer: bool = False) -> Payload:
@@ -39,7 +41,7 @@ class TrainTab:
             is_answer,
         )
 
-    def _start(self, request: gr.Request, event: gr.EventData) -> Payload:
+    def _start(self, request: gr.Request, event: gr.EventData) -> tuple[Payload, gr.Timer]:
         message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
         page = open_page(
             self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
@@ -52,7 +54,7 @@ class TrainTab:
             self._worker.poke()
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
-        return self.show(page, author, error, is_answer=True)
+        return self.show(page, author, error, is_answer=True), gr.Timer(BUSY_SECONDS)
 
     def _cancel(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""

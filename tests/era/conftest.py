@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
 from era.alignment import AlignmentTexts
 from era.candidates import LabelledQueries
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, EncodedQueries, Vectors
+from era.embedders import EmbedderPair, EncodedQueries
 from era.index import DenseIndex
 from era.types import Document
 from tests.fakes import (
@@ -83,9 +82,3 @@ def flip_byte() -> Callable[[bytes, int], bytes]:
         return bytes(changed)
 
     return flip
-
-
-def unit(*numbers: float) -> Vectors:
-    """Return a vector of length 1 in this direction."""
-    vector = np.array(numbers, np.float32)
-    return vector / np.float32(np.linalg.norm(vector))

@@ -24,9 +24,7 @@ SIZES = [(50, 4, 7), (50, 7, 4), (6, 9, 9)]  # texts, p, m; the last: fewer text
 
 
 def random_texts(n: int, p: int, m: int, seed: int = 0) -> AlignmentTexts:
-    return AlignmentTexts(
-        [str(i) for i in range(n)], random_unit_rows(n, p, seed), random_unit_rows(n, m, seed + 100)
-    )
+    return AlignmentTexts([str(i) for i in range(n)], random_unit_rows(n, p, seed), random_unit_rows(n, m, seed + 100))
 
 
 def ridge_decoder(texts: AlignmentTexts, share: float) -> np.ndarray:

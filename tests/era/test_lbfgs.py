@@ -6,6 +6,7 @@ from torch import Tensor
 from era.errors import Cancelled
 from era.lbfgs import Objective, minimise
 
+
 def quadratics(n: int, dimension: int, seed: int) -> tuple[Objective, Tensor]:
     """Return `x A x / 2 - b x` for n random positive definite A, and their minima by numpy (n, dimension)."""
     rng = np.random.default_rng(seed)

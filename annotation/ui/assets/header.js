@@ -2,6 +2,8 @@
 
 const root = element.querySelector(".era-panel");
 let shown = null;
+let wasReady = null;
+let wasPreparing = false;
 
 function receive() {
   const view = props.value;
@@ -9,6 +11,10 @@ function receive() {
   if (shown === JSON.stringify(view)) return;
   shown = JSON.stringify(view);
   const busy = view.preparing;
+  if (wasReady === false && view.is_ready) say("ready");
+  if (wasPreparing && !busy && view.is_ready) say("better", { key: "aligned", label: "aligned, no labels" });
+  wasReady = view.is_ready;
+  wasPreparing = Boolean(busy);
   fill(root,
     h("div", { class: "era-header" },
       h("button", { type: "button", class: "era-link", title: "Collection and label set; click to change", onclick: () => openTab("Collection") },

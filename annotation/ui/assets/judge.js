@@ -13,6 +13,8 @@ let isSearching = false;
 let filter = "";
 let isHelpOpen = false;
 let isListOpen = false;
+let offered = null; // a ranking that became available meanwhile
+let isNewHere = !localStorage.getItem("era-has-judged"); // the introduction goes once a mark was saved
 
 const form = h("form", { class: "era-query", onsubmit: (event) => (event.preventDefault(), search()) });
 const results = h("section", { class: "era-results", "aria-label": "Results" });
@@ -71,7 +73,7 @@ function drawForm() {
       if (!custom.hidden) custom.focus();
     }, { name: "instruction" });
   fill(form,
-    view.intro && h("p", { class: "era-intro" }, view.intro),
+    isNewHere && h("p", { class: "era-intro" }, view.intro),
     box,
     h("div", { class: "era-row" },
       h("label", { class: "era-grow" }, h("span", { class: "era-label" }, "Instruction"), choice),

@@ -48,6 +48,8 @@ hear("saved", (saved) => {
     }
     return;
   }
+  isNewHere = false;
+  localStorage.setItem("era-has-judged", "yes");
   const isCurrent = saved.query_id === view.query.id;
   if (isCurrent) view.marks = saved.grades;
   for (const [docId, entry] of [...pending]) {

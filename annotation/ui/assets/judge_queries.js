@@ -57,6 +57,20 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
+// --- what other panels say
+
+hear("ready", () => {
+  if (view && view.query.id && !view.results.length) openQuery(view.query.id);
+});
+
+// A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
+hear("better", ({ key, label }) => {
+  if (!view || view.ranker === key || (key === "aligned" && view.ranker !== "light")) return;
+  if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, label });
+  if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, ranker: key });
+  else { offered = { key, label }; drawResults(); }
+});
+
 // --- a new payload
 
 function receive() {
@@ -66,6 +80,7 @@ function receive() {
   const draft = view && fresh.error ? form.querySelector("textarea[name=query]")?.value : null;
   view = fresh;
   isSearching = false;
+  if (offered && offered.key === view.ranker) offered = null;
   if (!isSameQuery) { undoable = []; lastSaved = null; }
   focused = firstOpen() ?? 0;
   drawForm();

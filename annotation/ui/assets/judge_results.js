@@ -57,6 +57,8 @@ function drawResults() {
         })),
       h("span", { class: "era-quiet" }, busy || (view.results.length
         ? `${view.results.length} of ${number(view.n_documents)}${view.took_ms === null ? "" : `, ${Math.max(1, Math.round(view.took_ms))} ms`}` : "")),
+      offered && view.query.id && h("button", { type: "button", class: "era-link",
+        onclick: () => ask("open", { query_id: view.query.id, ranker: offered.key }) }, `Better ranking ready: ${offered.label}. Show it`),
       h("button", { type: "button", class: "era-link", "aria-expanded": String(isHelpOpen), onclick: () => { isHelpOpen = !isHelpOpen; drawResults(); } }, "keys ?"),
     ),
     isHelpOpen && h("dl", { class: "era-keys" },

@@ -72,6 +72,13 @@ function outcome() {
     h("button", { type: "button", class: "era-button", onclick: () => compare(gain.key) }, "See the difference"));
 }
 
+// Today only the time matters, otherwise the day as well.
+function when(iso) {
+  const at = new Date(iso);
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
+}
+
 const compare = (key) => { say("compare", { after: key }); openTab("Compare"); };
 
 function runs() {
@@ -82,7 +89,7 @@ function runs() {
       h("th", { scope: "col", class: "era-number", title: "nDCG@10 of the light model alone and after training, on queries held out in turn" }, "before \u2192 after"),
       ["state", "note", ""].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, view.runs.map((run) => h("tr", {},
-      h("td", {}, String(run.number)), h("td", { title: run.when_exact }, run.when), h("td", { title: run.labels_title }, run.labels), h("td", {}, run.recipe),
+      h("td", {}, String(run.number)), h("td", { title: new Date(run.at).toLocaleString() }, when(run.at)), h("td", { title: run.labels_title }, run.labels), h("td", {}, run.recipe),
       h("td", { class: "era-number" }, run.change || ""), h("td", {}, h("span", { class: `era-state era-state-${run.state}` }, run.in_use ? "in use" : run.state)),
       h("td", { class: "era-note" }, run.note),
       h("td", {}, run.state === "finished" && h("button", { type: "button", class: "era-link", onclick: () => compare(run.key) }, "compare")))))));
@@ -101,6 +108,8 @@ function receive() {
   if (!fresh || !fresh.outlook) return;
   const text = JSON.stringify(fresh);
   if (text === shown && !isStarting) return;
+  const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.latest && fresh.latest.key !== view.latest?.key;
+  if (isNew) say("better", { key: fresh.latest.key, label: fresh.latest.label });
   shown = text;
   view = fresh;
   isStarting = false;

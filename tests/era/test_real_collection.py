@@ -1,0 +1,105 @@
+"""The method on a real collection with the bundled pair: what benchmarks found has to hold."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotation.collections import CollectionContent, read_collection
+from era.adapter import light_only
+from era.alignment import AlignmentTexts, read_alignment_texts
+from era.corpus import Corpus
+from era.embedders import EmbedderPair, load_bundled_pair
+from era.evaluation import evaluate
+from era.index import DenseIndex
+from era.recipes import Fit, RecipeName, fit
+from era.retriever import Retriever
+from era.types import Query
+
+pytestmark = pytest.mark.collections
+
+N_HELD_OUT, N_LABELLED = 100, 20
+
+
+@pytest.fixture(scope="module")
+def collection() -> CollectionContent:
+    root = Path(__file__).parents[2]
+    folder = Path(os.environ.get("ERA_COLLECTIONS") or root.parent / "shared" / "collections") / "recipe_mpr"
+    if not folder.is_dir():
+        pytest.skip(f"There is no {folder}; set ERA_COLLECTIONS to a folder that holds recipe_mpr.")
+    return read_collection(folder)
+
+
+@pytest.fixture(scope="module")
+def pair(collection: CollectionContent) -> EmbedderPair:
+    return load_bundled_pair("cpu")
+
+
+@pytest.fixture(scope="module")
+def index(collection: CollectionContent, pair: EmbedderPair) -> DenseIndex:
+    corpus = Corpus(collection.documents)
+    vectors = pair.light.encode_documents(corpus.contents(corpus.doc_ids))
+    return DenseIndex(corpus.doc_ids, vectors, pair.light.identity)
+
+
+@pytest.fixture(scope="module")
+def texts(collection: CollectionContent, index: DenseIndex, pair: EmbedderPair) -> AlignmentTexts:
+    return read_alignment_texts(Corpus(collection.documents), index, pair)
+
+
+@pytest.fixture(scope="module")
+def split(collection: CollectionContent) -> tuple[list[Query], list[Query]]:
+    """Queries to learn from, out of one half; queries to measure with, out of the other."""
+    order = np.random.default_rng(0).permutation(len(collection.queries))
+    shuffled = [collection.queries[row] for row in order]
+    half = len(shuffled) // 2
+    return shuffled[:half][:N_LABELLED], shuffled[half:][:N_HELD_OUT]
+
+
+@pytest.fixture(scope="module")
+def fits(
+    collection: CollectionContent,
+    texts: AlignmentTexts,
+    index: DenseIndex,
+    pair: EmbedderPair,
+    split: tuple[list[Query], list[Query]],
+) -> Mapping[RecipeName, Fit]:
+    recipes: tuple[RecipeName, ...] = ("era", "paper")
+    return {recipe: fit(recipe, texts, index, pair, split[0], collection.qrels) for recipe in recipes}
+
+
+@pytest.fixture(scope="module")
+def quality(
+    collection: CollectionContent,
+    index: DenseIndex,
+    pair: EmbedderPair,
+    split: tuple[list[Query], list[Query]],
+    fits: Mapping[RecipeName, Fit],
+) -> dict[str, float]:
+    """nDCG@10 on the queries that nobody learned from."""
+    adapters = {
+        "light": light_only(index.embedder.dimension),
+        "era, no labels": fits["era"].aligned,
+        "era": fits["era"].adapter,
+        "paper": fits["paper"].adapter,
+    }
+    means = {}
+    for name, adapter in adapters.items():
+        values = evaluate(collection.qrels, Retriever(pair, index, adapter).run(split[1], 100))["nDCG@10"]
+        assert len(values) == N_HELD_OUT
+        means[name] = float(np.mean(list(values.values())))
+    return means
+
+
+def test_era_without_labels_is_better_than_the_light_embedder(quality: dict[str, float]) -> None:
+    assert quality["era, no labels"] > quality["light"]
+
+
+def test_era_is_far_better_than_the_published_recipe_with_the_same_labels(quality: dict[str, float]) -> None:
+    assert quality["era"] > quality["paper"] + 0.05
+
+
+def test_era_with_labels_is_not_much_worse_than_without(quality: dict[str, float]) -> None:
+    assert quality["era"] > quality["era, no labels"] - 0.03

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from era.adapter import QueryAdapter, light_only
+from era.embedders import EmbedderPair
+from era.errors import IdentityMismatchError
+from era.index import DenseIndex
+from era.retriever import Retriever
+from era.types import Query
+from tests.fakes import WordEmbedder, random_unit_rows
+
+
+@pytest.fixture
+def adapter() -> QueryAdapter:
+    """13 dimensions of `instructed` and 11 of `light` to the 11 of the index."""
+    return QueryAdapter(("instructed", "light"), random_unit_rows(24, 11, seed=0), random_unit_rows(1, 11, seed=1)[0])
+
+
+QUERIES = [Query("1", "cat", "vet"), Query("2", "dog illness"), Query("3", "trout", "owner feeding"), Query("4", "x")]
+
+
+def test_run_equals_scoring_every_document(
+    pair: EmbedderPair, index: DenseIndex, adapter: QueryAdapter, texts: object
+) -> None:
+    run = Retriever(pair, index, adapter).run(QUERIES, 5)
+    doc_ids = index.sample(len(index), 0)
+    documents = index.vectors(doc_ids).astype(np.float64)
+    assert list(run) == ["1", "2", "3", "4"]
+    for query in QUERIES:
+        strong = pair.strong.encode_queries([query])[0]
+        light = pair.light.encode_queries([Query("", query.text)])[0]
+        vector = np.concatenate([strong, light]).astype(np.float64) @ adapter.weight + adapter.bias
+        scores = dict(zip(doc_ids, documents @ vector / np.linalg.norm(vector), strict=True))
+        expected = sorted(scores, key=lambda doc_id: -scores[doc_id])[:5]
+        assert [doc.doc_id for doc in run[query.query_id]] == expected
+        np.testing.assert_allclose(
+            [doc.score for doc in run[query.query_id]], [scores[doc_id] for doc_id in expected], atol=1e-5
+        )
+
+
+def test_search_gives_the_ranking_that_run_gives(pair: EmbedderPair, index: DenseIndex, adapter: QueryAdapter) -> None:
+    retriever = Retriever(pair, index, adapter)
+    run = retriever.run(QUERIES, 3)
+    for query in QUERIES:
+        found = retriever.search(query, 3)
+        assert [doc.doc_id for doc in found] == [doc.doc_id for doc in run[query.query_id]]
+        np.testing.assert_allclose([doc.score for doc in found], [doc.score for doc in run[query.query_id]], atol=1e-6)
+
+
+def test_search_by_the_light_vector_finds_the_words(pair: EmbedderPair, index: DenseIndex) -> None:
+    found = Retriever(pair, index, light_only(11)).search(Query("1", "dog illness", "owner"), 3)
+    assert found[0].doc_id == "dog-illness"
+    assert found[0].score == pytest.approx(1, abs=1e-6)
+    assert found[1].score == pytest.approx(0.5, abs=1e-6)  # one word of two in common
+
+
+def test_retriever_refuses_an_index_of_another_embedder(pair: EmbedderPair, index: DenseIndex) -> None:
+    other = WordEmbedder("another", [str(i) for i in range(10)])
+    with pytest.raises(IdentityMismatchError, match=r"The document index was made with light .*another"):
+        Retriever(EmbedderPair(pair.strong, other), index, light_only(11))
+
+
+def test_retriever_refuses_an_adapter_to_another_dimension(pair: EmbedderPair, index: DenseIndex) -> None:
+    with pytest.raises(IdentityMismatchError, match=r"leads to 10 dimensions.* 11"):
+        Retriever(pair, index, light_only(10))
+
+
+def test_retriever_refuses_an_adapter_from_another_dimension(pair: EmbedderPair, index: DenseIndex) -> None:
+    adapter = QueryAdapter(("instructed",), random_unit_rows(384, 11, seed=0), np.zeros(11, np.float32))
+    with pytest.raises(IdentityMismatchError):
+        Retriever(pair, index, adapter)
