@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from era.adapter import QueryAdapter, normalise, query_features
-from era.alignment import AlignmentTexts, add_ridge
+from era.adapter import QueryAdapter, normalise
+from era.alignment import AlignmentTexts
 from era.candidates import LabelledQueries, MiningConfig, mine_negatives
 from era.embedders import Vectors
+from era.folds import Fits, assign_folds, best_strength
+from era.function_space import FunctionSpace
 from era.index import DenseIndex
 from era.lbfgs import minimise
 from era.progress import Progress, no_progress
@@ -28,7 +30,7 @@ class AdaptationConfig:
     Attributes:
         temperature: of the softmax over candidates; > 0, in units of cosine.
         strengths: weights of the penalty to choose from, in nats per unit share of score variance moved.
-        n_folds: of the cross-validation; with fewer queries each query is its own fold.
+        n_folds: of the cross-validation; with fewer queries each is its own fold.
         ridge: added to both second-moment matrices, as a share of their mean eigenvalue; > 0.
         n_iterations: of the optimiser, at most.
         mining: which unjudged documents a query is contrasted with.
@@ -54,7 +56,8 @@ class Adaptation:
         adapter: to deploy; the aligned adapter itself where the gate is closed.
         held_out_vectors: (n, m); row i is the vector of labelled query i by adapters that never saw its labels.
         aligned_losses: (n,) in nats; the aligned adapter on each query.
-        held_out_losses: (S, n) in nats; each strength on each query, from the fold that did not see it.
+        held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
+            nothing could be held out.
         strength: the chosen one; None where the gate is closed.
         share_moved: share of score variance over the corpus that the change moves.
         reason: one sentence for a person, why the change was kept or not.
@@ -81,22 +84,19 @@ def adapt(
 ) -> Adaptation:
     """Fit the change of the aligned adapter on the labelled queries.
 
-    The fold adapters are evaluated only on queries that they were not trained on, and the strength used for a fold is
-    chosen on the other folds' queries, so `held_out_vectors` owe nothing to the labels of their own query.
+    Every query is ranked by adapters whose weights and whose strength were found without its labels (nested
+    cross-validation), so `held_out_vectors` owe nothing to the labels of their own query.
     """
     config = config or AdaptationConfig()
-    n = len(labelled)
     progress("adaptation", 0.0, "choosing documents to contrast")
     mined = mine_negatives(labelled, aligned, index, config.mining, seed)
     space = FunctionSpace.build(aligned, texts, labelled, config.ridge, device)
     targets = CandidateSet.build(labelled, mined, index, device)
 
-    folds = fold_of_each_query(n, config.n_folds, seed)
-    n_folds = int(folds.max()) + 1
-    is_training = np.array([folds != fold for fold in range(n_folds)] + [np.ones(n, bool)])  # (F + 1, n)
-    if n == 1:
-        is_training = is_training[1:]  # a single query cannot be held out
-    n_fits, n_strengths = len(is_training), len(config.strengths)
+    folds = assign_folds([query.text for query in labelled.queries], config.n_folds, seed)
+    fits = Fits.plan(folds)
+    n_fits, n_strengths = len(fits.excluded), len(config.strengths)
+    is_training = np.array([~np.isin(folds, list(excluded)) for excluded in fits.excluded])  # (fits, n)
     query_weights = torch.from_numpy(is_training / is_training.sum(axis=1, keepdims=True)).float().to(device)
     query_weights = query_weights.repeat(n_strengths, 1)  # (S * fits, n)
     penalties = torch.tensor(config.strengths, device=device).repeat_interleave(n_fits)  # (S * fits,)
@@ -118,60 +118,45 @@ def adapt(
     coefficients = solutions.view(n_strengths, n_fits, *space.shape)
     flat_vectors = space.query_vectors(coefficients.flatten(0, 1))
     losses, _ = targets.losses(flat_vectors, config.temperature, query_weights)
-    all_losses = losses.view(n_strengths, n_fits, n).cpu().numpy()
-    all_vectors = flat_vectors.view(n_strengths, n_fits, n, -1).cpu().numpy()
+    all_losses = losses.view(n_strengths, n_fits, -1).cpu().numpy()
+    all_vectors = flat_vectors.view(n_strengths, n_fits, *space.aligned_vectors.shape).cpu().numpy()
     aligned_vectors = space.aligned_vectors.cpu().numpy()
     aligned_losses = (
         targets.losses(space.aligned_vectors[None], config.temperature, query_weights[:1])[0][0].cpu().numpy()
     )
     progress("adaptation", 1.0, "done")
 
-    if n == 1:
-        return Adaptation(
-            aligned, normalise(aligned_vectors), aligned_losses, np.empty((n_strengths, 0), np.float32), None, 0.0,
-            "One labelled query cannot be checked against another, so the aligned adapter is kept. "
-            "Mark relevant documents for a second query.",
-        )  # fmt: skip
-    own_fold = (folds, np.arange(n))
-    held_out_losses = all_losses[:, own_fold[0], own_fold[1]]  # (S, n)
-    held_out_vectors = all_vectors[:, own_fold[0], own_fold[1]]  # (S, n, m)
     cross_fitted = aligned_vectors.copy()
-    for fold in range(n_folds):
-        choice = best_strength(held_out_losses[:, folds != fold], aligned_losses[folds != fold])
+    for fold in range(fits.n_folds):
+        others, losses_without = fits.held_out_losses(all_losses, folds, also_excluded=fold)
+        choice = best_strength(losses_without, aligned_losses[others])
         if choice is not None:
-            cross_fitted[folds == fold] = held_out_vectors[choice, folds == fold]
-    choice = best_strength(held_out_losses, aligned_losses)
+            rows = folds == fold
+            cross_fitted[rows] = all_vectors[choice, fits.place[frozenset({fold})]][rows]
+    checked, held_out_losses = fits.held_out_losses(all_losses, folds, also_excluded=None)
+    choice = best_strength(held_out_losses, aligned_losses[checked])
     adapter, strength, share = aligned, None, 0.0
     if choice is not None:
         strength = config.strengths[choice]
-        full = coefficients[choice, -1]
+        full = coefficients[choice, fits.place[frozenset()]]
         adapter, share = space.changed_adapter(aligned, full), float((full**2).sum())
     return Adaptation(
-        adapter, normalise(cross_fitted), aligned_losses, held_out_losses, strength, share,
-        _reason(choice, held_out_losses, aligned_losses),
-    )  # fmt: skip
-
-
-def fold_of_each_query(n: int, n_folds: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return (n,) fold numbers of equal sizes, shuffled by the seed; each query its own fold if n < n_folds."""
-    if n < n_folds:
-        return np.arange(n)
-    return np.random.default_rng(seed).permutation(np.arange(n) % n_folds)
-
-
-def best_strength(held_out_losses: Vectors, aligned_losses: Vectors) -> int | None:
-    """Return the place of the strength with the lowest mean held-out loss; None if the aligned adapter is as good.
-
-    Args:
-        held_out_losses: (S, n).
-        aligned_losses: (n,).
-    """
-    means = held_out_losses.mean(axis=1)
-    best = int(means.argmin())
-    return best if means[best] < aligned_losses.mean() else None
+        adapter=adapter,
+        held_out_vectors=normalise(cross_fitted),
+        aligned_losses=aligned_losses,
+        held_out_losses=held_out_losses,
+        strength=strength,
+        share_moved=share,
+        reason=_reason(choice, held_out_losses, aligned_losses[checked]),
+    )
 
 
 def _reason(choice: int | None, held_out_losses: Vectors, aligned_losses: Vectors) -> str:
+    if not held_out_losses.size:
+        return (
+            "One labelled query cannot be checked against another, so the aligned adapter is kept. "
+            "Mark relevant documents for a second query."
+        )
     if choice is None:
         return (
             "On queries it had not seen, what could be learned from these marks did not help, "
@@ -179,73 +164,6 @@ def _reason(choice: int | None, held_out_losses: Vectors, aligned_losses: Vector
         )
     helped = int((held_out_losses[choice] < aligned_losses).sum())
     return f"Learning from the marks helped {helped} of {len(aligned_losses)} queries that were held out in turn."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FunctionSpace:
-    """The changes of an adapter that n labelled queries can cause, in coordinates where the penalty is a plain norm.
-
-    With second moments `S_x = L_x L_x^T` of the features and `S_g = L_g L_g^T` of the document vectors, a change dW
-    moves the share `tr(dW^T S_x dW S_g) / tr(W0^T S_x W0 S_g)` of the score variance. By the representer theorem
-    `dW = sqrt(norm) L_x^-T Q C L_g^-1`, with Q an orthonormal basis of the whitened features of the labelled queries:
-    then the share is the squared norm of C (r, m).
-    """
-
-    aligned_vectors: Tensor  # (n, m), before normalisation
-    feature_map: Tensor  # (n, r): features of the queries in the basis, times sqrt(norm)
-    document_map: Tensor  # (m, m): L_g^-1
-    basis: Vectors  # (d, r): sqrt(norm) L_x^-T Q
-    centre: Vectors  # (d,)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Return (r, m), the shape of the coefficients."""
-        return self.feature_map.shape[1], self.document_map.shape[0]
-
-    @classmethod
-    def build(
-        cls, aligned: QueryAdapter, texts: AlignmentTexts, labelled: LabelledQueries, ridge: float, device: str
-    ) -> "FunctionSpace":
-        """Whiten both sides with the second moments over the alignment texts."""
-        strong, light = texts.strong.astype(np.float64), texts.light.astype(np.float64)
-        text_features = {"instructed": strong, "mean": strong, "light": light}
-        centres = {"instructed": strong.mean(axis=0), "mean": strong.mean(axis=0), "light": np.zeros(light.shape[1])}
-        centre = np.concatenate([centres[view] for view in aligned.views])
-        x = np.concatenate([text_features[view] for view in aligned.views], axis=1) - centre
-        g = light - light.mean(axis=0)
-        x_root = np.linalg.cholesky(add_ridge(x.T @ x / len(x), ridge))
-        g_root = np.linalg.cholesky(add_ridge(g.T @ g / len(g), ridge))
-        weight = aligned.weight.astype(np.float64)
-        norm = float(np.linalg.norm(x_root.T @ weight @ g_root))  # sqrt of tr(W0^T S_x W0 S_g)
-
-        features = query_features(labelled.encoded, aligned.views).astype(np.float64)
-        whitened = np.linalg.solve(x_root, (features - centre).T)  # (d, n)
-        q, r = np.linalg.qr(whitened)
-        return cls(
-            aligned_vectors=torch.from_numpy((features @ weight + aligned.bias).astype(np.float32)).to(device),
-            feature_map=torch.from_numpy((norm * r.T).astype(np.float32)).to(device),
-            document_map=torch.from_numpy(np.linalg.inv(g_root).astype(np.float32)).to(device),
-            basis=(norm * np.linalg.solve(x_root.T, q)).astype(np.float32),
-            centre=centre.astype(np.float32),
-        )
-
-    def query_vectors(self, coefficients: Tensor) -> Tensor:
-        """Return (P, n, m), not normalised, for coefficients (P, r, m)."""
-        return self.aligned_vectors + self.feature_map @ (coefficients @ self.document_map)
-
-    def pull_back(self, vector_gradients: Tensor) -> Tensor:
-        """Return the gradients of the coefficients (P, r, m) from those of the query vectors (P, n, m)."""
-        return (self.feature_map.T @ vector_gradients) @ self.document_map.T
-
-    def changed_adapter(self, aligned: QueryAdapter, coefficients: Tensor) -> QueryAdapter:
-        """Return the aligned adapter with the change of coefficients (r, m) added."""
-        change = self.basis @ (coefficients @ self.document_map).cpu().numpy()
-        return QueryAdapter(
-            aligned.views,
-            (aligned.weight + change).astype(np.float32),
-            (aligned.bias - self.centre @ change).astype(np.float32),
-            aligned.provenance,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,8 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = MEASURES) -> dict
         parsed = {ir_measures.parse_measure(name): name for name in measures}
     except NameError as error:
         raise ValueError(f"Unknown measure: {error}. Expected names such as {', '.join(MEASURES)}.") from error
-    values: dict[str, dict[str, float]] = {name: {} for name in measures}
+    values: dict[str, dict[str, float]] = {name: {q: 0.0 for q in judged if not run[q]} for name in measures}
+    judged = {query_id: grades for query_id, grades in judged.items() if run[query_id]}
     if judged:
         scaled = {q: {d: round(grade * scale) for d, grade in grades.items()} for q, grades in judged.items()}
         scores = {q: _strictly_falling([doc.doc_id for doc in run[q]]) for q in judged}

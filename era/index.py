@@ -119,7 +119,7 @@ class DenseIndex:
         try:
             about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
             index = cls.__new__(cls)
-            flat = faiss.downcast_index(faiss.read_index(str(folder / _INDEX_FILE)))
+            flat = faiss.read_index(str(folder / _INDEX_FILE))
             identity = EmbedderIdentity(**about["embedder"])
             if not isinstance(flat, faiss.IndexFlatIP):
                 raise ValueError("another kind of index")

@@ -10,18 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from era.adaptation import AdaptationConfig, adapt, fold_of_each_query
+from era.adaptation import AdaptationConfig, adapt
 from era.adapter import QueryAdapter
-from era.alignment import (
-    AlignmentTexts,
-    DecodingConfig,
-    EncodingConfig,
-    align_by_decoding,
-    align_by_encoding,
-)
+from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding
 from era.candidates import LabelledQueries, label, teachable_queries
 from era.contrastive import ContrastiveConfig, train_contrastive
 from era.embedders import EmbedderPair, Vectors
+from era.encoding_alignment import EncodingConfig, align_by_encoding
+from era.folds import assign_folds
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
 from era.types import Qrels, Query
@@ -115,9 +111,8 @@ def _fit_paper(
     alignment_config, config = EncodingConfig(), ContrastiveConfig()
     aligned = align_by_encoding(texts, device, seed, alignment_config, progress)
     held_out_vectors = aligned.transform(labelled.encoded)
-    n = len(labelled)
-    folds = fold_of_each_query(n, 5, seed)
-    n_folds = int(folds.max()) + 1 if n > 1 else 0
+    folds = assign_folds([query.text for query in labelled.queries], 5, seed)
+    n_folds = int(folds.max()) + 1 if folds.any() else 0  # one fold alone cannot be held out
 
     def part(number: int) -> Progress:
         def report(stage: str, fraction: float, detail: str = "") -> None:

@@ -23,10 +23,13 @@ class Retriever:
 
     def __post_init__(self) -> None:
         self.pair.light.identity.require(self.index.embedder, "The document index")
-        if self.adapter.weight.shape[1] != self.index.embedder.dimension:
+        strong, light = self.pair.strong.identity.dimension, self.pair.light.identity.dimension
+        expected = (sum(light if view == "light" else strong for view in self.adapter.views), light)
+        if self.adapter.weight.shape != expected:
             raise IdentityMismatchError(
-                f"The adapter leads to {self.adapter.weight.shape[1]} dimensions, the document index has "
-                f"{self.index.embedder.dimension}. Choose an adapter that was trained on this collection."
+                f"The adapter leads from {self.adapter.weight.shape[0]} to {self.adapter.weight.shape[1]} dimensions; "
+                f"these embedders and this index need {expected[0]} to {expected[1]}. "
+                "Choose an adapter that was trained on this collection."
             )
 
     def search(self, query: Query, k: int) -> list[ScoredDoc]:

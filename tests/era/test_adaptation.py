@@ -341,6 +341,21 @@ def test_adapt_never_trains_on_the_query_that_it_holds_out(shifted: ShiftedWorld
     assert np.abs(first.held_out_vectors[others] - second.held_out_vectors[others]).max() > 0.02
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_adapt_uses_for_a_query_what_helped_the_others(shifted: ShiftedWorld, seed: int) -> None:
+    n = 4
+    rng = np.random.default_rng(seed)
+    judgments = {f"q{i}": {shifted.nearest(i)[rng.integers(8)]: 1.0} for i in range(n)}
+    labelled = shifted.labelled(judgments)
+    config = AdaptationConfig(strengths=(30.0,))
+    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
+    gains = adaptation.aligned_losses - adaptation.held_out_losses[0]
+    aligned = shifted.aligned.transform(labelled.encoded)
+    for i in range(n):
+        is_adapted = np.abs(adaptation.held_out_vectors[i] - aligned[i]).max() > 1e-4
+        assert is_adapted == (np.delete(gains, i).mean() > 0)
+
+
 def test_adapt_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: ShiftedWorld) -> None:
     """Neither what is learned for a fold nor whether and how strongly it is used may depend on that fold's labels."""
     found = []

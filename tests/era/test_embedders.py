@@ -185,10 +185,10 @@ def test_bundled_pair_brings_related_texts_together(bundled: EmbedderPair) -> No
 
 
 def test_bundled_documents_come_in_the_given_order(bundled: EmbedderPair) -> None:
-    texts = [" ".join(["word", str(length)] * length) for length in np.random.default_rng(0).permutation(70) + 1]
+    texts = [" ".join(["word", str(length)] * length) for length in np.random.default_rng(0).permutation(36) + 1]
     for embedder in (bundled.strong, bundled.light):
         together = embedder.encode_documents(texts)
-        for row in (0, 1, 33, 69):
+        for row in (0, 17, 35):
             np.testing.assert_allclose(together[row], embedder.encode_documents([texts[row]])[0], atol=1e-4)
 
 

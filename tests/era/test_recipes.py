@@ -26,7 +26,7 @@ QRELS = {
 @pytest.fixture(autouse=True)
 def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the published training short; what a full one does is the business of test_contrastive."""
-    monkeypatch.setattr(recipes, "ContrastiveConfig", lambda: ContrastiveConfig(n_epochs=20))
+    monkeypatch.setattr(recipes, "ContrastiveConfig", lambda: ContrastiveConfig(n_epochs=20, learning_rate=1e-3))
 
 
 every_recipe = pytest.mark.parametrize("recipe", get_args(RecipeName))
@@ -149,6 +149,8 @@ def test_paper_holds_each_query_out_of_its_own_fit(
     changed = {**QRELS, QUERIES[0].query_id: {"moth-illness": 1.0}}
     first, second = (fit("paper", texts, index, pair, queries, qrels) for qrels in (QRELS, changed))
     place = list(first.query_ids).index(QUERIES[0].query_id)
+    aligned = first.aligned.transform(pair.encode_queries(QUERIES[:1]))[0]
+    assert np.abs(first.held_out_vectors[place] - aligned).max() > 1e-3  # it is a trained one
     assert first.held_out_vectors[place].tobytes() == second.held_out_vectors[place].tobytes()
     assert first.adapter.weight.tobytes() != second.adapter.weight.tobytes()
 
@@ -188,20 +190,20 @@ def test_fit_refuses_an_unknown_recipe(texts: AlignmentTexts, index: DenseIndex,
 
 
 @every_recipe
-@pytest.mark.parametrize("stage", ["embedding", "alignment", "adaptation"])
+@pytest.mark.parametrize("last_stage", ["embedding", "alignment", "adaptation"])
 def test_fit_stops_at_any_stage_when_the_report_raises(
-    recipe: RecipeName, stage: str, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
+    recipe: RecipeName, last_stage: str, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
     reported: list[str] = []
 
-    def stop(at: str, fraction: float, detail: str = "") -> None:
-        reported.append(at)
-        if at == stage and fraction > 0:
+    def stop(stage: str, fraction: float, detail: str = "") -> None:
+        reported.append(stage)
+        if stage == last_stage and fraction > 0:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
         fit(recipe, texts, index, pair, QUERIES, QRELS, progress=stop)
-    assert reported[-1] == stage
+    assert reported[-1] == last_stage
 
 
 @every_recipe
