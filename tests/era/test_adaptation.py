@@ -8,27 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from era.adaptation import (
     AdaptationConfig,
     CandidateSet,
-    FunctionSpace,
     adapt,
-    best_strength,
-    fold_of_each_query,
 )
-from era.adapter import QueryAdapter, light_only, query_features
-from era.alignment import AlignmentTexts, align_by_decoding, align_by_encoding
+from era.adapter import QueryAdapter, light_only
+from era.alignment import AlignmentTexts, align_by_decoding
 from era.candidates import LabelledQueries, MiningConfig
 from era.embedders import EncodedQueries, Vectors
+from era.encoding_alignment import EncodingConfig, align_by_encoding
 from era.errors import Cancelled
 from era.index import DenseIndex
 from tests.era.conftest import VectorWorld
+from tests.era.score_variance import Matrix, second_moments, share_moved, weight_change
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
 
-Matrix = NDArray[np.float64]
 Judgments = dict[str, dict[str, float]]
 
 DIMENSION = 4
@@ -71,88 +68,8 @@ def shifted() -> ShiftedWorld:
     return ShiftedWorld(index, texts, align_by_decoding(texts), random_unit_rows(30, DIMENSION, seed=1))
 
 
-def second_moments(aligned: QueryAdapter, texts: AlignmentTexts, ridge: float) -> tuple[Matrix, Matrix, Matrix]:
-    """Return S_x (d, d), S_g (m, m), each with `ridge` of its mean eigenvalue on the diagonal, and mu_x (d,)."""
-    strong_mean = texts.strong.astype(np.float64).mean(axis=0)
-    parts = {
-        "mean": (texts.strong, strong_mean),
-        "instructed": (texts.strong, strong_mean),
-        "light": (texts.light, np.zeros(texts.light.shape[1])),
-    }
-    x = np.hstack([parts[view][0] - parts[view][1] for view in aligned.views])
-    g = texts.light - texts.light.astype(np.float64).mean(axis=0)
-    moments = []
-    for rows in (x, g):
-        moment: Matrix = np.array([np.outer(row, row) for row in rows.astype(np.float64)]).mean(axis=0)
-        moments.append(moment + ridge * np.linalg.eigvalsh(moment).mean() * np.eye(len(moment)))
-    return moments[0], moments[1], np.concatenate([parts[view][1] for view in aligned.views])
-
-
-def share_moved(change: Matrix, aligned: QueryAdapter, texts: AlignmentTexts, ridge: float = 0.1) -> float:
-    """Return tr(dW^T S_x dW S_g) / tr(W0^T S_x W0 S_g)."""
-    s_x, s_g, _ = second_moments(aligned, texts, ridge)
-    start = aligned.weight.astype(np.float64)
-    return float(np.trace(change.T @ s_x @ change @ s_g) / np.trace(start.T @ s_x @ start @ s_g))
-
-
 def bytes_of(adapter: QueryAdapter) -> bytes:
     return adapter.weight.tobytes() + adapter.bias.tobytes()
-
-
-def weight_change(adapter: QueryAdapter, aligned: QueryAdapter) -> Matrix:
-    return adapter.weight.astype(np.float64) - aligned.weight.astype(np.float64)
-
-
-@pytest.mark.parametrize("alignment", ["decoding", "encoding"])
-@pytest.mark.parametrize("n", [2, 6, 12])
-@pytest.mark.parametrize("ridge", [0.1, 1.0])
-def test_function_space_norm_is_the_share_of_score_variance_moved(
-    vector_world: VectorWorld, alignment: str, n: int, ridge: float
-) -> None:
-    texts = vector_world.texts
-    aligned = align_by_decoding(texts) if alignment == "decoding" else align_by_encoding(texts, "cpu", 0)
-    labelled = vector_world.labelled(*({f"d{i:03}": 1.0} for i in range(n)))
-    space = FunctionSpace.build(aligned, texts, labelled, ridge, "cpu")
-    coefficients = torch.randn(space.shape, generator=torch.Generator().manual_seed(0))
-    changed = space.changed_adapter(aligned, coefficients)
-    expected = share_moved(weight_change(changed, aligned), aligned, texts, ridge)
-    assert float((coefficients**2).sum()) == pytest.approx(expected, rel=1e-3)
-
-
-def test_function_space_query_vectors_are_those_of_the_changed_adapter(vector_world: VectorWorld) -> None:
-    aligned = align_by_decoding(vector_world.texts)
-    labelled = vector_world.labelled(*({f"d{i:03}": 1.0} for i in range(7)))
-    space = FunctionSpace.build(aligned, vector_world.texts, labelled, 0.1, "cpu")
-    coefficients = torch.randn(3, *space.shape, generator=torch.Generator().manual_seed(0))
-    vectors = space.query_vectors(coefficients).numpy()
-    for row, own in enumerate(coefficients):
-        changed = space.changed_adapter(aligned, own)
-        expected = query_features(labelled.encoded, aligned.views) @ changed.weight + changed.bias
-        np.testing.assert_allclose(vectors[row], expected, atol=1e-4 * np.abs(expected).max())
-        lengths = np.linalg.norm(vectors[row], axis=1, keepdims=True)
-        np.testing.assert_allclose(vectors[row] / lengths, changed.transform(labelled.encoded), atol=1e-4)
-
-
-def test_function_space_leaves_the_mean_text_where_it_was(vector_world: VectorWorld) -> None:
-    aligned = align_by_encoding(vector_world.texts, "cpu", 0)
-    labelled = vector_world.labelled(*({f"d{i:03}": 1.0} for i in range(7)))
-    space = FunctionSpace.build(aligned, vector_world.texts, labelled, 0.1, "cpu")
-    changed = space.changed_adapter(aligned, torch.ones(space.shape))
-    mean = vector_world.texts.strong.mean(axis=0)
-    before, after = mean @ aligned.weight + aligned.bias, mean @ changed.weight + changed.bias
-    np.testing.assert_allclose(after, before, atol=1e-4)
-    assert np.abs(changed.weight - aligned.weight).max() > 0.1
-
-
-def test_function_space_pull_back_is_the_gradient_of_query_vectors(vector_world: VectorWorld) -> None:
-    aligned = align_by_decoding(vector_world.texts)
-    labelled = vector_world.labelled(*({f"d{i:03}": 1.0} for i in range(6)))
-    space = FunctionSpace.build(aligned, vector_world.texts, labelled, 0.1, "cpu")
-    coefficients = torch.zeros(2, *space.shape, requires_grad=True)
-    outer = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
-    torch.autograd.backward((space.query_vectors(coefficients) * outer).sum())
-    assert coefficients.grad is not None
-    np.testing.assert_allclose(space.pull_back(outer), coefficients.grad, rtol=1e-4, atol=1e-4)
 
 
 def test_candidate_set_spreads_the_target_over_all_relevant_documents(vector_world: VectorWorld) -> None:
@@ -191,34 +108,6 @@ def test_candidate_set_losses_and_gradients_equal_those_of_torch(vector_world: V
     torch.autograd.backward(total)
     assert variables.grad is not None
     np.testing.assert_allclose(gradients, variables.grad, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize(("n", "sizes"), [(5, [1] * 5), (7, [1, 1, 1, 2, 2]), (10, [2] * 5), (23, [4, 4, 5, 5, 5])])
-def test_folds_have_equal_sizes(n: int, sizes: list[int]) -> None:
-    assert sorted(np.bincount(fold_of_each_query(n, 5, seed=0)).tolist()) == sizes
-
-
-def test_folds_are_one_query_each_when_there_are_few() -> None:
-    assert sorted(fold_of_each_query(3, 5, seed=0).tolist()) == [0, 1, 2]
-
-
-def test_folds_depend_on_the_seed_alone() -> None:
-    first, again, other = (fold_of_each_query(20, 5, seed).tolist() for seed in (0, 0, 1))
-    assert first == again != other
-
-
-@pytest.mark.parametrize(
-    ("held_out", "aligned", "expected"),
-    [
-        ([[3, 1], [1, 2]], [2, 2], 1),  # means 2 and 1.5 against 2
-        ([[3, 1], [4, 2]], [2, 2], None),  # as good is not better
-        ([[3, 1], [4, 2]], [2, 2.1], 0),
-    ],
-)
-def test_best_strength_has_to_beat_the_aligned_adapter(
-    held_out: list[list[float]], aligned: list[float], expected: int | None
-) -> None:
-    assert best_strength(np.array(held_out, np.float32), np.array(aligned, np.float32)) == expected
 
 
 @pytest.mark.parametrize(
@@ -274,7 +163,7 @@ def test_adapt_reports_the_share_of_score_variance_moved(shifted: ShiftedWorld) 
 def test_adapt_moves_less_when_the_penalty_is_stronger(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(12))
     shares = []
-    for strength in (0.1, 1.0, 10.0, 100.0, 1000.0):
+    for strength in (1.0, 10.0, 100.0, 1000.0):
         config = AdaptationConfig(strengths=(strength,))
         adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
         assert adaptation.strength == strength
@@ -322,10 +211,10 @@ def test_adapt_aligned_losses_are_the_cross_entropy_of_the_aligned_adapter(shift
         assert adaptation.aligned_losses[i] == pytest.approx(expected, rel=1e-4)
 
 
-LEAVE_ONE_OUT = AdaptationConfig(strengths=(1.0,), n_folds=8)
+LEAVE_ONE_OUT = AdaptationConfig(strengths=(100.0,), n_folds=8)
 
 
-@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("place", [0, 3, 7])
 def test_adapt_never_trains_on_the_query_that_it_holds_out(shifted: ShiftedWorld, place: int) -> None:
     judgments = shifted.judgments(8)
     changed = judgments | {f"q{place}": {shifted.nearest(place)[2]: 1.0, shifted.nearest(place)[3]: 1.0}}
@@ -334,43 +223,36 @@ def test_adapt_never_trains_on_the_query_that_it_holds_out(shifted: ShiftedWorld
         for labels in (judgments, changed)
     )
     aligned = shifted.aligned.transform(shifted.labelled(judgments).encoded)
-    assert first.strength == second.strength == 1.0
+    assert first.strength == second.strength == 100.0
     others = [i for i in range(8) if i != place]
     assert np.abs(first.held_out_vectors[place] - aligned[place]).max() > 0.1  # it is an adapted one
-    np.testing.assert_allclose(first.held_out_vectors[place], second.held_out_vectors[place], atol=0.01)
+    np.testing.assert_allclose(first.held_out_vectors[place], second.held_out_vectors[place], atol=1e-3)
     assert np.abs(first.held_out_vectors[others] - second.held_out_vectors[others]).max() > 0.02
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_adapt_uses_for_a_query_what_helped_the_others(shifted: ShiftedWorld, seed: int) -> None:
-    n = 4
-    rng = np.random.default_rng(seed)
-    judgments = {f"q{i}": {shifted.nearest(i)[rng.integers(8)]: 1.0} for i in range(n)}
-    labelled = shifted.labelled(judgments)
-    config = AdaptationConfig(strengths=(30.0,))
-    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
-    gains = adaptation.aligned_losses - adaptation.held_out_losses[0]
-    aligned = shifted.aligned.transform(labelled.encoded)
-    for i in range(n):
-        is_adapted = np.abs(adaptation.held_out_vectors[i] - aligned[i]).max() > 1e-4
-        assert is_adapted == (np.delete(gains, i).mean() > 0)
-
-
-def test_adapt_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: ShiftedWorld) -> None:
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_adapt_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: ShiftedWorld, n: int) -> None:
     """Neither what is learned for a fold nor whether and how strongly it is used may depend on that fold's labels."""
+    config = AdaptationConfig(strengths=(1000.0, 100.0))  # weak ones leave flat minima, where rounding shows
     found = []
     for row in range(4):
-        labelled = shifted.labelled(shifted.judgments(2) | {"q0": {f"d{row:03}": 1.0}})
-        adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
+        labelled = shifted.labelled(shifted.judgments(n) | {"q0": {f"d{row:03}": 1.0}})
+        adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
         found.append(adaptation.held_out_vectors[0])
-    np.testing.assert_allclose(found, [found[0]] * 4, atol=0.01)
+    np.testing.assert_allclose(found, [found[0]] * 4, atol=1e-3)
+
+
+def test_adapt_ranks_held_out_queries_without_labels_when_there_are_two(shifted: ShiftedWorld) -> None:
+    labelled = shifted.labelled(shifted.judgments(2))  # no third query could tell whether the other one's labels help
+    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
+    np.testing.assert_allclose(adaptation.held_out_vectors, shifted.aligned.transform(labelled.encoded), atol=1e-5)
 
 
 def test_adapt_trains_the_deployed_adapter_on_every_query(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(6)
     config = AdaptationConfig(strengths=(1.0,))
     first = adapt(shifted.aligned, shifted.labelled(judgments), shifted.texts, shifted.index, "cpu", 0, config)
-    for place in range(6):
+    for place in (0, 5):
         changed = judgments | {f"q{place}": {shifted.nearest(place)[3]: 1.0}}
         second = adapt(shifted.aligned, shifted.labelled(changed), shifted.texts, shifted.index, "cpu", 0, config)
         assert np.abs(weight_change(first.adapter, second.adapter)).max() > 0.05
@@ -433,8 +315,9 @@ def test_adapt_depends_on_ratios_of_grades_only(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(6)
     equal = {query_id: dict.fromkeys(grades, 1.0) for query_id, grades in judgments.items()}
     tenfold = {query_id: dict.fromkeys(grades, 10.0) for query_id, grades in judgments.items()}
+    config = AdaptationConfig(strengths=(1.0,))
     adapters = [
-        adapt(shifted.aligned, shifted.labelled(labels), shifted.texts, shifted.index, "cpu", 0).adapter
+        adapt(shifted.aligned, shifted.labelled(labels), shifted.texts, shifted.index, "cpu", 0, config).adapter
         for labels in (judgments, equal, tenfold)
     ]
     assert bytes_of(adapters[1]) == bytes_of(adapters[2])
@@ -460,8 +343,10 @@ def test_adapt_lowers_documents_judged_not_relevant(shifted: ShiftedWorld) -> No
 
 
 def test_adapt_works_on_an_encoder_of_the_published_kind(shifted: ShiftedWorld) -> None:
-    aligned = align_by_encoding(shifted.texts, "cpu", 0)
-    adaptation = adapt(aligned, shifted.labelled(shifted.judgments(12)), shifted.texts, shifted.index, "cpu", 0)
+    aligned = align_by_encoding(shifted.texts, "cpu", 0, EncodingConfig(n_epochs=20))
+    config = AdaptationConfig(strengths=(10.0, 1.0))
+    labelled = shifted.labelled(shifted.judgments(12))
+    adaptation = adapt(aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
     assert adaptation.strength is not None
     assert adaptation.adapter.views == ("instructed",)
     assert adaptation.held_out_losses.mean(axis=1).min() < 0.5 * adaptation.aligned_losses.mean()

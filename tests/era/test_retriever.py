@@ -7,7 +7,7 @@ from era.errors import IdentityMismatchError
 from era.index import DenseIndex
 from era.retriever import Retriever
 from era.types import Query
-from tests.fakes import WordEmbedder, random_unit_rows
+from tests.fakes import WordEmbedder, light_embedder, random_unit_rows, strong_embedder
 
 
 @pytest.fixture
@@ -60,12 +60,29 @@ def test_retriever_refuses_an_index_of_another_embedder(pair: EmbedderPair, inde
         Retriever(EmbedderPair(pair.strong, other), index, light_only(11))
 
 
-def test_retriever_refuses_an_adapter_to_another_dimension(pair: EmbedderPair, index: DenseIndex) -> None:
-    with pytest.raises(IdentityMismatchError, match=r"leads to 10 dimensions.* 11"):
-        Retriever(pair, index, light_only(10))
-
-
-def test_retriever_refuses_an_adapter_from_another_dimension(pair: EmbedderPair, index: DenseIndex) -> None:
-    adapter = QueryAdapter(("instructed",), random_unit_rows(384, 11, seed=0), np.zeros(11, np.float32))
-    with pytest.raises(IdentityMismatchError):
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        (light_only(10), "10 to 10 dimensions.* 11 to 11"),
+        (QueryAdapter(("mean", "light"), np.ones((395, 11), np.float32), np.ones(11, np.float32)), "395 to 11.* 24 to"),
+        (QueryAdapter(("instructed",), np.ones((11, 11), np.float32), np.ones(11, np.float32)), "11 to 11.* 13 to 11"),
+    ],
+    ids=["another index", "another strong embedder", "the light dimension for the strong one"],
+)
+def test_retriever_refuses_an_adapter_of_other_dimensions(
+    pair: EmbedderPair, index: DenseIndex, adapter: QueryAdapter, message: str
+) -> None:
+    with pytest.raises(IdentityMismatchError, match=message):
         Retriever(pair, index, adapter)
+
+
+def test_search_asks_the_strong_embedder_only_for_adapters_that_read_it(index: DenseIndex) -> None:
+    strong, light = strong_embedder(), light_embedder()
+    pair = EmbedderPair(strong, light)
+    found = Retriever(pair, index, light_only(11)).run(QUERIES, 3)
+    assert strong.texts_read == []
+    assert light.texts_read == ["cat", "dog illness", "trout", "x"]
+    assert found["2"][0].doc_id == "dog-illness"
+    adapter = QueryAdapter(("light", "mean"), random_unit_rows(24, 11, seed=0), np.zeros(11, np.float32))
+    Retriever(pair, index, adapter).run(QUERIES, 3)
+    assert strong.texts_read

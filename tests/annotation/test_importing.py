@@ -1,0 +1,188 @@
+"""Storing a collection: all of it or nothing, once, and never over another one."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import storage.collections
+import storage.documents
+import storage.judgments
+import storage.label_sets
+import storage.queries
+from annotation.collections import CollectionContent, read_collection
+from annotation.demo.library_docs import COLLECTION_NAME, build_documents
+from annotation.demo.needs import load_judgments, load_queries
+from annotation.errors import CollectionFileError
+from annotation.importing import ensure_demo, ensure_imported, store
+from annotation.opening import list_collections, list_label_sets, open_page
+from annotation.workspace import Workspace
+from era.corpus import content_hash
+from era.types import Document, Query
+from storage.errors import NameTaken
+from storage.records import CollectionRecord
+
+PETS = CollectionContent(
+    name="pets",
+    description="Two animals",
+    documents=[Document("d1", "Cats", "They purr."), Document("d2", "", "Dogs bark.")],
+    queries=[Query("q1", "who purrs", "find pets"), Query("q2", "who barks")],
+    qrels={"q1": {"d1": 1.0, "d2": 0.0}, "q2": {"d2": 2.5}},
+)
+
+
+def store_pets(workspace: Workspace, content: CollectionContent = PETS) -> CollectionRecord:
+    return store(workspace, content, author="ann", labels="Ann's labels", is_demo=False)
+
+
+def test_store_keeps_documents_queries_and_judgments(bare_workspace: Workspace) -> None:
+    collection = store_pets(bare_workspace)
+    assert (collection.name, collection.description, collection.n_documents, collection.is_demo) == (
+        "pets", "Two animals", 2, False,
+    )  # fmt: skip
+    with bare_workspace.reading() as session:
+        documents = list(storage.documents.iter_all(session, collection.id))
+        queries = [each.query for each in storage.queries.list_with_progress(session, collection.id, 0)]
+        [label_set] = storage.label_sets.list_for(session, collection.id)
+        [mark] = storage.judgments.current_for_query(session, label_set.label_set.id, queries[1].id).values()
+        qrels = storage.judgments.qrels(session, label_set.label_set.id)
+    assert [(d.doc_id, d.title, d.text) for d in documents] == [("d1", "Cats", "They purr."), ("d2", "", "Dogs bark.")]
+    assert [d.content_hash for d in documents] == [content_hash(d) for d in PETS.documents]
+    assert [(q.public_id, q.text, q.instruction, q.author) for q in queries] == [
+        ("q1", "who purrs", "find pets", "ann"),
+        ("q2", "who barks", "", "ann"),
+    ]
+    assert (label_set.label_set.name, label_set.label_set.created_by) == ("Ann's labels", "ann")
+    assert qrels == {queries[0].id: {"d1": 1.0, "d2": 0.0}, queries[1].id: {"d2": 2.5}}
+    assert queries[1].instruction_id != queries[0].instruction_id
+    assert (mark.author, mark.content_hash, mark.instruction_id) == (
+        "ann",
+        documents[1].content_hash,
+        queries[1].instruction_id,
+    )
+
+
+def test_store_starts_an_empty_label_set_when_nothing_is_judged(bare_workspace: Workspace) -> None:
+    collection = store_pets(bare_workspace, replace(PETS, qrels={}))
+    [summary] = list_label_sets(bare_workspace, collection.id)
+    assert (summary.label_set.name, summary.counts.n_judgments) == ("My labels", 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (storage.documents, "add_many"),
+        (storage.label_sets, "get_or_create"),
+        (storage.queries, "get_or_create"),
+        (storage.judgments, "append_many"),
+    ],
+)
+def test_store_leaves_nothing_when_a_step_fails(
+    bare_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    step: Callable[..., Any] = getattr(module, name)
+
+    def step_and_fail(*arguments: Any) -> Any:
+        step(*arguments)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(module, name, step_and_fail)
+    with pytest.raises(OSError, match="disk is full"):
+        store_pets(bare_workspace)
+    monkeypatch.undo()
+    assert not list_collections(bare_workspace)
+    assert store_pets(bare_workspace).name == "pets"
+
+
+def test_store_leaves_nothing_when_a_document_id_repeats(bare_workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="share the id 'd1'"):
+        store_pets(bare_workspace, replace(PETS, documents=[*PETS.documents, Document("d1", "", "again")]))
+    assert not list_collections(bare_workspace)
+
+
+def test_store_refuses_a_name_that_is_taken(bare_workspace: Workspace) -> None:
+    store_pets(bare_workspace)
+    with pytest.raises(NameTaken, match="'pets'"):
+        store_pets(bare_workspace)
+    assert len(list_collections(bare_workspace)) == 1
+
+
+def test_ensure_imported_stores_once_and_opens_it_after_that(bare_workspace: Workspace) -> None:
+    first = ensure_imported(bare_workspace, PETS)
+    store_pets(bare_workspace, replace(PETS, name="later"))
+    second = ensure_imported(bare_workspace, PETS)
+    assert (second.id, second.name) == (first.id, "pets")
+    assert second.last_used_at > first.last_used_at
+    assert open_page(bare_workspace, None, None).collection.id == first.id
+    [summary] = list_label_sets(bare_workspace, first.id)
+    assert (summary.label_set.name, summary.label_set.created_by) == ("Imported labels", "imported")
+    assert summary.counts.n_judgments == 3
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        PETS.documents[:1],
+        [*PETS.documents, Document("d3", "", "Fish are silent.")],
+        [Document("d1", "Cats", "They hiss."), PETS.documents[1]],
+        [Document("d9", "Cats", "They purr."), PETS.documents[1]],
+    ],
+    ids=["one less", "one more", "another text", "another id"],
+)
+def test_ensure_imported_refuses_other_documents_of_the_same_name(
+    bare_workspace: Workspace, documents: list[Document]
+) -> None:
+    first = ensure_imported(bare_workspace, PETS)
+    with pytest.raises(CollectionFileError, match=r"'pets' is stored already, with other documents\. Rename"):
+        ensure_imported(bare_workspace, replace(PETS, documents=documents))
+    with bare_workspace.reading() as session:
+        assert storage.documents.count(session, first.id) == 2
+
+
+@pytest.mark.parametrize(
+    ("corpus", "queries"),
+    [
+        (r'{"id": "d1", "text": "half a pair: \ud83d"}', None),
+        (r'{"id": "d\ud83d", "text": "a"}', None),
+        ('{"id": "d1", "text": "a"}', r'{"id": "q1", "text": "half a pair: \ud83d"}'),
+    ],
+    ids=["text", "id", "query"],
+)
+def test_ensure_imported_takes_or_refuses_half_a_character_in_plain_words(
+    bare_workspace: Workspace, tmp_path: Path, corpus: str, queries: str | None
+) -> None:
+    (tmp_path / "corpus.jsonl").write_text(corpus)
+    if queries:
+        (tmp_path / "queries.jsonl").write_text(queries)
+    with suppress(CollectionFileError):  # to refuse it, naming the line, is as good as to take it cleaned
+        ensure_imported(bare_workspace, read_collection(tmp_path))
+
+
+def test_ensure_imported_stores_texts_as_they_are(bare_workspace: Workspace) -> None:
+    texts = ["<script>alert(1)</script>", "a\x00b\x07", "🦉 naïve ﷽", "'); DROP TABLE document; --"]
+    content = CollectionContent("odd", "", [Document(f"d{i}", text, text) for i, text in enumerate(texts)])
+    collection = ensure_imported(bare_workspace, content)
+    assert ensure_imported(bare_workspace, content).id == collection.id
+    with bare_workspace.reading() as session:
+        assert [d.text for d in storage.documents.iter_all(session, collection.id)] == texts
+
+
+def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Workspace) -> None:
+    collection = ensure_demo(bare_workspace)
+    assert (collection.name, collection.is_demo) == (COLLECTION_NAME, True)
+    assert collection.n_documents == len(build_documents())
+    [summary] = list_label_sets(bare_workspace, collection.id)
+    assert (summary.label_set.name, summary.label_set.created_by) == ("Demo labels", "demo")
+    assert summary.counts.n_judgments == sum(len(judged) for judged in load_judgments().values())
+    with bare_workspace.reading() as session:
+        listed = storage.queries.list_with_progress(session, collection.id, summary.label_set.id)
+        marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].query.id)
+    assert [each.query.public_id for each in listed] == [query.query_id for query in load_queries()]
+    assert {each.query.author for each in listed} == {mark.author for mark in marks.values()} == {"demo"}
+    again = ensure_demo(bare_workspace)
+    assert again.id == collection.id
+    assert len(list_collections(bare_workspace)) == 1
+    assert list_label_sets(bare_workspace, collection.id) == [summary]

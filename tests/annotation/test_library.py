@@ -1,0 +1,250 @@
+"""A collection in memory: what is kept on disk is used, and what is damaged or of another embedder is made again."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import storage.collections
+from annotation.library import Library, open_library
+from annotation.opening import list_label_sets
+from era.corpus import Corpus
+from era.embedders import Embedder, EmbedderPair
+from era.errors import AdapterDamagedError, IdentityMismatchError
+from era.types import Query
+from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, small_world, swapped_topics
+from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
+
+CONTENTS = [document.content for document in DOCUMENTS]
+
+
+def open_again(
+    folder: Path, indexed_fingerprint: str, strong: Embedder | None = None, light: WordEmbedder | None = None
+) -> tuple[Library, bool]:
+    pair = EmbedderPair(strong or strong_embedder(), light or light_embedder())
+    return open_library(Corpus(DOCUMENTS), indexed_fingerprint, pair, folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "collection"
+
+
+@pytest.fixture
+def library(folder: Path) -> Library:
+    opened, is_new = open_again(folder, "")
+    assert is_new
+    return opened
+
+
+def test_open_library_embeds_every_document_once_with_the_light_embedder_only(folder: Path) -> None:
+    strong, light = strong_embedder(), light_embedder()
+    opened, is_new = open_again(folder, "", strong, light)
+    assert is_new
+    assert light.texts_read == CONTENTS
+    assert strong.texts_read == []
+    np.testing.assert_array_equal(
+        opened.index.vectors([document.doc_id for document in DOCUMENTS]), light_embedder().encode_documents(CONTENTS)
+    )
+
+
+def test_open_library_uses_the_index_on_disk_when_it_fits(folder: Path, library: Library) -> None:
+    light = light_embedder()
+    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    assert not is_new
+    assert light.texts_read == []
+    assert again.index.fingerprint == library.index.fingerprint
+
+
+def truncate(index: Path) -> None:
+    file = index / "index.faiss"
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def delete_vectors(index: Path) -> None:
+    (index / "index.faiss").unlink()
+
+
+def delete_all(index: Path) -> None:
+    shutil.rmtree(index)
+
+
+def empty_description(index: Path) -> None:
+    (index / "index.json").write_text("")
+
+
+@pytest.mark.parametrize("damage", [truncate, delete_vectors, delete_all, empty_description])
+def test_open_library_builds_the_index_again_when_it_is_damaged(
+    folder: Path, library: Library, damage: Callable[[Path], None]
+) -> None:
+    damage(folder / "index")
+    light = light_embedder()
+    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    assert is_new
+    assert light.texts_read == CONTENTS
+    assert again.index.fingerprint == library.index.fingerprint
+    assert not open_again(folder, library.corpus.fingerprint)[1]
+
+
+def test_open_library_builds_the_index_again_when_the_light_embedder_is_another(folder: Path, library: Library) -> None:
+    other = WordEmbedder("another light", [*ANIMALS, *TOPICS])
+    again, is_new = open_again(folder, library.corpus.fingerprint, light=other)
+    assert is_new
+    assert again.index.embedder.name == "another light"
+    assert again.index.fingerprint != library.index.fingerprint
+
+
+def test_open_library_builds_the_index_again_when_the_documents_are_others(folder: Path, library: Library) -> None:
+    pair = EmbedderPair(strong_embedder(), light_embedder())
+    again, is_new = open_library(Corpus(DOCUMENTS[:3]), library.corpus.fingerprint, pair, folder)
+    assert is_new
+    assert len(again.index) == 3
+
+
+@pytest.mark.parametrize("damage", [truncate, delete_vectors, delete_all, empty_description])
+def test_workspace_mends_a_damaged_index_and_keeps_the_judgments(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    desk = new_desk(tmp_path, small_world(qrels=QRELS))
+    before = list_label_sets(desk.workspace, desk.collection.id)
+    damage(desk.workspace.collection_folder(desk.collection.id) / "index")
+    again = desk.again()
+    assert again.light.texts_read[: len(CONTENTS)] == CONTENTS
+    assert list_label_sets(again.workspace, desk.collection.id) == before
+    assert before[0].counts.n_judgments == 24
+    with again.workspace.reading() as session:
+        record = storage.collections.get(session, desk.collection.id)
+    assert record.corpus_fingerprint == Corpus(DOCUMENTS).fingerprint
+    third = again.again()
+    assert not set(CONTENTS) & set(third.light.texts_read)
+    third.workspace.close()
+
+
+def test_workspace_reads_no_document_again_when_it_is_opened_a_second_time(data_dir: Path) -> None:
+    desk = new_desk(data_dir, small_world())
+    assert desk.light.texts_read[: len(CONTENTS)] == CONTENTS
+    assert sorted(set(CONTENTS) & set(desk.strong.texts_read)) == sorted(CONTENTS)
+    again = desk.again()
+    assert not set(CONTENTS) & {*again.light.texts_read, *again.strong.texts_read}
+    again.workspace.close()
+
+
+def alignment_file(folder: Path) -> Path:
+    [file] = folder.glob("alignment-*")
+    return file
+
+
+def test_alignment_texts_are_read_once_and_kept_on_disk(folder: Path, library: Library) -> None:
+    first = library.alignment_texts()
+    assert sorted(first.doc_ids) == sorted(document.doc_id for document in DOCUMENTS)
+    np.testing.assert_array_equal(
+        first.strong, strong_embedder().encode_documents(library.corpus.contents(first.doc_ids))
+    )
+    assert library.alignment_texts() is first
+    strong = strong_embedder()
+    again, _ = open_again(folder, library.corpus.fingerprint, strong)
+    second = again.alignment_texts()
+    assert strong.texts_read == []
+    assert second.doc_ids == first.doc_ids
+    np.testing.assert_array_equal(second.strong, first.strong)
+    np.testing.assert_array_equal(second.light, first.light)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "another array", "too few rows"])
+def test_alignment_texts_are_read_again_when_their_file_is_damaged(folder: Path, library: Library, damage: str) -> None:
+    expected = library.alignment_texts().strong
+    file = alignment_file(folder)
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-5])
+    elif damage == "emptied":
+        file.write_bytes(b"")
+    elif damage == "another array":
+        save_file({"weak": expected}, file)
+    else:
+        save_file({"strong": expected[:3]}, file)
+    strong = strong_embedder()
+    again, _ = open_again(folder, library.corpus.fingerprint, strong)
+    np.testing.assert_array_equal(again.alignment_texts().strong, expected)
+    assert sorted(strong.texts_read) == sorted(CONTENTS)
+    np.testing.assert_array_equal(load_file(alignment_file(folder))["strong"], expected)
+
+
+def test_alignment_texts_are_read_again_when_the_strong_embedder_is_another(folder: Path, library: Library) -> None:
+    library.alignment_texts()
+    other = WordEmbedder("another strong", [*ANIMALS, *TOPICS, *READERS])
+    again, _ = open_again(folder, library.corpus.fingerprint, other)
+    again.alignment_texts()
+    assert sorted(other.texts_read) == sorted(CONTENTS)
+
+
+def test_library_is_aligned_once_its_aligned_retriever_was_asked_for(library: Library) -> None:
+    assert not library.is_aligned
+    library.aligned()
+    assert library.is_aligned
+
+
+def test_light_retriever_never_asks_the_strong_embedder(folder: Path) -> None:
+    strong = strong_embedder()
+    opened, _ = open_again(folder, "", strong)
+    assert opened.light().search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-feeding"
+    assert strong.texts_read == []
+
+
+def adapter_of(desk: Desk, held_out: bool = False) -> Path:
+    vector = np.eye(len(ANIMALS) + len(TOPICS) + 1, dtype=np.float32)[0]
+    run = desk.finish_by_hand(swapped_topics(), {desk.query_id("cat-owner"): vector} if held_out else None)
+    return desk.workspace.adapter_folder(run.id)
+
+
+def library_of(desk: Desk) -> Library:
+    return desk.workspace.library(desk.collection.id)
+
+
+def test_trained_gives_retriever_and_held_out_vectors_by_query(judged_desk: Desk) -> None:
+    folder = adapter_of(judged_desk, held_out=True)
+    retriever, held_out = library_of(judged_desk).trained(folder)
+    assert retriever.search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-illness"
+    assert held_out.keys() == {str(judged_desk.query_id("cat-owner"))}
+    assert held_out[str(judged_desk.query_id("cat-owner"))].tolist() == [1.0] + [0.0] * 10
+    assert library_of(judged_desk).trained(folder)[0] is retriever
+
+
+def test_trained_refuses_an_adapter_of_another_index(judged_desk: Desk) -> None:
+    folder = adapter_of(judged_desk)
+    about = json.loads((folder / "adapter.json").read_text())
+    about["provenance"]["index_fingerprint"] = "0" * 64
+    (folder / "adapter.json").write_text(json.dumps(about))
+    with pytest.raises(IdentityMismatchError, match="earlier index"):
+        library_of(judged_desk).trained(folder)
+
+
+def test_trained_refuses_an_adapter_of_another_strong_embedder(judged_desk: Desk) -> None:
+    run = judged_desk.train()
+    opened = library_of(judged_desk)
+    other = EmbedderPair(WordEmbedder("another strong", [*ANIMALS, *TOPICS, *READERS]), light_embedder())
+    again, is_new = open_library(opened.corpus, opened.corpus.fingerprint, other, opened.folder)
+    assert not is_new
+    with pytest.raises(IdentityMismatchError, match="another strong"):
+        again.trained(judged_desk.workspace.adapter_folder(run.id))
+
+
+@pytest.mark.parametrize("damage", ["no weights", "truncated", "no description", "no held-out vectors", "a row less"])
+def test_trained_says_that_a_damaged_adapter_is_damaged(judged_desk: Desk, damage: str) -> None:
+    folder = adapter_of(judged_desk, held_out=True)
+    weights = folder / "adapter.safetensors"
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-5])
+    elif damage == "no description":
+        (folder / "adapter.json").unlink()
+    else:
+        arrays = load_file(weights)
+        held_out = arrays.pop("held_out")
+        save_file(arrays if damage == "no held-out vectors" else {**arrays, "held_out": held_out[:0]}, weights)
+    with pytest.raises(AdapterDamagedError, match="train again"):
+        library_of(judged_desk).trained(folder)

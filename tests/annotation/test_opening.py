@@ -1,0 +1,86 @@
+"""What a page shows when it opens: what was asked for, or the likeliest with a remark."""
+
+import pytest
+
+from annotation.importing import store
+from annotation.judging import start_label_set
+from annotation.opening import list_collections, list_instructions, list_queries, open_page, use_collection
+from storage.errors import UnknownRecord
+from storage.records import CollectionRecord
+from tests.annotation.conftest import QUERIES, Desk, small_world
+
+
+@pytest.fixture
+def newer(desk: Desk) -> CollectionRecord:
+    return store(desk.workspace, small_world("newer"), author="ann", labels="", is_demo=False)
+
+
+def test_open_page_shows_what_is_asked_for(desk: Desk, newer: CollectionRecord) -> None:
+    first = desk.label_set_id
+    start_label_set(desk.workspace, "ann", desk.collection.id, "second")
+    page = open_page(desk.workspace, desk.collection.id, first)
+    assert (page.collection.id, page.label_set.id, page.remark) == (desk.collection.id, first, "")
+
+
+def test_open_page_shows_the_collection_used_last_when_none_is_asked_for(desk: Desk, newer: CollectionRecord) -> None:
+    assert open_page(desk.workspace, None, None).collection.id == newer.id
+    use_collection(desk.workspace, desk.collection.id)
+    page = open_page(desk.workspace, None, None)
+    assert (page.collection.id, page.remark) == (desk.collection.id, "")
+    assert [each.id for each in list_collections(desk.workspace)] == [desk.collection.id, newer.id]
+
+
+def test_open_page_shows_the_newest_label_set_when_none_is_asked_for(desk: Desk) -> None:
+    new = start_label_set(desk.workspace, "ann", desk.collection.id, "A later one, first in the alphabet")
+    page = open_page(desk.workspace, desk.collection.id, None)
+    assert (page.label_set.id, page.remark) == (new, "")
+
+
+@pytest.mark.parametrize("collection_id", [99, 0, -1])
+def test_open_page_says_so_when_the_collection_does_not_exist(desk: Desk, collection_id: int) -> None:
+    page = open_page(desk.workspace, collection_id, None)
+    assert page.collection.id == desk.collection.id
+    assert "collection of this address does not exist" in page.remark
+    assert "animals" in page.remark
+
+
+def test_open_page_says_so_when_the_label_set_does_not_exist_here(desk: Desk, newer: CollectionRecord) -> None:
+    foreign = open_page(desk.workspace, newer.id, None).label_set.id
+    for label_set_id in (999, foreign):
+        page = open_page(desk.workspace, desk.collection.id, label_set_id)
+        assert page.label_set.collection_id == desk.collection.id
+        assert "label set of this address does not exist here" in page.remark
+
+
+def test_list_queries_gives_written_ones_from_new_to_old_then_imported_ones(desk: Desk) -> None:
+    first, second = desk.ask("first of mine"), desk.ask("second of mine")
+    listed = list_queries(desk.workspace, desk.page)
+    assert [each.query.id for each in listed[:2]] == [second, first]
+    assert [each.query.public_id for each in listed[2:]] == [query.query_id for query in QUERIES]
+
+
+def test_list_queries_counts_the_marks_of_the_open_label_set(desk: Desk) -> None:
+    first, query_id = desk.label_set_id, desk.query_id("cat-vet")
+    desk.mark(query_id, "cat-illness", 1.0, 1)
+    desk.mark(query_id, "cat-feeding", 0.0, 2)
+    desk.mark(query_id, "dog-feeding", 0.0, 3)
+
+    def counts(label_set_id: int) -> tuple[int, int]:
+        listed = list_queries(desk.workspace, open_page(desk.workspace, desk.collection.id, label_set_id))
+        return next((each.n_relevant, each.n_not_relevant) for each in listed if each.query.id == query_id)
+
+    second = start_label_set(desk.workspace, "ann", desk.collection.id, "second")
+    assert counts(first) == (1, 2)
+    assert counts(second) == (0, 0)
+
+
+def test_list_instructions_gives_the_commonest_first_and_none_last(desk: Desk) -> None:
+    desk.ask("a query without instruction")
+    desk.ask("hare", "vet's assistant")
+    desk.ask("seal", "vet")
+    assert list_instructions(desk.workspace, desk.collection.id) == ["vet", "owner", "vet's assistant", ""]
+
+
+def test_use_collection_says_so_when_there_is_none(desk: Desk) -> None:
+    with pytest.raises(UnknownRecord, match="no collection with the id 99"):
+        use_collection(desk.workspace, 99)

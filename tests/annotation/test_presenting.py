@@ -1,0 +1,282 @@
+"""What goes to the page: JSON, texts as they are, and words that fit the numbers."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation import comparing, searching
+from annotation.collections import CollectionContent
+from annotation.importing import store
+from annotation.opening import list_collections, list_instructions, list_label_sets, list_queries, open_page
+from annotation.presenting.collections import collection_panel
+from annotation.presenting.comparing import compare_panel
+from annotation.presenting.header import header
+from annotation.presenting.judging import judge_panel, query_terms
+from annotation.presenting.wording import MEASURE_MEANINGS, MEASURE_NAMES, chance, count, named, p_value_text
+from annotation.workspace import Readiness
+from era.evaluation import PairedDifference
+from era.types import Document, Query
+from tests.annotation.conftest import Desk, as_json
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
+
+
+def judge_payload(desk: Desk, text: str = "cat", instruction: str = "vet") -> dict[str, Any]:
+    ids = desk.collection.id, desk.label_set_id
+    found = searching.run_query(desk.workspace, "ann", *ids, text, instruction, searching.LIGHT)
+    return judge_panel(
+        desk.page,
+        "ann",
+        list_queries(desk.workspace, desk.page),
+        list_instructions(desk.workspace, desk.collection.id),
+        searching.rankers(desk.workspace, desk.collection.id),
+        searching.LIGHT,
+        found,
+    )
+
+
+def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str = "run-1") -> dict[str, Any]:
+    ids = desk.collection.id, desk.label_set_id
+    return compare_panel(
+        desk.page,
+        searching.rankers(desk.workspace, desk.collection.id),
+        list_queries(desk.workspace, desk.page),
+        before,
+        after,
+        query_id,
+        comparing.compare_query(desk.workspace, *ids, before, after, query_id),
+        comparing.compare_all(desk.workspace, *ids, before, after),
+    )
+
+
+def collection_payload(desk: Desk, author: str | None = "ann") -> dict[str, Any]:
+    return collection_panel(
+        desk.page,
+        author,
+        list_collections(desk.workspace),
+        len(list_queries(desk.workspace, desk.page)),
+        list_label_sets(desk.workspace, desk.collection.id),
+        {"Index": "0.1 MiB", "Fingerprint": "abc"},
+    )
+
+
+def test_judge_panel_shows_results_marks_and_progress(desk: Desk) -> None:
+    query_id = desk.query_id("cat-vet")
+    desk.mark(query_id, "cat-illness", 1.0, 1)
+    payload = as_json(judge_payload(desk))
+    assert payload["query"] == {"id": query_id, "text": "cat", "instruction": "vet"}
+    assert payload["marks"] == {"cat-illness": 1.0}
+    assert [result["rank"] for result in payload["results"]] == list(range(1, 11))
+    assert payload["results"][0].keys() == {"rank", "doc_id", "title", "text", "score"}
+    assert [(each["relevant"], each["not_relevant"]) for each in payload["queries"] if each["id"] == query_id] == [
+        (1, 0)
+    ]
+    assert payload["instructions"] == ["owner", "vet", ""]
+    assert payload["url"] == {"collection": desk.collection.id, "labels": 1, "query": query_id, "by": "light"}
+    assert (payload["can_write"], payload["error"], payload["n_documents"]) == (True, "", 16)
+
+
+def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
+    content = CollectionContent(
+        HOSTILE,
+        HOSTILE,
+        [Document(HOSTILE, HOSTILE, HOSTILE), Document("d2", "", HOSTILE)],
+        [Query("q", HOSTILE, HOSTILE)],
+    )
+    collection = store(desk.workspace, content, author=HOSTILE, labels=HOSTILE, is_demo=False)
+    hostile = replace(desk, collection=collection)
+    judge = as_json(judge_payload(hostile, HOSTILE, HOSTILE))
+    assert judge["query"]["text"] == judge["query"]["instruction"] == judge["queries"][0]["text"] == HOSTILE
+    assert HOSTILE in judge["instructions"]
+    shown = {result["doc_id"]: result for result in judge["results"]}
+    assert (shown[HOSTILE]["title"], shown[HOSTILE]["text"]) == (HOSTILE, HOSTILE)
+    assert shown["d2"]["title"] == "d2"  # a document without a title is called by its id
+    query_id = judge["query"]["id"]
+    compare = as_json(compare_payload(hostile, query_id, after="light"))
+    assert compare["comparison"]["text"] == compare["instruction"] == compare["queries"][0]["text"] == HOSTILE
+    assert HOSTILE in [row["text"] for row in compare["comparison"]["after"]["results"]]
+    shown_collection = as_json(collection_payload(hostile, HOSTILE))
+    [opened] = [each for each in shown_collection["collections"] if each["is_open"]]
+    assert (opened["name"], opened["description"]) == (HOSTILE, HOSTILE)
+    top = as_json(header(hostile.page, HOSTILE, Readiness("failed", HOSTILE, 0.0)))
+    assert (top["collection"], top["person"]) == (HOSTILE, HOSTILE)
+    assert HOSTILE in top["preparing"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("", []),
+        ("How do I read large files?", ["read", "large", "file"]),
+        ("the and of it", []),
+        ("Matching matched matches match", ["match"]),
+        ("C++ (a|b)* [x-z] .* \\d $^ vector_search", ["vector", "search"]),
+        ("naïve Größe 検索方法", ["naïve", "größe", "検索方法"]),
+        ("cats cats CATS", ["cats"]),
+    ],
+)
+def test_query_terms_are_the_stems_of_content_words(text: str, terms: list[str]) -> None:
+    assert query_terms(text) == terms
+
+
+@given(st.text(max_size=200))
+def test_query_terms_are_safe_in_a_regular_expression(text: str) -> None:
+    terms = query_terms(text)
+    assert len(terms) <= 40
+    for term in terms:
+        assert term
+        assert not set(term) & set("\\^$.|?*+()[]{}/-#&~<>\"'` \t\n")
+
+
+def test_query_terms_are_at_most_forty() -> None:
+    assert len(query_terms(" ".join(f"word{number}x" for number in range(100)))) == 40
+
+
+def test_compare_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
+    first, second = (compare_payload(trained_desk, trained_desk.query_id("cat-vet")) for _ in range(2))
+    assert first["nonce"] != second["nonce"]
+    assert {**first, "nonce": ""} == {**second, "nonce": ""}
+
+
+def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
+    first, second = (collection_payload(trained_desk) for _ in range(2))
+    assert first["nonce"] != second["nonce"]
+    assert {**first, "nonce": ""} == {**second, "nonce": ""}
+
+
+def test_judge_panel_differs_each_time(desk: Desk) -> None:
+    assert judge_payload(desk)["nonce"] != judge_payload(desk)["nonce"]
+
+
+def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> None:
+    payload = as_json(compare_payload(trained_desk, trained_desk.query_id("cat-vet")))
+    comparison = payload["comparison"]
+    assert "“after your marks (run 1)”" in comparison["explanation"]
+    assert "never saw its marks" in comparison["explanation"]
+    assert comparison["after"]["measures"].keys() == {"nDCG@10", "recall@10", "MRR", "judged@10"}
+    assert comparison["after"]["results"][0].keys() == {
+        "rank", "doc_id", "title", "text", "score", "grade", "other_rank",
+    }  # fmt: skip
+    plain = compare_payload(trained_desk, trained_desk.query_id("cat-vet"), after="aligned")
+    assert plain["comparison"]["explanation"] == ""
+
+
+def paired(before: float, after: float, p_value: float, n: tuple[int, int, int]) -> PairedDifference:
+    return PairedDifference(before, after, -0.25, 0.5, p_value, *n)
+
+
+@pytest.mark.parametrize(
+    ("main", "verdict"),
+    [
+        (
+            paired(0.5, 0.75, 0.0004, (5, 1, 0)),
+            "In nDCG@10 “after” is 0.250 better on average, likely between -0.250 and +0.500. "
+            "With 6 queries this is unlikely to be chance (p < 0.001).",
+        ),
+        (
+            paired(0.75, 0.5, 0.25, (0, 0, 1)),
+            "In nDCG@10 “after” is 0.250 worse on average, likely between -0.250 and +0.500. "
+            "With 1 query this could be chance (p = 0.250); more marked queries will tell.",
+        ),
+        (paired(0.5, 0.5, 1.0, (0, 6, 0)), "Both rankings measure the same on every labelled query."),
+    ],
+)
+def test_compare_panel_puts_the_difference_into_words(trained_desk: Desk, main: PairedDifference, verdict: str) -> None:
+    others = {measure: paired(0.5, 0.5, 0.042, (0, 6, 0)) for measure in ("R@10", "RR", "Judged@10")}
+    overall = comparing.OverallComparison({"nDCG@10": main, **others}, [])
+    payload = as_json(compare_panel(trained_desk.page, [], [], "light", "run-1", None, overall=overall))
+    assert payload["overall"]["verdict"] == verdict
+    assert [row["measure"] for row in payload["overall"]["rows"]] == ["nDCG@10", "recall@10", "MRR", "judged@10"]
+    assert payload["overall"]["rows"][1]["p"] == "0.042"
+    assert payload["overall"]["coverage"] == ""
+
+
+@pytest.mark.parametrize(("before", "after", "named_side"), [(0.2, 0.6, "“before”"), (0.6, 0.2, "“after”")])
+def test_compare_panel_warns_when_one_side_is_judged_less(
+    trained_desk: Desk, before: float, after: float, named_side: str
+) -> None:
+    same = paired(0.5, 0.5, 1.0, (0, 6, 0))
+    judged = paired(before, after, 1.0, (6, 0, 0))
+    overall = comparing.OverallComparison({"nDCG@10": same, "R@10": same, "RR": same, "Judged@10": judged}, [])
+    coverage = compare_panel(trained_desk.page, [], [], "light", "run-1", None, overall=overall)["overall"]["coverage"]
+    assert f"{before:.0%} are judged before and {after:.0%} after" in coverage
+    assert f"so {named_side} may be better than measured" in coverage
+
+
+def test_compare_panel_shows_that_measures_are_pending(trained_desk: Desk) -> None:
+    payload = as_json(compare_panel(trained_desk.page, [], [], "light", "run-1", None, is_pending=True))
+    assert (payload["overall"], payload["comparison"]) == ("pending", None)
+
+
+def test_collection_panel_gives_facts_of_the_open_collection_only(trained_desk: Desk) -> None:
+    payload = as_json(collection_payload(trained_desk))
+    [opened] = payload["collections"]
+    assert [fact[:2] for fact in opened["facts"]] == [
+        ["Documents", "16"], ["Queries", "12"], ["Index", "0.1 MiB"], ["Fingerprint", "abc"],
+    ]  # fmt: skip
+    assert payload["suggested_name"] == "ann's labels"
+    [labels] = payload["label_sets"]
+    assert (labels["name"], labels["n_queries"], labels["n_relevant"], labels["n_not_relevant"]) == (
+        "Ann's labels", 12, 12, 12,
+    )  # fmt: skip
+    visitor = collection_payload(trained_desk, None)
+    assert (visitor["can_write"], visitor["suggested_name"]) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("readiness", "preparing", "is_ready"),
+    [
+        (
+            Readiness("preparing", "Loading the embedders", 0.05),
+            {
+                "state": "preparing",
+                "fraction": 0.05,
+                "text": "Loading the embedders. Searching works as soon as this is done; marks are safe.",
+            },
+            False,
+        ),
+        (Readiness("ready", "Aligning", 0.756), {"state": "ready", "fraction": 0.76, "text": "Aligning."}, True),
+        (Readiness("ready", "", 1.0), None, True),
+        (
+            Readiness("failed", "It is missing.", 0.0),
+            {"state": "failed", "fraction": 0, "text": "Search is not available. It is missing."},
+            False,
+        ),
+    ],
+)
+def test_header_says_how_far_the_preparation_is(
+    trained_desk: Desk, readiness: Readiness, preparing: dict[str, Any] | None, is_ready: bool
+) -> None:
+    page = open_page(trained_desk.workspace, None, None)
+    payload = as_json(header(page, None, readiness))
+    assert (payload["preparing"], payload["is_ready"], payload["person"]) == (preparing, is_ready, None)
+    assert (payload["collection"], payload["label_set"]) == ("animals", "Ann's labels")
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"),
+    [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "= 0.001"), (0.0456, "= 0.046"), (1.0, "= 1.000")],
+)
+def test_p_value_text_names_small_values_as_a_bound(p_value: float, text: str) -> None:
+    assert p_value_text(p_value) == text
+
+
+def test_chance_turns_at_five_percent() -> None:
+    assert chance(40, 0.049) == "With 40 queries this is unlikely to be chance (p = 0.049)."
+    assert chance(1, 0.05) == "With 1 query this could be chance (p = 0.050); more marked queries will tell."
+
+
+def test_count_chooses_the_noun() -> None:
+    assert [count(n, "query", "queries") for n in (0, 1, 2, 1234)] == [
+        "0 queries", "1 query", "2 queries", "1,234 queries",
+    ]  # fmt: skip
+
+
+def test_every_measure_has_a_name_and_a_meaning() -> None:
+    assert named({"nDCG@10": 0.5, "R@10": 1.0, "RR": 0.25, "Judged@10": 0.0}) == {
+        "nDCG@10": 0.5, "recall@10": 1.0, "MRR": 0.25, "judged@10": 0.0,
+    }  # fmt: skip
+    assert set(MEASURE_NAMES.values()) == set(MEASURE_MEANINGS)

@@ -1,0 +1,121 @@
+"""The training screen: equal while nothing happens, and words that fit the numbers."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import storage.training_runs
+from annotation import training
+from annotation.presenting.training import train_panel
+from storage.records import TrainingRunRecord, TrainingRunState
+from tests.annotation.conftest import Desk, as_json
+
+
+def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **more: Any) -> dict[str, Any]:
+    seen = training.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    listed = training.history(desk.workspace, desk.collection.id) if runs is None else runs
+    return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, **more)
+
+
+def test_train_panel_is_equal_when_nothing_happened(trained_desk: Desk) -> None:
+    first, second = train_payload(trained_desk), train_payload(trained_desk)
+    assert first == second
+    assert first["nonce"] == ""
+
+
+def test_train_panel_as_an_answer_differs_each_time(trained_desk: Desk) -> None:
+    first, second = (train_payload(trained_desk, is_answer=True) for _ in range(2))
+    assert first["nonce"] != second["nonce"]
+    assert {**first, "nonce": ""} == {**second, "nonce": ""} == train_payload(trained_desk)
+
+
+def test_train_panel_explains_itself_until_there_was_a_run(desk: Desk) -> None:
+    payload = as_json(train_payload(desk))
+    assert payload["intro"].startswith("Training teaches the ranking")
+    assert (payload["latest"], payload["active"], payload["runs"]) == (None, None, [])
+    assert payload["outlook"]["can_train"] is False
+    assert [name for name, _ in payload["recipes"]] == ["era", "paper"]
+
+
+def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> None:
+    payload = as_json(train_payload(trained_desk))
+    latest = payload["latest"]
+    assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1", 12)
+    assert latest["headline"].startswith("Gained on queries the model had not seen: nDCG@10 ")
+    assert latest["means"]["after"].keys() == {"nDCG@10", "recall@10", "MRR", "judged@10"}
+    [row] = payload["runs"]
+    assert (row["state"], row["in_use"], row["labels"], row["note"]) == ("finished", True, "12 queries", "")
+    assert payload["intro"] == ""
+
+
+def difference(before: float, after: float, p_value: float) -> dict[str, float | int]:
+    return {
+        "before": before, "after": after, "low": -0.25, "high": 0.125, "p_value": p_value,
+        "n_better": 1, "n_same": 2, "n_worse": 3,
+    }  # fmt: skip
+
+
+def run_with(run: TrainingRunRecord, total: dict[str, float | int], own: dict[str, float | int]) -> TrainingRunRecord:
+    report = {"reason": "The reason.", "is_changed": False}
+    measures = {"n": 6, "means": {}, "from_light": total, "from_aligned": own, "report": report, "seconds": 1.0}
+    return replace(run, measures=measures)
+
+
+def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) -> None:
+    run = run_with(trained_desk.run(1), difference(0.5, 0.25, 0.5), difference(0.375, 0.25, 0.2))
+    payload = train_payload(trained_desk, [run])
+    assert payload["latest"]["headline"] == ("Lost on queries the model had not seen: nDCG@10 0.50 → 0.25 (-0.25)")
+    assert payload["latest"]["sentences"] == [
+        "Likely between -0.25 and +0.12; 1 better, 2 same, 3 worse. "
+        "With 6 queries this could be chance (p = 0.500); more marked queries will tell.",
+        "Of that, -0.125 comes from your marks; the rest from aligning the two models, which needs no marks. "
+        "What the marks bring is not proven yet with 6 queries. ",
+        "The reason.",
+    ]
+    assert payload["runs"][0]["change"] == "0.500 → 0.250"
+    assert payload["runs"][0]["note"] == "The marks did not help, so the aligned ranking was kept."
+
+
+def test_train_panel_calls_a_proven_gain_proven(trained_desk: Desk) -> None:
+    run = run_with(trained_desk.run(1), difference(0.25, 0.5, 0.0004), difference(0.25, 0.5, 0.04))
+    sentences = train_payload(trained_desk, [run])["latest"]["sentences"]
+    assert "unlikely to be chance (p < 0.001)" in sentences[0]
+    assert "not proven" not in sentences[1]
+
+
+def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    queued = as_json(train_payload(judged_desk))["active"]
+    assert (queued["id"], queued["state"], queued["stage"], queued["seconds"]) == (run.id, "queued", "embedding", 0.0)
+    with judged_desk.workspace.writing() as session:
+        storage.training_runs.claim_next(session)
+        storage.training_runs.progress(session, run.id, stage="adaptation", fraction=0.625, message="step 5")
+    training.cancel(judged_desk.workspace, "ann", run.id)
+    active = as_json(train_payload(judged_desk))["active"]
+    assert (active["state"], active["stage"], active["fraction"], active["message"], active["is_cancel_requested"]) == (
+        "running", "adaptation", 0.625, "step 5", True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "note"),
+    [
+        (TrainingRunState.FAILED, "It broke."),
+        (TrainingRunState.INTERRUPTED, "The app was stopped meanwhile. Your marks are safe; train again."),
+        (TrainingRunState.CANCELLED, ""),
+    ],
+)
+def test_train_panel_says_how_a_run_ended(trained_desk: Desk, state: TrainingRunState, note: str) -> None:
+    run = replace(trained_desk.run(1), state=state, message="It broke.", measures=None, device=None)
+    payload = as_json(train_payload(trained_desk, [run]))
+    [row] = payload["runs"]
+    assert (row["state"], row["note"], row["change"], row["in_use"]) == (state.value, note, "", False)
+    assert payload["latest"] is None
+
+
+def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> None:
+    run = replace(trained_desk.run(1), label_set_id=99)
+    payload = train_payload(trained_desk, [run])
+    assert payload["latest"] is None
+    assert payload["runs"][0]["in_use"] is False

@@ -1,0 +1,98 @@
+"""Where everything is kept, what a person is called, and which environment variables say so."""
+
+import getpass
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from annotation.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("ERA_")]:
+        monkeypatch.delenv(name)
+
+
+def make_data_writable(monkeypatch: pytest.MonkeyPatch, is_writable: bool) -> None:
+    """Let `/data` look writable, or as if it was not there."""
+    monkeypatch.setattr(os, "access", lambda path, mode: is_writable and Path(path) == Path("/data"))
+
+
+def test_settings_read_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ERA_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("ERA_DEVICE", "cpu")
+    monkeypatch.setenv("ERA_NAME", "Ann")
+    settings = Settings()
+    assert (settings.data_folder, settings.device, settings.local_name) == (tmp_path / "kept", "cpu", "Ann")
+
+
+def test_settings_leave_the_device_open_when_none_is_set() -> None:
+    assert Settings().device is None
+
+
+@pytest.mark.parametrize(("variables", "expected"), [({"SPACE_ID": "ann/era"}, "'ann/era'"), ({}, "None")])
+def test_settings_know_a_space_by_its_own_variable(variables: dict[str, str], expected: str) -> None:
+    rest = {name: value for name, value in os.environ.items() if name != "SPACE_ID"}
+    script = "import sys; from annotation.settings import Settings; sys.stdout.write(repr(Settings().space_id))"
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        env={**rest, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert finished.stdout == expected
+
+
+def test_data_folder_is_the_one_set_even_on_a_space(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_data_writable(monkeypatch, True)
+    assert Settings(data_dir=tmp_path, space_id="ann/era").data_folder == tmp_path
+
+
+def test_data_folder_may_start_with_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ERA_DATA_DIR", "~/kept")
+    assert Settings().data_folder == tmp_path / "kept"
+
+
+def test_data_folder_is_on_the_disk_of_a_space_when_that_is_writable(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_data_writable(monkeypatch, True)
+    assert Settings(space_id="ann/era").data_folder == Path("/data/era")
+
+
+@pytest.mark.parametrize(("space_id", "is_writable"), [("ann/era", False), (None, True)])
+def test_data_folder_is_the_users_when_there_is_no_space_or_no_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, space_id: str | None, is_writable: bool
+) -> None:
+    make_data_writable(monkeypatch, is_writable)
+    monkeypatch.setattr(platformdirs, "user_data_dir", lambda name, appauthor: str(tmp_path / name))
+    assert Settings(space_id=space_id).data_folder == tmp_path / "era"
+
+
+def test_local_name_is_the_one_set_without_outer_blanks() -> None:
+    assert Settings(name="  Ann Lee ").local_name == "Ann Lee"
+
+
+@pytest.mark.parametrize("name", [None, "", "   "])
+def test_local_name_is_the_account_when_none_is_set(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "ann-account")
+    assert Settings(name=name).local_name == "ann-account"
+
+
+@pytest.mark.parametrize("error", [OSError("no account"), KeyError("uid 12345"), ImportError("pwd")])
+def test_local_name_is_you_when_there_is_no_account(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def getuser() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", getuser)
+    assert Settings().local_name == "you"

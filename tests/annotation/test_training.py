@@ -1,0 +1,195 @@
+"""Starting a training run: what there is to learn from, what is refused, and what is written down."""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import storage.training_runs
+from annotation import training
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.importing import store
+from annotation.judging import start_label_set
+from annotation.opening import open_page
+from annotation.training import outlook, summarise
+from era.types import ScoredDoc
+from storage.errors import UnknownRecord
+from storage.records import TrainingRunRecord, TrainingRunState
+from tests.annotation.conftest import QRELS, Desk, small_world, swapped_topics
+
+
+def look(desk: Desk) -> training.Outlook:
+    return outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+
+
+def mark_relevant(desk: Desk, n_queries: int) -> None:
+    for number, public_id in enumerate(list(QRELS)[:n_queries]):
+        query_id = desk.query_id(public_id)
+        for place, (doc_id, grade) in enumerate(QRELS[public_id].items()):
+            desk.mark(query_id, doc_id, grade, 2 * number + place + 1)
+
+
+@pytest.mark.parametrize(
+    ("n_queries", "advice"),
+    [
+        (0, "nothing to learn from yet. In Judge, mark at least one"),
+        (1, "One query cannot be checked against another. Mark relevant documents for a second query."),
+        (2, "2 queries are a start; from 5 on it usually pays"),
+        (3, "3 queries are a start; from 5 on it usually pays"),
+        (4, "4 queries are a start"),
+    ],
+)
+def test_outlook_says_what_is_missing(desk: Desk, n_queries: int, advice: str) -> None:
+    mark_relevant(desk, n_queries)
+    seen = look(desk)
+    assert advice in seen.advice
+    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (n_queries, n_queries, n_queries)
+    assert (seen.can_train, seen.usual_seconds) == (n_queries > 0, None)
+
+
+def test_outlook_has_no_advice_from_five_queries_on(desk: Desk) -> None:
+    mark_relevant(desk, 5)
+    seen = look(desk)
+    assert (seen.n_queries, seen.advice, seen.can_train) == (5, "", True)
+
+
+def test_outlook_counts_only_queries_with_a_relevant_document(desk: Desk) -> None:
+    query_id, other = desk.query_id("cat-vet"), desk.query_id("dog-vet")
+    desk.mark(query_id, "cat-feeding", 0.0, 1)
+    desk.mark(other, "dog-illness", 1.0, 2)
+    desk.mark(other, "dog-feeding", 0.0, 3)
+    desk.mark(other, "dog-illness", None, 4)
+    seen = look(desk)
+    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant, seen.can_train) == (0, 0, 2, False)
+
+
+def test_outlook_counts_the_marks_of_its_label_set_only(judged_desk: Desk) -> None:
+    assert look(judged_desk).n_queries == 12
+    start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
+    assert look(judged_desk).n_queries == 0
+
+
+def test_outlook_offers_no_second_run_while_one_is_under_way(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    assert not look(judged_desk).can_train
+    training.cancel(judged_desk.workspace, "ann", run.id)
+    assert look(judged_desk).can_train
+
+
+def test_outlook_gives_the_median_duration_of_finished_runs(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, at = judged_desk.finish_by_hand(swapped_topics()), datetime(2026, 1, 1, tzinfo=UTC)
+
+    def lasting(seconds: int) -> TrainingRunRecord:
+        return replace(run, started_at=at, finished_at=at + timedelta(seconds=seconds))
+
+    runs = [lasting(4), lasting(1), lasting(9), lasting(100), replace(lasting(1000), state=TrainingRunState.FAILED)]
+    monkeypatch.setattr(storage.training_runs, "list_for", lambda session, collection_id: runs)
+    assert look(judged_desk).usual_seconds == (4 + 9) / 2
+
+
+def test_start_queues_a_run_with_the_labels_as_they_stand(judged_desk: Desk) -> None:
+    cleared = judged_desk.query_id("cat-owner")
+    judged_desk.mark(cleared, "cat-feeding", None, 1)
+    judged_desk.mark(cleared, "cat-illness", None, 2)
+    run = judged_desk.start(seed=2**31 - 1)
+    judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-feeding", 0.0, 3)
+    assert (run.state, run.number, run.recipe, run.seed, run.author) == (
+        TrainingRunState.QUEUED, 1, "era", 2**31 - 1, "ann",
+    )  # fmt: skip
+    assert (run.n_queries, run.n_relevant, run.n_not_relevant) == (11, 11, 11)
+    with judged_desk.workspace.reading() as session:
+        snapshot = storage.training_runs.label_snapshot(session, run.id)
+    expected = {
+        str(judged_desk.query_id(public_id)): grades for public_id, grades in QRELS.items() if public_id != "cat-owner"
+    }
+    assert snapshot == expected
+    assert run.snapshot_hash == hashlib.sha256(json.dumps(expected, sort_keys=True).encode()).hexdigest()
+
+
+def test_start_refuses_when_nothing_is_relevant(desk: Desk) -> None:
+    with pytest.raises(InvalidInputError, match="nothing to learn from yet"):
+        desk.start()
+    desk.mark(desk.query_id("cat-vet"), "cat-feeding", 0.0, 1)
+    with pytest.raises(InvalidInputError, match="Mark at least one document as relevant"):
+        desk.start()
+    assert training.history(desk.workspace, desk.collection.id) == []
+
+
+def test_start_refuses_a_second_run_while_one_is_under_way(judged_desk: Desk) -> None:
+    first = judged_desk.start()
+    with pytest.raises(InvalidInputError, match="under way already"):
+        judged_desk.start()
+    with judged_desk.workspace.writing() as session:
+        storage.training_runs.claim_next(session)
+    with pytest.raises(InvalidInputError, match="Wait for it, or cancel it"):
+        judged_desk.start("paper")
+    assert [run.id for run in training.history(judged_desk.workspace, judged_desk.collection.id)] == [first.id]
+
+
+def test_start_of_another_collection_is_possible_while_one_is_under_way(judged_desk: Desk) -> None:
+    judged_desk.start()
+    other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
+    label_set_id = open_page(judged_desk.workspace, other.id, None).label_set.id
+    assert training.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0).number == 1
+
+
+@pytest.mark.parametrize("recipe", ["", "ERA", "magic", "x" * 10_000])
+def test_start_refuses_an_unknown_recipe(judged_desk: Desk, recipe: str) -> None:
+    with pytest.raises(InvalidInputError, match="There is no recipe") as error:
+        judged_desk.start(recipe)
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**70])
+def test_start_refuses_a_seed_out_of_range(judged_desk: Desk, seed: int) -> None:
+    with pytest.raises(InvalidInputError, match="0 to 2,147,483,647"):
+        judged_desk.start(seed=seed)
+
+
+def test_start_and_cancel_refuse_when_nobody_is_signed_in(judged_desk: Desk) -> None:
+    with pytest.raises(NotAllowedError, match="Sign in"):
+        training.start(judged_desk.workspace, None, judged_desk.collection.id, judged_desk.label_set_id, "era", 0)
+    run = judged_desk.start()
+    with pytest.raises(NotAllowedError, match="Sign in"):
+        training.cancel(judged_desk.workspace, None, run.id)
+    assert judged_desk.run(run.id).state is TrainingRunState.QUEUED
+
+
+def test_cancel_ends_a_queued_run_at_once(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    assert training.cancel(judged_desk.workspace, "ann", run.id).state is TrainingRunState.CANCELLED
+    with pytest.raises(UnknownRecord, match="no training run with the id 99"):
+        training.cancel(judged_desk.workspace, "ann", 99)
+
+
+def ranking(*doc_ids: str) -> list[ScoredDoc]:
+    return [ScoredDoc(doc_id, 1.0 - place / 10) for place, doc_id in enumerate(doc_ids)]
+
+
+def test_summarise_measures_each_ranking_and_what_changed() -> None:
+    qrels = {"1": {"a": 1.0, "b": 0.0}, "2": {"a": 1.0}, "3": {"c": 1.0}}
+    rankings = {
+        "light": [ranking("b", "a"), ranking("a", "b"), ranking("a", "b")],
+        "aligned": [ranking("a", "b"), ranking("a", "b"), ranking("a", "b")],
+        "after": [ranking("a", "b"), ranking("b", "a"), ranking("c", "b")],
+    }
+    measures: dict[str, Any] = summarise(qrels, ["1", "2", "3"], rankings)
+    second = 1 / 1.584962500721156  # the gain of the second place, 1 / log2(3)
+    assert measures["n"] == 3
+    assert measures["means"]["light"]["nDCG@10"] == pytest.approx((second + 1 + 0) / 3)
+    assert measures["means"]["aligned"]["nDCG@10"] == pytest.approx(2 / 3)
+    assert measures["means"]["after"] == {
+        "nDCG@10": pytest.approx((1 + second + 1) / 3),
+        "R@10": pytest.approx(1),
+        "RR": pytest.approx((1 + 1 / 2 + 1) / 3),
+        "Judged@10": pytest.approx((1 + 1 / 2 + 1 / 2) / 3),
+    }
+    from_light = measures["from_light"]
+    assert (from_light["n_better"], from_light["n_same"], from_light["n_worse"]) == (2, 0, 1)
+    assert from_light["before"] == pytest.approx((second + 1) / 3)
+    from_aligned = measures["from_aligned"]
+    assert (from_aligned["n_better"], from_aligned["n_same"], from_aligned["n_worse"]) == (1, 1, 1)
+    json.dumps(measures, allow_nan=False)

@@ -1,0 +1,193 @@
+"""What the screens take from a page and say to it: errors in words, who is there, and messages that are not trusted."""
+
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from starlette.requests import Request
+
+from annotation.errors import AnnotationError, InvalidInputError, NotFoundError
+from annotation.settings import Settings
+from annotation.ui.feedback import explain
+from annotation.ui.judge import JudgeTab
+from annotation.ui.panel import Message
+from annotation.ui.people import author_of
+from era.errors import EmbedderUnavailableError
+from storage.errors import StorageError, UnknownRecord
+from tests.annotation.conftest import Desk
+
+HERE = Settings(name="ann", space_id=None)
+SPACE = Settings(name="ann", space_id="ann/era")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidInputError("Write something."),
+        NotFoundError("There is none."),
+        AnnotationError("Do this."),
+        EmbedderUnavailableError("Install it."),
+        StorageError("Make room."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_explain_gives_a_known_error_in_its_own_words(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    assert explain(error) == str(error)
+    assert caplog.records == []
+
+
+def test_explain_gives_an_unknown_record_in_its_own_words() -> None:
+    assert explain(UnknownRecord("query", 7)) == "There is no query with the id 7. Reload the page and choose again."
+
+
+@pytest.mark.parametrize("error", [ValueError("inner secret"), KeyError("inner secret"), RuntimeError("inner secret")])
+def test_explain_is_general_about_an_unknown_error_and_logs_it(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        words = explain(error)
+    assert "Something unexpected went wrong" in words
+    assert type(error).__name__ in words
+    assert "secret" not in words
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def request_of(session: dict[str, Any] | None = None, username: str | None = None) -> gr.Request:
+    """Return a request as Gradio hands it over, with the signed session of someone who went through the sign-in."""
+    return SimpleNamespace(username=username, request=SimpleNamespace(session=session))  # type: ignore[return-value]
+
+
+def test_author_is_who_signed_in_with_a_password() -> None:
+    assert author_of(HERE, request_of(username="bob")) == "bob"
+    assert author_of(SPACE, request_of(username="bob")) == "bob"
+
+
+def test_author_is_the_local_name_when_nobody_signs_in() -> None:
+    assert author_of(HERE, request_of()) == "ann"
+
+
+def test_author_on_a_space_is_who_signed_in_there() -> None:
+    session = {"oauth_info": {"userinfo": {"preferred_username": "bob", "name": "Bob B."}}}
+    assert author_of(SPACE, request_of(session)) == "bob"
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        None,
+        {},
+        {"oauth_info": {}},
+        {"oauth_info": {"userinfo": {}}},
+        {"oauth_info": {"userinfo": {"preferred_username": ""}}},
+        {"username": "bob", "preferred_username": "bob"},
+    ],
+)
+def test_author_on_a_space_is_nobody_before_the_sign_in(session: dict[str, Any] | None) -> None:
+    assert author_of(SPACE, request_of(session)) is None
+
+
+def test_author_on_a_space_is_nobody_when_the_server_keeps_no_sessions() -> None:
+    request = Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []})
+    assert author_of(SPACE, gr.Request(request=request)) is None
+
+
+def test_author_never_comes_from_what_the_page_sends() -> None:
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"username=eve",
+        "headers": [(b"x-user", b"eve")],
+        "session": {},
+    }
+    assert author_of(SPACE, gr.Request(request=Request(scope))) is None
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 5, {}])
+def test_message_takes_anything_as_empty(data: Any) -> None:
+    message = Message(data)
+    assert message.text("name") == ""
+    assert message.optional_number("number") is None
+    assert message.grade("grade") is None
+    with pytest.raises(InvalidInputError, match="Expected number to be a whole number"):
+        message.number("number")
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True, None, ["x"], {"x": 1}])
+def test_message_refuses_what_is_no_text(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="Expected name to be a text"):
+        Message({"name": value}).text("name")
+
+
+def test_message_gives_a_text_as_it_is() -> None:
+    assert Message({"name": " <b>\x00 "}).text("name") == " <b>\x00 "
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(7, 7), (0, 0), (-3, -3), ("42", 42), ("007", 7), (2**53 - 1, 2**53 - 1)]
+)
+def test_message_gives_a_whole_number(value: Any, expected: int) -> None:
+    assert Message({"number": value}).number("number") == expected
+    assert Message({"number": value}).optional_number("number") == expected
+
+
+NO_NUMBERS = [
+    True, False, None, 1.0, 1.5, float("nan"), "", " 7", "-3", "1.0", "1e3", "²", "١", "0x1", "1;drop", [1], {"a": 1},
+    2**53, -(2**53), "9" * 30, "9" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:12])
+def test_message_refuses_what_is_no_whole_number(value: Any) -> None:
+    message = Message({"number": value})
+    assert message.optional_number("number") is None
+    with pytest.raises(InvalidInputError, match="Expected number to be a whole number"):
+        message.number("number")
+
+
+@pytest.mark.parametrize("grade", [None, 0, 1, 0.5, 2])
+def test_message_leaves_it_to_judging_whether_a_number_is_a_grade(grade: float | None) -> None:
+    assert Message({"grade": grade}).grade("grade") == grade
+
+
+@pytest.mark.parametrize("grade", [True, False, "1", "", [1], {}])
+def test_message_refuses_a_grade_that_is_no_number(grade: Any) -> None:
+    with pytest.raises(InvalidInputError, match="A grade is 1"):
+        Message({"grade": grade}).grade("grade")
+
+
+@pytest.fixture
+def judge_tab(judged_desk: Desk) -> Iterator[JudgeTab]:
+    with gr.Blocks():
+        yield JudgeTab(judged_desk.workspace)
+
+
+def test_judge_tab_opens_with_the_newest_run(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    run = judged_desk.train()
+    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert (payload["ranker"], payload["error"]) == (f"run-{run.id}", "")
+    assert payload["query"]["text"] == "cat"
+    assert len(payload["results"]) == 10
+
+
+def test_judge_tab_opens_with_an_error_when_the_newest_adapter_is_damaged(
+    judged_desk: Desk, judge_tab: JudgeTab
+) -> None:
+    run = judged_desk.train()
+    (judged_desk.workspace.adapter_folder(run.id) / "adapter.safetensors").write_bytes(b"")
+    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert "damaged" in payload["error"]
+    assert payload["query"]["text"] == "cat"
+
+
+def test_judge_tab_opens_with_an_error_when_the_address_names_what_is_not_there(
+    judged_desk: Desk, judge_tab: JudgeTab
+) -> None:
+    payload = judge_tab.show(judged_desk.page, "ann", Message({"query": "999", "by": "run-999"}))
+    assert "does not exist" in payload["error"]
+    assert payload["query"]["text"] == "cat"

@@ -1,0 +1,216 @@
+"""One process, one data folder: who may open it, and how far its preparation is."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from annotation.errors import NotFoundError, NotReadyError
+from annotation.importing import store
+from annotation.opening import list_collections
+from annotation.workspace import Readiness, Workspace, find_training_run
+from era.embedders import EmbedderPair, Vectors
+from era.errors import EmbedderUnavailableError
+from era.progress import Progress, no_progress
+from era.types import Query
+from storage.collections import rename
+from storage.errors import DatabaseDamaged, DataFolderNotWritable, StorageError, UnknownRecord
+from tests.annotation.conftest import PATIENCE_S, Desk, settings_at, small_world, staged_pair
+from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder
+
+REPOSITORY = Path(__file__).parents[2]
+
+OPEN_ELSEWHERE = """
+import sys
+from pathlib import Path
+from annotation.settings import Settings
+from annotation.workspace import Workspace
+from storage.errors import StorageError
+
+def load(device):
+    raise NotImplementedError
+
+try:
+    Workspace(Settings(data_dir=Path(sys.argv[1])), load).close()
+except StorageError as error:
+    sys.exit(str(error))
+"""
+
+
+def load_staged(device: str) -> EmbedderPair:
+    return EmbedderPair(*staged_pair())
+
+
+def test_workspace_refuses_a_second_one_on_the_same_folder(data_dir: Path) -> None:
+    first = Workspace(settings_at(data_dir), load_staged)
+    with pytest.raises(StorageError, match="ERA_DATA_DIR") as error:
+        Workspace(settings_at(data_dir), load_staged)
+    assert str(data_dir) in str(error.value)
+    assert not list_collections(first)  # the first one still works
+    first.close()
+    Workspace(settings_at(data_dir), load_staged).close()
+
+
+def test_workspace_refuses_a_second_process_on_the_same_folder(bare_workspace: Workspace) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", OPEN_ELSEWHERE, str(bare_workspace.folder)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert f"Another ERA is using the data folder {bare_workspace.folder}" in finished.stderr
+    assert "ERA_DATA_DIR" in finished.stderr
+
+
+@pytest.mark.parametrize("place", ["itself", "a folder in it"])
+def test_workspace_says_so_when_a_file_stands_where_the_folder_should_be(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(DataFolderNotWritable, match="choose another data folder"):
+        Workspace(settings_at(file if place == "itself" else file / "data"), load_staged)
+    assert file.read_text() == "precious"
+
+
+def test_workspace_refuses_a_database_that_is_none_and_leaves_it(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "era.sqlite3").write_text("a diary, not a database" * 100)
+    with pytest.raises(DatabaseDamaged, match=r"era\.sqlite3"):
+        Workspace(settings_at(data_dir), load_staged)
+    assert (data_dir / "era.sqlite3").read_text().startswith("a diary")
+
+
+def test_workspace_loads_no_embedder_before_it_is_prepared(data_dir: Path) -> None:
+    asked: list[str] = []
+
+    def load(device: str) -> EmbedderPair:
+        asked.append(device)
+        return load_staged(device)
+
+    workspace = Workspace(settings_at(data_dir), load)
+    store(workspace, small_world(), author="ann", labels="", is_demo=False)
+    assert asked == []
+    assert workspace.readiness.state == "preparing"
+    workspace.prepare()
+    assert asked == ["cpu"]
+    workspace.close()
+
+
+def test_library_is_not_ready_before_the_embedders_are_loaded(bare_workspace: Workspace) -> None:
+    collection = store(bare_workspace, small_world(), author="ann", labels="", is_demo=False)
+    with pytest.raises(NotReadyError, match="Try again"):
+        bare_workspace.library(collection.id)
+    assert bare_workspace.opened(collection.id) is None
+
+
+def test_prepare_ends_ready_with_every_collection_open(bare_workspace: Workspace) -> None:
+    first, second = (
+        store(bare_workspace, small_world(name), author="ann", labels="", is_demo=False) for name in ("one", "two")
+    )
+    bare_workspace.prepare()
+    assert bare_workspace.readiness == Readiness("ready", "", 1.0)
+    assert str(bare_workspace.device_name).startswith("CPU")
+    one, two = bare_workspace.opened(first.id), bare_workspace.opened(second.id)
+    assert one is not None
+    assert two is not None
+    assert (one.is_aligned, two.is_aligned) == (False, True)  # only the collection used last
+    assert bare_workspace.library(second.id) is two
+
+
+def test_library_opens_a_collection_that_came_after_the_preparation(desk: Desk) -> None:
+    later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
+    assert desk.workspace.opened(later.id) is None
+    assert len(desk.workspace.library(later.id).corpus) == 16
+
+
+def test_library_opens_a_collection_once_when_several_ask_at_once(desk: Desk) -> None:
+    later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
+    desk.light.texts_read.clear()
+    opened: list[object] = []
+    threads = [threading.Thread(target=lambda: opened.append(desk.workspace.library(later.id))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert len({id(library) for library in opened}) == 1
+    assert len(desk.light.texts_read) == 16
+
+
+def test_library_says_so_when_there_is_no_such_collection(desk: Desk) -> None:
+    with pytest.raises(UnknownRecord, match="no collection with the id 99"):
+        desk.workspace.library(99)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EmbedderUnavailableError("model.safetensors is missing. Run: pip install"),
+        OSError("the disk is gone"),
+        RuntimeError("CUDA error: out of memory"),
+        ImportError("cannot load a library"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_prepare_ends_failed_with_the_message_when_the_embedders_do_not_load(data_dir: Path, error: Exception) -> None:
+    def load(device: str) -> EmbedderPair:
+        raise error
+
+    workspace = Workspace(settings_at(data_dir), load)
+    collection = store(workspace, small_world(), author="ann", labels="", is_demo=False)
+    workspace.prepare()
+    assert workspace.readiness.state == "failed"
+    if isinstance(error, EmbedderUnavailableError):
+        assert workspace.readiness.message == str(error)
+    with pytest.raises(NotReadyError) as refusal:
+        workspace.library(collection.id)
+    assert str(refusal.value) == workspace.readiness.message != ""
+    workspace.close()
+
+
+def test_prepare_ends_failed_when_the_device_is_not_there(data_dir: Path) -> None:
+    settings = settings_at(data_dir).model_copy(update={"device": "abacus"})
+    workspace = Workspace(settings, load_staged)
+    workspace.prepare()
+    assert workspace.readiness.state == "failed"
+    assert "ERA_DEVICE" in workspace.readiness.message
+    workspace.close()
+
+
+class UnreadingEmbedder(WordEmbedder):
+    """Fails on documents, as a full disk or a full GPU would."""
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
+        raise OSError("no space left")
+
+
+def test_prepare_ends_ready_to_search_when_only_the_alignment_fails(data_dir: Path) -> None:
+    strong = UnreadingEmbedder("strong", [*ANIMALS, *TOPICS, *READERS])
+    workspace = Workspace(settings_at(data_dir), lambda device: EmbedderPair(strong, light_embedder()))
+    collection = store(workspace, small_world(), author="ann", labels="", is_demo=False)
+    workspace.prepare()
+    assert workspace.library(collection.id).light().search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-feeding"
+    assert workspace.readiness.state == "ready"
+    workspace.close()
+
+
+def rename_and_fail(workspace: Workspace, collection_id: int) -> None:
+    with workspace.writing() as session:
+        rename(session, collection_id, "renamed")
+        raise KeyError
+
+
+def test_writing_leaves_everything_as_it_was_when_something_is_raised(bare_workspace: Workspace) -> None:
+    collection = store(bare_workspace, small_world(), author="ann", labels="", is_demo=False)
+    with pytest.raises(KeyError):
+        rename_and_fail(bare_workspace, collection.id)
+    assert [each.name for each in list_collections(bare_workspace)] == ["animals"]
+
+
+def test_find_training_run_says_so_when_it_left_no_adapter(bare_workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="left no adapter"):
+        find_training_run(bare_workspace, 7)
