@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import CollectionFileError
+from era.corpus import without_half_characters
 from era.types import Document, Query
 
 MAX_GRADE = 10.0
@@ -74,18 +75,21 @@ def _read_rows(file: Path, names: tuple[str, str]) -> list[tuple[str, str, str]]
     for number, line in _lines(file):
         try:
             row: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CollectionFileError(f"{file}, line {number}: this is not JSON ({error.msg}).") from error
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "too large or too deeply nested"
+            raise CollectionFileError(f"{file}, line {number}: this is not JSON ({reason}).") from error
         if not isinstance(row, dict):
             raise CollectionFileError(f"{file}, line {number}: expected an object with id and text.")
         row_id = row.get("id", row.get("_id"))
         if not isinstance(row_id, str | int) or isinstance(row_id, bool) or str(row_id) == "":
             raise CollectionFileError(f'{file}, line {number}: expected an "id" that is a text or a whole number.')
-        values = {name: row.get(name) or "" for name in names}
-        for name, value in values.items():
-            if not isinstance(value, str):
+        values = {}
+        for name in names:
+            value = row.get(name)
+            if value is not None and not isinstance(value, str):
                 raise CollectionFileError(f'{file}, line {number}: "{name}" should be a text.')
-        row_id = str(row_id)
+            values[name] = without_half_characters(value or "")
+        row_id = without_half_characters(str(row_id))
         if row_id in lines_of_ids:
             raise CollectionFileError(
                 f"{file}, line {number}: the id {row_id!r} was used in line {lines_of_ids[row_id]} already."
@@ -124,12 +128,16 @@ def _read_qrels(file: Path, query_ids: set[str], doc_ids: set[str]) -> dict[str,
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line) of a UTF-8 file, blank lines left out."""
+    number = 0
     try:
-        with file.open(encoding="utf-8-sig") as stream:
+        with file.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, line
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield number, text
     except UnicodeDecodeError as error:
-        raise CollectionFileError(f"{file} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+        raise CollectionFileError(
+            f"{file}, line {number}: this is not UTF-8 text ({error.reason}). Save the file as UTF-8."
+        ) from error
     except OSError as error:
         raise CollectionFileError(f"{file} could not be read: {error.strerror}.") from error

@@ -9,7 +9,9 @@ import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.searching import clean_text
 from annotation.workspace import Workspace
+from era.corpus import without_half_characters
 from storage.errors import UnknownRecord
 from storage.records import NewJudgment
 
@@ -70,6 +72,8 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, mark: Ma
         raise NotAllowedError("Sign in to save marks; searching and comparing work without.")
     if mark.grade is not None and not (math.isfinite(mark.grade) and mark.grade in (RELEVANT, NOT_RELEVANT)):
         raise InvalidInputError(f"A grade is 1 (relevant), 0 (not relevant) or nothing, not {mark.grade!r}.")
+    if isinstance(mark.grade, bool) or (mark.rank_shown is not None and mark.rank_shown < 1):
+        raise InvalidInputError("This mark came without a valid grade or rank. Search again and mark again.")
     if not mark.client_id or len(mark.client_id) > 64 or not 0 < mark.sequence < 2**31:
         raise InvalidInputError("This mark came without a valid number. Reload the page and mark again.")
     with workspace.writing() as session:
@@ -80,7 +84,8 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, mark: Ma
             raise NotFoundError(str(error)) from error
         if query.collection_id != collection_id or label_set.collection_id != collection_id:
             raise NotFoundError("This query belongs to another collection. Reload the page and mark again.")
-        document = storage.documents.get_many(session, collection_id, [mark.doc_id]).get(mark.doc_id)
+        doc_id = without_half_characters(mark.doc_id)
+        document = storage.documents.get_many(session, collection_id, [doc_id]).get(doc_id)
         if document is None:
             raise NotFoundError("This document is no longer in the collection. Search again.")
         try:
@@ -121,7 +126,7 @@ def start_label_set(workspace: Workspace, author: str | None, collection_id: int
     """
     if author is None:
         raise NotAllowedError("Sign in to start a label set.")
-    name = " ".join(name.split())
+    name = " ".join(clean_text(name, "name").split())
     if not 0 < len(name) <= 60:
         raise InvalidInputError("Give the label set a name of at most 60 characters.")
     with workspace.writing() as session:

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 
@@ -19,7 +19,7 @@ from era.adapter import QueryAdapter, light_only
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding, read_alignment_texts
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
-from era.errors import IdentityMismatchError, IndexDamagedError
+from era.errors import AdapterDamagedError, IdentityMismatchError, IndexDamagedError
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
 from era.retriever import Retriever
@@ -77,9 +77,20 @@ class Library:
                 raise IdentityMismatchError(
                     "This training run belongs to an earlier index of the collection. Your marks are safe; train again."
                 )
-            ids = adapter.provenance.get("query_ids", [])
-            self._held_out[key] = dict(zip(ids, extra["held_out"], strict=True))
-            self._retrievers[key] = Retriever(self.pair, self.index, adapter)
+            made_with = adapter.provenance.get("strong_embedder", {})
+            if made_with != asdict(self.pair.strong.identity):
+                raise IdentityMismatchError(
+                    f"This training run was made with {made_with.get('name', 'another embedder')}, but "
+                    f"{self.pair.strong.identity.name} is loaded. Your marks are safe; train again."
+                )
+            query_ids, held_out = adapter.provenance.get("query_ids", []), extra.get("held_out")
+            if held_out is None or len(held_out) != len(query_ids):
+                raise AdapterDamagedError(
+                    f"The saved adapter in {adapter_folder} is incomplete. Your marks are safe; train again."
+                )
+            retriever = Retriever(self.pair, self.index, adapter)
+            self._held_out[key] = dict(zip(query_ids, held_out, strict=True))
+            self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
 
     def _read_texts(self, progress: Progress) -> AlignmentTexts:

@@ -123,7 +123,7 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
     if key == ALIGNED:
         return library.aligned(), {}
     number = key.removeprefix(_RUN_PREFIX)
-    if not key.startswith(_RUN_PREFIX) or not number.isascii() or not number.isdigit():
+    if not key.startswith(_RUN_PREFIX) or len(number) > 15 or not (number.isascii() and number.isdigit()):
         raise NotFoundError(f"There is no ranking named {key[:40]!r}. Choose one from the list.")
     return library.trained(find_training_run(workspace, int(number)))
 

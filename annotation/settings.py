@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import platformdirs
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _SPACE_DISK = Path("/data")
@@ -20,12 +21,12 @@ class Settings(BaseSettings):
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True, env_ignore_empty=True)
 
     data_dir: Path | None = None
     device: str | None = None
     name: str | None = None
-    space_id: str | None = os.environ.get("SPACE_ID")
+    space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
 
     @property
     def data_folder(self) -> Path:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -298,10 +299,17 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: _Reporter) -> 
     }
     adapter = QueryAdapter(fitted.adapter.views, fitted.adapter.weight, fitted.adapter.bias, provenance)
     progress("evaluation", 1.0, "saving")
+    _make_room(workspace.adapter_folder(run.id))
     adapter.save(
         workspace.adapter_folder(run.id), {"held_out": np.ascontiguousarray(fitted.held_out_vectors, np.float32)}
     )
     return {**measures, "seconds": fit_seconds}, describe_device(device)
+
+
+def _make_room(folder: Path) -> None:
+    """Put aside what a lost database left behind under this number; nothing is deleted."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}-left-behind-{time.time_ns()}"))
 
 
 def summarise(

@@ -111,21 +111,26 @@ class Workspace:
                 collections = storage.collections.list_all(session)
             for collection in collections:
                 self._say(f"Opening {collection.name}", 0.4)
-                library = self.library(collection.id, self._reporter(f"Reading {collection.name}", 0.4, 0.6))
+                self.library(collection.id, self._reporter(f"Reading {collection.name}", 0.4, 0.6))
             self.readiness = Readiness("ready", "Ready to search", 0.6)
             logger.info("Ready to search after %.1f s.", time.monotonic() - started)
-            for collection in collections[:1]:  # the one used last; others align when they are trained
-                library = self.library(collection.id)
-                library.aligned(self._reporter(f"Aligning {collection.name}", 0.6, 1.0, state="ready"))
-            self.readiness = Readiness("ready", "", 1.0)
-            self._read_queries_ahead(collections[0].id)
-        except (EraError, StorageError, OSError, ValueError) as error:
+        except Exception as error:
             logger.exception("Preparation failed")
-            self.readiness = Readiness("failed", str(error), 0.0)
+            reason = str(error) if isinstance(error, EraError | StorageError | ValueError) else ""
+            self.readiness = Readiness("failed", reason or f"{type(error).__name__}: {error}", 0.0)
+            return
+        try:
+            for collection in collections[:1]:  # the one used last; others align when they are trained
+                self._align(collection.id, collection.name)
+        except Exception:
+            logger.exception("Alignment failed; the light model alone and earlier training runs can be used.")
+        self.readiness = Readiness("ready", "", 1.0)
 
-    def _read_queries_ahead(self, collection_id: int) -> None:
-        """Embed the stored queries one by one, so that the first training and comparison need not wait for it."""
+    def _align(self, collection_id: int, name: str) -> None:
+        """Align, then embed the stored queries, so that the first training and comparison need not wait for it."""
         library = self.library(collection_id)
+        library.aligned(self._reporter(f"Aligning {name}", 0.6, 1.0, state="ready"))
+        self.readiness = Readiness("ready", "", 1.0)
         with self.reading() as session:
             listed = storage.queries.list_with_progress(session, collection_id, 0)
         for progress in listed[:_QUERIES_AHEAD]:

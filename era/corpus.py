@@ -14,6 +14,11 @@ def content_hash(document: Document) -> str:
     return hashlib.sha256(document.content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def without_half_characters(text: str) -> str:
+    """Return text with unpaired surrogates, which no encoding can store, replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class Corpus:
     """Documents in a fixed order, addressable by id."""
 

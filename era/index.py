@@ -121,7 +121,7 @@ class DenseIndex:
             index = cls.__new__(cls)
             flat = faiss.read_index(str(folder / _INDEX_FILE))
             identity = EmbedderIdentity(**about["embedder"])
-            if not isinstance(flat, faiss.IndexFlatIP):
+            if not isinstance(flat, faiss.IndexFlatIP) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
                 raise ValueError("another kind of index")
             if flat.d != identity.dimension or flat.ntotal != len(about["doc_ids"]):
                 raise ValueError("counts differ")

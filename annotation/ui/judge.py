@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from annotation import judging, searching
-from annotation.errors import AnnotationError, NotReadyError
+from annotation.errors import NotReadyError
 from annotation.judging import Mark
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
 from annotation.presenting.judging import judge_panel
@@ -43,11 +43,11 @@ class JudgeTab:
             return self._payload(page, author, ranker, self._nothing(page, "", ""), error)
         try:
             return self._find(page, author, query.text, query.instruction, ranker, error)
-        except AnnotationError as problem:
+        except Exception as problem:  # noqa: BLE001 - the page has to open, whatever it was
             if not isinstance(problem, NotReadyError):
                 error = error or explain(problem)
             again = searching.show_again(self._workspace, page.collection.id, page.label_set.id, query)
-            return self._payload(page, author, self._default_ranker(page), again, error)
+            return self._payload(page, author, again.ranker, again, error)
 
     def _search(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)

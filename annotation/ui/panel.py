@@ -84,7 +84,7 @@ class Message:
     def optional_number(self, name: str) -> int | None:
         """Return a whole number, also from digits in a text; None if it is missing or something else."""
         value = self._data.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit():
+        if isinstance(value, str) and len(value) <= 15 and value.isascii() and value.isdigit():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**53:
             return None

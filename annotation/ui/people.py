@@ -11,6 +11,9 @@ def author_of(settings: Settings, request: gr.Request) -> str | None:
         return str(request.username)
     if settings.space_id is None:
         return settings.local_name
-    session = getattr(request.request, "session", None) or {}
+    try:
+        session = getattr(request.request, "session", None) or {}
+    except AssertionError:  # how the server says that sign-in is not set up
+        return None
     name = session.get("oauth_info", {}).get("userinfo", {}).get("preferred_username")
     return str(name) if name else None

@@ -2,7 +2,6 @@ import hashlib
 import itertools
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,102 +11,22 @@ from scipy.optimize import minimize
 
 from era.adaptation import (
     AdaptationConfig,
-    CandidateSet,
     adapt,
 )
-from era.adapter import QueryAdapter, light_only
-from era.alignment import AlignmentTexts, align_by_decoding
-from era.candidates import LabelledQueries, MiningConfig
+from era.adapter import light_only
+from era.alignment import align_by_decoding
+from era.candidates import MiningConfig
 from era.embedders import EncodedQueries, Vectors
 from era.encoding_alignment import EncodingConfig, align_by_encoding
 from era.errors import Cancelled
-from era.index import DenseIndex
-from tests.era.conftest import VectorWorld
 from tests.era.score_variance import Matrix, second_moments, share_moved, weight_change
+from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, bytes_of, shifted_world
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
-
-Judgments = dict[str, dict[str, float]]
-
-DIMENSION = 4
-N_DOCUMENTS = 40
-
-
-@dataclass(frozen=True)
-class ShiftedWorld:
-    """Both embedders see the documents alike, but a query is asked with its coordinates moved on by one place.
-
-    What is wanted is the document nearest to `wanted[i]` (grade 2) and the next one (grade 1); the strong embedder says
-    `wanted[i]` rolled by one, the light one always the same. Alignment cannot know the shift, and labels tell it.
-    """
-
-    index: DenseIndex
-    texts: AlignmentTexts
-    aligned: QueryAdapter
-    wanted: Vectors
-
-    def nearest(self, i: int) -> list[str]:
-        """Return the document ids by cosine with `wanted[i]`."""
-        doc_ids = [f"d{row:03}" for row in range(N_DOCUMENTS)]
-        return [doc_ids[row] for row in np.argsort(-(self.index.vectors(doc_ids) @ self.wanted[i]))]
-
-    def judgments(self, n: int) -> Judgments:
-        return {f"q{i}": {self.nearest(i)[0]: 2.0, self.nearest(i)[1]: 1.0} for i in range(n)}
-
-    def labelled(self, judgments: Judgments) -> LabelledQueries:
-        n = len(judgments)
-        asked = np.roll(self.wanted[:n], 1, axis=1)
-        encoded = EncodedQueries(asked, asked, np.full((n, DIMENSION), 0.5, np.float32))
-        return labelled_queries(encoded, judgments, self.index)
 
 
 @pytest.fixture(scope="module")
 def shifted() -> ShiftedWorld:
-    vectors = random_unit_rows(N_DOCUMENTS, DIMENSION, seed=0)
-    index = index_of(vectors)
-    texts = texts_of(index, vectors)
-    return ShiftedWorld(index, texts, align_by_decoding(texts), random_unit_rows(30, DIMENSION, seed=1))
-
-
-def bytes_of(adapter: QueryAdapter) -> bytes:
-    return adapter.weight.tobytes() + adapter.bias.tobytes()
-
-
-def test_candidate_set_spreads_the_target_over_all_relevant_documents(vector_world: VectorWorld) -> None:
-    labelled = vector_world.labelled({"d001": 3.0, "d002": 1.0, "d003": 0.0}, {"d004": 0.5})
-    targets = CandidateSet.build(labelled, [["d010"], ["d011", "d012", "d013", "d014"]], vector_world.index, "cpu")
-    assert targets.targets.tolist() == [[0.75, 0.25, 0, 0, 0], [1, 0, 0, 0, 0]]
-    assert targets.is_absent.tolist() == [[False] * 4 + [True], [False] * 5]
-    first = vector_world.index.vectors(["d001", "d002", "d003", "d010"])
-    np.testing.assert_array_equal(targets.vectors[0, :4], first)
-    second = vector_world.index.vectors(["d004", "d011", "d012", "d013", "d014"])
-    np.testing.assert_array_equal(targets.vectors[1], second)
-
-
-def test_candidate_set_losses_and_gradients_equal_those_of_torch(vector_world: VectorWorld) -> None:
-    labelled = vector_world.labelled({"d001": 3.0, "d002": 1.0, "d003": 0.0}, {"d004": 0.5}, {"d005": 1.0, "d006": 1.0})
-    mined = [["d010"], ["d011", "d012", "d013", "d014"], ["d015", "d016", "d017"]]
-    targets = CandidateSet.build(labelled, mined, vector_world.index, "cpu")
-    generator = torch.Generator().manual_seed(0)
-    vectors = torch.randn(4, 3, 5, generator=generator)  # four points of three queries
-    weights = torch.rand(4, 3, generator=generator)
-    losses, gradients = targets.losses(vectors, 0.2, weights)
-
-    contents = [
-        (["d001", "d002", "d003", "d010"], [0.75, 0.25, 0, 0]),
-        (["d004", "d011", "d012", "d013", "d014"], [1.0, 0, 0, 0, 0]),
-        (["d005", "d006", "d015", "d016", "d017"], [0.5, 0.5, 0, 0, 0]),
-    ]
-    variables = vectors.clone().requires_grad_()
-    total = torch.zeros(())
-    for query, (doc_ids, target) in enumerate(contents):
-        documents = torch.from_numpy(vector_world.index.vectors(doc_ids))
-        logits = torch.nn.functional.normalize(variables[:, query], dim=1) @ documents.T / 0.2
-        expected = torch.nn.functional.cross_entropy(logits, torch.tensor([target] * 4), reduction="none")
-        np.testing.assert_allclose(losses[:, query], expected.detach(), rtol=1e-4, atol=1e-5)
-        total = total + (weights[:, query] * expected).sum()
-    torch.autograd.backward(total)
-    assert variables.grad is not None
-    np.testing.assert_allclose(gradients, variables.grad, rtol=1e-3, atol=1e-4)
+    return shifted_world()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,251 @@
+"""The real app in a process of its own, and Chromium to use it with; what was stored is read from SQLite directly."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+"""How long a test waits for the app to start or to train before it gives up."""
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+expect.set_options(timeout=30_000)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def spawn(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
+    """Start `python app.py` and let it write to the file `output`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
+    environment |= {
+        "ERA_DATA_DIR": str(folder),
+        "ERA_NAME": "ann",
+        "GRADIO_SERVER_PORT": str(port),
+        "HF_HUB_OFFLINE": "1",
+    }
+    with output.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
+        )
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app and where it keeps things."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    port: int
+    output: Path
+
+    @classmethod
+    def start(cls, folder: Path, output: Path) -> "App":
+        """Start the app and return once its page can be opened."""
+        port = free_port()
+        app = cls(spawn(folder, port, output), folder, port, output)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and app.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+                    return app
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        app.kill()
+        raise AssertionError(f"the app did not start:\n{output.read_text()}")
+
+    def url(self, **parameters: str | int) -> str:
+        """Return the address of the page."""
+        return f"http://127.0.0.1:{self.port}/?{urlencode(parameters)}"
+
+    def rows(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """Return what the database holds."""
+        connection = sqlite3.connect(f"file:{self.folder / 'era.sqlite3'}?mode=ro", uri=True)
+        try:
+            return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
+
+    def query_id(self, text: str) -> int:
+        """Return the newest stored query of this text."""
+        found: int = self.rows("SELECT max(id) FROM query WHERE text = ?", text)[0][0]
+        return found
+
+    def grades(self, query_id: int) -> dict[str, float]:
+        """Return the marks that stand in the first label set."""
+        return dict(
+            self.rows("SELECT doc_id, grade FROM current_judgment WHERE query_id = ? AND label_set_id = 1", query_id)
+        )
+
+    def n_events(self) -> int:
+        """Return how many acts of judging are stored."""
+        count: int = self.rows("SELECT count(*) FROM judgment_event")[0][0]
+        return count
+
+    def kill(self) -> None:
+        """End the process at once, without a chance to tidy up."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A page in a browser context of its own."""
+
+    page: Page
+    app: App
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def cards(self) -> Locator:
+        """Return the documents found."""
+        return self.page.locator("#era-judge .era-card")
+
+    @property
+    def status(self) -> Locator:
+        """Return the line that says what was saved."""
+        return self.page.locator("#era-judge .era-status")
+
+    @property
+    def box(self) -> Locator:
+        """Return the query box."""
+        return self.page.locator("#era-judge textarea[name=query]")
+
+    @property
+    def alert(self) -> Locator:
+        """Return what the Judge tab complains about."""
+        return self.page.locator("#era-judge [role=alert]")
+
+    def tab(self, name: str) -> Locator:
+        """Open a tab and return its panel."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+        panel = self.page.locator(f"#era-{name.lower()} .era-page")
+        expect(self.page.locator("#era-judge .era-desk") if name == "Judge" else panel).to_be_visible()
+        return panel
+
+    def search(self, text: str, instruction: str | None = None) -> None:
+        """Search as a person does and wait for ten documents."""
+        self.box.fill(text)
+        if instruction is not None:
+            self.page.get_by_label("Instruction", exact=True).select_option("other")
+            self.page.get_by_label("Your instruction").fill(instruction)
+        self.page.get_by_role("button", name="Search", exact=True).click()
+        item = self.page.locator(".era-query-item[aria-current=true] .era-query-text")
+        expect(item).to_have_text(text)
+        expect(self.cards).to_have_count(10)
+
+    def shown_grades(self) -> dict[str, float]:
+        """Return the marks that the page shows by their buttons."""
+        shown: dict[str, float] = self.page.evaluate(
+            """() => Object.fromEntries([...document.querySelectorAll("#era-judge .era-card")].map((card) => [
+                card.dataset.doc,
+                card.querySelector(".era-yes").getAttribute("aria-pressed") === "true" ? 1
+                    : card.querySelector(".era-no").getAttribute("aria-pressed") === "true" ? 0 : null,
+            ]).filter(([, grade]) => grade !== null))"""
+        )
+        return shown
+
+    def doc(self, place: int) -> str:
+        """Return the document id of a result."""
+        return self.cards.nth(place).get_attribute("data-doc") or ""
+
+    def mark(self, place: int, name: str = "relevant") -> None:
+        """Mark a result by its button and wait until the page says that it is saved."""
+        card = self.cards.nth(place)
+        doc_id = self.doc(place)
+        card.locator(".era-yes" if name == "relevant" else ".era-no").click()
+        expect(card.locator(".era-saved")).to_have_text("saved")
+        expect(self.status).to_contain_text(f"saved ✓  {doc_id} {name}")
+
+
+class Visits(Protocol):
+    """Opens the page of an app in a new browser context."""
+
+    def __call__(self, app: App, width: int = 1280, **parameters: str | int) -> Visit:
+        """Open the page with these URL parameters and wait until it is drawn."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("needs Chromium on the path")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    contexts = []
+
+    def open_page(app: App, width: int = 1280, **parameters: str | int) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        one = Visit(context.new_page(), app)
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        one.page.on(
+            "console",
+            lambda message: one.complaints.append(message.text) if message.type == "error" else None,
+        )
+        one.page.goto(app.url(**{"labels": 1, **parameters}))
+        expect(one.page.locator("#era-header .era-header")).to_be_visible()
+        return one
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def start_app(tmp_path: Path) -> Iterator[Callable[[Path], App]]:
+    """Return what starts another app on a data folder; all are ended with the test."""
+    apps: list[App] = []
+
+    def start(folder: Path) -> App:
+        apps.append(App.start(folder, tmp_path / f"output-{len(apps)}.txt"))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.kill()
+
+
+@pytest.fixture(scope="session")
+def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Return the app that most tests share, once the demo collection is searchable and aligned."""
+    folder = tmp_path_factory.mktemp("era")
+    running = App.start(folder / "data", folder / "output.txt")
+    try:
+        page = browser.new_page()
+        page.goto(running.url())
+        expect(page.locator("#era-header .era-header")).to_be_visible()
+        expect(page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
+        page.close()
+        yield running
+    finally:
+        running.kill()
