@@ -19,6 +19,7 @@ class Settings(BaseSettings):
         device: torch device for the strong embedder and for training; None takes the best there is.
         name: what a person at this machine is called where nobody signs in.
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
+        oauth_client_id: set by Hugging Face on a Space that offers sign-in.
     """
 
     model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True, env_ignore_empty=True)
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
     device: str | None = None
     name: str | None = None
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
+    oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")
 
     @property
     def data_folder(self) -> Path:

@@ -12,6 +12,8 @@ from era.embedders import Vectors
 Folds = NDArray[np.int64]
 """(n,) fold number of each query."""
 
+GATE_STANDARD_ERRORS = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class Fits:
@@ -63,16 +65,19 @@ def _same(text: str) -> str:
 
 
 def best_strength(held_out_losses: Vectors, aligned_losses: Vectors) -> int | None:
-    """Return the place of the strength with the lowest mean held-out loss.
+    """Return the place of the strength with the lowest mean held-out loss, or None where the gate stays closed.
 
-    None if the aligned adapter is as good, or nothing could be held out.
+    It opens only if the mean gain over the aligned adapter exceeds `GATE_STANDARD_ERRORS` of its standard errors:
+    the best of several strengths beats the aligned adapter by a little on pure noise, too.
 
     Args:
-        held_out_losses: (S, n).
-        aligned_losses: (n,).
+        held_out_losses: (S, n) in nats.
+        aligned_losses: (n,) in nats.
     """
-    if not held_out_losses.size:
+    n = held_out_losses.shape[1]
+    if n < 2:
         return None
-    means = held_out_losses.mean(axis=1)
-    best = int(means.argmin())
-    return best if means[best] < aligned_losses.mean() else None
+    best = int(held_out_losses.mean(axis=1).argmin())
+    gains = aligned_losses - held_out_losses[best]
+    standard_error = gains.std(ddof=1) / np.sqrt(n)
+    return best if gains.mean() > GATE_STANDARD_ERRORS * standard_error else None

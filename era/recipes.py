@@ -69,7 +69,9 @@ def fit(
     if recipe not in _FITTERS:
         raise ValueError(f"Unknown recipe {recipe!r}; expected one of {sorted(_FITTERS)}.")
     teachable = teachable_queries(queries, qrels, index)
-    progress("embedding", 0.0, f"{len(teachable)} labelled queries")
+    for done, query in enumerate(teachable):
+        progress("embedding", done / len(teachable), f"{done} of {len(teachable)} labelled queries")
+        pair.encode_queries([query])  # remembered by the pair
     labelled = label(teachable, pair.encode_queries(teachable), qrels, index)
     progress("embedding", 1.0, f"{len(teachable)} labelled queries")
     return _FITTERS[recipe](texts, index, labelled, device, seed, progress)

@@ -160,6 +160,8 @@ def build_ui(workspace: Workspace, worker: TrainingWorker) -> gr.Blocks:
     """Return the app, ready to be launched."""
     blocks: gr.Blocks
     with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
+        if workspace.settings.oauth_client_id:
+            gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
         page = Page(workspace, worker)
         on(blocks.load, page.load, [*page.everything, page.tabs])
     return blocks

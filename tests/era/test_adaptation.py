@@ -198,6 +198,20 @@ def test_adapt_keeps_the_aligned_adapter_when_labels_contradict_each_other(n_tex
     np.testing.assert_allclose(adaptation.held_out_vectors, asked, atol=1e-6)
 
 
+def test_adapt_keeps_the_aligned_adapter_when_labels_are_shuffled(shifted: ShiftedWorld) -> None:
+    n = 20
+    true = shifted.judgments(n)
+    assert adapt(shifted.aligned, shifted.labelled(true), shifted.texts, shifted.index, "cpu", 0).strength is not None
+    is_open = []
+    for seed in range(12):
+        order = np.random.default_rng(seed).permutation(n)
+        shuffled = {f"q{i}": true[f"q{order[i]}"] for i in range(n)}
+        adaptation = adapt(shifted.aligned, shifted.labelled(shuffled), shifted.texts, shifted.index, "cpu", seed)
+        is_open.append(adaptation.strength is not None)
+        assert is_open[-1] or bytes_of(adaptation.adapter) == bytes_of(shifted.aligned)
+    assert sum(is_open) <= 2  # noise beats a margin of 1.5 standard errors now and then
+
+
 def test_adapt_keeps_the_aligned_adapter_when_there_is_one_query(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(1))
     adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)

@@ -87,9 +87,11 @@ def test_held_out_losses_are_none_when_nothing_is_left_to_learn_from(
 @pytest.mark.parametrize(
     ("held_out", "aligned", "expected"),
     [
-        ([[3, 1], [1, 2]], [2, 2], 1),  # means 2 and 1.5 against 2
+        ([[3, 2], [1, 1.1]], [2, 2], 1),  # gains 1 and 0.9: mean 0.95, standard error 0.05
+        ([[3, 1], [1, 2]], [2, 2], None),  # gains 1 and 0: mean 0.5, standard error 0.5, and 1.5 of those are more
         ([[3, 1], [4, 2]], [2, 2], None),  # as good is not better
-        ([[3, 1], [4, 2]], [2, 2.1], 0),
+        ([[1, 1, 1], [4, 2, 2]], [2, 2, 2.6], 0),  # gains 1, 1, 1.6: mean 1.2, standard error 0.2
+        ([[1]], [2], None),  # one query says nothing about chance
         ([[], []], [], None),
     ],
 )

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+Parameters = Mapping[str, str | int]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
@@ -77,7 +79,7 @@ class App:
         app.kill()
         raise AssertionError(f"the app did not start:\n{output.read_text()}")
 
-    def url(self, **parameters: str | int) -> str:
+    def url(self, parameters: Parameters) -> str:
         """Return the address of the page."""
         return f"http://127.0.0.1:{self.port}/?{urlencode(parameters)}"
 
@@ -184,7 +186,7 @@ class Visit:
 class Visits(Protocol):
     """Opens the page of an app in a new browser context."""
 
-    def __call__(self, app: App, width: int = 1280, **parameters: str | int) -> Visit:
+    def __call__(self, app: App, parameters: Parameters | None = None, width: int = 1280) -> Visit:
         """Open the page with these URL parameters and wait until it is drawn."""
 
 
@@ -203,7 +205,7 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser) -> Iterator[Visits]:
     contexts = []
 
-    def open_page(app: App, width: int = 1280, **parameters: str | int) -> Visit:
+    def open_page(app: App, parameters: Parameters | None = None, width: int = 1280) -> Visit:
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
         one = Visit(context.new_page(), app)
@@ -212,7 +214,7 @@ def visit(browser: Browser) -> Iterator[Visits]:
             "console",
             lambda message: one.complaints.append(message.text) if message.type == "error" else None,
         )
-        one.page.goto(app.url(**{"labels": 1, **parameters}))
+        one.page.goto(app.url({"labels": 1, **(parameters or {})}))
         expect(one.page.locator("#era-header .era-header")).to_be_visible()
         return one
 
@@ -242,7 +244,7 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     running = App.start(folder / "data", folder / "output.txt")
     try:
         page = browser.new_page()
-        page.goto(running.url())
+        page.goto(running.url({}))
         expect(page.locator("#era-header .era-header")).to_be_visible()
         expect(page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
         page.close()

@@ -26,7 +26,7 @@ def test_markup_in_a_query_stays_text(app: App, visit: Visits) -> None:
     one.mark(0)
     assert _is_harmless(one)
     query_id = app.query_id(MARKUP)
-    two = visit(app, tab="Compare", query=query_id)
+    two = visit(app, {"tab": "Compare", "query": query_id})
     expect(two.page.locator("#era-compare .era-compared")).to_contain_text(MARKUP)
     expect(two.page.locator("#era-compare .era-overall")).to_be_visible()
     assert _is_harmless(two)
@@ -40,7 +40,7 @@ def test_markup_in_a_query_stays_text(app: App, visit: Visits) -> None:
 @pytest.mark.parametrize("tab", ["Judge", "Compare"])
 def test_markup_in_the_address_stays_text(app: App, visit: Visits, tab: str) -> None:
     names = ("query", "by", "collection", "labels", "before", "after")
-    one = visit(app, **{name: MARKUP for name in names}, tab=tab)
+    one = visit(app, {**dict.fromkeys(names, MARKUP), "tab": tab})
     # Markup is no ranking that exists: the page says so in words.
     expect(one.page.locator(f"#era-{tab.lower()} [role=alert]")).to_be_visible()
     assert _is_harmless(one)
@@ -55,7 +55,7 @@ def test_markup_in_the_address_stays_text(app: App, visit: Visits, tab: str) -> 
     ids=lambda parameters: "-".join(parameters),
 )
 def test_unknown_id_in_the_address_is_explained(app: App, visit: Visits, parameters: dict[str, str | int]) -> None:
-    one = visit(app, **parameters)
+    one = visit(app, parameters)
     expect(one.alert).to_be_visible()
     expect(one.alert).not_to_have_text("")
     one.search("the page still works after a wrong address")

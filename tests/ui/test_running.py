@@ -46,7 +46,7 @@ def test_kill_loses_no_saved_mark_and_ends_the_training(
     again = start_app(tmp_path / "data")
     query_id = again.query_id("a mark right before the end")
     assert again.grades(query_id) == {doc_id: 1}
-    two = visit(again, query=query_id)
+    two = visit(again, {"query": query_id})
     expect(two.cards).to_have_count(10, timeout=PATIENCE_S * 1000)
     assert two.shown_grades() == {doc_id: 1}
     expect(two.tab("Train").locator("tbody tr .era-state")).to_have_text("interrupted")
