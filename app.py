@@ -52,6 +52,7 @@ def main() -> int:
         blocks = build_ui(workspace, worker)
         blocks.queue(default_concurrency_limit=4, max_size=256)
         blocks.launch(
+            server_port=workspace.settings.port,
             prevent_thread_lock=True,
             quiet=True,
             show_error=True,

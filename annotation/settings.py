@@ -19,6 +19,7 @@ class Settings(BaseSettings):
         device: torch device for the strong embedder and for training; None takes the best there is.
         name: what a person at this machine is called where nobody signs in.
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
+        port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
     """
 
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
     device: str | None = None
     name: str | None = None
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
+    port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
     oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")
 
     @property
