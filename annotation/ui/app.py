@@ -75,6 +75,7 @@ class Page:
         tab = message.text("tab")
         selected = gr.Tabs(selected=tab) if tab in TABS else gr.skip()
         first = self._all(page, request, message)
+        first[1] = {**first[1], "tab": tab if tab in TABS else ""}
         if tab != "Compare":
             yield [*first, selected]
             return

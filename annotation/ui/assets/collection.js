@@ -2,6 +2,7 @@
 
 const root = element.querySelector(".era-panel");
 let view = null;
+let typed = null; // a name being written; a new answer from the server must not take it away
 
 const facts = (pairs) => h("dl", { class: "era-facts" }, pairs.map(([name, value, meaning]) => [h("dt", { title: meaning || null }, name), h("dd", {}, value)]));
 
@@ -25,9 +26,11 @@ function labelSets() {
         : h("button", { type: "button", class: "era-button", "aria-label": `Use the label set ${set.name}`, onclick: () => trigger("use", { collection_id: view.page.collection_id, label_set_id: set.id }) }, "Use")))),
     view.can_write && h("form", { class: "era-row", onsubmit: (event) => {
       event.preventDefault();
+      typed = null;
       trigger("begin", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id, name: event.target.elements.name.value });
     } },
-      h("input", { name: "name", class: "era-grow", maxlength: 60, "aria-label": "Name of the new label set", placeholder: "Name", value: view.suggested_name }),
+      h("input", { name: "name", class: "era-grow", maxlength: 60, "aria-label": "Name of the new label set", placeholder: "Name", value: typed ?? view.suggested_name,
+        oninput: (event) => { typed = event.target.value; } }),
       h("button", { type: "submit", class: "era-button" }, "Start an empty label set")));
 }
 

@@ -4,12 +4,18 @@ const root = element.querySelector(".era-panel");
 let shown = null;
 let wasReady = null;
 let wasPreparing = false;
+let isTabOpened = false;
 
 function receive() {
   const view = props.value;
   if (!view || !view.page) return;
   if (shown === JSON.stringify(view)) return;
   shown = JSON.stringify(view);
+  if (view.tab && !isTabOpened) {
+    isTabOpened = true;
+    const chosen = () => document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim();
+    setTimeout(() => chosen() !== view.tab && openTab(view.tab), 300);
+  }
   const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");
   if (wasPreparing && !busy && view.is_ready) say("better", { key: "aligned", label: "aligned, no labels" });
