@@ -73,9 +73,9 @@ class Page:
         message = Message(dict(request.query_params))
         page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
         tab = message.text("tab")
-        selected = gr.Tabs(selected=tab) if tab in TABS else gr.skip()
+        selected = gr.Tabs(selected=tab) if tab in TABS[1:] else gr.skip()  # the first one is open anyway
         first = self._all(page, request, message)
-        first[1] = {**first[1], "tab": tab if tab in TABS else ""}
+        first[1] = {**first[1], "tab": tab if tab in TABS[1:] else ""}
         if tab != "Compare":
             yield [*first, selected]
             return
