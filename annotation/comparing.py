@@ -12,8 +12,9 @@ import numpy as np
 import storage.judgments
 import storage.queries
 from annotation.library import Library
-from annotation.searching import DEPTH, Result, open_query, retriever
+from annotation.searching import DEPTH, Result, expectation, open_query, retriever
 from annotation.workspace import Workspace
+from era.certainty import Expectation
 from era.embedders import Vectors
 from era.evaluation import MEASURES, PairedDifference, evaluate, paired_difference
 from era.retriever import Retriever
@@ -49,12 +50,21 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class QueryComparison:
-    """Both rankings of one query, and how many of the first ten they share."""
+    """Both rankings of one query.
+
+    Attributes:
+        query: whose rankings they are.
+        before: the one side.
+        after: the other side.
+        n_shared: how many of the first ten they share.
+        expected: what `after` is expected to change against the aligned ranking, for a query it did not learn from.
+    """
 
     query: QueryRecord
     before: Side
     after: Side
     n_shared: int
+    expected: Expectation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +104,13 @@ def compare_query(
         chosen, vectors = retriever(workspace, library, key)
         rankings[key] = _rank(chosen, vectors, [query])[query.query_id]
         held_out[key] = query.query_id in vectors
+    expected = None if held_out[after] else expectation(workspace, library, after, query)
     return QueryComparison(
         record,
         _side(library, query.query_id, rankings[before], rankings[after], grades, held_out[before]),
         _side(library, query.query_id, rankings[after], rankings[before], grades, held_out[after]),
         len({d.doc_id for d in rankings[before][:DEPTH]} & {d.doc_id for d in rankings[after][:DEPTH]}),
+        expected,
     )
 
 
@@ -133,7 +145,7 @@ def _rank(chosen: Retriever, held_out: Mapping[str, Vectors], queries: Sequence[
     """Return the rankings, each labelled query by the vector of adapters that did not see its labels."""
     vectors = chosen.query_vectors(queries)
     rows = [held_out.get(query.query_id, vectors[i]) for i, query in enumerate(queries)]
-    rankings = chosen.index.search(np.ascontiguousarray(rows, dtype=np.float32), _DEPTH)
+    rankings = chosen.rank(queries, np.ascontiguousarray(rows, dtype=np.float32), _DEPTH)
     return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
 
 

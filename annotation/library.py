@@ -8,19 +8,22 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from era.adapter import QueryAdapter, light_only
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding, read_alignment_texts
+from era.certainty import Certainty
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
 from era.errors import AdapterDamagedError, IdentityMismatchError, IndexDamagedError
 from era.index import DenseIndex
+from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
 from era.retriever import Retriever
 
@@ -39,6 +42,8 @@ class Library:
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
     _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
+    _certainty: dict[str, Certainty | None] = field(default_factory=dict)
+    _lexical: LexicalIndex | None = None
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -90,8 +95,28 @@ class Library:
                 )
             retriever = Retriever(self.pair, self.index, adapter)
             self._held_out[key] = dict(zip(query_ids, held_out, strict=True))
+            self._certainty[key] = None
+            if adapter.provenance.get("recipe") == "era" and {"keys", "gains"} <= extra.keys():
+                self._certainty[key] = Certainty(extra["keys"], extra["gains"].astype(np.float64))
             self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
+
+    def with_words(self, retriever: Retriever) -> Retriever:
+        """Return the retriever with matching words counted as well; the first call counts the words of the corpus."""
+        with self._lock:
+            if self._lexical is None:
+                self._lexical = LexicalIndex(self.corpus)
+        return replace(retriever, lexical=self._lexical)
+
+    def certainty(self, adapter_folder: Path) -> Certainty | None:
+        """Return how sure it is that a training run helps a query; None if it left nothing to judge that by.
+
+        Raises:
+            AdapterDamagedError: if its files are.
+            IdentityMismatchError: if it was trained with other embedders or over another index.
+        """
+        self.trained(adapter_folder)
+        return self._certainty[adapter_folder.name]
 
     def _read_texts(self, progress: Progress) -> AlignmentTexts:
         identity = self.pair.strong.identity.to_json() + self.index.fingerprint

@@ -4,6 +4,7 @@ import time
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import storage.documents
 import storage.judgments
@@ -13,6 +14,7 @@ import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
 from annotation.workspace import Workspace, find_training_run
+from era.certainty import Expectation
 from era.embedders import Vectors
 from era.retriever import Retriever
 from era.types import Document, Query
@@ -25,6 +27,7 @@ DEPTH = 10
 LIGHT = "light"
 ALIGNED = "aligned"
 _RUN_PREFIX = "run-"
+_WITH_WORDS = "+words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Ranker:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One document of a shown ranking; `rank` counts from 1, `score` is a cosine."""
+    """One document of a shown ranking; `rank` counts from 1, `score` is as in `era.types.ScoredDoc`."""
 
     rank: int
     doc_id: str
@@ -81,14 +84,18 @@ def clean_text(text: str, purpose: str) -> str:
 
 
 def rankers(workspace: Workspace, collection_id: int) -> list[Ranker]:
-    """Return every way to rank this collection, the plainest first, then training runs from new to old."""
+    """Return every way to rank this collection, the plainest first, then training runs from new to old.
+
+    At the end the same again with matching words counted, BM25 as a second signal.
+    """
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
-    return [
+    plain = [
         Ranker(LIGHT, "light model alone"),
         Ranker(ALIGNED, "aligned, no labels"),
         *(Ranker(run_key(run), run_label(run)) for run in runs if run.state is TrainingRunState.FINISHED),
     ]
+    return [*plain, *(Ranker(r.key + _WITH_WORDS, f"{r.label} + matching words") for r in plain)]
 
 
 def run_key(run: TrainingRunRecord) -> str:
@@ -118,14 +125,30 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
     Raises:
         NotFoundError: if there is no such ranker.
     """
-    if key == LIGHT:
-        return library.light(), {}
-    if key == ALIGNED:
-        return library.aligned(), {}
+    plain = key.removesuffix(_WITH_WORDS)
+    held_out: Mapping[str, Vectors] = {}
+    if plain == LIGHT:
+        chosen = library.light()
+    elif plain == ALIGNED:
+        chosen = library.aligned()
+    else:
+        chosen, held_out = library.trained(_adapter_folder(workspace, plain))
+    return (chosen if plain == key else library.with_words(chosen)), held_out
+
+
+def expectation(workspace: Workspace, library: Library, key: str, query: Query) -> Expectation | None:
+    """Return what a training run is expected to change for a query; None for other rankers or if nothing is known."""
+    if not key.startswith(_RUN_PREFIX) or key.endswith(_WITH_WORDS):
+        return None
+    certainty = library.certainty(_adapter_folder(workspace, key))
+    return certainty.expect(library.aligned().query_vectors([query]))[0] if certainty is not None else None
+
+
+def _adapter_folder(workspace: Workspace, key: str) -> Path:
     number = key.removeprefix(_RUN_PREFIX)
     if not key.startswith(_RUN_PREFIX) or len(number) > 15 or not (number.isascii() and number.isdigit()):
         raise NotFoundError(f"There is no ranking named {key[:40]!r}. Choose one from the list.")
-    return library.trained(find_training_run(workspace, int(number)))
+    return find_training_run(workspace, int(number))
 
 
 def run_query(

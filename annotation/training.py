@@ -12,7 +12,7 @@ import statistics
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ import storage.queries
 import storage.training_runs
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
 from annotation.workspace import Workspace
-from era.adapter import QueryAdapter
 from era.errors import Cancelled, EraError
 from era.evaluation import evaluate, paired_difference
 from era.types import Query, ScoredDoc
@@ -297,11 +296,16 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: _Reporter) -> 
         "device": device,
         "measures": measures,
     }
-    adapter = QueryAdapter(fitted.adapter.views, fitted.adapter.weight, fitted.adapter.bias, provenance)
+    adapter = replace(fitted.adapter, provenance=provenance)
     progress("evaluation", 1.0, "saving")
     _make_room(workspace.adapter_folder(run.id))
     adapter.save(
-        workspace.adapter_folder(run.id), {"held_out": np.ascontiguousarray(fitted.held_out_vectors, np.float32)}
+        workspace.adapter_folder(run.id),
+        {
+            "held_out": fitted.held_out_vectors,
+            "keys": fitted.certainty.keys,
+            "gains": np.asarray(fitted.certainty.gains, np.float32),
+        },
     )
     return {**measures, "seconds": fit_seconds}, describe_device(device)
 

@@ -1,26 +1,32 @@
 """Stage 2 of the default recipe: adapt the aligned query side from few labels, and know whether it helped.
 
-The change of the adapter is paid for by the share of score variance over the corpus that it moves, so that a few
-labels leave alone what they say nothing about. Its strength is chosen by cross-validation over queries, and the change
-is kept only if it helped queries it had not seen. All folds and strengths are solved side by side (`era.lbfgs`).
+First the halves of the aligned query are weighed (`era.blends`), which a handful of labels can decide. Then a change of
+the adapter is learned; it is paid for by the share of score variance over the corpus that it moves, so that a few
+labels leave alone what they say nothing about. Its strength is chosen by cross-validation over queries, and it is kept
+only if it helped queries it had not seen. All folds and strengths are solved side by side (`era.lbfgs`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from era.adapter import QueryAdapter, normalise
 from era.alignment import AlignmentTexts
-from era.candidates import LabelledQueries, MiningConfig, mine_negatives
+from era.blends import Blend, BlendGains, ndcg
+from era.candidates import LabelledQueries, MiningConfig, Shortlists, shortlist, unjudged_candidates
 from era.embedders import Vectors
-from era.folds import Fits, assign_folds, best_strength
-from era.function_space import FunctionSpace
+from era.folds import FitName, Fits, Folds, assign_folds, best_strength
+from era.function_space import FunctionSpace, ScoreMetric
 from era.index import DenseIndex
 from era.lbfgs import minimise
+from era.listwise import ListwiseLoss
 from era.progress import Progress, no_progress
+
+_SHARE_OF_BLENDS = 0.1  # of the progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +34,16 @@ class AdaptationConfig:
     """Settings of `adapt`.
 
     Attributes:
-        temperature: of the softmax over candidates; > 0, in units of cosine.
-        strengths: weights of the penalty to choose from, in nats per unit share of score variance moved.
+        temperature: of the softmax over candidates, in standard deviations of a query's aligned scores; > 0.
+        strengths: weights of the penalty to choose from, in nats of one query per unit share of score variance moved.
         n_folds: of the cross-validation; with fewer queries each is its own fold.
         ridge: added to both second-moment matrices, as a share of their mean eigenvalue; > 0.
         n_iterations: of the optimiser, at most.
         mining: which unjudged documents a query is contrasted with.
     """
 
-    temperature: float = 0.1
-    strengths: tuple[float, ...] = (10000.0, 1000.0, 100.0, 10.0, 1.0)
+    temperature: float = 1.0
+    strengths: tuple[float, ...] = (12000.0, 3000.0, 800.0, 200.0)
     n_folds: int = 5
     ridge: float = 0.1
     n_iterations: int = 60
@@ -50,26 +56,43 @@ class AdaptationConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adaptation:
-    """What stage 2 learned.
+    """What stage 2 learned, and what `refit` needs to learn a little more.
 
     Attributes:
-        adapter: to deploy; the aligned adapter itself where the gate is closed.
-        held_out_vectors: (n, m); row i is the vector of labelled query i by adapters that never saw its labels.
-        aligned_losses: (n,) in nats; the aligned adapter on each query.
-        held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
-            nothing could be held out.
+        adapter: to deploy; the aligned adapter itself where nothing helped.
+        blend: how the halves are weighed.
         strength: the chosen one; None where the gate is closed.
         share_moved: share of score variance over the corpus that the change moves.
+        held_out_vectors: (n, m); row i is the vector of labelled query i by adapters that never saw its labels.
+        gains: (n,) change of nDCG@100 from the aligned adapter to `held_out_vectors`.
+        start_losses: (n,) in nats; the blended adapter on each query.
+        held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
+            nothing could be held out.
         reason: one sentence for a person, why the change was kept or not.
+        metric: what changes of the aligned adapter cost.
+        shortlists: what the aligned adapter ranks highest for each query.
+        config: the settings it was learned with.
+        seed: of the folds and of the random documents.
     """
 
     adapter: QueryAdapter
-    held_out_vectors: Vectors
-    aligned_losses: Vectors
-    held_out_losses: Vectors
+    blend: Blend
     strength: float | None
     share_moved: float
+    held_out_vectors: Vectors
+    gains: NDArray[np.float64]
+    start_losses: Vectors
+    held_out_losses: Vectors
     reason: str
+    metric: ScoreMetric
+    shortlists: Shortlists
+    config: AdaptationConfig
+    seed: int
+
+    @property
+    def is_changed(self) -> bool:
+        """Return whether the adapter differs from the aligned one."""
+        return self.strength is not None or self.blend.n_steps > 0
 
 
 def adapt(
@@ -82,142 +105,170 @@ def adapt(
     config: AdaptationConfig | None = None,
     progress: Progress = no_progress,
 ) -> Adaptation:
-    """Fit the change of the aligned adapter on the labelled queries.
+    """Learn from the labelled queries how to blend and change the aligned adapter.
 
-    Every query is ranked by adapters whose weights and whose strength were found without its labels (nested
+    Every query is ranked by adapters whose blend, weights and strength were found without its labels (nested
     cross-validation), so `held_out_vectors` owe nothing to the labels of their own query.
+
+    Raises:
+        Cancelled: if `progress` raises it, which is asked at every step.
     """
     config = config or AdaptationConfig()
-    progress("adaptation", 0.0, "choosing documents to contrast")
-    mined = mine_negatives(labelled, aligned, index, config.mining, seed)
-    space = FunctionSpace.build(aligned, texts, labelled, config.ridge, device)
-    targets = CandidateSet.build(labelled, mined, index, device)
-
     folds = assign_folds([query.text for query in labelled.queries], config.n_folds, seed)
-    fits = Fits.plan(folds)
-    n_fits, n_strengths = len(fits.excluded), len(config.strengths)
-    is_training = np.array([~np.isin(folds, list(excluded)) for excluded in fits.excluded])  # (fits, n)
-    query_weights = torch.from_numpy(is_training / is_training.sum(axis=1, keepdims=True)).float().to(device)
-    query_weights = query_weights.repeat(n_strengths, 1)  # (S * fits, n)
-    penalties = torch.tensor(config.strengths, device=device).repeat_interleave(n_fits)  # (S * fits,)
+    n_folds = int(folds.max()) + 1
+    blends = BlendGains.measure(aligned, labelled, index, progress)
+    blend_without = [blends.choose(np.flatnonzero(folds != fold)) for fold in range(n_folds)]
+    blend = blends.choose(np.arange(len(labelled))) if n_folds > 1 else 0
 
-    def objective(points: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = space.query_vectors(points.view(len(points), *space.shape))
-        losses, vector_gradients = targets.losses(vectors, config.temperature, query_weights[fits])
-        gradients = space.pull_back(vector_gradients).flatten(1) + 2 * penalties[fits, None] * points
-        values = (losses * query_weights[fits]).sum(dim=1) + penalties[fits] * (points**2).sum(dim=1)
-        return values, gradients
+    progress("adaptation", _SHARE_OF_BLENDS, "choosing documents to contrast")
+    metric = ScoreMetric.build(aligned, texts, config.ridge)
+    shortlists = shortlist(labelled, aligned, index, config.mining.n_top, {})
+    problem = _Problem.build(metric, labelled, shortlists, blends.vectors, index, device, seed, config)
+    fits = Fits.plan(folds, blend, blend_without)
+    solved = problem.solve(fits.names, folds, progress)
 
-    start = torch.zeros(n_strengths * n_fits, space.shape[0] * space.shape[1], device=device)
-    solutions = minimise(
-        objective,
-        start,
-        config.n_iterations,
-        on_iteration=lambda i: progress("adaptation", i / config.n_iterations, f"{n_strengths} strengths tried"),
-    )
-    coefficients = solutions.view(n_strengths, n_fits, *space.shape)
-    flat_vectors = space.query_vectors(coefficients.flatten(0, 1))
-    losses, _ = targets.losses(flat_vectors, config.temperature, query_weights)
-    all_losses = losses.view(n_strengths, n_fits, -1).cpu().numpy()
-    all_vectors = flat_vectors.view(n_strengths, n_fits, *space.aligned_vectors.shape).cpu().numpy()
-    aligned_vectors = space.aligned_vectors.cpu().numpy()
-    aligned_losses = (
-        targets.losses(space.aligned_vectors[None], config.temperature, query_weights[:1])[0][0].cpu().numpy()
-    )
-    progress("adaptation", 1.0, "done")
-
-    cross_fitted = aligned_vectors.copy()
-    for fold in range(fits.n_folds):
-        others, losses_without = fits.held_out_losses(all_losses, folds, also_excluded=fold)
-        choice = best_strength(losses_without, aligned_losses[others])
+    start_losses = solved.start_losses
+    cross_fitted = np.empty_like(blends.vectors[0])
+    for fold in range(n_folds):
+        start, rows = blend_without[fold], folds == fold
+        others, places = fits.held_out(folds, start, also_excluded=fold)
+        choice = best_strength(solved.losses[:, places, others], start_losses[start, others])
+        cross_fitted[rows] = blends.vectors[start][rows]
         if choice is not None:
-            rows = folds == fold
-            cross_fitted[rows] = all_vectors[choice, fits.place[frozenset({fold})]][rows]
-    checked, held_out_losses = fits.held_out_losses(all_losses, folds, also_excluded=None)
-    choice = best_strength(held_out_losses, aligned_losses[checked])
-    adapter, strength, share = aligned, None, 0.0
+            coefficients = solved.coefficients[choice, fits.names.index((start, frozenset({fold})))]
+            cross_fitted[rows] += problem.space.vector_changes(coefficients)[rows]
+    checked, places = fits.held_out(folds, blend, also_excluded=None)
+    held_out_losses = solved.losses[:, places, checked]
+    choice = best_strength(held_out_losses, start_losses[blend, checked])
+
+    adapter, strength, share = blends.blends[blend].apply(aligned) if blend else aligned, None, 0.0
     if choice is not None:
         strength = config.strengths[choice]
-        full = coefficients[choice, fits.place[frozenset()]]
-        adapter, share = space.changed_adapter(aligned, full), float((full**2).sum())
+        full = solved.coefficients[choice, 0]
+        adapter, share = problem.space.changed_adapter(adapter, full), float((full**2).sum())
+    held_out_vectors = normalise(cross_fitted)
+    gains = ndcg(labelled, held_out_vectors, index) - blends.values[0]
+    progress("adaptation", 1.0, "done")
     return Adaptation(
         adapter=adapter,
-        held_out_vectors=normalise(cross_fitted),
-        aligned_losses=aligned_losses,
-        held_out_losses=held_out_losses,
+        blend=blends.blends[blend],
         strength=strength,
         share_moved=share,
-        reason=_reason(choice, held_out_losses, aligned_losses[checked]),
+        held_out_vectors=held_out_vectors,
+        gains=gains,
+        start_losses=start_losses[blend],
+        held_out_losses=held_out_losses,
+        reason=_reason(n_folds, blend > 0 or choice is not None, gains),
+        metric=metric,
+        shortlists=shortlists,
+        config=config,
+        seed=seed,
     )
 
 
-def _reason(choice: int | None, held_out_losses: Vectors, aligned_losses: Vectors) -> str:
-    if not held_out_losses.size:
+def refit(previous: Adaptation, labelled: LabelledQueries, index: DenseIndex, device: str) -> QueryAdapter:
+    """Return the adapter that `previous` becomes with today's labels; for re-ranking while somebody judges.
+
+    Blend and strength stay as they were chosen, so nothing is held out and no evidence of the gain comes with it;
+    `adapt` decides anew. Queries that `previous` knew are not searched for again.
+    """
+    metric, config = previous.metric, previous.config
+    start = previous.blend.apply(metric.aligned)
+    if previous.strength is None:
+        return start
+    shortlists = shortlist(labelled, metric.aligned, index, config.mining.n_top, previous.shortlists)
+    starts = [adapter.features(labelled.encoded) @ adapter.weight + adapter.bias for adapter in (metric.aligned, start)]
+    only = replace(config, strengths=(previous.strength,))
+    problem = _Problem.build(metric, labelled, shortlists, np.stack(starts), index, device, previous.seed, only)
+    solved = problem.solve([(1, frozenset())], np.zeros(len(labelled), np.int64), no_progress)
+    return problem.space.changed_adapter(start, solved.coefficients[0, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """The solutions of S strengths times F fits."""
+
+    coefficients: Tensor  # (S, F, r, m)
+    losses: Vectors  # (S, F, n) in nats
+    start_losses: Vectors  # (B, n) in nats: of each blend before any change
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """What a fit minimises: the mean loss of its n queries, plus strength times share of variance moved over n."""
+
+    space: FunctionSpace
+    loss: ListwiseLoss
+    starts: Tensor  # (B, n, m): the queries under each blend, along the axes
+    config: AdaptationConfig
+
+    @classmethod
+    def build(
+        cls,
+        metric: ScoreMetric,
+        labelled: LabelledQueries,
+        shortlists: Shortlists,
+        starts: Vectors,
+        index: DenseIndex,
+        device: str,
+        seed: int,
+        config: AdaptationConfig,
+    ) -> "_Problem":
+        """Lay out the candidates; `starts` (B, n, m) are the queries under each blend, the aligned one first."""
+        unjudged = unjudged_candidates(labelled, shortlists, index, config.mining, seed)
+        temperature = config.temperature * metric.score_spread(normalise(starts[0]))
+        return cls(
+            space=FunctionSpace.build(metric, labelled.encoded, device),
+            loss=ListwiseLoss.build(labelled, unjudged, index, metric.document_axes, temperature, device),
+            starts=torch.from_numpy(starts @ metric.document_axes).to(device),
+            config=config,
+        )
+
+    def solve(self, names: Sequence[FitName], folds: Folds, progress: Progress) -> _Solved:
+        """Fit every strength for every (blend, excluded folds)."""
+        space, strengths, device = self.space, self.config.strengths, self.starts.device
+        is_training = np.array([~np.isin(folds, list(excluded)) for _, excluded in names])  # (F, n)
+        n_training = is_training.sum(axis=1, keepdims=True)
+        query_weights = torch.from_numpy(is_training / n_training).float().repeat(len(strengths), 1).to(device)
+        penalties = torch.from_numpy((np.array(strengths)[:, None] / n_training.T).ravel()).float().to(device)
+        blends = torch.tensor([blend for blend, _ in names], device=device).repeat(len(strengths))  # (S * F,)
+
+        def objective(points: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
+            weights, penalty = query_weights[problems], penalties[problems]
+            vectors = self.starts[blends[problems]] + space.moves(points.view(len(points), *space.shape))
+            losses, vector_gradients = self.loss(vectors, weights)
+            gradients = space.pull_back(vector_gradients).flatten(1) + 2 * penalty[:, None] * points
+            return (losses * weights).sum(dim=1) + penalty * (points**2).sum(dim=1), gradients
+
+        def report(iteration: int) -> None:
+            share = _SHARE_OF_BLENDS + (1 - _SHARE_OF_BLENDS) * iteration / self.config.n_iterations
+            progress("adaptation", share, f"{len(strengths)} strengths tried")
+
+        nowhere = torch.zeros(len(penalties), space.shape[0] * space.shape[1], device=device)
+        points = minimise(objective, nowhere, self.config.n_iterations, on_iteration=report)
+        coefficients = points.view(len(penalties), *space.shape)
+        losses, _ = self.loss(self.starts[blends] + space.moves(coefficients), query_weights)
+        start_losses, _ = self.loss(self.starts, query_weights[:1].expand(len(self.starts), -1))
+        return _Solved(
+            coefficients=coefficients.view(len(strengths), len(names), *space.shape),
+            losses=losses.view(len(strengths), len(names), -1).cpu().numpy(),
+            start_losses=start_losses.cpu().numpy(),
+        )
+
+
+def _reason(n_folds: int, is_changed: bool, gains: NDArray[np.float64]) -> str:
+    if n_folds < 2:
         return (
             "One labelled query cannot be checked against another, so the aligned adapter is kept. "
             "Mark relevant documents for a second query."
         )
-    if choice is None:
+    if not is_changed:
         return (
             "On queries it had not seen, what could be learned from these marks did not help, "
             "so the ranking stays as it was. More marked queries usually change that."
         )
-    helped = int((held_out_losses[choice] < aligned_losses).sum())
-    return f"Learning from the marks helped {helped} of {len(aligned_losses)} queries that were held out in turn."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CandidateSet:
-    """The documents of each query's softmax: `vectors` (n, C, m), `targets` (n, C) summing to 1, `is_absent` (n, C)."""
-
-    vectors: Tensor
-    targets: Tensor
-    is_absent: Tensor
-
-    @classmethod
-    def build(
-        cls, labelled: LabelledQueries, mined: Sequence[Sequence[str]], index: DenseIndex, device: str
-    ) -> "CandidateSet":
-        """Lay out relevant, judged-not-relevant and mined documents; the target is the grades, normalised to sum 1."""
-        n = len(labelled)
-        ids = [
-            [*labelled.relevant[i], *labelled.not_relevant[i], *mined[i]] for i in range(n)
-        ]  # relevant first, then judged not relevant, then unjudged
-        width = max(len(row) for row in ids)
-        vectors = np.zeros((n, width, index.embedder.dimension), np.float32)
-        targets = np.zeros((n, width), np.float32)
-        is_absent = np.ones((n, width), bool)
-        for i, row in enumerate(ids):
-            vectors[i, : len(row)] = index.vectors(row)
-            grades = np.array(list(labelled.relevant[i].values()), np.float64)
-            targets[i, : len(grades)] = grades / grades.sum()
-            is_absent[i, : len(row)] = False
-        return cls(
-            torch.from_numpy(vectors).to(device),
-            torch.from_numpy(targets).to(device),
-            torch.from_numpy(is_absent).to(device),
-        )
-
-    def losses(self, query_vectors: Tensor, temperature: float, query_weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the softmax cross-entropy of each query and the gradient of their weighted sum.
-
-        Args:
-            query_vectors: (P, n, m), of any length; they are normalised here.
-            temperature: > 0.
-            query_weights: (P, n).
-
-        Returns:
-            Losses (P, n) in nats, gradients (P, n, m) with respect to `query_vectors`.
-        """
-        lengths = query_vectors.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        unit = query_vectors / lengths
-        logits = (unit.transpose(0, 1) @ self.vectors.transpose(1, 2)) / temperature  # (n, P, C)
-        logits.masked_fill_(self.is_absent[:, None], -torch.inf)
-        log_sum = logits.logsumexp(dim=2, keepdim=True)
-        targets = self.targets[:, None]
-        losses = log_sum[..., 0] - (logits.masked_fill(self.is_absent[:, None], 0.0) * targets).sum(dim=2)  # (n, P)
-        errors = (logits - log_sum).exp_() - targets  # (n, P, C)
-        errors *= query_weights.T[..., None] / temperature
-        unit_gradients = (errors @ self.vectors).transpose(0, 1)  # (P, n, m)
-        along = (unit_gradients * unit).sum(dim=2, keepdim=True)
-        return losses.T, (unit_gradients - along * unit) / lengths
+    better, worse = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
+    return (
+        f"Held out in turn and ranked without its own marks, {better} of {len(gains)} queries became better "
+        f"and {worse} worse."
+    )

@@ -17,25 +17,39 @@ from safetensors.numpy import load_file, save_file
 
 from era.embedders import EncodedQueries, Vectors
 from era.errors import AdapterDamagedError
+from era.neighbourhood import Neighbourhood
 
-QueryView = Literal["instructed", "mean", "light"]
-"""`instructed`: strong embedder on instruction and text. `mean`: mean of that and of the text alone. `light`: light
-embedder on the text alone."""
+QueryView = Literal["instructed", "mean", "light", "neighbours"]
+"""`instructed` (p): strong embedder on instruction and text. `mean` (p): mean of that and of the text alone. `light`
+(m): light embedder on the text alone. `neighbours` (m): what a `Neighbourhood` says of the `mean` view."""
 
 _WEIGHTS_FILE = "adapter.safetensors"
 _ABOUT_FILE = "adapter.json"
+_NEIGHBOURHOOD_ARRAYS = {
+    "keys": "neighbourhood.keys",
+    "values": "neighbourhood.values",
+    "centre": "neighbourhood.centre",
+}
+_EXTRA_PREFIX = "extra."
+_LIGHT_VIEWS = ("light", "neighbours")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryAdapter:
-    """Maps features x (d,) of a query to the unit vector of `x @ weight + bias` (m,)."""
+    """Maps features x (d,) of a query to the unit vector of `x @ weight + bias` (m,).
+
+    The features are the `views` side by side; `neighbourhood` is there if, and only if, `neighbours` is one of them.
+    """
 
     views: tuple[QueryView, ...]
     weight: Vectors  # (d, m)
     bias: Vectors  # (m,)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    neighbourhood: Neighbourhood | None = None
 
     def __post_init__(self) -> None:
+        if ("neighbours" in self.views) != (self.neighbourhood is not None):
+            raise ValueError(f"Views {self.views} need a neighbourhood exactly if `neighbours` is one of them.")
         if not self.views or any(view not in get_args(QueryView) for view in self.views):
             raise ValueError(f"Expected views out of {get_args(QueryView)}, got {self.views}.")
         if self.weight.ndim != 2 or self.bias.shape != (self.weight.shape[1],):
@@ -43,7 +57,29 @@ class QueryAdapter:
 
     def transform(self, queries: EncodedQueries) -> Vectors:
         """Return (n, m), L2-normalised, ready to search the document index."""
-        return normalise(query_features(queries, self.views) @ self.weight + self.bias)
+        return normalise(self.features(queries) @ self.weight + self.bias)
+
+    def features(self, queries: EncodedQueries) -> Vectors:
+        """Return (n, d): the views of each query side by side."""
+        return np.concatenate([self._view(queries, view) for view in self.views], axis=1)
+
+    def rows(self, view: QueryView) -> slice:
+        """Return the rows of `weight` that read a view."""
+        m = self.weight.shape[1]
+        n_light = sum(v in _LIGHT_VIEWS for v in self.views)
+        n_strong = len(self.views) - n_light
+        sizes = [m if v in _LIGHT_VIEWS else (len(self.weight) - m * n_light) // n_strong for v in self.views]
+        place = self.views.index(view)
+        start = sum(sizes[:place])
+        return slice(start, start + sizes[place])
+
+    def _view(self, queries: EncodedQueries, view: QueryView) -> Vectors:
+        if view == "instructed":
+            return queries.instructed
+        if view == "light":
+            return queries.light
+        mean = np.asarray((queries.instructed + queries.plain) / 2, np.float32)
+        return mean if self.neighbourhood is None or view == "mean" else self.neighbourhood.vectors(mean)
 
     def save(self, folder: Path, extra: Mapping[str, Vectors] | None = None) -> None:
         """Write weights and provenance into a folder that appears only when complete.
@@ -59,9 +95,13 @@ class QueryAdapter:
             raise FileExistsError(f"{folder} exists already; a saved adapter is never overwritten.")
         scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
         scratch.mkdir(parents=True, exist_ok=True)
-        arrays = {"weight": self.weight, "bias": self.bias, **(extra or {})}
+        arrays = {"weight": self.weight, "bias": self.bias}
+        arrays |= {_EXTRA_PREFIX + name: array for name, array in (extra or {}).items()}
+        about: dict[str, Any] = {"views": list(self.views), "provenance": dict(self.provenance)}
+        if self.neighbourhood is not None:
+            arrays |= {name: getattr(self.neighbourhood, part) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
+            about["neighbourhood_temperature"] = self.neighbourhood.temperature
         save_file({name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}, scratch / _WEIGHTS_FILE)
-        about = {"views": list(self.views), "provenance": dict(self.provenance)}
         (scratch / _ABOUT_FILE).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
         scratch.rename(folder)
 
@@ -75,23 +115,17 @@ class QueryAdapter:
         try:
             about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
             arrays: dict[str, Vectors] = load_file(folder / _WEIGHTS_FILE)
-            adapter = cls(tuple(about["views"]), arrays.pop("weight"), arrays.pop("bias"), about["provenance"])
+            neighbourhood = None
+            if "neighbourhood_temperature" in about:
+                parts = {part: arrays.pop(name) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
+                neighbourhood = Neighbourhood(**parts, temperature=about["neighbourhood_temperature"])
+            weight, bias = arrays.pop("weight"), arrays.pop("bias")
+            adapter = cls(tuple(about["views"]), weight, bias, about["provenance"], neighbourhood)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise AdapterDamagedError(
                 f"The saved adapter in {folder} is missing or damaged ({error}). Your marks are safe; train again."
             ) from error
-        return adapter, arrays
-
-
-def query_features(queries: EncodedQueries, views: tuple[QueryView, ...]) -> Vectors:
-    """Return (n, d): the chosen views of each query side by side."""
-    columns: list[Vectors] = []
-    for view in views:
-        if view == "mean":
-            columns.append(np.asarray((queries.instructed + queries.plain) / 2, np.float32))
-        else:
-            columns.append(queries.instructed if view == "instructed" else queries.light)
-    return np.concatenate(columns, axis=1)
+        return adapter, {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items()}
 
 
 def normalise(vectors: Vectors) -> Vectors:

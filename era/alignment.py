@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from era.adapter import QueryAdapter
+from era.adapter import QueryAdapter, QueryView
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
 from era.index import DenseIndex
+from era.neighbourhood import Neighbourhood
 from era.progress import Progress, no_progress
 
 N_ALIGNMENT_TEXTS = 1000
@@ -55,44 +56,70 @@ class DecodingConfig:
     """Settings of `align_by_decoding`.
 
     Attributes:
+        views: what the query side reads; see `QueryView`.
         ridge: strength of the ridge, as a share of the mean eigenvalue of the light covariance; > 0.
-        light_weight: weight of the light half beside the strong half of the query; >= 0.
+        strong_whitening: power of the strong covariance that is divided out; 0 for none, 1 for all of it.
+        light_whitening: the same for the light covariance.
+        whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0.
+        neighbour_weight: weight of the neighbours beside the strong and the light half, which weigh 1; >= 0.
+        neighbour_temperature: see `Neighbourhood.build`.
     """
 
+    views: tuple[QueryView, ...] = ("mean", "light", "neighbours")
     ridge: float = 0.01
-    light_weight: float = 1.0
+    strong_whitening: float = 0.25
+    light_whitening: float = 0.5
+    whitening_ridge: float = 0.1
+    neighbour_weight: float = 0.25
+    neighbour_temperature: float = 0.4
 
     def __post_init__(self) -> None:
-        if self.ridge <= 0 or self.light_weight < 0:
-            raise ValueError(f"Expected ridge > 0 and light_weight >= 0, got {self.ridge} and {self.light_weight}.")
+        if min(self.ridge, self.whitening_ridge) <= 0 or self.neighbour_weight < 0:
+            raise ValueError(f"Expected ridges > 0 and neighbour_weight >= 0, got {self}.")
+        if not {"mean", "instructed"} & set(self.views):
+            raise ValueError(f"One view must be the strong embedder's, got {self.views}.")
 
 
 def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = None) -> QueryAdapter:
-    """Return the adapter whose scores use the best linear reconstruction of strong document vectors from light ones.
+    """Return the adapter whose scores add up what the strong and the light embedder would say of a document.
 
-    Ridge regression of the centred strong vectors on the centred light ones gives a decoder B (m, p); the score
-    `f(q) . (g(d) B)` equals `(f(q) B^T) . g(d)`, so the decoder folds into the query side. The light query vector is
-    added with weight `light_weight`: exact terms survive. Averaging the query read with and without its instruction
-    is the `mean` view. The intercept of the regression adds the same to every document of a query and is left out.
-
-    Returns:
-        An adapter on the views `mean` (p) and `light` (m).
+    Strong half: ridge regression of the centred strong vectors on the centred light ones gives a decoder B (m, p); the
+    score `f(q) P (g(d) B)` equals `(f(q) P B^T) . g(d)`, so the decoder folds into the query side. P is a partial
+    whitening: what all documents share says little about any of them. Light half: the light vector of the query,
+    partially whitened likewise, so that exact terms survive. Neighbours: the light vectors of the texts that the strong
+    embedder puts near the query. Each part is scaled to a mean length of 1 over the texts before it is weighted. The
+    intercept of the regression adds the same to every document of a query and is left out.
     """
     config = config or DecodingConfig()
     strong, light = texts.strong.astype(np.float64), texts.light.astype(np.float64)
     strong_mean = strong.mean(axis=0)
     strong_centred, light_centred = strong - strong_mean, light - light.mean(axis=0)
-    covariance = add_ridge(light_centred.T @ light_centred / len(light), config.ridge)
-    decoder = np.linalg.solve(covariance, light_centred.T @ strong_centred / len(light))  # (m, p)
-    strong_map = decoder.T  # (p, m)
-    mean_length = np.linalg.norm(strong_centred @ strong_map, axis=1).mean()
-    strong_map = strong_map / max(mean_length, 1e-12)
-    weight = np.concatenate([strong_map, config.light_weight * np.eye(light.shape[1])])
+    light_covariance = light_centred.T @ light_centred / len(light)
+    decoder = np.linalg.solve(
+        add_ridge(light_covariance, config.ridge), light_centred.T @ strong_centred / len(light)
+    )  # (m, p)
+    strong_covariance = strong_centred.T @ strong_centred / len(strong)
+    strong_map = whitening(strong_covariance, config.strong_whitening, config.whitening_ridge) @ decoder.T  # (p, m)
+    strong_map /= _mean_length(strong_centred @ strong_map)
+    light_map = whitening(light_covariance, config.light_whitening, config.whitening_ridge)  # (m, m)
+    light_length = _mean_length(light @ light_map)
+    centred_length = max(_mean_length(light_centred @ light_map), 1e-6 * light_length)  # all 0 if all texts are one
+    maps: dict[QueryView, Matrix] = {
+        "mean": strong_map,
+        "instructed": strong_map,
+        "light": light_map / light_length,
+        "neighbours": config.neighbour_weight * light_map / centred_length,
+    }
+    neighbourhood = None
+    if "neighbours" in config.views:
+        neighbourhood = Neighbourhood.build(texts.strong, texts.light, config.neighbour_temperature)
+    n_strong_views = sum(view in ("mean", "instructed") for view in config.views)
     return QueryAdapter(
-        views=("mean", "light"),
-        weight=weight.astype(np.float32),
-        bias=(-strong_mean @ strong_map).astype(np.float32),
+        views=config.views,
+        weight=np.concatenate([maps[view] for view in config.views]).astype(np.float32),
+        bias=(-n_strong_views * strong_mean @ strong_map).astype(np.float32),
         provenance={"alignment": "decoding", **asdict(config), "n_texts": len(texts.doc_ids)},
+        neighbourhood=neighbourhood,
     )
 
 
@@ -100,3 +127,14 @@ def add_ridge(covariance: Matrix, share: float) -> Matrix:
     """Return the (d, d) matrix with `share` of its mean eigenvalue added to the diagonal; never singular."""
     mean_eigenvalue = max(float(np.trace(covariance)) / len(covariance), 1e-12)
     return covariance + share * mean_eigenvalue * np.eye(len(covariance))
+
+
+def whitening(covariance: Matrix, power: float, ridge: float) -> Matrix:
+    """Return the (d, d) symmetric matrix `(covariance + ridge)^-power`, up to a factor."""
+    eigenvalues, eigenvectors = np.linalg.eigh(add_ridge(covariance, ridge))
+    relative = np.maximum(eigenvalues, 1e-300) / eigenvalues.mean()
+    return np.asarray((eigenvectors * relative**-power) @ eigenvectors.T, np.float64)
+
+
+def _mean_length(vectors: Matrix) -> float:
+    return max(float(np.linalg.norm(vectors, axis=1).mean()), 1e-12)

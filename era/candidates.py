@@ -80,34 +80,49 @@ class MiningConfig:
     Attributes:
         n_top: highest ranked by the aligned adapter.
         n_random: drawn uniformly from the index, the same for every query.
-        margin: keep a top-ranked one only if its score is below `margin` times the mean score of the query's
-            relevant documents (likely unmarked relevant ones are spared); None keeps all.
     """
 
-    n_top: int = 256
-    n_random: int = 256
-    margin: float | None = None
+    n_top: int = 64
+    n_random: int = 32
 
 
-def mine_negatives(
-    labelled: LabelledQueries, teacher: QueryAdapter, index: DenseIndex, config: MiningConfig, seed: int
+Shortlists = Mapping[Query, Sequence[str]]
+"""What the aligned adapter ranks highest for a query, best first; judgments do not change it."""
+
+
+def shortlist(
+    labelled: LabelledQueries, teacher: QueryAdapter, index: DenseIndex, n_top: int, known: Shortlists
+) -> dict[Query, Sequence[str]]:
+    """Return for each query what `teacher` ranks highest: `n_top` unjudged documents and the judged ones among them.
+
+    Args:
+        labelled: n queries.
+        teacher: the aligned adapter.
+        index: searched for the queries that are not in `known`.
+        n_top: unjudged documents wanted for each query.
+        known: shortlists by the same teacher, taken over as they are.
+    """
+    missing = [i for i, query in enumerate(labelled.queries) if query not in known]
+    found = {query: known[query] for query in labelled.queries if query in known}
+    if missing:
+        n_judged = max(len(labelled.relevant[i]) + len(labelled.not_relevant[i]) for i in missing)
+        rankings = index.search(teacher.transform(labelled.subset(missing).encoded), n_top + n_judged)
+        for i, ranking in zip(missing, rankings, strict=True):
+            found[labelled.queries[i]] = [doc.doc_id for doc in ranking]
+    return found
+
+
+def unjudged_candidates(
+    labelled: LabelledQueries, shortlists: Shortlists, index: DenseIndex, config: MiningConfig, seed: int
 ) -> list[list[str]]:
     """Return for each query the unjudged documents it is contrasted with, best ranked first, then the random ones."""
-    query_vectors = teacher.transform(labelled.encoded)
-    n_judged = [len(r) + len(n) for r, n in zip(labelled.relevant, labelled.not_relevant, strict=True)]
-    rankings = index.search(query_vectors, config.n_top + max(n_judged))
     random_ids = index.sample(config.n_random, seed)
-    mined = []
-    for i, ranking in enumerate(rankings):
-        judged = labelled.relevant[i].keys() | set(labelled.not_relevant[i])
-        ceiling = np.inf
-        if config.margin is not None:
-            ceiling = config.margin * float((index.vectors(labelled.relevant[i]) @ query_vectors[i]).mean())
-        top = [doc.doc_id for doc in ranking if doc.doc_id not in judged and doc.score < ceiling][: config.n_top]
-        chosen = dict.fromkeys(top)
-        chosen.update(dict.fromkeys(doc_id for doc_id in random_ids if doc_id not in judged))
-        mined.append(list(chosen))
-    return mined
+    chosen = []
+    for query, relevant, not_relevant in zip(labelled.queries, labelled.relevant, labelled.not_relevant, strict=True):
+        judged = relevant.keys() | set(not_relevant)
+        top = [doc_id for doc_id in shortlists[query] if doc_id not in judged][: config.n_top]
+        chosen.append(list(dict.fromkeys([*top, *(doc_id for doc_id in random_ids if doc_id not in judged)])))
+    return chosen
 
 
 def mine_topk_percpos(

@@ -34,6 +34,7 @@ Vectors = NDArray[np.float32]
 BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BUNDLED_LIGHT_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
 _BREATH_S = 0.0005  # locks are not fair: without a pause the thread that embeds would take its own lock again
+_QUERIES_AT_ONCE = 8  # between two reports of progress
 INSTRUCTION_TEMPLATE = "Instruct: {instruction}\nQuery: {text}"
 
 
@@ -170,17 +171,23 @@ class EmbedderPair:
         self._remembered: OrderedDict[tuple[str, str], tuple[Vectors, Vectors, Vectors]] = OrderedDict()
         self._lock = Lock()
 
-    def encode_queries(self, queries: Sequence[Query]) -> EncodedQueries:
-        """Embed queries with both models, each only once."""
+    def encode_queries(self, queries: Sequence[Query], progress: Progress = no_progress) -> EncodedQueries:
+        """Embed queries with both models, each only once; progress is reported under the stage `embedding`.
+
+        Raises:
+            Cancelled: if `progress` raises it; what was embedded until then is remembered.
+        """
         keys = [(query.text, query.instruction) for query in queries]
         with self._lock:
             known = {key: self._remembered[key] for key in keys if key in self._remembered}
         missing = list(dict.fromkeys(key for key in keys if key not in known))
-        if missing:
-            known.update(zip(missing, self._encode(missing), strict=True))
+        for start in range(0, len(missing), _QUERIES_AT_ONCE):
+            progress("embedding", start / len(missing), f"{start:,} of {len(missing):,} queries")
+            some = missing[start : start + _QUERIES_AT_ONCE]
+            fresh = dict(zip(some, self._encode(some), strict=True))
+            known |= fresh
             with self._lock:
-                for key in missing:
-                    self._remembered[key] = known[key]
+                self._remembered.update(fresh)
                 while len(self._remembered) > self._n_remembered:
                     self._remembered.popitem(last=False)
         p, m = self.strong.identity.dimension, self.light.identity.dimension

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,40 +11,58 @@ from era.embedders import Vectors
 Folds = NDArray[np.int64]
 """(n,) fold number of each query."""
 
-GATE_STANDARD_ERRORS = 1.5
+GATE_STANDARD_ERRORS = 0.5
+
+FitName = tuple[int, frozenset[int]]
+"""The place of the blend a fit starts from, and the folds it must not see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """Which fits the cross-validation needs, each named by the folds it must not see.
+    """Which fits the cross-validation needs.
 
-    One sees everything and is deployed; one excludes each fold and ranks that fold's queries; one excludes each pair
-    of folds, so that the strength for a fold is chosen without its labels as well.
+    One sees everything and is deployed; one excludes each fold, so that the strength to deploy can be chosen. The
+    ranking of a fold's queries comes from a fit that excludes the fold and starts from the blend chosen without it, and
+    its strength from fits that exclude every pair of the fold with another one. So nothing that ranks a query has seen
+    its labels.
     """
 
     n_folds: int
-    excluded: tuple[frozenset[int], ...]
-    place: dict[frozenset[int], int]
+    names: tuple[FitName, ...]
 
     @classmethod
-    def plan(cls, folds: Folds) -> "Fits":
-        """Return the fits for (n,) fold numbers; those that would have nothing to learn from are left out."""
-        n_folds = int(folds.max()) + 1
-        names = [frozenset(c) for size in (0, 1, 2) for c in combinations(range(n_folds), size) if size < n_folds]
-        return cls(n_folds, tuple(names), {name: place for place, name in enumerate(names)})
-
-    def held_out_losses(self, all_losses: Vectors, folds: Folds, also_excluded: int | None) -> tuple[Folds, Vectors]:
-        """Return the queries outside fold `also_excluded` and their losses (S, that many).
+    def plan(cls, folds: Folds, blend: int, blend_without: Sequence[int]) -> "Fits":
+        """Return the fits to make; those that would have nothing to learn from are left out.
 
         Args:
-            all_losses: (S, fits, n).
             folds: (n,).
+            blend: the place of the blend to deploy.
+            blend_without: for each fold, the place of the blend chosen without it.
+        """
+        n_folds = int(folds.max()) + 1
+        names: list[FitName] = [(blend, frozenset())]
+        names += [(blend, frozenset({fold})) for fold in range(n_folds)]
+        for fold in range(n_folds):
+            names += [
+                (blend_without[fold], frozenset({fold, other})) for other in range(n_folds)
+            ]  # other == fold: {fold}
+        return cls(n_folds, tuple(name for name in dict.fromkeys(names) if len(name[1]) < n_folds))
+
+    def held_out(self, folds: Folds, blend: int, also_excluded: int | None) -> tuple[Folds, Folds]:
+        """Return the queries outside fold `also_excluded`, and for each the place of the fit that may rank it.
+
+        Args:
+            folds: (n,).
+            blend: which the fits start from.
             also_excluded: a fold whose labels none of the fits may have seen; None for no further one.
         """
-        names = [frozenset({int(fold)} if also_excluded is None else {int(fold), also_excluded}) for fold in folds]
-        rows = [i for i, name in enumerate(names) if folds[i] != also_excluded and name in self.place]
-        places = [self.place[names[i]] for i in rows]
-        return np.array(rows, np.int64), all_losses[:, places, rows]
+        places = {name: place for place, name in enumerate(self.names)}
+        wanted = [
+            (blend, frozenset({int(fold)} | ({also_excluded} if also_excluded is not None else set())))
+            for fold in folds
+        ]
+        rows = [i for i, name in enumerate(wanted) if folds[i] != also_excluded and name in places]
+        return np.array(rows, np.int64), np.array([places[wanted[i]] for i in rows], np.int64)
 
 
 def assign_folds(texts: Sequence[str], n_folds: int, seed: int) -> Folds:
@@ -64,20 +81,19 @@ def _same(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def best_strength(held_out_losses: Vectors, aligned_losses: Vectors) -> int | None:
-    """Return the place of the strength with the lowest mean held-out loss, or None where the gate stays closed.
+def best_strength(held_out_losses: Vectors, start_losses: Vectors) -> int | None:
+    """Return the place of the strength whose gain is surest, or None where the gate stays closed.
 
-    It opens only if the mean gain over the aligned adapter exceeds `GATE_STANDARD_ERRORS` of its standard errors:
-    the best of several strengths beats the aligned adapter by a little on pure noise, too.
+    That is the highest mean gain less `GATE_STANDARD_ERRORS` of its standard errors; the gate opens if it is above 0.
 
     Args:
         held_out_losses: (S, n) in nats.
-        aligned_losses: (n,) in nats.
+        start_losses: (n,) in nats, of the blend that the fits start from.
     """
     n = held_out_losses.shape[1]
     if n < 2:
         return None
-    best = int(held_out_losses.mean(axis=1).argmin())
-    gains = aligned_losses - held_out_losses[best]
-    standard_error = gains.std(ddof=1) / np.sqrt(n)
-    return best if gains.mean() > GATE_STANDARD_ERRORS * standard_error else None
+    gains = start_losses - held_out_losses
+    surest = gains.mean(axis=1) - GATE_STANDARD_ERRORS * gains.std(axis=1, ddof=1) / np.sqrt(n)
+    best = int(surest.argmax())
+    return best if surest[best] > 0 else None

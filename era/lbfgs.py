@@ -41,8 +41,8 @@ def minimise(
     objective: Objective,
     start: Tensor,
     n_iterations: int = 60,
-    n_history: int = 8,
-    tolerance: float = 1e-4,
+    n_history: int = 5,
+    tolerance: float = 3e-4,
     on_iteration: Callable[[int], None] = lambda _: None,
 ) -> Tensor:
     """Minimise P smooth functions of D variables with limited-memory BFGS and a backtracking line search.
@@ -87,9 +87,9 @@ def minimise(
         search.points, search.values, search.gradients = points, values, gradients
         result[search.problems] = points
         on_iteration(iteration)
-        search.keep(~is_solved)
-        if not len(search.problems):
+        if is_solved.all():
             break
+        search.keep(~is_solved)
     return result
 
 
@@ -100,20 +100,25 @@ def _line_search(
     lengths = torch.ones_like(search.values)
     if not search.steps:  # nothing is known of the curvature yet
         lengths = (1 / directions.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)
-    points, values, gradients = search.points.clone(), search.values.clone(), search.gradients.clone()
-    trying = torch.arange(len(values), device=values.device)
+    points = search.points + lengths[:, None] * directions
+    values, gradients = objective(points, search.problems)
+    trying = _too_high(values, search, lengths, slopes)
     for _ in range(_MAX_HALVINGS):
-        tried = search.points[trying] + lengths[trying, None] * directions[trying]
-        new_values, new_gradients = objective(tried, search.problems[trying])
-        bound = search.values[trying] + _SUFFICIENT_DECREASE * lengths[trying] * slopes[trying]
-        is_enough = new_values <= bound
-        done = trying[is_enough]
-        points[done], values[done], gradients[done] = tried[is_enough], new_values[is_enough], new_gradients[is_enough]
-        trying = trying[~is_enough]
         if not len(trying):
-            break
+            return points, values, gradients
         lengths[trying] /= 2
+        points[trying] = search.points[trying] + lengths[trying, None] * directions[trying]
+        values[trying], gradients[trying] = objective(points[trying], search.problems[trying])
+        trying = _too_high(values, search, lengths, slopes)
+    points[trying], values[trying] = search.points[trying], search.values[trying]
+    gradients[trying] = search.gradients[trying]
     return points, values, gradients
+
+
+def _too_high(values: Tensor, search: _Search, lengths: Tensor, slopes: Tensor) -> Tensor:
+    """Return the places of the problems that did not decrease enough along their direction."""
+    is_enough = values <= search.values + _SUFFICIENT_DECREASE * lengths * slopes
+    return (~is_enough).nonzero()[:, 0]  # a value that is not a number is never enough
 
 
 def _inverse_hessian_product(search: _Search) -> Tensor:
@@ -140,4 +145,5 @@ def _inverse_hessian_product(search: _Search) -> Tensor:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Return the row-wise inner product (A,)."""
-    return torch.einsum("ad,ad->a", a, b)
+    product: Tensor = torch.linalg.vecdot(a, b)
+    return product

@@ -10,21 +10,24 @@ from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair, Vectors
 from era.errors import IdentityMismatchError
 from era.index import DenseIndex
+from era.lexical import LexicalIndex, search_with_words
+from era.progress import Progress, no_progress
 from era.types import Query, Run, ScoredDoc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retriever:
-    """Ranks the documents of `index` for a query through `adapter`."""
+    """Ranks the documents of `index` for a query through `adapter`; with `lexical`, matching words count as well."""
 
     pair: EmbedderPair
     index: DenseIndex
     adapter: QueryAdapter
+    lexical: LexicalIndex | None = None
 
     def __post_init__(self) -> None:
         self.pair.light.identity.require(self.index.embedder, "The document index")
         strong, light = self.pair.strong.identity.dimension, self.pair.light.identity.dimension
-        expected = (sum(light if view == "light" else strong for view in self.adapter.views), light)
+        expected = (sum(light if view in ("light", "neighbours") else strong for view in self.adapter.views), light)
         if self.adapter.weight.shape != expected:
             raise IdentityMismatchError(
                 f"The adapter leads from {self.adapter.weight.shape[0]} to {self.adapter.weight.shape[1]} dimensions; "
@@ -33,16 +36,26 @@ class Retriever:
             )
 
     def search(self, query: Query, k: int) -> list[ScoredDoc]:
-        """Return the `min(k, N)` best documents, best first; `score` is a cosine."""
-        return self.index.search(self.query_vectors([query]), k)[0]
+        """Return the `min(k, N)` best documents, best first."""
+        return self.rank([query], self.query_vectors([query]), k)[0]
 
-    def run(self, queries: Sequence[Query], k: int) -> Run:
-        """Return the ranking of each query, by query id."""
-        rankings = self.index.search(self.query_vectors(queries), k)
+    def run(self, queries: Sequence[Query], k: int, progress: Progress = no_progress) -> Run:
+        """Return the ranking of each query, by query id.
+
+        Raises:
+            Cancelled: if `progress` raises it.
+        """
+        rankings = self.rank(queries, self.query_vectors(queries, progress), k)
         return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
 
-    def query_vectors(self, queries: Sequence[Query]) -> Vectors:
+    def rank(self, queries: Sequence[Query], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+        """Return the ranking of each query, searched for with its row of (n, m), whoever made that vector."""
+        if self.lexical is None:
+            return self.index.search(vectors, k)
+        return search_with_words(self.index, self.lexical, [query.text for query in queries], vectors, k)
+
+    def query_vectors(self, queries: Sequence[Query], progress: Progress = no_progress) -> Vectors:
         """Return (n, m), L2-normalised; the strong embedder is asked only if the adapter reads it."""
-        is_light = self.adapter.views == ("light",)
-        encode = self.pair.encode_queries_lightly if is_light else self.pair.encode_queries
-        return self.adapter.transform(encode(queries))
+        if self.adapter.views == ("light",):
+            return self.adapter.transform(self.pair.encode_queries_lightly(queries))
+        return self.adapter.transform(self.pair.encode_queries(queries, progress))

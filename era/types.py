@@ -32,7 +32,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ScoredDoc:
-    """A document at some place of a ranking; `score` is a cosine in [-1, 1]."""
+    """A document at some place of a ranking; `score` is a cosine, plus what matching words add."""
 
     doc_id: str
     score: float

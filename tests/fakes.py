@@ -10,7 +10,7 @@ from era.candidates import LabelledQueries, label
 from era.embedders import EmbedderIdentity, EmbedderPair, EncodedQueries, Vectors
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
-from era.types import Qrels, Query
+from era.types import Qrels, Query, ScoredDoc
 
 ANIMALS = ("cat", "dog", "trout", "wren", "newt", "hare", "seal", "moth")
 """Texts of the small world: an animal and a topic. Both embedders know these words as they are."""
@@ -62,6 +62,25 @@ class WordEmbedder:
         return normalise(vectors)
 
 
+class TableEmbedder:
+    """Looks up the vector of each text in a table; a query with an instruction is read as instruction, blank, text."""
+
+    def __init__(self, name: str, vector_of: Mapping[str, Vectors]) -> None:
+        self._vector_of = vector_of
+        self._identity = identity_of(name, len(next(iter(vector_of.values()))))
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return self._identity
+
+    def encode_queries(self, queries: Sequence[Query]) -> Vectors:
+        return self.encode_documents([f"{query.instruction} {query.text}".strip() for query in queries])
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
+        progress("embedding", 1.0, f"{len(texts)} texts")
+        return normalise(np.stack([self._vector_of[text] for text in texts]))
+
+
 def strong_embedder() -> WordEmbedder:
     """Return the embedder that knows the readers' words too; dimension 13."""
     return WordEmbedder("strong", [*ANIMALS, *TOPICS, *READERS])
@@ -75,6 +94,16 @@ def light_embedder() -> WordEmbedder:
 def word_pair() -> EmbedderPair:
     """Return a fresh pair of the two, with an empty memory."""
     return EmbedderPair(strong_embedder(), light_embedder())
+
+
+class CountingIndex(DenseIndex):
+    """Counts the query vectors it was asked about."""
+
+    n_searched = 0
+
+    def search(self, vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+        self.n_searched += len(vectors)
+        return super().search(vectors, k)
 
 
 def random_unit_rows(n: int, dimension: int, seed: int) -> Vectors:

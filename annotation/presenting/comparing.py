@@ -15,6 +15,7 @@ from annotation.presenting.wording import (
     page_ids,
 )
 from annotation.searching import Ranker
+from era.certainty import Expectation
 from era.evaluation import PairedDifference
 from storage.records import QueryProgress
 
@@ -79,11 +80,22 @@ def _comparison(comparison: QueryComparison, before: str, after: str) -> Payload
     return {
         "text": comparison.query.text,
         "instruction": comparison.query.instruction,
-        "explanation": explanation,
+        "explanation": explanation or _expectation(comparison.expected, after),
         "n_shared": comparison.n_shared,
         "before": _side(comparison.before),
         "after": _side(comparison.after),
     }
+
+
+def _expectation(expected: Expectation | None, after: str) -> str:
+    if expected is None:
+        return ""
+    return (
+        f"No marks of this query were learned from. Judging by the {expected.n} that were, each ranked without its own "
+        f"marks and the ones most like this query counting most, “{after}” is better here than before any mark with a "
+        f"probability of {expected.probability:.0%}: nDCG@100 is expected to change by {expected.change:+.2f}, four "
+        f"times out of five by {expected.low:+.2f} to {expected.high:+.2f}."
+    )
 
 
 def _side(side: Side) -> Payload:

@@ -1,6 +1,6 @@
 """The training screen: what there is to learn from, progress, gains, and the training runs so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from annotation.opening import OpenPage
 from annotation.presenting.wording import (
@@ -16,6 +16,9 @@ from annotation.presenting.wording import (
 from annotation.searching import run_key, run_label
 from annotation.training import RECIPES, STAGES, Outlook
 from storage.records import TrainingRunRecord, TrainingRunState
+
+_PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
+_TIMES = {0.0: "no longer count", 0.5: "count half", 2.0: "count double", 4.0: "count four times"}
 
 
 def train_panel(
@@ -87,6 +90,7 @@ def _gain(run: TrainingRunRecord) -> Payload:
             else f"What the marks bring is not proven yet with {count(n, 'query', 'queries')}. "
         ),
         str(measures["report"]["reason"]),
+        blend_sentence(measures["report"].get("blend", {})),
     ]
     return {
         "number": run.number,
@@ -95,9 +99,17 @@ def _gain(run: TrainingRunRecord) -> Payload:
         "n": n,
         "headline": f"{word} on queries the model had not seen: nDCG@10 {total['before']:.2f} → {total['after']:.2f} "
         f"({difference:+.2f})",
-        "sentences": sentences,
+        "sentences": [sentence for sentence in sentences if sentence],
         "means": {name: named(values) for name, values in measures["means"].items()},
     }
+
+
+def blend_sentence(factors: Mapping[str, float]) -> str:
+    """Return in words how the marks made the parts of a query count; empty if they count as before any mark."""
+    parts = [
+        f"{_PARTS[view]} {_TIMES[factor]}" for view, factor in factors.items() if view in _PARTS and factor in _TIMES
+    ]
+    return f"By your marks {' and '.join(parts)}." if parts else ""
 
 
 def _run_row(run: TrainingRunRecord, is_in_use: bool) -> Payload:

@@ -120,7 +120,7 @@ def test_compare_query_of_a_trained_run_uses_another_vector_than_the_deployed_on
     adapter, extra = QueryAdapter.load(folder)
     query_id = trained_desk.query_id("cat-owner")
     row = adapter.provenance["query_ids"].index(str(query_id))
-    held_out = load_file(folder / "adapter.safetensors")["held_out"][row]
+    held_out = load_file(folder / "adapter.safetensors")["extra.held_out"][row]
     np.testing.assert_array_equal(held_out, extra["held_out"][row])
     library = trained_desk.workspace.library(trained_desk.collection.id)
     retriever, _ = library.trained(folder)
@@ -133,6 +133,20 @@ def test_compare_query_of_a_trained_run_uses_another_vector_than_the_deployed_on
     assert (seen.before.is_held_out, seen.after.is_held_out) == (False, True)
     [deployed] = retriever.query_vectors([Query("", "cat", "owner")])
     assert float(np.abs(deployed - held_out).max()) > 1e-3
+
+
+def test_compare_query_expects_something_of_a_run_only_for_queries_it_did_not_learn_from(tmp_path: Path) -> None:
+    desk = new_desk(tmp_path, small_world(qrels=QRELS))
+    desk.train()
+    taught, new = desk.query_id("cat-owner"), desk.ask("cat dog")
+    assert compare(desk, LIGHT, "run-1", taught).expected is None
+    assert compare(desk, LIGHT, ALIGNED, new).expected is None
+    expected = compare(desk, LIGHT, "run-1", new).expected
+    desk.workspace.close()
+    assert expected is not None
+    assert expected.n == 12
+    assert expected.low <= expected.change <= expected.high
+    assert 0 <= expected.probability <= 1
 
 
 def test_compare_query_says_so_when_something_does_not_exist(judged_desk: Desk) -> None:

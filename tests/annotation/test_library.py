@@ -244,7 +244,7 @@ def test_trained_says_that_a_damaged_adapter_is_damaged(judged_desk: Desk, damag
         (folder / "adapter.json").unlink()
     else:
         arrays = load_file(weights)
-        held_out = arrays.pop("held_out")
-        save_file(arrays if damage == "no held-out vectors" else {**arrays, "held_out": held_out[:0]}, weights)
+        held_out = arrays.pop("extra.held_out")
+        save_file(arrays if damage == "no held-out vectors" else {**arrays, "extra.held_out": held_out[:0]}, weights)
     with pytest.raises(AdapterDamagedError, match="train again"):
         library_of(judged_desk).trained(folder)

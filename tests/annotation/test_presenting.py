@@ -1,6 +1,8 @@
 """What goes to the page: JSON, texts as they are, and words that fit the numbers."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from annotation.presenting.wording import MEASURE_MEANINGS, MEASURE_NAMES, chanc
 from annotation.workspace import Readiness
 from era.evaluation import PairedDifference
 from era.types import Document, Query
-from tests.annotation.conftest import Desk, as_json
+from tests.annotation.conftest import QRELS, Desk, as_json, new_desk, small_world
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 
@@ -162,6 +164,15 @@ def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> Non
     }  # fmt: skip
     plain = compare_payload(trained_desk, trained_desk.query_id("cat-vet"), after="aligned")
     assert plain["comparison"]["explanation"] == ""
+
+
+def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> None:
+    desk = new_desk(tmp_path, small_world(qrels=QRELS))
+    desk.train()
+    explanation = compare_payload(desk, desk.ask("cat dog"))["comparison"]["explanation"]
+    desk.workspace.close()
+    assert "Judging by the 12 that were" in explanation
+    assert re.search(r"with a probability of \d+%: nDCG@100 is expected to change by [+-]0\.\d\d,", explanation)
 
 
 def paired(before: float, after: float, p_value: float, n: tuple[int, int, int]) -> PairedDifference:

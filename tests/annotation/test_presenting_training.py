@@ -7,7 +7,7 @@ import pytest
 
 import storage.training_runs
 from annotation import training
-from annotation.presenting.training import train_panel
+from annotation.presenting.training import blend_sentence, train_panel
 from storage.records import TrainingRunRecord, TrainingRunState
 from tests.annotation.conftest import Desk, as_json
 
@@ -119,3 +119,20 @@ def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> N
     payload = train_payload(trained_desk, [run])
     assert payload["latest"] is None
     assert payload["runs"][0]["in_use"] is False
+
+
+@pytest.mark.parametrize(
+    ("factors", "sentence"),
+    [
+        ({}, ""),
+        ({"light": 1.0, "neighbours": 1.0}, ""),
+        ({"light": 2.0, "neighbours": 1.0}, "By your marks the words themselves count double."),
+        (
+            {"light": 0.5, "neighbours": 0.0},
+            "By your marks the words themselves count half and documents that the strong model finds similar "
+            "no longer count.",
+        ),
+    ],
+)
+def test_blend_sentence_says_in_words_what_counts(factors: dict[str, float], sentence: str) -> None:
+    assert blend_sentence(factors) == sentence

@@ -1,5 +1,6 @@
 """A query: what is stored of it, what is refused, and that the ranking is the right one."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from annotation.searching import (
 )
 from annotation.workspace import Workspace
 from era.corpus import content_hash
+from era.types import Document
 from storage.errors import UnknownRecord
 from storage.records import SearchRecord
 from tests.annotation.conftest import (
@@ -30,6 +32,7 @@ from tests.annotation.conftest import (
     GRADED_RANKING,
     GRADED_TEXT,
     Desk,
+    new_desk,
     small_world,
     swapped_topics,
 )
@@ -274,8 +277,31 @@ def test_rankers_lists_the_plain_ones_then_finished_runs_from_new_to_old(judged_
     first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
     judged_desk.start()
     listed = rankers(judged_desk.workspace, judged_desk.collection.id)
-    assert [ranker.key for ranker in listed] == [LIGHT, ALIGNED, f"run-{second.id}", f"run-{first.id}"]
-    assert [ranker.label for ranker in listed[2:]] == ["after your marks (run 2)", "after your marks (run 1)"]
+    plain = [LIGHT, ALIGNED, f"run-{second.id}", f"run-{first.id}"]
+    assert [ranker.key for ranker in listed] == [*plain, *(f"{key}+words" for key in plain)]
+    assert [ranker.label for ranker in listed[2:4]] == ["after your marks (run 2)", "after your marks (run 1)"]
+    assert listed[5].label == "aligned, no labels + matching words"
+
+
+def test_matching_words_raise_the_document_that_holds_them(tmp_path: Path) -> None:
+    documents = [*DOCUMENTS, Document("parrot", "", "parrot cat illness dog")]  # the models know no parrot
+    desk = new_desk(tmp_path, small_world(documents=documents))
+    plain = search(desk, "parrot cat illness", ranker=ALIGNED)
+    with_words = search(desk, "parrot cat illness", ranker=f"{ALIGNED}+words")
+    again = show_again(desk.workspace, desk.collection.id, desk.label_set_id, with_words.query)  # type: ignore[arg-type]
+    desk.workspace.close()
+    before, after = ({result.doc_id: result.score for result in found.results} for found in (plain, with_words))
+    added = {doc_id: after[doc_id] - before[doc_id] for doc_id in before.keys() & after.keys()}
+    assert max(added, key=lambda doc_id: added[doc_id]) == "parrot"
+    assert min(added.values()) > -1e-6
+    assert with_words.ranker == again.ranker == "aligned+words"
+    assert [result.doc_id for result in again.results] == [result.doc_id for result in with_words.results]
+
+
+@pytest.mark.parametrize("key", ["+words", "aligned+words+words", "run-+words", "run-9+words", "words"])
+def test_a_ranking_that_does_not_exist_is_refused(judged_desk: Desk, key: str) -> None:
+    with pytest.raises(NotFoundError):
+        search(judged_desk, "cat", ranker=key)
 
 
 def test_small_world_is_stored_as_it_was_made(desk: Desk) -> None:

@@ -108,8 +108,9 @@ def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
     folder = trained_desk.workspace.adapter_folder(1)
     assert sorted(file.name for file in folder.iterdir()) == ["adapter.json", "adapter.safetensors"]
     adapter, extra = QueryAdapter.load(folder)
-    assert adapter.weight.shape == (13 + 11, 11)
-    assert extra["held_out"].shape == (12, 11)
+    assert adapter.weight.shape == (13 + 11 + 11, 11)  # strong half, light half, neighbours
+    assert extra["held_out"].shape == extra["keys"].shape == (12, 11)
+    assert extra["gains"].shape == (12,)
     about = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))["provenance"]
     snapshot = {str(trained_desk.query_id(public_id)): grades for public_id, grades in QRELS.items()}
     assert about["label_snapshot"] == snapshot
@@ -121,7 +122,7 @@ def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
     assert about["light_embedder"] == asdict(trained_desk.light.identity)
     assert about["index_fingerprint"] == library.index.fingerprint
     assert about["corpus_fingerprint"] == library.corpus.fingerprint
-    assert about["config"]["adaptation"]["temperature"] == 0.1
+    assert about["config"]["adaptation"]["temperature"] == 1.0
     assert about["versions"]["python"] == platform.python_version()
     assert about["versions"]["torch"] == version("torch")
     assert about["versions"].keys() >= {"numpy", "faiss-cpu", "sentence-transformers"}
@@ -160,7 +161,7 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monke
     about = json.loads((judged_desk.workspace.adapter_folder(run.id) / "adapter.json").read_text())["provenance"]
     assert (about["recipe"], about["config"]["adaptation"]["n_epochs"]) == ("paper", 20)
     listed = rankers(judged_desk.workspace, judged_desk.collection.id)
-    assert listed[-1].label == "after your marks (run 1, paper recipe)"
+    assert "after your marks (run 1, paper recipe)" in [ranker.label for ranker in listed]
 
 
 def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk) -> None:

@@ -1,27 +1,26 @@
-import hashlib
+import functools
 import itertools
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from scipy import optimize
 
-from era.adaptation import (
-    AdaptationConfig,
-    adapt,
-)
+from era import adaptation as adaptation_module
+from era.adaptation import AdaptationConfig, adapt
 from era.adapter import light_only
 from era.alignment import align_by_decoding
 from era.candidates import MiningConfig
 from era.embedders import EncodedQueries, Vectors
 from era.encoding_alignment import EncodingConfig, align_by_encoding
-from era.errors import Cancelled
-from tests.era.score_variance import Matrix, second_moments, share_moved, weight_change
+from era.lbfgs import minimise
+from era.progress import Progress
+from tests.era.score_variance import Matrix, changeable, second_moments, share_moved, weight_change
 from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, bytes_of, shifted_world
+from tests.era.stopping import assert_stops
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
+
+DOC_IDS = [f"d{row:03}" for row in range(N_DOCUMENTS)]  # the corpus is small: every document is a candidate
 
 
 @pytest.fixture(scope="module")
@@ -30,59 +29,79 @@ def shifted() -> ShiftedWorld:
 
 
 @pytest.mark.parametrize(
-    "values", [{"temperature": 0.0}, {"ridge": -0.1}, {"strengths": ()}, {"strengths": (1.0, 0.0)}]
+    "values",
+    [{"temperature": 0.0}, {"ridge": -0.1}, {"strengths": ()}, {"strengths": (1.0, 0.0)}],
 )
 def test_adaptation_config_refuses_values_out_of_range(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         AdaptationConfig(**values)  # type: ignore[arg-type]
 
 
-def test_adapt_finds_the_minimum_of_the_documented_objective(shifted: ShiftedWorld) -> None:
-    judgments = shifted.judgments(12)
-    config = AdaptationConfig(strengths=(3.0,))
-    aligned, texts = shifted.aligned, shifted.texts
-    adaptation = adapt(aligned, shifted.labelled(judgments), texts, shifted.index, "cpu", 0, config)
-    assert adaptation.strength == 3.0
+def standard_deviation_of_scores(vectors: Vectors, s_g: Matrix) -> float:
+    """Return the mean over the queries of the root of `q^T S_g q`."""
+    return float(np.mean([(vector @ s_g @ vector) ** 0.5 for vector in vectors.astype(np.float64)]))
 
-    s_x, s_g, centre = (torch.from_numpy(array) for array in second_moments(aligned, texts, 0.1))
-    start = torch.from_numpy(aligned.weight.astype(np.float64))
-    bias = torch.from_numpy(aligned.bias.astype(np.float64))
-    norm = torch.trace(start.T @ s_x @ start @ s_g)
-    features = torch.from_numpy(np.hstack([np.roll(shifted.wanted[:12], 1, axis=1), np.full((12, DIMENSION), 0.5)]))
-    doc_ids = [f"d{row:03}" for row in range(N_DOCUMENTS)]  # the corpus is small: every document is a candidate
-    documents = torch.from_numpy(shifted.index.vectors(doc_ids).astype(np.float64))
-    targets = torch.tensor([[judgments[f"q{i}"].get(doc_id, 0.0) / 3 for doc_id in doc_ids] for i in range(12)])
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_adapt_finds_the_minimum_of_the_documented_objective(
+    shifted: ShiftedWorld, is_patient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_patient:
+        monkeypatch.setattr(adaptation_module, "minimise", functools.partial(minimise, tolerance=0.0))
+    n, strength = 12, 36.0
+    judgments = shifted.judgments(n)
+    labelled = shifted.labelled(judgments)
+    aligned, texts = shifted.aligned, shifted.texts
+    config = AdaptationConfig(temperature=0.5, strengths=(strength,), n_iterations=500 if is_patient else 60)
+    adaptation = adapt(aligned, labelled, texts, shifted.index, "cpu", 0, config)
+    assert adaptation.strength == strength
+
+    s_x, s_g, centre = second_moments(aligned, texts, 0.1)
+    blended = adaptation.blend.apply(aligned)
+    start = torch.from_numpy((blended.features(labelled.encoded) @ blended.weight + blended.bias).astype(np.float64))
+    features = np.hstack([np.roll(shifted.wanted[:n], 1, axis=1), np.full((n, DIMENSION), 0.5)]) - centre
+    temperature = 0.5 * standard_deviation_of_scores(aligned.transform(labelled.encoded), s_g)
+    documents = torch.from_numpy(shifted.index.vectors(DOC_IDS).astype(np.float64))
+    targets = torch.tensor([[judgments[f"q{i}"].get(doc_id, 0.0) / 3 for doc_id in DOC_IDS] for i in range(n)])
+    moments_x, moments_g, x = torch.from_numpy(s_x), torch.from_numpy(s_g), torch.from_numpy(features)
+    w = torch.from_numpy(changeable(aligned.weight.astype(np.float64), aligned))
+    norm = torch.trace(w.T @ moments_x @ w @ moments_g)
 
     def objective(flat: Matrix) -> tuple[float, Matrix]:
-        change = torch.from_numpy(flat.reshape(start.shape)).requires_grad_()
-        vectors = features @ start + bias + (features - centre) @ change
-        logits = torch.nn.functional.normalize(vectors, dim=1) @ documents.T / 0.1
+        change = torch.from_numpy(flat.reshape(w.shape)).requires_grad_()
+        logits = torch.nn.functional.normalize(start + x @ change, dim=1) @ documents.T / temperature
         loss = torch.nn.functional.cross_entropy(logits, targets.double())
-        value = loss + 3.0 * torch.trace(change.T @ s_x @ change @ s_g) / norm
+        share = torch.trace(change.T @ moments_x @ change @ moments_g) / norm
+        value = loss + strength / n * share
         torch.autograd.backward(value)
         assert change.grad is not None
         return value.item(), change.grad.numpy().ravel()
 
-    solution = minimize(objective, np.zeros(start.numel()), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-    found = weight_change(adaptation.adapter, aligned)
-    at_start = objective(np.zeros(start.numel()))[0]
-    assert np.abs(solution.x).max() > 1
-    assert objective(found.ravel())[0] - solution.fun < 0.001 * (at_start - solution.fun)
-    np.testing.assert_allclose(found, solution.x.reshape(found.shape), atol=0.05)
-    np.testing.assert_allclose(adaptation.adapter.bias, aligned.bias - centre.numpy() @ found, atol=1e-4)
+    solution = optimize.minimize(objective, np.zeros(w.numel()), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    found = changeable(weight_change(adaptation.adapter, blended), aligned)
+    at_start = objective(np.zeros(w.numel()))[0]
+    assert np.abs(solution.x).max() > 0.5
+    excess = (objective(found.ravel())[0] - solution.fun) / (at_start - solution.fun)
+    assert excess < (1e-4 if is_patient else 0.03)
+    if is_patient:
+        np.testing.assert_allclose(found, solution.x.reshape(found.shape), atol=0.05)
+    np.testing.assert_allclose(adaptation.adapter.bias, aligned.bias - centre @ found, atol=1e-4)
 
 
 def test_adapt_reports_the_share_of_score_variance_moved(shifted: ShiftedWorld) -> None:
-    adaptation = adapt(shifted.aligned, shifted.labelled(shifted.judgments(12)), shifted.texts, shifted.index, "cpu", 0)
-    expected = share_moved(weight_change(adaptation.adapter, shifted.aligned), shifted.aligned, shifted.texts)
+    config = AdaptationConfig(strengths=(100.0, 10.0))
+    adaptation = adapt(
+        shifted.aligned, shifted.labelled(shifted.judgments(12)), shifted.texts, shifted.index, "cpu", 0, config
+    )
+    change = weight_change(adaptation.adapter, adaptation.blend.apply(shifted.aligned))
     assert adaptation.share_moved > 0.01
-    assert adaptation.share_moved == pytest.approx(expected, rel=1e-3)
+    assert adaptation.share_moved == pytest.approx(share_moved(change, shifted.aligned, shifted.texts), rel=1e-3)
 
 
 def test_adapt_moves_less_when_the_penalty_is_stronger(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(12))
     shares = []
-    for strength in (1.0, 10.0, 100.0, 1000.0):
+    for strength in (12.0, 120.0, 1200.0, 12000.0):
         config = AdaptationConfig(strengths=(strength,))
         adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
         assert adaptation.strength == strength
@@ -100,10 +119,14 @@ def mean_reciprocal_rank(shifted: ShiftedWorld, vectors: Vectors, first: int = 0
 
 def test_adapt_helps_held_out_and_new_queries_when_the_signal_is_real(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(15))
-    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
+    config = AdaptationConfig(strengths=(200.0, 20.0))
+    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
     assert adaptation.strength is not None
-    assert adaptation.held_out_losses.mean(axis=1).min() < 0.5 * adaptation.aligned_losses.mean()
-    assert "held out in turn" in adaptation.reason
+    assert adaptation.is_changed
+    assert adaptation.held_out_losses.mean(axis=1).min() < 0.75 * adaptation.start_losses.mean()
+    n_better, n_worse = int((adaptation.gains > 1e-9).sum()), int((adaptation.gains < -1e-9).sum())
+    assert f"{n_better} of 15 queries became better and {n_worse} worse" in adaptation.reason
+    assert n_better > 10
     before = mean_reciprocal_rank(shifted, shifted.aligned.transform(labelled.encoded))
     assert mean_reciprocal_rank(shifted, adaptation.held_out_vectors) > before + 0.3
     new = shifted.labelled(shifted.judgments(30)).subset(range(15, 30)).encoded
@@ -111,65 +134,45 @@ def test_adapt_helps_held_out_and_new_queries_when_the_signal_is_real(shifted: S
     assert mean_reciprocal_rank(shifted, adaptation.adapter.transform(new), first=15) > before + 0.3
 
 
-def test_adapt_held_out_vectors_have_length_1(shifted: ShiftedWorld) -> None:
-    adaptation = adapt(shifted.aligned, shifted.labelled(shifted.judgments(7)), shifted.texts, shifted.index, "cpu", 0)
-    np.testing.assert_allclose(np.linalg.norm(adaptation.held_out_vectors, axis=1), 1, atol=1e-5)
-
-
-def test_adapt_aligned_losses_are_the_cross_entropy_of_the_aligned_adapter(shifted: ShiftedWorld) -> None:
-    judgments = shifted.judgments(3)
+def test_adapt_start_losses_are_the_cross_entropy_of_the_blended_adapter(shifted: ShiftedWorld) -> None:
+    judgments = shifted.judgments(12)
     labelled = shifted.labelled(judgments)
     adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
-    doc_ids = [f"d{row:03}" for row in range(N_DOCUMENTS)]
-    scores = shifted.aligned.transform(labelled.encoded).astype(np.float64) @ shifted.index.vectors(doc_ids).T / 0.1
-    for i in range(3):
+    _, s_g, _ = second_moments(shifted.aligned, shifted.texts, 0.1)
+    temperature = standard_deviation_of_scores(shifted.aligned.transform(labelled.encoded), s_g)
+    vectors = adaptation.blend.apply(shifted.aligned).transform(labelled.encoded).astype(np.float64)
+    scores = vectors @ shifted.index.vectors(DOC_IDS).T / temperature
+    for i in range(12):
         log_probabilities = scores[i] - np.log(np.exp(scores[i]).sum())
         expected = -sum(
-            grade / 3 * log_probabilities[doc_ids.index(doc_id)] for doc_id, grade in judgments[f"q{i}"].items()
+            grade / 3 * log_probabilities[DOC_IDS.index(doc_id)] for doc_id, grade in judgments[f"q{i}"].items()
         )
-        assert adaptation.aligned_losses[i] == pytest.approx(expected, rel=1e-4)
+        assert adaptation.start_losses[i] == pytest.approx(expected, rel=1e-4)
 
 
-LEAVE_ONE_OUT = AdaptationConfig(strengths=(100.0,), n_folds=8)
-
-
-@pytest.mark.parametrize("place", [0, 3, 7])
-def test_adapt_never_trains_on_the_query_that_it_holds_out(shifted: ShiftedWorld, place: int) -> None:
-    judgments = shifted.judgments(8)
-    changed = judgments | {f"q{place}": {shifted.nearest(place)[2]: 1.0, shifted.nearest(place)[3]: 1.0}}
-    first, second = (
-        adapt(shifted.aligned, shifted.labelled(labels), shifted.texts, shifted.index, "cpu", 0, LEAVE_ONE_OUT)
-        for labels in (judgments, changed)
-    )
-    aligned = shifted.aligned.transform(shifted.labelled(judgments).encoded)
-    assert first.strength == second.strength == 100.0
-    others = [i for i in range(8) if i != place]
-    assert np.abs(first.held_out_vectors[place] - aligned[place]).max() > 0.1  # it is an adapted one
-    np.testing.assert_allclose(first.held_out_vectors[place], second.held_out_vectors[place], atol=1e-3)
-    assert np.abs(first.held_out_vectors[others] - second.held_out_vectors[others]).max() > 0.02
-
-
-@pytest.mark.parametrize("n", [2, 3, 6])
-def test_adapt_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: ShiftedWorld, n: int) -> None:
-    """Neither what is learned for a fold nor whether and how strongly it is used may depend on that fold's labels."""
-    config = AdaptationConfig(strengths=(1000.0, 100.0))  # weak ones leave flat minima, where rounding shows
-    found = []
-    for row in range(4):
-        labelled = shifted.labelled(shifted.judgments(n) | {"q0": {f"d{row:03}": 1.0}})
-        adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
-        found.append(adaptation.held_out_vectors[0])
-    np.testing.assert_allclose(found, [found[0]] * 4, atol=1e-3)
-
-
-def test_adapt_ranks_held_out_queries_without_labels_when_there_are_two(shifted: ShiftedWorld) -> None:
-    labelled = shifted.labelled(shifted.judgments(2))  # no third query could tell whether the other one's labels help
-    adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
-    np.testing.assert_allclose(adaptation.held_out_vectors, shifted.aligned.transform(labelled.encoded), atol=1e-5)
+def test_adapt_weighs_the_halves_when_one_of_them_is_noise() -> None:
+    """The strong embedder says the same of every query; the light one names the wanted document."""
+    vectors = random_unit_rows(80, 6, seed=0)
+    index = index_of(vectors)
+    texts = texts_of(index, vectors)
+    aligned = align_by_decoding(texts)
+    n = 20
+    astray = np.repeat(random_unit_rows(1, 6, seed=2), n, axis=0)
+    encoded = EncodedQueries(astray, astray, vectors[:n])
+    labelled = labelled_queries(encoded, {f"q{i}": {f"d{i:03}": 1.0} for i in range(n)}, index)
+    adaptation = adapt(aligned, labelled, texts, index, "cpu", 0, AdaptationConfig(strengths=(1e9,)))
+    assert adaptation.blend.factors["light"] == 2.0
+    assert adaptation.is_changed
+    np.testing.assert_allclose(adaptation.adapter.weight[:6], aligned.weight[:6], atol=1e-3)
+    for view, factor in adaptation.blend.factors.items():
+        rows = aligned.rows(view)
+        np.testing.assert_allclose(adaptation.adapter.weight[rows], factor * aligned.weight[rows], atol=1e-3)
+    assert adaptation.gains.mean() > 0.05
 
 
 def test_adapt_trains_the_deployed_adapter_on_every_query(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(6)
-    config = AdaptationConfig(strengths=(1.0,))
+    config = AdaptationConfig(strengths=(6.0,))
     first = adapt(shifted.aligned, shifted.labelled(judgments), shifted.texts, shifted.index, "cpu", 0, config)
     for place in (0, 5):
         changed = judgments | {f"q{place}": {shifted.nearest(place)[3]: 1.0}}
@@ -194,22 +197,25 @@ def test_adapt_keeps_the_aligned_adapter_when_labels_contradict_each_other(n_tex
     assert adaptation.strength is None
     assert adaptation.share_moved == 0
     assert bytes_of(adaptation.adapter) == bytes_of(aligned)
+    assert not adaptation.is_changed
     assert "the ranking stays as it was" in adaptation.reason
     np.testing.assert_allclose(adaptation.held_out_vectors, asked, atol=1e-6)
 
 
-def test_adapt_keeps_the_aligned_adapter_when_labels_are_shuffled(shifted: ShiftedWorld) -> None:
+def test_adapt_promises_nothing_when_labels_are_shuffled(shifted: ShiftedWorld) -> None:
+    """What noise teaches may be deployed now and then; the gains that are reported with it must not call it good."""
     n = 20
     true = shifted.judgments(n)
-    assert adapt(shifted.aligned, shifted.labelled(true), shifted.texts, shifted.index, "cpu", 0).strength is not None
-    is_open = []
-    for seed in range(12):
+    gains, shares = [], []
+    for seed in range(6):
         order = np.random.default_rng(seed).permutation(n)
         shuffled = {f"q{i}": true[f"q{order[i]}"] for i in range(n)}
         adaptation = adapt(shifted.aligned, shifted.labelled(shuffled), shifted.texts, shifted.index, "cpu", seed)
-        is_open.append(adaptation.strength is not None)
-        assert is_open[-1] or bytes_of(adaptation.adapter) == bytes_of(shifted.aligned)
-    assert sum(is_open) <= 2  # noise beats a margin of 1.5 standard errors now and then
+        gains.append(adaptation.gains.mean())
+        shares.append(adaptation.share_moved)
+    learned = adapt(shifted.aligned, shifted.labelled(true), shifted.texts, shifted.index, "cpu", 0)
+    assert np.mean(gains) < 0.02 < 0.1 < learned.gains.mean()
+    assert np.mean(shares) < 0.2 * learned.share_moved
 
 
 def test_adapt_keeps_the_aligned_adapter_when_there_is_one_query(shifted: ShiftedWorld) -> None:
@@ -217,28 +223,24 @@ def test_adapt_keeps_the_aligned_adapter_when_there_is_one_query(shifted: Shifte
     adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0)
     assert bytes_of(adaptation.adapter) == bytes_of(shifted.aligned)
     assert adaptation.strength is None
-    assert adaptation.held_out_losses.shape == (5, 0)
+    assert not adaptation.is_changed
+    assert adaptation.gains.tolist() == [0]
+    assert adaptation.held_out_losses.shape == (4, 0)
     assert "Mark relevant documents for a second query" in adaptation.reason
     np.testing.assert_allclose(adaptation.held_out_vectors, shifted.aligned.transform(labelled.encoded), atol=1e-6)
-
-
-def test_adapt_holds_out_each_of_two_queries(shifted: ShiftedWorld) -> None:
-    adaptation = adapt(shifted.aligned, shifted.labelled(shifted.judgments(2)), shifted.texts, shifted.index, "cpu", 0)
-    assert adaptation.held_out_losses.shape == (5, 2)
-    assert adaptation.held_out_vectors.shape == (2, DIMENSION)
-    assert np.isfinite(adaptation.held_out_losses).all()
-    assert np.isfinite(adaptation.held_out_vectors).all()
 
 
 def test_adapt_takes_the_same_query_several_times(shifted: ShiftedWorld) -> None:
     once = shifted.labelled(shifted.judgments(6))
     repeated = once.subset([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5])
-    config = AdaptationConfig(strengths=(1.0,))
-    first, second = (
-        adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
-        for labelled in (once, repeated)
+    first, second = (  # twice the queries outweigh twice the strength
+        adapt(
+            shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, AdaptationConfig(strengths=(strength,))
+        )
+        for labelled, strength in ((once, 30.0), (repeated, 60.0))
     )
-    # the mean loss is the same function, so its minimum is; the change is small against the weights' size of about 1
+    assert first.blend == second.blend
+    # the objective is the same function, so its minimum is; the change is small against the weights' size of about 1
     np.testing.assert_allclose(second.adapter.weight, first.adapter.weight, atol=0.05)
     assert np.abs(weight_change(first.adapter, shifted.aligned)).max() > 0.3
     assert second.share_moved == pytest.approx(first.share_moved, rel=0.02)
@@ -248,7 +250,7 @@ def test_adapt_depends_on_ratios_of_grades_only(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(6)
     equal = {query_id: dict.fromkeys(grades, 1.0) for query_id, grades in judgments.items()}
     tenfold = {query_id: dict.fromkeys(grades, 10.0) for query_id, grades in judgments.items()}
-    config = AdaptationConfig(strengths=(1.0,))
+    config = AdaptationConfig(strengths=(6.0,))
     adapters = [
         adapt(shifted.aligned, shifted.labelled(labels), shifted.texts, shifted.index, "cpu", 0, config).adapter
         for labels in (judgments, equal, tenfold)
@@ -257,32 +259,51 @@ def test_adapt_depends_on_ratios_of_grades_only(shifted: ShiftedWorld) -> None:
     assert np.abs(weight_change(adapters[0], adapters[1])).max() > 0.01
 
 
-def test_adapt_lowers_documents_judged_not_relevant(shifted: ShiftedWorld) -> None:
+@pytest.mark.parametrize(("n_random", "margin"), [(0, 0.1), (8, 0.02)])
+def test_adapt_lowers_documents_judged_not_relevant(shifted: ShiftedWorld, n_random: int, margin: float) -> None:
     n = 10
     judgments = {f"q{i}": {shifted.nearest(i)[0]: 1.0} for i in range(n)}
-    labelled = shifted.labelled(judgments)
-    before = shifted.index.search(shifted.aligned.transform(labelled.encoded), 3)
-    unwanted = [next(doc.doc_id for doc in before[i] if doc.doc_id not in labelled.relevant[i]) for i in range(n)]
+    unmarked = shifted.labelled(judgments)
+    before = shifted.index.search(shifted.aligned.transform(unmarked.encoded), 3)
+    unwanted = [next(doc.doc_id for doc in before[i] if doc.doc_id not in unmarked.relevant[i]) for i in range(n)]
     marked = shifted.labelled({f"q{i}": {**judgments[f"q{i}"], unwanted[i]: 0.0} for i in range(n)})
-    config = AdaptationConfig(mining=MiningConfig(n_top=0, n_random=0))  # nothing but what was judged
-    adaptation = adapt(shifted.aligned, marked, shifted.texts, shifted.index, "cpu", 0, config)
-    assert adaptation.strength is not None
-    documents = shifted.index.vectors(unwanted)
-    old = (shifted.aligned.transform(marked.encoded) * documents).sum(axis=1)
-    new = (adaptation.adapter.transform(marked.encoded) * documents).sum(axis=1)
-    assert (new < old - 0.05).all()
-    unmarked = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
-    assert unmarked.strength is None  # a relevant document alone leaves nothing to tell apart
+    mining = MiningConfig(n_top=0, n_random=n_random)  # what is mined would be contrasted with anyway
+    config = AdaptationConfig(strengths=(30.0,), mining=mining)
+    scores = []
+    for labelled in (unmarked, marked):
+        adaptation = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
+        assert (adaptation.strength is not None) == (labelled is marked or n_random > 0)  # one alone teaches nothing
+        vectors = adaptation.adapter.transform(labelled.encoded)
+        scores.append((vectors * shifted.index.vectors(unwanted)).sum(axis=1))
+    assert scores[1].mean() < scores[0].mean() - margin
+
+
+@pytest.mark.parametrize("strength", [20.0, 200.0])
+def test_adapt_pulls_a_document_of_a_higher_grade_more(shifted: ShiftedWorld, strength: float) -> None:
+    n = 10
+    near = [shifted.nearest(i) for i in range(n)]
+    config = AdaptationConfig(strengths=(strength,))
+    leads = []
+    for first, second in ((3.0, 1.0), (2.0, 2.0), (1.0, 3.0)):
+        labelled = shifted.labelled({f"q{i}": {near[i][0]: first, near[i][9]: second} for i in range(n)})
+        adapter = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config).adapter
+        scores = [
+            shifted.index.vectors([near[i][0], near[i][9]]) @ vector
+            for i, vector in enumerate(adapter.transform(labelled.encoded))
+        ]
+        leads.append(np.mean([high - low for high, low in scores]))
+    assert leads[0] > leads[1] + 0.01
+    assert leads[1] > leads[2] + 0.01
 
 
 def test_adapt_works_on_an_encoder_of_the_published_kind(shifted: ShiftedWorld) -> None:
-    aligned = align_by_encoding(shifted.texts, "cpu", 0, EncodingConfig(n_epochs=20))
-    config = AdaptationConfig(strengths=(10.0, 1.0))
+    aligned = align_by_encoding(shifted.texts, "cpu", 0, EncodingConfig(n_epochs=5))
+    config = AdaptationConfig(strengths=(12.0, 1.2))
     labelled = shifted.labelled(shifted.judgments(12))
     adaptation = adapt(aligned, labelled, shifted.texts, shifted.index, "cpu", 0, config)
     assert adaptation.strength is not None
     assert adaptation.adapter.views == ("instructed",)
-    assert adaptation.held_out_losses.mean(axis=1).min() < 0.5 * adaptation.aligned_losses.mean()
+    assert adaptation.held_out_losses.mean(axis=1).min() < 0.75 * adaptation.start_losses.mean()
 
 
 def test_adapt_reports_progress_up_to_the_end(shifted: ShiftedWorld) -> None:
@@ -298,44 +319,12 @@ def test_adapt_reports_progress_up_to_the_end(shifted: ShiftedWorld) -> None:
     assert len(fractions) > 3
 
 
-def test_adapt_stops_when_the_report_raises(shifted: ShiftedWorld) -> None:
-    def stop(stage: str, fraction: float, detail: str = "") -> None:
-        if fraction > 0:
-            raise Cancelled("stop")
-
-    with pytest.raises(Cancelled):
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_adapt_stops_at_the_call_at_which_the_report_raises(shifted: ShiftedWorld, share: float) -> None:
+    def run(progress: Progress) -> None:
         adapt(
             shifted.aligned, shifted.labelled(shifted.judgments(3)), shifted.texts, shifted.index, "cpu", 0,
-            progress=stop,
+            progress=progress,
         )  # fmt: skip
 
-
-def digest_of_an_adaptation() -> str:
-    """Return the SHA-256 of everything learned in a small world; also run by a process of its own."""
-    index = index_of(random_unit_rows(40, 5, seed=1))
-    texts = texts_of(index, random_unit_rows(40, 8, seed=2))
-    encoded = EncodedQueries(*(random_unit_rows(9, size, seed) for seed, size in ((3, 8), (4, 8), (5, 5))))
-    judgments = {f"q{i}": {f"d{3 * i:03}": 1.0, f"d{3 * i + 1:03}": 0.0} for i in range(9)}
-    aligned = align_by_decoding(texts)
-    config = AdaptationConfig(mining=MiningConfig(n_top=5, n_random=5))
-    found = adapt(aligned, labelled_queries(encoded, judgments, index), texts, index, "cpu", 7, config)
-    arrays = (found.adapter.weight, found.adapter.bias, found.held_out_vectors, found.held_out_losses)
-    assert bytes_of(found.adapter) != bytes_of(aligned)
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-
-
-def test_adapt_gives_the_same_bytes_for_the_same_seed() -> None:
-    first = digest_of_an_adaptation()
-    torch.manual_seed(1)
-    np.random.seed(1)
-    assert digest_of_an_adaptation() == first
-
-
-def test_adapt_gives_the_same_bytes_in_another_process() -> None:
-    program = (
-        f"import torch; torch.set_num_threads({torch.get_num_threads()});"
-        "from tests.era.test_adaptation import digest_of_an_adaptation; print(digest_of_an_adaptation())"
-    )
-    root = Path(__file__).parents[2]
-    finished = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert finished.stdout.strip() == digest_of_an_adaptation()
+    assert_stops(run, share)

@@ -5,14 +5,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from era.adapter import QueryAdapter, QueryView, light_only, normalise, query_features
+from era.adapter import QueryAdapter, QueryView, light_only, normalise
 from era.embedders import EncodedQueries
 from era.errors import AdapterDamagedError
+from era.neighbourhood import Neighbourhood
 from tests.fakes import random_unit_rows
 
 # one query: instructed (3, 4), plain (1, 0), light (0, 2, 0)
 QUERY = EncodedQueries(
     np.array([[3, 4]], np.float32), np.array([[1, 0]], np.float32), np.array([[0, 2, 0]], np.float32)
+)
+
+
+# two texts along the axes of the strong embedder, seen by the light one as (6, 0, 0) and (0, 0, 4) from their mean
+NEIGHBOURHOOD = Neighbourhood(
+    keys=np.array([[1, 0], [0, 1]], np.float32),
+    values=np.array([[6, 0, 0], [0, 0, 4]], np.float32),
+    centre=np.array([1, 1], np.float32),
+    temperature=0.5,
 )
 
 
@@ -28,6 +38,20 @@ def saved(adapter: QueryAdapter, tmp_path: Path) -> Path:
     return tmp_path / "adapters" / "1"
 
 
+@pytest.fixture
+def with_neighbours() -> QueryAdapter:
+    weight = random_unit_rows(8, 3, seed=0)
+    bias = np.array([0.5, 0, -1], np.float32)
+    return QueryAdapter(("mean", "light", "neighbours"), weight, bias, {"seed": 3}, NEIGHBOURHOOD)
+
+
+def reading(*views: QueryView) -> QueryAdapter:
+    """Return an adapter of these views for strong vectors of 2 and light ones of 3 dimensions."""
+    n_rows = sum(3 if view in ("light", "neighbours") else 2 for view in views)
+    neighbourhood = NEIGHBOURHOOD if "neighbours" in views else None
+    return QueryAdapter(views, np.ones((n_rows, 3), np.float32), np.ones(3, np.float32), {}, neighbourhood)
+
+
 @pytest.mark.parametrize(
     ("views", "expected"),
     [
@@ -36,12 +60,37 @@ def saved(adapter: QueryAdapter, tmp_path: Path) -> Path:
         (("mean",), [2, 2]),
         (("light", "mean"), [0, 2, 0, 2, 2]),
         (("mean", "instructed", "light"), [2, 2, 3, 4, 0, 2, 0]),
+        (("neighbours", "mean"), [3, 0, 2, 2, 2]),  # (2, 2) - (1, 1) is as near to one text as to the other
     ],
 )
-def test_query_features_are_the_views_side_by_side(views: tuple[QueryView, ...], expected: list[float]) -> None:
-    features = query_features(QUERY, views)
+def test_features_are_the_views_side_by_side(views: tuple[QueryView, ...], expected: list[float]) -> None:
+    features = reading(*views).features(QUERY)
     assert features.dtype == np.float32
-    np.testing.assert_array_equal(features, [expected])
+    np.testing.assert_allclose(features, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        ("light",),
+        ("instructed", "light"),
+        ("light", "mean"),
+        ("mean", "light", "neighbours"),
+        ("neighbours", "mean", "light", "instructed"),
+    ],
+    ids="+".join,
+)
+def test_rows_are_where_the_features_of_a_view_are(views: tuple[QueryView, ...]) -> None:
+    adapter = reading(*views)
+    features = adapter.features(QUERY)[0]
+    for view in views:
+        np.testing.assert_array_equal(features[adapter.rows(view)], reading(view).features(QUERY)[0])
+    assert sorted(row for view in views for row in range(len(features))[adapter.rows(view)]) == [*range(len(features))]
+
+
+def test_rows_refuse_a_view_that_the_adapter_does_not_read(adapter: QueryAdapter) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        adapter.rows("instructed")
 
 
 def test_transform_is_the_direction_of_the_affine_map() -> None:
@@ -75,6 +124,16 @@ def test_adapter_refuses_unknown_views(views: tuple[QueryView, ...]) -> None:
         QueryAdapter(views, np.ones((2, 2), np.float32), np.ones(2, np.float32))
 
 
+@pytest.mark.parametrize(
+    ("views", "neighbourhood"), [(("mean", "neighbours"), None), (("mean", "light"), NEIGHBOURHOOD)]
+)
+def test_adapter_refuses_neighbours_without_texts_and_texts_without_neighbours(
+    views: tuple[QueryView, ...], neighbourhood: Neighbourhood | None
+) -> None:
+    with pytest.raises(ValueError, match="need a neighbourhood exactly if"):
+        QueryAdapter(views, np.ones((5, 3), np.float32), np.ones(3, np.float32), {}, neighbourhood)
+
+
 @pytest.mark.parametrize(("weight", "bias"), [((2, 3), (2,)), ((2, 3), (3, 1)), ((6,), (6,))])
 def test_adapter_refuses_weights_that_do_not_fit(weight: tuple[int, ...], bias: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
@@ -94,6 +153,27 @@ def test_load_gives_back_the_same_bytes(adapter: QueryAdapter, tmp_path: Path) -
     assert {name: array.tobytes() for name, array in arrays.items()} == {
         name: array.tobytes() for name, array in extra.items()
     }
+
+
+def test_load_gives_back_the_neighbourhood(with_neighbours: QueryAdapter, tmp_path: Path) -> None:
+    with_neighbours.save(tmp_path / "1", {"losses": np.array([0.25], np.float32)})
+    loaded, arrays = QueryAdapter.load(tmp_path / "1")
+    assert loaded.neighbourhood is not None
+    assert loaded.neighbourhood.temperature == NEIGHBOURHOOD.temperature
+    for part in ("keys", "values", "centre"):
+        assert getattr(loaded.neighbourhood, part).tobytes() == getattr(NEIGHBOURHOOD, part).tobytes()
+    assert loaded.transform(QUERY).tobytes() == with_neighbours.transform(QUERY).tobytes()
+    assert list(arrays) == ["losses"]
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "neighbourhood.keys", "extra.weight", "extra."])
+def test_extras_keep_apart_from_the_adapter_whatever_they_are_called(
+    with_neighbours: QueryAdapter, tmp_path: Path, name: str
+) -> None:
+    with_neighbours.save(tmp_path / "1", {name: np.array([[7, 8]], np.float32)})
+    loaded, arrays = QueryAdapter.load(tmp_path / "1")
+    assert {name: array.tolist() for name, array in arrays.items()} == {name: [[7, 8]]}
+    assert loaded.transform(QUERY).tobytes() == with_neighbours.transform(QUERY).tobytes()
 
 
 def test_load_gives_back_a_weight_that_is_not_contiguous(tmp_path: Path) -> None:
@@ -126,6 +206,27 @@ def test_load_reports_a_missing_file(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(AdapterDamagedError, match="train again"):
         QueryAdapter.load(saved)
+
+
+@pytest.mark.parametrize("temperature", ["warm", None, -1.0, 0])
+def test_load_reports_a_damaged_neighbourhood(
+    with_neighbours: QueryAdapter, tmp_path: Path, temperature: object
+) -> None:
+    with_neighbours.save(tmp_path / "1")
+    about = json.loads((tmp_path / "1" / "adapter.json").read_text(encoding="utf-8"))
+    about["neighbourhood_temperature"] = temperature
+    (tmp_path / "1" / "adapter.json").write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(AdapterDamagedError, match="train again"):
+        QueryAdapter.load(tmp_path / "1")
+
+
+def test_load_reports_that_the_neighbourhood_is_missing(with_neighbours: QueryAdapter, tmp_path: Path) -> None:
+    with_neighbours.save(tmp_path / "1")
+    about = json.loads((tmp_path / "1" / "adapter.json").read_text(encoding="utf-8"))
+    del about["neighbourhood_temperature"]
+    (tmp_path / "1" / "adapter.json").write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(AdapterDamagedError, match="train again"):
+        QueryAdapter.load(tmp_path / "1")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.99])

@@ -1,26 +1,52 @@
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.linalg import fractional_matrix_power
 
+from era.adapter import QueryView, normalise
 from era.alignment import (
     AlignmentTexts,
     DecodingConfig,
     align_by_decoding,
     read_alignment_texts,
+    whitening,
 )
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, EncodedQueries, Vectors
 from era.index import DenseIndex
+from era.progress import Progress, no_progress
 from era.types import Document
-from tests.fakes import WordEmbedder, identity_of, random_unit_rows
+from tests.era.stopping import assert_stops
+from tests.fakes import ANIMALS, WordEmbedder, identity_of, light_embedder, random_unit_rows
+
+Matrix = NDArray[np.float64]
+
+PLAIN = DecodingConfig(views=("mean", "light"), strong_whitening=0.0, light_whitening=0.0)
+"""Nothing but the reconstruction and the light vector as it is."""
 
 SIZES = [(50, 4, 7), (50, 7, 4), (6, 9, 9)]  # texts, p, m; the last: fewer texts than dimensions
+
+
+class SlowEmbedder(WordEmbedder):
+    """Reads one text at a time, and reports each."""
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
+        vectors = []
+        for done, text in enumerate(texts, start=1):
+            vectors.append(super().encode_documents([text]))
+            progress("embedding", done / len(texts))
+        return np.concatenate(vectors)
 
 
 def random_texts(n: int, p: int, m: int, seed: int = 0) -> AlignmentTexts:
     return AlignmentTexts([str(i) for i in range(n)], random_unit_rows(n, p, seed), random_unit_rows(n, m, seed + 100))
 
 
-def ridge_decoder(texts: AlignmentTexts, share: float) -> np.ndarray:
+def ridge_decoder(texts: AlignmentTexts, share: float) -> Matrix:
     """Solve the ridge regression of strong on light vectors as least squares with sqrt(N lambda) I stacked below.
 
     The intercept is the difference of the means; returns the slopes (m, p).
@@ -34,23 +60,113 @@ def ridge_decoder(texts: AlignmentTexts, share: float) -> np.ndarray:
     return np.asarray(solution)
 
 
+def centred(vectors: Vectors) -> Matrix:
+    return np.asarray(vectors - vectors.mean(axis=0, dtype=np.float64), np.float64)
+
+
+def whitened(vectors: Vectors, power: float, ridge: float) -> Matrix:
+    """Return the covariance of the vectors, with a share of its mean eigenvalue added, to the power of `-power`."""
+    covariance = np.cov(vectors.astype(np.float64), rowvar=False, bias=True)
+    ridged = covariance + ridge * np.linalg.eigvalsh(covariance).mean() * np.eye(len(covariance))
+    return np.asarray(fractional_matrix_power(ridged, -power))  # by Schur and Pade, not by eigenvectors
+
+
+def mean_length(vectors: NDArray[np.floating[Any]]) -> float:
+    return float(np.mean([np.linalg.norm(row) for row in vectors]))
+
+
 @pytest.mark.parametrize(("n", "p", "m"), SIZES)
 @pytest.mark.parametrize("share", [0.01, 0.5])
-def test_align_by_decoding_equals_stacked_least_squares(n: int, p: int, m: int, share: float) -> None:
+def test_align_by_decoding_without_whitening_equals_stacked_least_squares(n: int, p: int, m: int, share: float) -> None:
     texts = random_texts(n, p, m)
-    adapter = align_by_decoding(texts, DecodingConfig(ridge=share, light_weight=0.7))
+    adapter = align_by_decoding(texts, dataclasses.replace(PLAIN, ridge=share))
     folded = ridge_decoder(texts, share).T  # (p, m)
     centre = texts.strong.mean(axis=0, dtype=np.float64)
-    scale = np.mean([np.linalg.norm((strong - centre) @ folded) for strong in texts.strong])
+    scale = mean_length(centred(texts.strong) @ folded)
     assert adapter.views == ("mean", "light")
     np.testing.assert_allclose(adapter.weight[:p], folded / scale, atol=1e-5)
-    np.testing.assert_allclose(adapter.weight[p:], 0.7 * np.eye(m), atol=1e-7)
+    np.testing.assert_allclose(adapter.weight[p:], np.eye(m), atol=1e-6)
     np.testing.assert_allclose(adapter.bias, -centre @ folded / scale, atol=1e-5)
 
 
-def test_align_by_decoding_scores_as_the_strong_query_scores_reconstructed_documents() -> None:
+@pytest.mark.parametrize(("n", "p", "m"), SIZES)
+@pytest.mark.parametrize(
+    "config",
+    [
+        DecodingConfig(),
+        DecodingConfig(strong_whitening=1.0, light_whitening=0.0, whitening_ridge=0.3),
+        DecodingConfig(strong_whitening=0.0, light_whitening=1.0, ridge=0.2, neighbour_weight=2.0),
+    ],
+)
+def test_align_by_decoding_whitens_each_half_and_scales_it_to_mean_length_1(
+    n: int, p: int, m: int, config: DecodingConfig
+) -> None:
+    texts = random_texts(n, p, m)
+    adapter = align_by_decoding(texts, config)
+    strong = whitened(texts.strong, config.strong_whitening, config.whitening_ridge)
+    strong = strong @ ridge_decoder(texts, config.ridge).T
+    strong /= mean_length(centred(texts.strong) @ strong)
+    light = whitened(texts.light, config.light_whitening, config.whitening_ridge)
+    assert adapter.views == ("mean", "light", "neighbours")
+    np.testing.assert_allclose(adapter.weight[:p], strong, atol=2e-5)
+    np.testing.assert_allclose(adapter.bias, -texts.strong.mean(axis=0) @ strong, atol=2e-5)
+    np.testing.assert_allclose(adapter.weight[p : p + m], light / mean_length(texts.light @ light), atol=2e-5)
+    neighbours = config.neighbour_weight * light / mean_length(centred(texts.light) @ light)
+    np.testing.assert_allclose(adapter.weight[p + m :], neighbours, atol=2e-5 * np.abs(neighbours).max())
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5, 1.0])
+def test_whitening_is_the_power_of_the_covariance_up_to_a_factor(power: float) -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    covariance = turn @ np.diag([1.0, 2.0, 9.0]) @ turn.T  # mean 4; with a ridge of half of it 3, 4 and 11
+    found = whitening(covariance, power, ridge=0.5)
+    expected = turn @ np.diag([3.0**-power, 4.0**-power, 11.0**-power]) @ turn.T
+    np.testing.assert_allclose(found / np.trace(found), expected / np.trace(expected), atol=1e-10)
+    np.testing.assert_allclose(found, found.T, atol=1e-12)
+
+
+def test_whitening_by_half_makes_the_covariance_round() -> None:
+    light = random_unit_rows(200, 4, seed=0) * np.array([5, 1, 1, 0.2], np.float32)
+    covariance = np.cov(light.astype(np.float64), rowvar=False)
+    spread = np.linalg.eigvalsh(np.cov(light @ whitening(covariance, 0.5, 1e-9), rowvar=False))
+    np.testing.assert_allclose(spread / spread.mean(), np.ones(4), atol=1e-5)
+    np.testing.assert_allclose(whitening(covariance, 0.0, 0.1), np.eye(4), atol=1e-9)
+
+
+ORDERS: list[tuple[QueryView, ...]] = [
+    ("light", "mean", "neighbours"),
+    ("neighbours", "mean", "light"),
+    ("mean", "neighbours"),
+    ("mean", "instructed"),
+    ("instructed",),
+]
+
+
+@pytest.mark.parametrize("views", ORDERS, ids="+".join)
+def test_align_by_decoding_puts_the_halves_in_the_order_of_the_views(views: tuple[QueryView, ...]) -> None:
+    texts = random_texts(50, 4, 7)
+    usual = align_by_decoding(texts)
+    adapter = align_by_decoding(texts, DecodingConfig(views=views))
+    for view in views:
+        same: QueryView = "mean" if view == "instructed" else view
+        np.testing.assert_array_equal(adapter.weight[adapter.rows(view)], usual.weight[usual.rows(same)])
+    n_strong = sum(view in ("mean", "instructed") for view in views)
+    np.testing.assert_allclose(adapter.bias, n_strong * usual.bias, atol=1e-6)  # once for each centred view
+    assert (adapter.neighbourhood is not None) == ("neighbours" in views)
+    assert len(adapter.weight) == sum(4 if view in ("mean", "instructed") else 7 for view in views)
+
+
+def test_align_by_decoding_looks_up_neighbours_among_the_texts() -> None:
+    texts = random_texts(30, 6, 4)
+    adapter = align_by_decoding(texts, DecodingConfig(neighbour_temperature=1e-3))
+    encoded = EncodedQueries(texts.strong, texts.strong, np.zeros((30, 4), np.float32))
+    found = adapter.features(encoded)[:, adapter.rows("neighbours")]
+    np.testing.assert_allclose(found, centred(texts.light), atol=1e-4)  # the nearest to a text is the text
+
+
+def test_align_by_decoding_without_whitening_scores_as_the_strong_query_scores_reconstructed_documents() -> None:
     texts = random_texts(60, 8, 5)
-    adapter = align_by_decoding(texts, DecodingConfig(light_weight=0.0))
+    adapter = align_by_decoding(texts, dataclasses.replace(PLAIN, views=("mean",)))
     queries = random_unit_rows(7, 8, seed=1)
     documents = random_unit_rows(20, 5, seed=2)
     mapped = adapter.transform(EncodedQueries(queries, queries, random_unit_rows(7, 5, seed=3)))
@@ -67,36 +183,92 @@ def test_align_by_decoding_finds_a_linear_relation_exactly() -> None:
     light = random_unit_rows(80, 6, seed=0)
     relation = np.random.default_rng(1).normal(size=(6, 9))
     texts = AlignmentTexts([str(i) for i in range(80)], (light @ relation).astype(np.float32), light)
-    adapter = align_by_decoding(texts, DecodingConfig(ridge=1e-7))
+    adapter = align_by_decoding(texts, dataclasses.replace(PLAIN, ridge=1e-7))
     found = adapter.weight[:9] / np.linalg.norm(adapter.weight[:9])
     np.testing.assert_allclose(found, relation.T / np.linalg.norm(relation), atol=1e-4)
 
 
-def test_align_by_decoding_makes_mapped_texts_of_mean_length_1() -> None:
-    texts = random_texts(50, 7, 4)
+@pytest.mark.parametrize(("n", "p", "m"), SIZES)
+def test_align_by_decoding_makes_the_halves_of_the_texts_of_mean_length_1(n: int, p: int, m: int) -> None:
+    texts = random_texts(n, p, m)
     adapter = align_by_decoding(texts)
-    mapped = texts.strong @ adapter.weight[:7] + adapter.bias
-    assert np.linalg.norm(mapped, axis=1).mean() == pytest.approx(1, abs=1e-5)
+    strong = texts.strong @ adapter.weight[:p] + adapter.bias
+    assert mean_length(strong) == pytest.approx(1, abs=1e-4)
+    assert mean_length(texts.light @ adapter.weight[p : p + m]) == pytest.approx(1, abs=1e-4)
+    neighbours = centred(texts.light) @ adapter.weight[p + m :]
+    assert mean_length(neighbours) == pytest.approx(0.25, abs=1e-4)
 
 
-@pytest.mark.parametrize("constant", ["strong", "light", "both", "one text"])
-def test_align_by_decoding_leaves_the_light_vector_when_nothing_can_be_learned(constant: str) -> None:
-    n = 1 if constant == "one text" else 20
-    strong, light = random_unit_rows(n, 4, seed=0), random_unit_rows(n, 3, seed=1)
-    if constant in ("strong", "both"):
+def query_like(text: int, texts: AlignmentTexts) -> EncodedQueries:
+    row = slice(text, text + 1)
+    return EncodedQueries(texts.strong[row], texts.strong[row], texts.light[row])
+
+
+@pytest.mark.parametrize(("p", "m"), [(2, 9), (1, 4), (9, 2)])
+def test_align_by_decoding_takes_embedders_of_any_two_sizes(p: int, m: int) -> None:
+    rng = np.random.default_rng(0)
+    meaning = normalise(rng.normal(size=(60, min(p, m))).astype(np.float32))
+    strong = normalise((meaning @ rng.normal(size=(min(p, m), p))).astype(np.float32))
+    light = normalise((meaning @ rng.normal(size=(min(p, m), m))).astype(np.float32))
+    texts = AlignmentTexts([str(i) for i in range(60)], strong, light)
+    adapter = align_by_decoding(texts)
+    assert adapter.weight.shape == (p + 2 * m, m)
+    nearest = [int((adapter.transform(query_like(i, texts)) @ light.T).argmax()) for i in range(60)]
+    assert np.mean([float(light[i] @ light[place]) for i, place in enumerate(nearest)]) > 0.85
+
+
+def test_align_by_decoding_tells_two_texts_apart() -> None:
+    texts = random_texts(2, 5, 3)
+    adapter = align_by_decoding(texts)
+    for text in (0, 1):
+        scores = texts.light @ adapter.transform(query_like(text, texts))[0]
+        assert scores.argmax() == text
+
+
+def test_align_by_decoding_searches_by_the_light_vector_when_there_is_one_text() -> None:
+    queries, own = random_unit_rows(5, 4, seed=2), random_unit_rows(5, 3, seed=3)
+    found = align_by_decoding(random_texts(1, 4, 3)).transform(EncodedQueries(queries, queries, own))
+    np.testing.assert_allclose(found, own, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 20, 1000])
+def test_align_by_decoding_searches_by_the_light_half_when_the_strong_embedder_cannot_tell_texts_apart(n: int) -> None:
+    strong = np.repeat(random_unit_rows(1, 4, seed=0), n, axis=0)
+    texts = AlignmentTexts([str(i) for i in range(n)], strong, random_unit_rows(n, 3, seed=1))
+    adapter = align_by_decoding(texts)
+    queries, own = random_unit_rows(5, 4, seed=2), random_unit_rows(5, 3, seed=3)
+    expected = normalise(own @ adapter.weight[adapter.rows("light")])
+    np.testing.assert_allclose(adapter.transform(EncodedQueries(queries, queries, own)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 20, 1000])
+@pytest.mark.parametrize("is_strong_constant", [True, False])
+def test_align_by_decoding_searches_by_the_light_vector_when_all_light_vectors_are_the_same(
+    n: int, is_strong_constant: bool
+) -> None:
+    strong = random_unit_rows(n, 4, seed=0)
+    if is_strong_constant:
         strong[:] = strong[0]
-    if constant in ("light", "both"):
-        light[:] = light[0]
+    light = np.repeat(random_unit_rows(1, 3, seed=1), n, axis=0)
     adapter = align_by_decoding(AlignmentTexts([str(i) for i in range(n)], strong, light))
-    queries = random_unit_rows(5, 4, seed=2)
-    own = random_unit_rows(5, 3, seed=3)
+    queries, own = random_unit_rows(5, 4, seed=2), random_unit_rows(5, 3, seed=3)
     np.testing.assert_allclose(adapter.transform(EncodedQueries(queries, queries, own)), own, atol=1e-4)
 
 
-@pytest.mark.parametrize(("ridge", "light_weight"), [(0, 1), (-1, 1), (0.01, -0.1)])
-def test_decoding_config_refuses_values_out_of_range(ridge: float, light_weight: float) -> None:
-    with pytest.raises(ValueError, match="Expected ridge"):
-        DecodingConfig(ridge, light_weight)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ridge": 0.0},
+        {"ridge": -1.0},
+        {"whitening_ridge": 0.0},
+        {"neighbour_weight": -0.1},
+        {"views": ("light",)},
+        {"views": ("light", "neighbours")},
+    ],
+)
+def test_decoding_config_refuses_values_out_of_range(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"Expected ridges|must be the strong embedder's"):
+        DecodingConfig(**values)  # type: ignore[arg-type]
 
 
 def test_alignment_texts_refuse_unequal_numbers() -> None:
@@ -125,3 +297,11 @@ def test_read_alignment_texts_reads_1000_documents_of_a_large_corpus() -> None:
     assert texts.doc_ids == read_alignment_texts(Corpus(documents), index, pair).doc_ids
     np.testing.assert_array_equal(texts.light[:, 1] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
     np.testing.assert_array_equal(texts.strong[:, 0] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_read_alignment_texts_stops_when_the_report_raises(share: float, index: DenseIndex, corpus: Corpus) -> None:
+    strong = SlowEmbedder("strong", ANIMALS)
+    pair = EmbedderPair(strong, light_embedder())
+    assert_stops(lambda progress: read_alignment_texts(corpus, index, pair, progress), share)
+    assert len(strong.texts_read) == len(corpus) + 1 + int(share * (len(corpus) - 1))  # all, then up to the stop

@@ -6,16 +6,17 @@ from era.candidates import (
     LabelledQueries,
     MiningConfig,
     label,
-    mine_negatives,
     mine_topk_percpos,
+    shortlist,
     teachable_queries,
+    unjudged_candidates,
 )
 from era.embedders import EncodedQueries
 from era.errors import NothingToLearnError
 from era.index import DenseIndex
 from era.types import Query
 from tests.era.conftest import VectorWorld
-from tests.fakes import index_of, labelled_queries, random_unit_rows
+from tests.fakes import CountingIndex, index_of, labelled_queries, random_unit_rows
 
 SEEDS = range(60)
 
@@ -76,61 +77,96 @@ def test_subset_keeps_vectors_and_judgments_together(vector_world: VectorWorld) 
         np.testing.assert_array_equal(found, all_rows[[2, 1]])
 
 
-def test_mine_negatives_ranks_unjudged_documents_by_score() -> None:
+def mine(
+    labelled: LabelledQueries, index: DenseIndex, config: MiningConfig, seed: int = 0, dimension: int = 2
+) -> list[list[str]]:
+    """Return the candidates that the light embedder finds."""
+    shortlists = shortlist(labelled, light_only(dimension), index, config.n_top, {})
+    return unjudged_candidates(labelled, shortlists, index, config, seed)
+
+
+def test_shortlist_is_the_top_of_the_ranking_with_room_for_the_judged_documents() -> None:
     index = index_with_scores(0.1, 0.9, 0.5, 0.7, 0.3, 0.8)
     labelled = one_query(index, {"d001": 1.0, "d003": 0.0})
-    mined = mine_negatives(labelled, light_only(2), index, MiningConfig(n_top=3, n_random=0), seed=0)
-    assert mined == [["d005", "d002", "d004"]]
+    found = shortlist(labelled, light_only(2), index, 2, {})
+    assert found == {labelled.queries[0]: ["d001", "d005", "d003", "d002"]}
 
 
-def test_mine_negatives_never_takes_a_judged_document_and_no_document_twice(vector_world: VectorWorld) -> None:
+def test_shortlist_does_not_depend_on_the_judgments_but_for_its_length(vector_world: VectorWorld) -> None:
+    few, many = (
+        vector_world.labelled(*({f"d{row:03}": 1.0 for row in range(i, i + n)} for i in range(3))) for n in (1, 9)
+    )
+    short, long = (shortlist(labelled, light_only(5), vector_world.index, 6, {}) for labelled in (few, many))
+    for query in few.queries:
+        assert len(short[query]) == 7
+        assert len(long[query]) == 15
+        assert long[query][:7] == short[query]
+
+
+def test_shortlist_searches_only_for_queries_that_are_not_known(vector_world: VectorWorld) -> None:
+    index = CountingIndex(
+        [f"d{row:03}" for row in range(40)], random_unit_rows(40, 5, seed=1), vector_world.index.embedder
+    )
+    three = vector_world.labelled({"d000": 1.0}, {"d001": 1.0}, {"d002": 1.0})
+    known = {three.queries[0]: ["as it was"], Query("gone", "another"): ["unused"]}
+    found = shortlist(three, light_only(5), index, 4, known)
+    assert index.n_searched == 2
+    assert found[three.queries[0]] == ["as it was"]
+    assert list(found.keys()) == [three.queries[0], *three.queries[1:]]
+    again = shortlist(three, light_only(5), index, 4, found)
+    assert index.n_searched == 2
+    assert again == found
+
+
+@pytest.mark.parametrize("changed", [Query("q0", "another text"), Query("q0", "text 0", "an instruction")])
+def test_shortlist_searches_again_for_a_query_that_was_edited(vector_world: VectorWorld, changed: Query) -> None:
+    before = vector_world.labelled({"d000": 1.0})
+    after = LabelledQueries([changed], before.encoded, before.relevant, before.not_relevant)
+    known = {before.queries[0]: ["as it was"]}
+    assert shortlist(after, light_only(5), vector_world.index, 4, known)[changed] != ["as it was"]
+
+
+def test_unjudged_candidates_are_ranked_by_score() -> None:
+    index = index_with_scores(0.1, 0.9, 0.5, 0.7, 0.3, 0.8)
+    labelled = one_query(index, {"d001": 1.0, "d003": 0.0})
+    assert mine(labelled, index, MiningConfig(n_top=3, n_random=0)) == [["d005", "d002", "d004"]]
+
+
+def test_unjudged_candidates_never_hold_a_judged_document_and_no_document_twice(vector_world: VectorWorld) -> None:
     judgments: list[dict[str, float]] = [
         {f"d{row:03}": float(row % 3) for row in range(4 * i, 4 * i + 7)} for i in range(8)
     ]
     labelled = vector_world.labelled(*judgments)
-    config = MiningConfig(n_top=10, n_random=20)
-    for judged, mined in zip(
-        judgments, mine_negatives(labelled, light_only(5), vector_world.index, config, seed=0), strict=True
-    ):
-        assert not set(mined) & judged.keys()
-        assert len(mined) == len(set(mined)) >= 10
+    found = mine(labelled, vector_world.index, MiningConfig(n_top=10, n_random=20), dimension=5)
+    for judged, candidates in zip(judgments, found, strict=True):
+        assert not set(candidates) & judged.keys()
+        assert len(candidates) == len(set(candidates)) >= 10
 
 
-def test_mine_negatives_takes_every_unjudged_document_when_there_are_few(vector_world: VectorWorld) -> None:
+def test_unjudged_candidates_are_all_there_are_when_there_are_few(vector_world: VectorWorld) -> None:
     labelled = vector_world.labelled({"d007": 1.0, "d008": 0.0})
-    (mined,) = mine_negatives(labelled, light_only(5), vector_world.index, MiningConfig(), seed=0)
-    assert sorted(mined) == [f"d{row:03}" for row in range(40) if row not in (7, 8)]
+    (found,) = mine(labelled, vector_world.index, MiningConfig(), dimension=5)
+    assert sorted(found) == [f"d{row:03}" for row in range(40) if row not in (7, 8)]
 
 
-def test_mine_negatives_finds_n_top_even_when_the_top_of_the_ranking_is_judged() -> None:
+def test_unjudged_candidates_are_as_many_as_wanted_even_when_the_top_of_the_ranking_is_judged() -> None:
     index = index_with_scores(*(1 - place / 20 for place in range(20)))
     labelled = one_query(index, {f"d{row:03}": float(row == 0) for row in range(9)})
-    mined = mine_negatives(labelled, light_only(2), index, MiningConfig(n_top=4, n_random=0), seed=0)
-    assert mined == [["d009", "d010", "d011", "d012"]]
+    assert mine(labelled, index, MiningConfig(n_top=4, n_random=0)) == [["d009", "d010", "d011", "d012"]]
 
 
-def test_mine_negatives_draws_the_same_random_documents_for_every_query(vector_world: VectorWorld) -> None:
+def test_unjudged_candidates_include_the_same_random_documents_for_every_query(vector_world: VectorWorld) -> None:
     labelled = vector_world.labelled({"d000": 1.0}, {"d001": 1.0})
     config = MiningConfig(n_top=0, n_random=12)
-    first, second = mine_negatives(labelled, light_only(5), vector_world.index, config, seed=4)
+    first, second = mine(labelled, vector_world.index, config, seed=4, dimension=5)
     assert set(first) - {"d001"} == set(second) - {"d000"}
     assert set(first) | set(second) <= set(vector_world.index.sample(12, 4))
-    assert first != mine_negatives(labelled, light_only(5), vector_world.index, config, seed=5)[0]
+    assert first != mine(labelled, vector_world.index, config, seed=5, dimension=5)[0]
 
 
-@pytest.mark.parametrize(
-    ("margin", "expected"),
-    [
-        (None, ["d002", "d003", "d004", "d005"]),
-        (0.95, ["d004", "d005"]),  # mean of the relevant ones 0.8, ceiling 0.76
-        (0.8, ["d005"]),  # ceiling 0.64
-    ],
-)
-def test_mine_negatives_spares_documents_close_to_the_relevant_ones(margin: float | None, expected: list[str]) -> None:
-    index = index_with_scores(0.9, 0.7, 0.95, 0.78, 0.74, 0.6)
-    labelled = one_query(index, {"d000": 1.0, "d001": 3.0})
-    config = MiningConfig(n_top=10, n_random=0, margin=margin)
-    assert mine_negatives(labelled, light_only(2), index, config, seed=0) == [expected]
+def test_unjudged_candidates_are_none_when_everything_is_judged() -> None:
+    index = index_with_scores(0.5, 0.9)
+    assert mine(one_query(index, {"d000": 1.0, "d001": 0.0}), index, MiningConfig()) == [[]]
 
 
 # d000 relevant at 0.8, ceiling 0.76; d001-d002 above it, d003-d014 below it in order

@@ -9,7 +9,7 @@ import pytest
 
 from era import embedders
 from era.embedders import EmbedderIdentity, EmbedderPair, load_bundled_pair
-from era.errors import EmbedderUnavailableError, IdentityMismatchError
+from era.errors import Cancelled, EmbedderUnavailableError, IdentityMismatchError
 from era.types import Query
 from tests.fakes import WordEmbedder, light_embedder, strong_embedder
 
@@ -75,6 +75,25 @@ def test_pair_gives_the_instruction_to_the_strong_embedder_only(
     np.testing.assert_allclose(encoded.instructed, [[third, 0, 0, 0, 0, 0, 0, 0, third, 0, third, 0, 0]], atol=1e-6)
     np.testing.assert_array_equal(encoded.plain, [[1, *[0] * 12]])
     np.testing.assert_array_equal(encoded.light, [[1, *[0] * 10]])
+
+
+def test_pair_reports_progress_and_remembers_what_it_read_before_it_was_stopped(
+    pair: EmbedderPair, light: WordEmbedder
+) -> None:
+    queries = [Query(str(i), f"cat {i}") for i in range(20)]
+    reported: list[float] = []
+
+    def stop(stage: str, fraction: float, detail: str = "") -> None:
+        reported.append(fraction)
+        if len(reported) == 3:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        pair.encode_queries(queries, stop)
+    assert reported == [0, 8 / 20, 16 / 20]
+    assert light.texts_read == [query.text for query in queries[:16]]
+    pair.encode_queries(queries)
+    assert light.texts_read == [query.text for query in queries]
 
 
 def test_pair_reads_a_query_without_instruction_once(pair: EmbedderPair, strong: WordEmbedder) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from era.folds import Fits, assign_folds, best_strength
+from era.folds import FitName, Fits, assign_folds, best_strength
 
 
 def texts(n: int) -> list[str]:
@@ -34,68 +34,106 @@ def test_assign_folds_is_one_fold_when_all_texts_are_the_same() -> None:
     assert assign_folds(["cat", "Cat", "cat"], 5, seed=0).tolist() == [0, 0, 0]
 
 
+def name(blend: int, *excluded: int) -> FitName:
+    return blend, frozenset(excluded)
+
+
 @pytest.mark.parametrize(
-    ("folds", "excluded"),
+    ("folds", "blend", "blend_without", "expected"),
     [
-        ([0, 0], [()]),
-        ([1, 0, 1], [(), (0,), (1,)]),
-        ([2, 0, 1, 1], [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]),
+        ([0, 0], 3, [0], [name(3)]),  # a single fold cannot be held out
+        ([1, 0, 1], 3, [3, 3], [name(3), name(3, 0), name(3, 1)]),
+        ([1, 0, 1], 3, [3, 7], [name(3), name(3, 0), name(3, 1), name(7, 1)]),
+        (
+            [2, 0, 1, 1],
+            0,
+            [0, 0, 0],
+            [name(0), name(0, 0), name(0, 1), name(0, 2), name(0, 0, 1), name(0, 0, 2), name(0, 1, 2)],
+        ),
+        (
+            [2, 0, 1, 1],
+            0,
+            [0, 4, 0],
+            [
+                *(name(0), name(0, 0), name(0, 1), name(0, 2), name(0, 0, 1), name(0, 0, 2), name(0, 1, 2)),
+                *(name(4, 1), name(4, 0, 1), name(4, 1, 2)),
+            ],
+        ),
     ],
 )
-def test_plan_excludes_every_fold_and_every_pair_but_never_everything(
-    folds: list[int], excluded: list[tuple[int, ...]]
+def test_plan_names_each_fit_once(
+    folds: list[int], blend: int, blend_without: list[int], expected: list[FitName]
 ) -> None:
-    fits = Fits.plan(np.array(folds))
-    assert set(fits.excluded) == {frozenset(names) for names in excluded}
-    assert len(fits.excluded) == len(excluded)
+    fits = Fits.plan(np.array(folds), blend, blend_without)
+    assert set(fits.names) == set(expected)
+    assert len(fits.names) == len(expected)
+    assert fits.names[0] == name(blend)  # the one to deploy
     assert fits.n_folds == max(folds) + 1
-    assert all(fits.excluded[place] == name for name, place in fits.place.items())
 
 
-def losses_of(fits: Fits, folds: list[int]) -> np.ndarray:
-    """Return losses (1, fits, n) from which fit and query can be read: `ab.q` for folds a and b excluded, query q."""
-    digits = [sum(fold * 10**place for place, fold in enumerate(sorted(name))) for name in fits.excluded]
-    return np.array([[[digit + query / 10 for query in range(len(folds))] for digit in digits]], np.float32)
-
-
-def test_held_out_losses_come_from_the_fit_without_the_fold_of_the_query() -> None:
-    folds = [1, 2, 3, 2, 0]
-    fits = Fits.plan(np.array(folds))
-    queries, losses = fits.held_out_losses(losses_of(fits, folds), np.array(folds), also_excluded=None)
+def test_held_out_gives_the_fit_without_the_fold_of_the_query() -> None:
+    folds = np.array([1, 2, 3, 2, 0])
+    fits = Fits.plan(folds, 6, [6, 6, 8, 6])
+    queries, places = fits.held_out(folds, 6, also_excluded=None)
     assert queries.tolist() == [0, 1, 2, 3, 4]
-    np.testing.assert_allclose(losses, [[1.0, 2.1, 3.2, 2.3, 0.4]])
+    assert [fits.names[place] for place in places] == [name(6, 1), name(6, 2), name(6, 3), name(6, 2), name(6, 0)]
 
 
-def test_held_out_losses_come_from_the_fit_without_the_further_fold_as_well() -> None:
-    folds = [1, 2, 3, 2, 0]
-    fits = Fits.plan(np.array(folds))
-    queries, losses = fits.held_out_losses(losses_of(fits, folds), np.array(folds), also_excluded=2)
+def test_held_out_gives_the_fit_without_the_further_fold_as_well() -> None:
+    folds = np.array([1, 2, 3, 2, 0])
+    fits = Fits.plan(folds, 6, [6, 6, 8, 6])
+    queries, places = fits.held_out(folds, 8, also_excluded=2)
     assert queries.tolist() == [0, 2, 4]
-    np.testing.assert_allclose(losses, [[21.0, 32.2, 20.4]])
+    assert [fits.names[place] for place in places] == [name(8, 1, 2), name(8, 2, 3), name(8, 0, 2)]
 
 
-@pytest.mark.parametrize(("folds", "also_excluded"), [([0, 1, 1], 0), ([0, 1, 1], 1), ([0, 0], None)])
-def test_held_out_losses_are_none_when_nothing_is_left_to_learn_from(
-    folds: list[int], also_excluded: int | None
-) -> None:
-    fits = Fits.plan(np.array(folds))
-    queries, losses = fits.held_out_losses(losses_of(fits, folds), np.array(folds), also_excluded)
-    assert queries.tolist() == []
-    assert losses.shape == (1, 0)
+@pytest.mark.parametrize(("folds", "also_excluded"), [([0, 1, 1], 0), ([0, 1, 1], 1), ([0, 0], None), ([0, 0], 0)])
+def test_held_out_gives_nothing_when_nothing_is_left_to_learn_from(folds: list[int], also_excluded: int | None) -> None:
+    fits = Fits.plan(np.array(folds), 0, [0] * (max(folds) + 1))
+    queries, places = fits.held_out(np.array(folds), 0, also_excluded)
+    assert queries.tolist() == places.tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_fit_that_has_a_say_in_the_ranking_of_a_fold_has_seen_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_folds = int(rng.integers(1, 7))
+    folds = rng.permutation(np.concatenate([np.arange(n_folds), rng.integers(n_folds, size=int(rng.integers(9)))]))
+    blend, blend_without = int(rng.integers(3)), rng.integers(3, size=n_folds).tolist()
+    fits = Fits.plan(folds, blend, blend_without)
+    assert len(set(fits.names)) == len(fits.names)
+    assert all(len(excluded) < n_folds for _, excluded in fits.names)  # each has something to learn from
+    for fold in range(n_folds):
+        queries, places = fits.held_out(folds, blend_without[fold], also_excluded=fold)
+        assert queries.tolist() == ([i for i in range(len(folds)) if folds[i] != fold] if n_folds > 2 else [])
+        for query, place in zip(queries, places, strict=True):
+            start, excluded = fits.names[place]
+            assert start == blend_without[fold]  # a blend that was chosen without the fold, too
+            assert {fold, int(folds[query])} == excluded
+        if n_folds > 1:
+            assert name(blend_without[fold], fold) in fits.names  # ranks the fold
+    queries, places = fits.held_out(folds, blend, also_excluded=None)
+    assert len(queries) == (len(folds) if n_folds > 1 else 0)
+    assert all(fits.names[place] == name(blend, int(folds[i])) for i, place in zip(queries, places, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("held_out", "aligned", "expected"),
-    [
-        ([[3, 2], [1, 1.1]], [2, 2], 1),  # gains 1 and 0.9: mean 0.95, standard error 0.05
-        ([[3, 1], [1, 2]], [2, 2], None),  # gains 1 and 0: mean 0.5, standard error 0.5, and 1.5 of those are more
-        ([[3, 1], [4, 2]], [2, 2], None),  # as good is not better
-        ([[1, 1, 1], [4, 2, 2]], [2, 2, 2.6], 0),  # gains 1, 1, 1.6: mean 1.2, standard error 0.2
-        ([[1]], [2], None),  # one query says nothing about chance
-        ([[], []], [], None),
+    ("gains", "expected"),
+    [  # of two gains a and b, the standard error of the mean is half their distance
+        ([[2, 0], [1, 1]], 1),  # bounds 1 - 1/2 and 1: the surer of two that gain the same
+        ([[3, 0], [1, 1]], 1),  # bounds 3/2 - 3/4 and 1: the surer one, although it gains less
+        ([[5, 0], [1, 1]], 0),  # bounds 5/2 - 5/4 and 1
+        ([[2, -1]], None),  # bound 1/2 - 3/4
+        ([[4, -1]], 0),  # bound 3/2 - 5/4
+        ([[0, 0], [0, 0]], None),  # as good is not better
+        ([[-1, -2], [-3, -3]], None),
+        ([[0.1, 0.1, 0.1], [6, 0, 0]], 1),  # mean 2, variance 12, standard error 2: bound 1
+        ([[6, 0, 0], [1.1, 1.1, 1.1]], 1),
+        ([[5]], None),  # one query says nothing about chance
+        ([[], []], None),
     ],
 )
-def test_best_strength_has_to_beat_the_aligned_adapter(
-    held_out: list[list[float]], aligned: list[float], expected: int | None
-) -> None:
-    assert best_strength(np.array(held_out, np.float32), np.array(aligned, np.float32)) == expected
+def test_best_strength_is_the_one_whose_gain_is_surest(gains: list[list[float]], expected: int | None) -> None:
+    start = np.arange(2.0, 2.0 + len(gains[0]))
+    held_out = start - np.array(gains)
+    assert best_strength(held_out.astype(np.float32), start.astype(np.float32)) == expected

@@ -1,4 +1,4 @@
-"""The method on a real collection with the bundled pair: what benchmarks found has to hold."""
+"""The method on real collections with the bundled pair: what benchmarks found has to hold."""
 
 import os
 from collections.abc import Mapping
@@ -23,12 +23,17 @@ pytestmark = pytest.mark.collections
 N_HELD_OUT, N_LABELLED = 100, 20
 
 
+@pytest.fixture(scope="module", params=["recipe_mpr", "cranfield"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def collection() -> CollectionContent:
+def collection(name: str) -> CollectionContent:
     root = Path(__file__).parents[2]
-    folder = Path(os.environ.get("ERA_COLLECTIONS") or root.parent / "shared" / "collections") / "recipe_mpr"
+    folder = Path(os.environ.get("ERA_COLLECTIONS") or root.parent / "shared" / "collections") / name
     if not folder.is_dir():
-        pytest.skip(f"There is no {folder}; set ERA_COLLECTIONS to a folder that holds recipe_mpr.")
+        pytest.skip(f"There is no {folder}; set ERA_COLLECTIONS to a folder that holds {name}.")
     return read_collection(folder)
 
 
@@ -93,13 +98,17 @@ def quality(
     return means
 
 
-def test_era_without_labels_is_better_than_the_light_embedder(quality: dict[str, float]) -> None:
-    assert quality["era, no labels"] > quality["light"]
+def test_era_without_labels_is_better_than_the_light_embedder(quality: dict[str, float], name: str) -> None:
+    assert quality["era, no labels"] > quality["light"] + {"recipe_mpr": 0.01, "cranfield": 0.03}[name]
+
+
+def test_era_with_labels_is_far_better_than_the_light_embedder(quality: dict[str, float]) -> None:
+    assert quality["era"] > quality["light"] + 0.03
 
 
 def test_era_is_far_better_than_the_published_recipe_with_the_same_labels(quality: dict[str, float]) -> None:
-    assert quality["era"] > quality["paper"] + 0.05
+    assert quality["era"] > quality["paper"] + 0.08
 
 
-def test_era_with_labels_is_not_much_worse_than_without(quality: dict[str, float]) -> None:
-    assert quality["era"] > quality["era, no labels"] - 0.03
+def test_era_with_labels_is_better_than_without(quality: dict[str, float]) -> None:
+    assert quality["era"] > quality["era, no labels"] + 0.005

@@ -9,12 +9,14 @@ from era.alignment import AlignmentTexts
 from era.contrastive import ContrastiveConfig
 from era.embedders import EmbedderPair
 from era.encoding_alignment import EncodingConfig
-from era.errors import Cancelled, NothingToLearnError
+from era.errors import NothingToLearnError
+from era.evaluation import evaluate
 from era.index import DenseIndex
 from era.recipes import Fit, RecipeName, fit
 from era.retriever import Retriever
 from era.types import Query
-from tests.fakes import ANIMALS, READERS
+from tests.era.stopping import assert_stops
+from tests.fakes import ANIMALS, READERS, word_pair
 
 WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
 LABELLED_ANIMALS, NEW_ANIMALS = ANIMALS[:6], ANIMALS[6:]
@@ -57,6 +59,23 @@ def test_era_tells_apart_queries_of_the_same_text_by_their_instruction(
 
 
 @every_recipe
+def test_fit_certainty_holds_what_each_query_gained_when_it_was_held_out(
+    recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
+) -> None:
+    learned = fit_world(recipe, texts, index, pair)
+    by_id = {query.query_id: query for query in QUERIES}
+    vectors = learned.aligned.transform(pair.encode_queries([by_id[query_id] for query_id in learned.query_ids]))
+    np.testing.assert_allclose(learned.certainty.keys, vectors, atol=1e-6)
+    before, after = (
+        evaluate(QRELS, dict(zip(learned.query_ids, index.search(rows, len(index)), strict=True)), ["nDCG@100"])
+        for rows in (vectors, learned.held_out_vectors)
+    )
+    expected = [after["nDCG@100"][query_id] - before["nDCG@100"][query_id] for query_id in learned.query_ids]
+    np.testing.assert_allclose(learned.certainty.gains, expected, atol=1e-6)
+    assert recipe == "era-single" or learned.certainty.gains.any()
+
+
+@every_recipe
 def test_fit_report_and_config_are_json(
     recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
@@ -74,9 +93,10 @@ def test_era_report_names_strength_share_and_losses(
 ) -> None:
     report = fit_world("era", texts, index, pair).report
     losses = report["held_out_losses"]
-    assert losses.keys() == {"1", "10", "100", "1000", "10000"}
-    assert losses[f"{report['strength']:g}"] == min(losses.values()) < report["aligned_loss"]
+    assert losses.keys() == {"12000", "3000", "800", "200"}
+    assert losses[f"{report['strength']:g}"] == min(losses.values()) < report["start_loss"]
     assert 0 < report["share_of_score_variance_moved"] < 1
+    assert report["blend"].keys() == {"light", "neighbours"}
 
 
 def test_era_report_is_json_when_a_single_query_is_labelled(
@@ -190,25 +210,16 @@ def test_fit_says_what_to_do_when_nothing_is_labelled(
 
 
 def test_fit_refuses_an_unknown_recipe(texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair) -> None:
-    with pytest.raises(ValueError, match=r"'best'.*'era', 'paper'"):
+    with pytest.raises(ValueError, match=r"'best'.*'era', 'era-dual', 'era-single', 'paper'"):
         fit("best", texts, index, pair, QUERIES, QRELS)  # type: ignore[arg-type]
 
 
 @every_recipe
-@pytest.mark.parametrize("last_stage", ["embedding", "alignment", "adaptation"])
-def test_fit_stops_at_any_stage_when_the_report_raises(
-    recipe: RecipeName, last_stage: str, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
+def test_fit_stops_when_the_report_raises(
+    recipe: RecipeName, share: float, texts: AlignmentTexts, index: DenseIndex
 ) -> None:
-    reported: list[str] = []
-
-    def stop(stage: str, fraction: float, detail: str = "") -> None:
-        reported.append(stage)
-        if stage == last_stage and fraction > 0:
-            raise Cancelled("stop")
-
-    with pytest.raises(Cancelled):
-        fit(recipe, texts, index, pair, QUERIES, QRELS, progress=stop)
-    assert reported[-1] == last_stage
+    assert_stops(lambda progress: fit(recipe, texts, index, word_pair(), QUERIES, QRELS, progress=progress), share)
 
 
 @every_recipe

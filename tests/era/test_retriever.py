@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from era.adapter import QueryAdapter, light_only
+from era.alignment import AlignmentTexts, align_by_decoding
 from era.embedders import EmbedderPair
 from era.errors import IdentityMismatchError
 from era.index import DenseIndex
 from era.retriever import Retriever
 from era.types import Query
-from tests.fakes import WordEmbedder, light_embedder, random_unit_rows, strong_embedder
+from tests.era.stopping import assert_stops
+from tests.fakes import WordEmbedder, light_embedder, random_unit_rows, strong_embedder, word_pair
 
 
 @pytest.fixture
@@ -86,3 +88,16 @@ def test_search_asks_the_strong_embedder_only_for_adapters_that_read_it(index: D
     adapter = QueryAdapter(("light", "mean"), random_unit_rows(24, 11, seed=0), np.zeros(11, np.float32))
     Retriever(pair, index, adapter).run(QUERIES, 3)
     assert strong.texts_read
+
+
+def test_retriever_takes_an_adapter_that_reads_neighbours(
+    pair: EmbedderPair, index: DenseIndex, texts: AlignmentTexts
+) -> None:
+    adapter = align_by_decoding(texts)
+    assert adapter.views == ("mean", "light", "neighbours")
+    assert Retriever(pair, index, adapter).search(Query("1", "cat illness"), 1)[0].doc_id == "cat-illness"
+
+
+def test_run_stops_when_the_report_raises(index: DenseIndex, adapter: QueryAdapter) -> None:
+    queries = [Query(str(i), f"cat {i}") for i in range(30)]
+    assert_stops(lambda progress: Retriever(word_pair(), index, adapter).run(queries, 3, progress), 0.6)

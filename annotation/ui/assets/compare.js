@@ -96,7 +96,7 @@ function text(before, after) {
   const other = after.results.includes(row) ? before.results.find((r) => r.doc_id === opened) : null;
   return h("section", { class: "era-opened" },
     h("h3", {}, row.title || row.doc_id), h("p", {}, row.text),
-    h("p", { class: "era-quiet", title: "Cosine similarity; scores of two rankings are not on one scale, places are" },
+    h("p", { class: "era-quiet", title: "Cosine similarity, plus what matching words add where they count; scores of two rankings are not on one scale, places are" },
       other ? `score before ${other.score.toFixed(3)}, after ${row.score.toFixed(3)}` : `score ${row.score.toFixed(3)}`));
 }
 

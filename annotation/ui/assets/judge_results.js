@@ -37,7 +37,7 @@ function card(result, place) {
     h("div", { class: "era-rank", title: "rank" }, String(result.rank)),
     h("div", { class: "era-body" },
       h("h3", {}, textWithTerms(result.title)), text, more,
-      h("span", { class: "era-score", title: "Cosine similarity of query and document, from \u22121 to 1" }, `score ${result.score.toFixed(3)}`),
+      h("span", { class: "era-score", title: "Cosine similarity of query and document, plus what matching words add where they count" }, `score ${result.score.toFixed(3)}`),
     ),
     h("div", { class: "era-marks" }, button(1, "1"), button(0, "0"),
       h("span", { class: "era-saved" }, waiting ? (waiting.tries > 1 ? "not saved yet" : "\u2026") : grade ? "saved" : "")),

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from era.adapter import light_only
+from era.corpus import Corpus
+from era.embedders import EmbedderPair
+from era.index import DenseIndex
+from era.lexical import WORD_WEIGHT, LexicalIndex, search_with_words
+from era.retriever import Retriever
+from era.types import Document, Query
+from tests.fakes import light_embedder, random_unit_rows, strong_embedder
+
+DOCUMENTS = [
+    Document("alpha", "", "the quick zebra runs"),
+    Document("beta", "zebra", "a zebra and a zebra"),
+    Document("gamma", "", "nothing of the kind"),
+    Document("delta", "", "kind words"),
+]
+
+
+@pytest.fixture(scope="module")
+def lexical() -> LexicalIndex:
+    return LexicalIndex(Corpus(DOCUMENTS))
+
+
+@pytest.fixture(scope="module")
+def index() -> DenseIndex:
+    embedder = light_embedder()
+    vectors = random_unit_rows(4, embedder.identity.dimension, seed=1)
+    return DenseIndex([document.doc_id for document in DOCUMENTS], vectors, embedder.identity)
+
+
+def bm25_by_hand(word: str) -> dict[str, float]:
+    """Lucene's BM25 (k1 1.5, b 0.75) of one word, written down once more from its formula."""
+    stop_words = {"the", "a", "and", "of"}
+    texts = {d.doc_id: [w for w in d.content.lower().split() if w not in stop_words and len(w) > 1] for d in DOCUMENTS}
+    mean_length = sum(map(len, texts.values())) / len(texts)
+    n_holding = sum(word in words for words in texts.values())
+    idf = np.log(1 + (len(texts) - n_holding + 0.5) / (n_holding + 0.5))
+    scores = {}
+    for doc_id, words in texts.items():
+        n = words.count(word)
+        if n:
+            scores[doc_id] = float(idf * n / (n + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean_length)))
+    return scores
+
+
+def test_search_scores_words_by_bm25_of_title_and_text(lexical: LexicalIndex) -> None:
+    found, spread = lexical.search("Zebra!", 10)
+    expected = bm25_by_hand("zebra")
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert list(found) == ["beta", "alpha"]
+    assert spread == pytest.approx(np.std([*expected.values(), 0, 0]), rel=1e-5)
+    assert list(lexical.search("zebra", 1)[0]) == ["beta"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "the of and", "unheardof", "?!", "\x00", "日本"])
+def test_search_finds_nothing_where_no_word_is_shared(lexical: LexicalIndex, text: str) -> None:
+    assert lexical.search(text, 10)[0] == {}
+
+
+@pytest.mark.parametrize("texts", [[""], ["the", "of"], ["\x00", "?"]])
+def test_a_corpus_without_words_is_searched_like_any_other(texts: list[str]) -> None:
+    corpus = Corpus([Document(f"d{number}", "", text) for number, text in enumerate(texts)])
+    assert LexicalIndex(corpus).search("zebra", 3) == ({}, 0.0)
+
+
+def test_words_add_their_share_of_the_spread_to_the_cosine(lexical: LexicalIndex, index: DenseIndex) -> None:
+    [vector] = random_unit_rows(1, index.embedder.dimension, seed=2)
+    ids = [document.doc_id for document in DOCUMENTS]
+    cosines = dict(zip(ids, (index.vectors(ids) @ vector).tolist(), strict=True))
+    words = bm25_by_hand("zebra")
+    scale = WORD_WEIGHT * np.std(list(cosines.values())) / np.std([*words.values(), 0, 0])
+    expected = {doc_id: cosines[doc_id] + scale * words.get(doc_id, 0.0) for doc_id in ids}
+    [ranking] = search_with_words(index, lexical, ["zebra"], vector[None], 4)
+    assert [doc.doc_id for doc in ranking] == sorted(ids, key=lambda doc_id: -expected[doc_id])
+    assert {doc.doc_id: doc.score for doc in ranking} == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_a_shared_word_the_ranking_is_that_of_the_vectors(lexical: LexicalIndex, index: DenseIndex) -> None:
+    vectors = random_unit_rows(3, index.embedder.dimension, seed=3)
+    assert search_with_words(index, lexical, ["nowhere"] * 3, vectors, 2) == index.search(vectors, 2)
+
+
+def test_a_document_far_away_is_found_by_its_words() -> None:
+    documents = [Document(f"d{number}", "", f"filler{number}") for number in range(400)] + [
+        Document("wanted", "", "XK-4711 manual")
+    ]
+    embedder = light_embedder()
+    vectors = random_unit_rows(401, embedder.identity.dimension, seed=4)
+    query = random_unit_rows(1, embedder.identity.dimension, seed=5)
+    place = int(np.argsort(-(vectors @ query[0]))[300])
+    vectors[[400, place]] = vectors[[place, 400]]  # 300 documents are nearer
+    index = DenseIndex([document.doc_id for document in documents], vectors, embedder.identity)
+    assert "wanted" not in [doc.doc_id for doc in index.search(query, 300)[0]]
+    [ranking] = search_with_words(index, LexicalIndex(Corpus(documents)), ["xk-4711"], query, 10)
+    assert ranking[0].doc_id == "wanted"
+
+
+def test_a_retriever_counts_words_only_where_it_is_told_to(lexical: LexicalIndex, index: DenseIndex) -> None:
+    pair = EmbedderPair(strong_embedder(), light_embedder())
+    without = Retriever(pair, index, light_only(index.embedder.dimension))
+    with_words = Retriever(pair, index, light_only(index.embedder.dimension), lexical)
+    query = Query("q", "zebra")
+    vectors = without.query_vectors([query])
+    assert without.search(query, 4) == index.search(vectors, 4)[0]
+    assert with_words.search(query, 4) == search_with_words(index, lexical, ["zebra"], vectors, 4)[0]
+    assert with_words.run([query], 4) == {"q": with_words.search(query, 4)}
