@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.figures import Figure, Target
 from benchmarks.fresh_processes import peak_memory_bytes
 from benchmarks.timing import Action, time_in_turns
-from benchmarks.workload import Workload, read_workload
+from benchmarks.workload import Workload
 
 _PER_SECOND = {"s": 1.0, "ms": 1e3}
 _SERVING = ("search", "indexing")
@@ -72,7 +72,7 @@ class Contest:
 
 def hold_contests(measurement: str, folder: Path, n_rounds: int) -> list[Figure]:
     """Return the figures of a measurement over the workload in `folder`."""
-    workload = read_workload(folder)
+    workload = Workload.load(folder)
     return [figure for contest in _contests(measurement) for figure in contest.hold(workload, n_rounds)]
 
 
@@ -83,7 +83,7 @@ def peak_of_side(measurement: str, side: Side, folder: Path) -> tuple[str, str, 
     """
     contest = _contests(measurement)[0]
     prepare = contest.ours if side == "ours" else contest.baseline
-    prepare(read_workload(folder))()
+    prepare(Workload.load(folder))()
     return contest.what, contest.against, peak_memory_bytes()
 
 

@@ -55,7 +55,7 @@ def draw_curves(results: Results, file: Path) -> None:
     widths = [len(budgets) + 2 for _, _, budgets in panels]
     grid = figure.subplots(1, len(panels), width_ratios=widths, squeeze=False)
     for axes, (title, names, budgets) in zip(grid[0], panels, strict=True):
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="left", pad=22)  # room for labels above the curves
         _draw_panel(axes, results, names, budgets)
     grid[0][0].set_ylabel("nDCG@10 on held-out queries", fontsize=9.5)
     figure.savefig(file)

@@ -53,17 +53,17 @@ def main() -> None:
 def measure(arguments: Arguments) -> tuple[list[Figure], dict[str, Any]]:
     """Return the figures, and facts about what was measured on."""
     figures: list[Figure] = []
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"threads": call_in_fresh_process("torch", "get_num_threads")}
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if set(arguments.only) - {"scale"}:
             source = (arguments.folder, arguments.collection, arguments.cache)
-            facts = call_in_fresh_process("benchmarks.workload", "write_workload", folder, *source)
+            facts |= call_in_fresh_process("benchmarks.workload", "write_workload", folder, *source)
         steps = tqdm(arguments.only, file=sys.stderr)
         for name in steps:
             steps.set_postfix_str(name)
             if name == "scale":
-                figures += call_in_fresh_process("benchmarks.scale", "measure_scale")
+                figures += _measure_scale()
             elif name == "memory":
                 figures += _measure_memory(folder)
             else:
@@ -81,6 +81,14 @@ def _measure_memory(folder: Path) -> list[Figure]:
             what, against, peak = call_in_fresh_process("benchmarks.contests", "peak_of_side", name, side, folder)
             peaks.append(peak / 2**20)
         figures.append(Figure("memory", f"peak of {name}: {what}", "MiB", peaks[0], against, peaks[1]))
+    return figures
+
+
+def _measure_scale() -> list[Figure]:
+    figures: list[Figure] = []
+    with TemporaryDirectory() as scratch:
+        for step in ("make_world", "adapt_in_world"):
+            figures += call_in_fresh_process("benchmarks.scale", step, Path(scratch))
     return figures
 
 

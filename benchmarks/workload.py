@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors.numpy import load_file, save_file
 
 from annotation.collections import CollectionContent, read_collection
@@ -34,10 +33,10 @@ class Workload:
     """A collection as the measurements need it.
 
     Attributes:
-        documents: all of them.
-        index: over them, light vectors.
+        documents: all of them; none where only vectors are needed.
+        index: light vectors.
         texts: what alignment learns from.
-        queries: `N_QUERIES` of them, each with a relevant document.
+        queries: each has a relevant document.
         encoded: the queries, read by both embedders.
         qrels: judgments of the queries.
     """
@@ -48,6 +47,34 @@ class Workload:
     queries: Sequence[Query]
     encoded: EncodedQueries
     qrels: Qrels
+
+    @classmethod
+    def load(cls, folder: Path) -> "Workload":
+        """Read what was saved; no model is loaded."""
+        arrays = load_file(folder / _ARRAYS_FILE)
+        written = json.loads((folder / _TEXTS_FILE).read_text(encoding="utf-8"))
+        return cls(
+            documents=[Document(**row) for row in written["documents"]],
+            index=DenseIndex.load(folder / _INDEX_FOLDER),
+            texts=AlignmentTexts(written["text_ids"], arrays["texts.strong"], arrays["texts.light"]),
+            queries=[Query(**row) for row in written["queries"]],
+            encoded=EncodedQueries(arrays["instructed"], arrays["plain"], arrays["light"]),
+            qrels=written["qrels"],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write everything into a folder that is there and empty."""
+        self.index.save(folder / _INDEX_FOLDER)
+        arrays = {name: getattr(self.encoded, name) for name in ("instructed", "plain", "light")}
+        arrays |= {"texts.strong": self.texts.strong, "texts.light": self.texts.light}
+        save_file(arrays, folder / _ARRAYS_FILE)
+        written = {
+            "documents": [asdict(document) for document in self.documents],
+            "text_ids": list(self.texts.doc_ids),
+            "queries": [asdict(query) for query in self.queries],
+            "qrels": self.qrels,
+        }
+        (folder / _TEXTS_FILE).write_text(json.dumps(written), encoding="utf-8")
 
     @property
     def contents(self) -> list[str]:
@@ -70,7 +97,7 @@ def write_workload(folder: Path, collections: Path | None, name: str | None, cac
         cache: where embeddings are remembered; None for the usual place.
 
     Returns:
-        JSON-ready facts about the collection and this process.
+        JSON-ready facts about the collection.
 
     Raises:
         ValueError: if no collection has `N_QUERIES` queries with a relevant document.
@@ -82,36 +109,13 @@ def write_workload(folder: Path, collections: Path | None, name: str | None, cac
     texts = read_alignment_texts(corpus, index, pair)
     queries = teachable_queries(content.queries, content.qrels, index)[:N_QUERIES]
     encoded = pair.encode_queries(queries)
-    index.save(folder / _INDEX_FOLDER)
-    arrays = {name: getattr(encoded, name) for name in ("instructed", "plain", "light")}
-    save_file(arrays | {"texts.strong": texts.strong, "texts.light": texts.light}, folder / _ARRAYS_FILE)
-    written = {
-        "documents": [asdict(document) for document in content.documents],
-        "text_ids": list(texts.doc_ids),
-        "queries": [asdict(query) for query in queries],
-        "qrels": {query.query_id: dict(content.qrels[query.query_id]) for query in queries},
-    }
-    (folder / _TEXTS_FILE).write_text(json.dumps(written), encoding="utf-8")
+    qrels = {query.query_id: dict(content.qrels[query.query_id]) for query in queries}
+    Workload(content.documents, index, texts, queries, encoded, qrels).save(folder)
     return {
         "collection": content.name,
         "documents": len(corpus),
         "alignment texts": len(texts.doc_ids),
-        "threads": torch.get_num_threads(),
     }
-
-
-def read_workload(folder: Path) -> Workload:
-    """Return what `write_workload` kept; no model is loaded."""
-    arrays = load_file(folder / _ARRAYS_FILE)
-    written = json.loads((folder / _TEXTS_FILE).read_text(encoding="utf-8"))
-    return Workload(
-        documents=[Document(**row) for row in written["documents"]],
-        index=DenseIndex.load(folder / _INDEX_FOLDER),
-        texts=AlignmentTexts(written["text_ids"], arrays["texts.strong"], arrays["texts.light"]),
-        queries=[Query(**row) for row in written["queries"]],
-        encoded=EncodedQueries(arrays["instructed"], arrays["plain"], arrays["light"]),
-        qrels=written["qrels"],
-    )
 
 
 def _largest(collections: Path, name: str | None) -> CollectionContent:

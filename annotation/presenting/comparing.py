@@ -91,10 +91,10 @@ def _expectation(expected: Expectation | None, after: str) -> str:
     if expected is None:
         return ""
     return (
-        f"No marks of this query were learned from. Judging by the {expected.n} that were, each ranked without its own "
-        f"marks and the ones most like this query counting most, “{after}” is better here than before any mark with a "
-        f"probability of {expected.probability:.0%}: nDCG@100 is expected to change by {expected.change:+.2f}, four "
-        f"times out of five by {expected.low:+.2f} to {expected.high:+.2f}."
+        f"Nothing was learned from this query. “{after}” is better here than the aligned ranking with a probability of "
+        f"{expected.probability:.0%}; expected change {expected.change:+.2f} nDCG@100 (as nDCG@10, over the first "
+        f"hundred), four times out of five between {expected.low:+.2f} and {expected.high:+.2f}. So say the "
+        f"{expected.n} labelled queries, each ranked without its own marks, those like this one counting most."
     )
 
 

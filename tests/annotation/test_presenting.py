@@ -171,8 +171,8 @@ def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> 
     desk.train()
     explanation = compare_payload(desk, desk.ask("cat dog"))["comparison"]["explanation"]
     desk.workspace.close()
-    assert "Judging by the 12 that were" in explanation
-    assert re.search(r"with a probability of \d+%: nDCG@100 is expected to change by [+-]0\.\d\d,", explanation)
+    assert "So say the 12 labelled queries" in explanation
+    assert re.search(r"with a probability of \d+%; expected change [+-]0\.\d\d nDCG@100", explanation)
 
 
 def paired(before: float, after: float, p_value: float, n: tuple[int, int, int]) -> PairedDifference:

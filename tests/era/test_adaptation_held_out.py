@@ -51,10 +51,10 @@ def test_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: Sh
     for labels in other_labels(shifted, place):
         found = adapted(shifted, judgments | {f"q{place}": labels})
         np.testing.assert_allclose(found.held_out_vectors[place], expected.held_out_vectors[place], atol=ROUNDING)
-        assert bytes_of(found.adapter) != bytes_of(expected.adapter) or not found.is_changed
     if n == 12:  # or there would be nothing to leak
         moved = expected.held_out_vectors[place] - shifted.aligned.transform(shifted.labelled(judgments).encoded)[place]
         assert np.abs(moved).max() > 50 * ROUNDING
+        assert bytes_of(found.adapter) != bytes_of(expected.adapter)
         others = [i for i in range(n) if i != place]
         assert np.abs(found.held_out_vectors[others] - expected.held_out_vectors[others]).max() > 10 * ROUNDING
 
