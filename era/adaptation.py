@@ -39,6 +39,7 @@ class AdaptationConfig:
         n_folds: of the cross-validation; with fewer queries each is its own fold.
         ridge: added to both second-moment matrices, as a share of their mean eigenvalue; > 0.
         n_iterations: of the optimiser, at most.
+        minimum_gain: mean held-out gain in nDCG@100 that must be exceeded, or nothing learned is kept.
         mining: which unjudged documents a query is contrasted with.
     """
 
@@ -47,6 +48,7 @@ class AdaptationConfig:
     n_folds: int = 5
     ridge: float = 0.1
     n_iterations: int = 60
+    minimum_gain: float = 0.0
     mining: MiningConfig = field(default_factory=MiningConfig)
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ class Adaptation:
         share_moved: share of score variance over the corpus that the change moves.
         held_out_vectors: (n, m); row i is the vector of labelled query i by adapters that never saw its labels.
         gains: (n,) change of nDCG@100 from the aligned adapter to `held_out_vectors`.
-        start_losses: (n,) in nats; the blended adapter on each query.
+        start_losses: (n,) in nats; the blend that the fits started from on each query.
         held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
             nothing could be held out.
         reason: one sentence for a person, why the change was kept or not.
@@ -108,7 +110,8 @@ def adapt(
     """Learn from the labelled queries how to blend and change the aligned adapter.
 
     Every query is ranked by adapters whose blend, weights and strength were found without its labels (nested
-    cross-validation), so `held_out_vectors` owe nothing to the labels of their own query.
+    cross-validation), so `held_out_vectors` owe nothing to the labels of their own query. Only whether anything is kept
+    at all is decided on all of them together: if they gain nothing on average, the aligned adapter stays.
 
     Raises:
         Cancelled: if `progress` raises it, which is asked at every step.
@@ -141,24 +144,27 @@ def adapt(
     held_out_losses = solved.losses[:, places, checked]
     choice = best_strength(held_out_losses, start_losses[blend, checked])
 
-    adapter, strength, share = blends.blends[blend].apply(aligned) if blend else aligned, None, 0.0
+    held_out_vectors = normalise(cross_fitted)
+    gains, kept = ndcg(labelled, held_out_vectors, index) - blends.values[0], blend
+    if gains.mean() <= config.minimum_gain:  # the last gate: what was chosen step by step has to help in the end
+        kept, choice, gains = 0, None, np.zeros_like(gains)
+        held_out_vectors = normalise(blends.vectors[0])
+    adapter, strength, share = blends.blends[kept].apply(aligned) if kept else aligned, None, 0.0
     if choice is not None:
         strength = config.strengths[choice]
         full = solved.coefficients[choice, 0]
         adapter, share = problem.space.changed_adapter(adapter, full), float((full**2).sum())
-    held_out_vectors = normalise(cross_fitted)
-    gains = ndcg(labelled, held_out_vectors, index) - blends.values[0]
     progress("adaptation", 1.0, "done")
     return Adaptation(
         adapter=adapter,
-        blend=blends.blends[blend],
+        blend=blends.blends[kept],
         strength=strength,
         share_moved=share,
         held_out_vectors=held_out_vectors,
         gains=gains,
         start_losses=start_losses[blend],
         held_out_losses=held_out_losses,
-        reason=_reason(n_folds, blend > 0 or choice is not None, gains),
+        reason=_reason(n_folds, kept > 0 or choice is not None, gains),
         metric=metric,
         shortlists=shortlists,
         config=config,
@@ -259,8 +265,8 @@ class _Problem:
 def _reason(n_folds: int, is_changed: bool, gains: NDArray[np.float64]) -> str:
     if n_folds < 2:
         return (
-            "One labelled query cannot be checked against another, so the aligned adapter is kept. "
-            "Mark relevant documents for a second query."
+            "What one query teaches cannot be checked without another one, so the aligned adapter is kept. "
+            "Mark relevant documents for a second query with other words."
         )
     if not is_changed:
         return (

@@ -54,6 +54,8 @@ class QueryAdapter:
             raise ValueError(f"Expected views out of {get_args(QueryView)}, got {self.views}.")
         if self.weight.ndim != 2 or self.bias.shape != (self.weight.shape[1],):
             raise ValueError(f"Weight {self.weight.shape} and bias {self.bias.shape} do not fit together.")
+        if self.neighbourhood is not None and self.neighbourhood.values.shape[1] != self.weight.shape[1]:
+            raise ValueError(f"Neighbours of {self.neighbourhood.values.shape[1]} dimensions do not fit the weight.")
 
     def transform(self, queries: EncodedQueries) -> Vectors:
         """Return (n, m), L2-normalised, ready to search the document index."""

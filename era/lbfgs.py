@@ -28,11 +28,13 @@ class _Search:
     steps: list[Tensor]  # each (A, D), oldest first
     changes: list[Tensor]  # each (A, D): change of the gradient along the step
     curvatures: list[Tensor]  # each (A,): 1 / (step . change), 0 where that pair is unusable
+    was_slow: Tensor  # (A,): whether the last iteration decreased the value by no more than the tolerance
 
     def keep(self, is_kept: Tensor) -> None:
         """Drop the problems that are solved."""
         self.problems, self.points = self.problems[is_kept], self.points[is_kept]
         self.values, self.gradients = self.values[is_kept], self.gradients[is_kept]
+        self.was_slow = self.was_slow[is_kept]
         for pairs in (self.steps, self.changes, self.curvatures):
             pairs[:] = [rows[is_kept] for rows in pairs]
 
@@ -47,8 +49,8 @@ def minimise(
 ) -> Tensor:
     """Minimise P smooth functions of D variables with limited-memory BFGS and a backtracking line search.
 
-    A problem is solved once its relative decrease in one iteration is at most `tolerance`, or no step along the search
-    direction decreases it.
+    A problem is solved once its relative decrease in each of two iterations on end is at most `tolerance`; a single
+    slow one may just be a badly scaled step.
 
     Args:
         objective: see `Objective`.
@@ -66,7 +68,8 @@ def minimise(
     result = start.clone()
     problems = torch.arange(len(start), device=start.device)
     values, gradients = objective(start, problems)
-    search = _Search(problems, start.clone(), values, gradients, [], [], [])
+    is_nowhere_slow = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+    search = _Search(problems, start.clone(), values, gradients, [], [], [], is_nowhere_slow)
     for iteration in range(1, n_iterations + 1):
         directions = -_inverse_hessian_product(search)
         slopes = _dot(directions, search.gradients)
@@ -75,7 +78,9 @@ def minimise(
         slopes = torch.where(is_uphill, -_dot(search.gradients, search.gradients), slopes)
         points, values, gradients = _line_search(objective, search, directions, slopes)
 
-        is_solved = search.values - values <= tolerance * values.abs()
+        is_slow = search.values - values <= tolerance * values.abs()
+        is_solved = is_slow & search.was_slow
+        search.was_slow = is_slow
         step, change = points - search.points, gradients - search.gradients
         curvature = _dot(step, change)
         is_usable = curvature > 1e-10 * step.norm(dim=1) * change.norm(dim=1)

@@ -282,7 +282,7 @@ def test_adapt_lowers_documents_judged_not_relevant(shifted: ShiftedWorld, n_ran
 def test_adapt_pulls_a_document_of_a_higher_grade_more(shifted: ShiftedWorld, strength: float) -> None:
     n = 10
     near = [shifted.nearest(i) for i in range(n)]
-    config = AdaptationConfig(strengths=(strength,))
+    config = AdaptationConfig(strengths=(strength,), minimum_gain=-1.0)
     leads = []
     for first, second in ((3.0, 1.0), (2.0, 2.0), (1.0, 3.0)):
         labelled = shifted.labelled({f"q{i}": {near[i][0]: first, near[i][9]: second} for i in range(n)})

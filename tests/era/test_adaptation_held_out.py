@@ -19,7 +19,8 @@ from era.types import Query
 from tests.era.shifted_world import DIMENSION, Judgments, ShiftedWorld, bytes_of, shifted_world
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
 
-CONFIG = AdaptationConfig(strengths=(3000.0, 200.0))
+ANYTHING = -1.0  # whether to keep what was learned is decided on all queries together, and is another matter
+CONFIG = AdaptationConfig(strengths=(3000.0, 200.0), minimum_gain=ANYTHING)
 ROUNDING = 1e-3  # sums over other shapes of batches differ in the last bits, and the optimiser spreads that
 
 
@@ -99,7 +100,7 @@ def test_held_out_vector_owes_nothing_to_its_labels_when_not_every_document_is_a
     n = 10
     encoded = EncodedQueries(*(random_unit_rows(n, size, seed) for seed, size in ((2, 7), (3, 7), (4, 5))))
     judgments: Judgments = {f"q{i}": {f"d{i:03}": 1.0, f"d{i + 20:03}": 0.0} for i in range(n)}
-    config = AdaptationConfig(strengths=(300.0,), mining=MiningConfig(n_top=8, n_random=4))
+    config = AdaptationConfig(strengths=(300.0,), minimum_gain=ANYTHING, mining=MiningConfig(n_top=8, n_random=4))
     found: list[Vectors] = []
     for grades in ({"d000": 1.0}, {"d140": 1.0}, {f"d{row:03}": float(row % 3) for row in range(30, 60)}):
         labelled = labelled_queries(encoded, judgments | {"q3": grades}, index)
@@ -123,6 +124,24 @@ def test_held_out_vectors_are_the_blended_ones_when_there_are_two_queries(shifte
                 vector = parts["mean"][i] + aligned.bias + light * parts["light"][i] + near * parts["neighbours"][i]
                 cosines.append(vector @ found[i] / np.linalg.norm(vector))
         assert max(cosines) == pytest.approx(1, abs=1e-5)
+
+
+def test_nothing_is_kept_that_does_not_gain_enough(shifted: ShiftedWorld) -> None:
+    judgments = shifted.judgments(12)
+    learned = adapted(shifted, judgments)
+    gain = float(learned.gains.mean())
+    assert learned.is_changed
+    for minimum, is_kept in ((gain - 1e-6, True), (gain + 1e-6, False)):
+        found = adapted(shifted, judgments, AdaptationConfig(strengths=CONFIG.strengths, minimum_gain=minimum))
+        assert found.is_changed is is_kept
+        if is_kept:
+            assert bytes_of(found.adapter) == bytes_of(learned.adapter)
+        else:
+            assert bytes_of(found.adapter) == bytes_of(shifted.aligned)
+            aligned = shifted.aligned.transform(shifted.labelled(judgments).encoded)
+            np.testing.assert_allclose(found.held_out_vectors, aligned, atol=1e-6)
+            assert not found.gains.any()
+            assert "did not help" in found.reason
 
 
 def test_held_out_vectors_have_length_1(shifted: ShiftedWorld) -> None:
@@ -151,7 +170,7 @@ def digest_of_an_adaptation() -> str:
     texts = texts_of(index, random_unit_rows(40, 8, seed=2))
     encoded = EncodedQueries(*(random_unit_rows(9, size, seed) for seed, size in ((3, 8), (4, 8), (5, 5))))
     judgments = {f"q{i}": {f"d{3 * i:03}": 1.0, f"d{3 * i + 1:03}": 0.0} for i in range(9)}
-    config = AdaptationConfig(strengths=(200.0, 20.0), mining=MiningConfig(n_top=5, n_random=5))
+    config = AdaptationConfig(strengths=(200.0, 20.0), minimum_gain=ANYTHING, mining=MiningConfig(n_top=5, n_random=5))
     labelled = labelled_queries(encoded, judgments, index)
     found = adapt(align_by_decoding(texts), labelled, texts, index, "cpu", 7, config)
     assert np.abs(found.held_out_losses - found.start_losses).max() > 0.1  # something was learned
@@ -178,7 +197,7 @@ def test_adapt_gives_the_same_bytes_in_another_process() -> None:
 
 def test_adapt_depends_on_the_seed(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(12))
-    config = AdaptationConfig(strengths=(80.0,), mining=MiningConfig(n_top=4, n_random=4))
+    config = AdaptationConfig(strengths=(80.0,), minimum_gain=ANYTHING, mining=MiningConfig(n_top=4, n_random=4))
     first, other = (
         adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", seed, config) for seed in (0, 1)
     )

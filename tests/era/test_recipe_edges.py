@@ -1,12 +1,14 @@
 """Label sets and collections at the edge of what a person may bring; every recipe makes something sensible of each."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from era import recipes
+from era.adaptation import AdaptationConfig
 from era.adapter import QueryAdapter
 from era.alignment import AlignmentTexts
 from era.contrastive import ContrastiveConfig
@@ -195,7 +197,8 @@ def test_several_relevant_documents_of_a_query_all_come_up(recipe: RecipeName) -
 
 
 @pytest.mark.parametrize("recipe", ["era", "era-dual"])
-def test_a_higher_grade_pulls_more(recipe: RecipeName) -> None:
+def test_a_higher_grade_pulls_more(recipe: RecipeName, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "AdaptationConfig", partial(AdaptationConfig, minimum_gain=-1.0))  # keep it anyway
     world = World(animal_documents())
     leads = []
     for feeding, illness in ((3.0, 1.0), (2.0, 2.0), (1.0, 3.0)):
