@@ -45,7 +45,7 @@ class DenseIndex:
         self.embedder = embedder
         digest = hashlib.sha256(embedder.to_json().encode())
         digest.update(json.dumps(doc_ids).encode())
-        digest.update(self._matrix().tobytes())
+        digest.update(self._matrix().data)
         self.fingerprint = digest.hexdigest()
 
     def __len__(self) -> int:
