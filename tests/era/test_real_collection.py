@@ -110,5 +110,11 @@ def test_era_is_far_better_than_the_published_recipe_with_the_same_labels(qualit
     assert quality["era"] > quality["paper"] + 0.08
 
 
-def test_era_with_labels_is_better_than_without(quality: dict[str, float]) -> None:
-    assert quality["era"] > quality["era, no labels"] + 0.005
+def test_era_with_labels_is_better_than_without_if_it_keeps_what_it_learned(
+    quality: dict[str, float], fits: Mapping[RecipeName, Fit], name: str
+) -> None:
+    if not fits["era"].report["is_changed"]:  # the held-out queries of this split did not gain, and it knows
+        assert name != "recipe_mpr"
+        assert quality["era"] == quality["era, no labels"]
+    else:
+        assert quality["era"] > quality["era, no labels"] + 0.005
