@@ -105,7 +105,7 @@ class Library:
         """Return the retriever with matching words counted as well; the first call counts the words of the corpus."""
         with self._lock:
             if self._lexical is None:
-                self._lexical = LexicalIndex(self.corpus)
+                self._lexical = LexicalIndex(self.corpus, self.index)
         return replace(retriever, lexical=self._lexical)
 
     def certainty(self, adapter_folder: Path) -> Certainty | None:

@@ -21,7 +21,7 @@ from era.candidates import LabelledQueries, label, teachable_queries
 from era.contrastive import ContrastiveConfig, train_contrastive
 from era.embedders import Vectors
 from era.encoding_alignment import align_by_encoding, random_linear
-from era.lexical import LexicalIndex, search_with_words
+from era.lexical import LexicalIndex
 from era.recipes import RecipeName, fit
 from era.types import Query
 
@@ -120,13 +120,13 @@ def judge_with_words(collection: JudgedCollection, split: Split, adapter: QueryA
     """Search with an adapter, and count matching words as well."""
     vectors = adapter.transform(collection.pair.encode_queries(split.held_out))
     texts = [query.text for query in split.held_out]
-    rankings = search_with_words(collection.index, _words(collection), texts, vectors, DEPTH)
+    rankings = _words(collection).rank(texts, vectors, DEPTH)
     return judge_rankings(rankings, split.held_out, collection.qrels, fit_s)
 
 
 @lru_cache(maxsize=1)
 def _words(collection: JudgedCollection) -> LexicalIndex:
-    return LexicalIndex(collection.corpus)
+    return LexicalIndex(collection.corpus, collection.index)
 
 
 def recipe_system(recipe: RecipeName, description: str, judge: Judge = judge_adapter) -> System:

@@ -5,8 +5,8 @@ and added to the cosine where that is asked for. Nothing here is learned.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +14,9 @@ from era.corpus import Corpus
 from era.embedders import Vectors
 from era.index import DenseIndex
 from era.types import ScoredDoc
+
+if TYPE_CHECKING:
+    import bm25s  # imported when words are counted: it takes half a second, and a page can be shown meanwhile
 
 WORD_WEIGHT = 0.25
 """Of a BM25 score, when both signals are counted in standard deviations over the corpus."""
@@ -23,15 +26,19 @@ _N_SAMPLED = 1000  # documents that tell how much cosines vary
 
 
 class LexicalIndex:
-    """The words of a corpus, English stop words left out, scored by BM25 (k1 1.5, b 0.75)."""
+    """The words of a corpus beside its vectors, English stop words left out, scored by BM25 (k1 1.5, b 0.75)."""
 
-    def __init__(self, corpus: Corpus) -> None:
-        """Count the words of every document's title and text."""
+    def __init__(self, corpus: Corpus, index: DenseIndex) -> None:
+        """Count the words of every document's title and text; `index` holds vectors of the same documents."""
+        from bm25s import BM25
+
         self._doc_ids = list(corpus.doc_ids)
+        self._index = index
+        self._sample = index.vectors(index.sample(_N_SAMPLED, seed=0))
         tokens = _words(corpus.contents(self._doc_ids))
         self._bm25: bm25s.BM25 | None = None
         if any(tokens):
-            self._bm25 = bm25s.BM25(k1=1.5, b=0.75)
+            self._bm25 = BM25(k1=1.5, b=0.75)
             self._bm25.index(tokens, show_progress=False)
 
     def search(self, text: str, k: int) -> tuple[dict[str, float], float]:
@@ -47,37 +54,33 @@ class LexicalIndex:
         rows = np.argsort(-scores, kind="stable")[:k]
         return {self._doc_ids[row]: float(scores[row]) for row in rows if scores[row] > 0}, float(scores.std())
 
+    def rank(self, texts: Sequence[str], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+        """Return for each query the `min(k, N)` documents of the highest cosine plus what matching words add.
 
-def search_with_words(
-    index: DenseIndex, lexical: LexicalIndex, texts: Sequence[str], vectors: Vectors, k: int
-) -> list[list[ScoredDoc]]:
-    """Return for each query the `min(k, N)` documents of the highest cosine plus what matching words add.
+        Both signals are brought to one scale by their standard deviation over the corpus, so no score depends on which
+        other documents were retrieved.
 
-    Both signals are brought to one scale by their standard deviation over the corpus, so no score depends on which
-    other documents were retrieved.
-
-    Args:
-        index: of the documents' vectors.
-        lexical: of the same documents.
-        texts: n query texts, without instructions.
-        vectors: (n, m) query vectors of length 1.
-        k: at least 1.
-    """
-    sample = index.vectors(index.sample(_N_SAMPLED, seed=0))
-    depth = max(k, _DEPTH)
-    rankings = []
-    for text, vector, nearest in zip(texts, vectors, index.search(vectors, depth), strict=True):
-        scores, spread = lexical.search(text, depth)
-        scale = WORD_WEIGHT * float((sample @ vector).std()) / spread if spread > 0 else 0.0
-        cosines = {doc.doc_id: doc.score for doc in nearest}
-        others = [doc_id for doc_id in scores if doc_id not in cosines]
-        cosines.update(zip(others, (index.vectors(others) @ vector).tolist(), strict=True))
-        total = {doc_id: cosine + scale * scores.get(doc_id, 0.0) for doc_id, cosine in cosines.items()}
-        best = sorted(total, key=lambda doc_id: -total[doc_id])[:k]
-        rankings.append([ScoredDoc(doc_id, total[doc_id]) for doc_id in best])
-    return rankings
+        Args:
+            texts: n query texts, without instructions.
+            vectors: (n, m) query vectors of length 1.
+            k: at least 1.
+        """
+        depth = max(k, _DEPTH)
+        rankings = []
+        for text, vector, nearest in zip(texts, vectors, self._index.search(vectors, depth), strict=True):
+            scores, spread = self.search(text, depth)
+            scale = WORD_WEIGHT * float((self._sample @ vector).std()) / spread if spread > 0 else 0.0
+            cosines = {doc.doc_id: doc.score for doc in nearest}
+            others = [doc_id for doc_id in scores if doc_id not in cosines]
+            cosines.update(zip(others, (self._index.vectors(others) @ vector).tolist(), strict=True))
+            total = {doc_id: cosine + scale * scores.get(doc_id, 0.0) for doc_id, cosine in cosines.items()}
+            best = sorted(total, key=lambda doc_id: -total[doc_id])[:k]
+            rankings.append([ScoredDoc(doc_id, total[doc_id]) for doc_id in best])
+        return rankings
 
 
 def _words(texts: Sequence[str]) -> list[list[str]]:
-    tokens: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
+    from bm25s import tokenize
+
+    tokens: list[list[str]] = tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
     return tokens

@@ -10,7 +10,7 @@ from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair, Vectors
 from era.errors import IdentityMismatchError
 from era.index import DenseIndex
-from era.lexical import LexicalIndex, search_with_words
+from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
 from era.types import Query, Run, ScoredDoc
 
@@ -52,7 +52,7 @@ class Retriever:
         """Return the ranking of each query, searched for with its row of (n, m), whoever made that vector."""
         if self.lexical is None:
             return self.index.search(vectors, k)
-        return search_with_words(self.index, self.lexical, [query.text for query in queries], vectors, k)
+        return self.lexical.rank([query.text for query in queries], vectors, k)
 
     def query_vectors(self, queries: Sequence[Query], progress: Progress = no_progress) -> Vectors:
         """Return (n, m), L2-normalised; the strong embedder is asked only if the adapter reads it."""

@@ -5,7 +5,7 @@ from era.adapter import light_only
 from era.corpus import Corpus
 from era.embedders import EmbedderPair
 from era.index import DenseIndex
-from era.lexical import WORD_WEIGHT, LexicalIndex, search_with_words
+from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.retriever import Retriever
 from era.types import Document, Query
 from tests.fakes import light_embedder, random_unit_rows, strong_embedder
@@ -19,15 +19,15 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def lexical() -> LexicalIndex:
-    return LexicalIndex(Corpus(DOCUMENTS))
-
-
-@pytest.fixture(scope="module")
 def index() -> DenseIndex:
     embedder = light_embedder()
     vectors = random_unit_rows(4, embedder.identity.dimension, seed=1)
     return DenseIndex([document.doc_id for document in DOCUMENTS], vectors, embedder.identity)
+
+
+@pytest.fixture(scope="module")
+def lexical(index: DenseIndex) -> LexicalIndex:
+    return LexicalIndex(Corpus(DOCUMENTS), index)
 
 
 def bm25_by_hand(word: str) -> dict[str, float]:
@@ -62,7 +62,11 @@ def test_search_finds_nothing_where_no_word_is_shared(lexical: LexicalIndex, tex
 @pytest.mark.parametrize("texts", [[""], ["the", "of"], ["\x00", "?"]])
 def test_a_corpus_without_words_is_searched_like_any_other(texts: list[str]) -> None:
     corpus = Corpus([Document(f"d{number}", "", text) for number, text in enumerate(texts)])
-    assert LexicalIndex(corpus).search("zebra", 3) == ({}, 0.0)
+    embedder = light_embedder()
+    vectors = random_unit_rows(len(texts), embedder.identity.dimension, seed=6)
+    lexical = LexicalIndex(corpus, DenseIndex(list(corpus.doc_ids), vectors, embedder.identity))
+    assert lexical.search("zebra", 3) == ({}, 0.0)
+    assert len(lexical.rank(["zebra"], vectors[:1], 3)[0]) == len(texts)
 
 
 def test_words_add_their_share_of_the_spread_to_the_cosine(lexical: LexicalIndex, index: DenseIndex) -> None:
@@ -72,14 +76,14 @@ def test_words_add_their_share_of_the_spread_to_the_cosine(lexical: LexicalIndex
     words = bm25_by_hand("zebra")
     scale = WORD_WEIGHT * np.std(list(cosines.values())) / np.std([*words.values(), 0, 0])
     expected = {doc_id: cosines[doc_id] + scale * words.get(doc_id, 0.0) for doc_id in ids}
-    [ranking] = search_with_words(index, lexical, ["zebra"], vector[None], 4)
+    [ranking] = lexical.rank(["zebra"], vector[None], 4)
     assert [doc.doc_id for doc in ranking] == sorted(ids, key=lambda doc_id: -expected[doc_id])
     assert {doc.doc_id: doc.score for doc in ranking} == pytest.approx(expected, abs=1e-5)
 
 
 def test_without_a_shared_word_the_ranking_is_that_of_the_vectors(lexical: LexicalIndex, index: DenseIndex) -> None:
     vectors = random_unit_rows(3, index.embedder.dimension, seed=3)
-    assert search_with_words(index, lexical, ["nowhere"] * 3, vectors, 2) == index.search(vectors, 2)
+    assert lexical.rank(["nowhere"] * 3, vectors, 2) == index.search(vectors, 2)
 
 
 def test_a_document_far_away_is_found_by_its_words() -> None:
@@ -93,7 +97,7 @@ def test_a_document_far_away_is_found_by_its_words() -> None:
     vectors[[400, place]] = vectors[[place, 400]]  # 300 documents are nearer
     index = DenseIndex([document.doc_id for document in documents], vectors, embedder.identity)
     assert "wanted" not in [doc.doc_id for doc in index.search(query, 300)[0]]
-    [ranking] = search_with_words(index, LexicalIndex(Corpus(documents)), ["xk-4711"], query, 10)
+    [ranking] = LexicalIndex(Corpus(documents), index).rank(["xk-4711"], query, 10)
     assert ranking[0].doc_id == "wanted"
 
 
@@ -104,5 +108,5 @@ def test_a_retriever_counts_words_only_where_it_is_told_to(lexical: LexicalIndex
     query = Query("q", "zebra")
     vectors = without.query_vectors([query])
     assert without.search(query, 4) == index.search(vectors, 4)[0]
-    assert with_words.search(query, 4) == search_with_words(index, lexical, ["zebra"], vectors, 4)[0]
+    assert with_words.search(query, 4) == lexical.rank(["zebra"], vectors, 4)[0]
     assert with_words.run([query], 4) == {"q": with_words.search(query, 4)}
