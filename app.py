@@ -22,6 +22,7 @@ from annotation.settings import Settings
 from annotation.training import TrainingWorker
 from annotation.ui.app import HEAD, build_ui
 from annotation.ui.panel import style
+from annotation.ui.words import script, translations
 from annotation.workspace import Workspace
 from era.embedders import load_bundled_pair
 from storage.errors import StorageError
@@ -49,7 +50,8 @@ def main() -> int:
             ensure_imported(workspace, content)
         worker = TrainingWorker(workspace)
         worker.start()
-        blocks = build_ui(workspace, worker)
+        i18n = translations()
+        blocks = build_ui(workspace, worker, i18n)
         blocks.queue(default_concurrency_limit=4, max_size=256)
         blocks.launch(
             server_port=workspace.settings.port,
@@ -61,7 +63,10 @@ def main() -> int:
             ssr_mode=False,
             theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css=style(),
-            head=HEAD,
+            head=script(i18n) + HEAD,
+            i18n=i18n,
+            auth=workspace.settings.read_people() or None,
+            auth_message="Sign in, so that your marks carry your name.",
         )
     except (StorageError, AnnotationError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - command-line output

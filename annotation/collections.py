@@ -26,15 +26,16 @@ class CollectionContent:
     documents: list[Document]
     queries: list[Query] = field(default_factory=list)
     qrels: dict[str, dict[str, float]] = field(default_factory=dict)
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)  # by document id: what else is known of it
     remarks: tuple[str, ...] = ()  # what was left out, for a person to read
 
 
 def read_collection(folder: Path) -> CollectionContent:
     """Read and check a collection folder.
 
-    `corpus.jsonl` holds an object a line with `id` (or `_id`), `text` and optionally `title`; `queries.jsonl` `id`,
-    `text` and optionally `instruction`; `qrels.tsv` query id, document id and relevance, separated by tabs, with or
-    without a header line.
+    `corpus.jsonl` holds an object a line with `id` (or `_id`), `text` and optionally `title` and other short facts;
+    `queries.jsonl` `id`, `text` and optionally `instruction`; `qrels.tsv` query id, document id and relevance,
+    separated by tabs, with or without a header line.
 
     Raises:
         CollectionFileError: naming file and line, and what is expected there.
@@ -45,7 +46,8 @@ def read_collection(folder: Path) -> CollectionContent:
             f"There is no corpus.jsonl in {folder}. A collection folder needs corpus.jsonl with one document a line, "
             'such as {"id": "1", "title": "A title", "text": "The text"}.'
         )
-    rows = [Document(*fields) for fields in _read_rows(corpus_file, ("title", "text"))]
+    metadata: dict[str, dict[str, str]] = {}
+    rows = [Document(*fields) for fields in _read_rows(corpus_file, ("title", "text"), metadata)]
     documents = [document for document in rows if document.content.strip()]
     if not documents:
         raise CollectionFileError(f"{corpus_file} has no document with any text; it needs one document a line.")
@@ -65,11 +67,16 @@ def read_collection(folder: Path) -> CollectionContent:
         (f"{len(empty)} documents without any text were left out: {', '.join(sorted(empty)[:5])}",) if empty else ()
     )
     name = folder.resolve().name
-    return CollectionContent(name, f"Read from the folder {name}", documents, queries, qrels, remarks)
+    return CollectionContent(name, f"Read from the folder {name}", documents, queries, qrels, metadata, remarks)
 
 
-def _read_rows(file: Path, names: tuple[str, str]) -> list[tuple[str, str, str]]:
-    """Return (id, first, second) of each line; ids must be there and must not repeat."""
+def _read_rows(
+    file: Path, names: tuple[str, str], others: dict[str, dict[str, str]] | None = None
+) -> list[tuple[str, str, str]]:
+    """Return (id, first, second) of each line; ids must be there and must not repeat.
+
+    What else a line says in texts and numbers is put into `others`, by id.
+    """
     rows: list[tuple[str, str, str]] = []
     lines_of_ids: dict[str, int] = {}
     for number, line in _lines(file):
@@ -96,7 +103,23 @@ def _read_rows(file: Path, names: tuple[str, str]) -> list[tuple[str, str, str]]
             )
         lines_of_ids[row_id] = number
         rows.append((row_id, values[names[0]], values[names[1]]))
+        if others is not None and (rest := _metadata(row, names)):
+            others[row_id] = rest
     return rows
+
+
+def _metadata(row: dict[str, Any], names: tuple[str, str]) -> dict[str, str]:
+    """Return the short facts of a line as texts; what is nested is left out."""
+    facts: dict[str, str] = {}
+    for name, value in row.items():
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            value = ", ".join(value)
+        if name in ("id", "_id", *names) or isinstance(value, dict | list) or value is None or value == "":
+            continue
+        facts[without_half_characters(name)[:60]] = without_half_characters(str(value))[:500]
+        if len(facts) == 20:
+            break
+    return facts
 
 
 def _read_qrels(file: Path, query_ids: set[str], doc_ids: set[str]) -> dict[str, dict[str, float]]:

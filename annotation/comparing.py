@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import storage.judgments
 import storage.queries
 from annotation.library import Library
 from annotation.searching import DEPTH, Result, expectation, open_query, retriever
@@ -95,9 +94,7 @@ def compare_query(
     """
     record = open_query(workspace, collection_id, query_id)
     library = workspace.library(collection_id)
-    with workspace.reading() as session:
-        marks = storage.judgments.current_for_query(session, label_set_id, query_id)
-    grades = {doc_id: mark.grade for doc_id, mark in marks.items() if mark.grade is not None}
+    grades = workspace.standings(label_set_id).qrels().get(query_id, {})
     query = Query(str(record.id), record.text, record.instruction)
     rankings, held_out = {}, {}
     for key in dict.fromkeys((before, after)):
@@ -119,10 +116,11 @@ def compare_all(
 ) -> OverallComparison | None:
     """Measure both rankings on every query with a relevant document; None if there is no such query."""
     library = workspace.library(collection_id)
+    qrels = {str(query_id): judged for query_id, judged in workspace.standings(label_set_id).qrels().items()}
     with workspace.reading() as session:
-        qrels = {str(key): judged for key, judged in storage.judgments.qrels(session, label_set_id).items()}
-        listed = storage.queries.list_with_progress(session, collection_id, label_set_id)
-    labelled = {str(p.query.id): p.query for p in listed if p.n_relevant}
+        listed = storage.queries.list_all(session, collection_id)
+    relevant = {query_id for query_id, judged in qrels.items() if any(grade > 0 for grade in judged.values())}
+    labelled = {str(query.id): query for query in listed if str(query.id) in relevant}
     if not labelled:
         return None
     queries = [Query(key, record.text, record.instruction) for key, record in labelled.items()]

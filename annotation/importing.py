@@ -11,7 +11,7 @@ from annotation.demo.needs import load_judgments, load_queries
 from annotation.errors import CollectionFileError
 from annotation.workspace import Workspace
 from era.corpus import Corpus, content_hash
-from storage.records import CollectionRecord, NewDocument, NewJudgment
+from storage.records import CollectionRecord, JudgmentRole, NewDocument, NewJudgment
 
 DEMO_AUTHOR = "demo"
 DEMO_LABELS = "Demo labels"
@@ -76,7 +76,10 @@ def store(
         storage.documents.add_many(
             session,
             collection.id,
-            (NewDocument(d.doc_id, d.title, d.text, hashes[d.doc_id]) for d in content.documents),
+            (
+                NewDocument(d.doc_id, d.title, d.text, hashes[d.doc_id], content.metadata.get(d.doc_id))
+                for d in content.documents
+            ),
         )
         label_set = storage.label_sets.get_or_create(
             session, collection.id, labels if content.qrels else OWN_LABELS, author
@@ -98,6 +101,7 @@ def store(
                         grade=grade,
                         client_id=f"import-{collection.id}",
                         sequence=len(judgments) + 1,
+                        role=JudgmentRole.REFERENCE,
                     )
                 )
         storage.judgments.append_many(session, judgments)

@@ -1,36 +1,52 @@
-"""Take a judgment: check it, append it, and say what stands now."""
+"""Take judgments: check them, append them, and say what the author has said now."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from sqlalchemy.orm import Session
+
+import storage.collections
 import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.desk_setup import desk_setup
+from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 from era.corpus import without_half_characters
 from storage.errors import UnknownRecord
-from storage.records import NewJudgment
+from storage.records import JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
 
-RELEVANT, NOT_RELEVANT = 1.0, 0.0
+MAX_AT_ONCE = 500
+
+Delivery = tuple[str, int]
+MAX_NOTE = 2000  # characters
+_MAX_SECONDS = 3600.0
+_N_FOR_PACE, _MIN_FOR_PACE = 50, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a page sends when a person judges a document.
+    """What a page sends when a person judges a document: everything the person says of it from now on.
 
     Attributes:
         label_set_id: where the judgment belongs.
         query_id: judged under which query.
         doc_id: which document.
-        grade: 1 relevant, 0 not relevant, None takes an earlier judgment back.
+        grade: one of the collection's grades; None takes an earlier one back, or goes with `is_unsure`.
         rank_shown: where the document stood, from 1; None if it was not ranked.
-        ranker: what ranked it.
+        ranker: what ranked it, or which list it stood in.
         client_id: names the page; with `sequence` it makes a repeated delivery harmless.
         sequence: counts the page's marks.
+        is_unsure: the person cannot tell.
+        note: the person's own words.
+        seconds: how long the document was looked at.
+        together_with: the document whose near-duplicate this is, where both were judged in one act.
+        undoes: (client id, sequence) of the mark that this one takes back.
+        is_adjudication: the person settles a conflict.
     """
 
     label_set_id: int
@@ -41,80 +57,221 @@ class Mark:
     ranker: str | None
     client_id: str
     sequence: int
+    is_unsure: bool = False
+    note: str = ""
+    seconds: float | None = None
+    together_with: str | None = None
+    undoes: tuple[str, int] | None = None
+    is_adjudication: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one person says of one document now."""
+
+    grade: float | None
+    is_unsure: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A mark that can be taken back: what named its delivery, and what was said before it."""
+
+    client_id: str
+    sequence: int
+    doc_id: str
+    together_with: str | None
+    before: Said
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the database holds after a mark.
+    """What the database holds after some marks; a delivery is (client id, sequence).
 
     Attributes:
-        query_id: the judged query.
-        client_id: the page that asked.
-        sequences: document id -> the page's latest stored sequence number for it.
-        grades: document id -> grade, of everything that stands for the query.
+        stored: the deliveries that are stored.
+        refused: delivery -> why its mark was not stored; sending it again would not help.
+        said: query id -> document id -> what the author says now, of the queries concerned.
+        settled: likewise what adjudicators have decided.
     """
 
-    query_id: int
-    client_id: str
-    sequences: Mapping[str, int]
-    grades: Mapping[str, float]
+    stored: tuple[Delivery, ...]
+    refused: Mapping[Delivery, str]
+    said: Mapping[int, Mapping[str, Said]]
+    settled: Mapping[int, Mapping[str, Said]]
 
 
-def judge(workspace: Workspace, author: str | None, collection_id: int, mark: Mark) -> Saved:
-    """Append a judgment; when this returns it is on disk.
+NOTHING_SAID = Said(None, False, "")
+
+
+def judge(workspace: Workspace, author: str | None, collection_id: int, marks: Sequence[Mark]) -> Saved:
+    """Append judgments in the order given; when this returns they are on disk.
+
+    A mark that cannot be meant is refused and the others are stored all the same.
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        InvalidInputError: if the grade is none of the scale, or the delivery is malformed.
-        NotFoundError: if collection, label set, query or document do not belong together.
+        InvalidInputError: if there are too many at once.
+        StorageError: if the database cannot store anything now; then nothing was.
     """
     if author is None:
         raise NotAllowedError("Sign in to save marks; searching and comparing work without.")
-    if mark.grade is not None and not (math.isfinite(mark.grade) and mark.grade in (RELEVANT, NOT_RELEVANT)):
-        raise InvalidInputError(f"A grade is 1 (relevant), 0 (not relevant) or nothing, not {mark.grade!r}.")
-    if isinstance(mark.grade, bool) or (mark.rank_shown is not None and mark.rank_shown < 1):
+    if len(marks) > MAX_AT_ONCE:
+        raise InvalidInputError(f"At most {MAX_AT_ONCE} marks can be sent at once.")
+    refused: dict[Delivery, str] = {}
+    stored: list[Delivery] = []
+    with workspace.writing() as session:
+        desk = _Desk(session, author, collection_id)
+        for mark in marks:
+            try:
+                storage.judgments.append(session, desk.judgment(mark))
+                stored.append((mark.client_id, mark.sequence))
+            except AnnotationError as error:
+                refused[mark.client_id, mark.sequence] = str(error)
+            except ValueError:
+                refused[mark.client_id, mark.sequence] = (
+                    "This mark's number was used before. Reload the page and mark again."
+                )
+        concerned = {(m.label_set_id, m.query_id) for m in marks if (m.client_id, m.sequence) not in refused}
+        standing = {
+            query_id: storage.judgments.current_for_query(session, label_set_id, query_id)
+            for label_set_id, query_id in concerned
+        }
+    return Saved(
+        tuple(stored),
+        refused,
+        {query_id: said_by(of_query, author) for query_id, of_query in standing.items()},
+        {query_id: settled_by_anyone(of_query) for query_id, of_query in standing.items()},
+    )
+
+
+@dataclass(slots=True)
+class _Desk:
+    """Checks the marks of one delivery against what is stored."""
+
+    session: Session
+    author: str
+    collection_id: int
+    _queries: dict[int, QueryRecord] = field(default_factory=dict)
+    _label_sets: set[int] = field(default_factory=set)
+    _grades: frozenset[float] = frozenset()
+
+    def judgment(self, mark: Mark) -> NewJudgment:
+        _check(mark)
+        query = self._query(mark)
+        doc_id = without_half_characters(mark.doc_id)
+        document = storage.documents.get_many(self.session, self.collection_id, [doc_id]).get(doc_id)
+        if document is None:
+            raise NotFoundError("This document is no longer in the collection. Search again.")
+        undone = None
+        if mark.undoes is not None:
+            undone = storage.judgments.find_delivery(self.session, *mark.undoes)
+            if undone is None or (undone.author, undone.query_id, undone.doc_id) != (self.author, query.id, doc_id):
+                raise InvalidInputError("There is no such mark of yours to undo. Mark the document again instead.")
+        return NewJudgment(
+            label_set_id=mark.label_set_id,
+            query_id=query.id,
+            instruction_id=query.instruction_id,
+            doc_id=document.doc_id,
+            content_hash=document.content_hash,
+            author=self.author,
+            grade=self._grade(mark, undone),
+            client_id=mark.client_id,
+            sequence=mark.sequence,
+            rank_shown=mark.rank_shown,
+            retriever=mark.ranker,
+            role=JudgmentRole.ADJUDICATOR if mark.is_adjudication else JudgmentRole.JUDGE,
+            is_unsure=mark.is_unsure,
+            note=clean_text(mark.note, "note"),
+            seconds=None if mark.seconds is None else min(mark.seconds, _MAX_SECONDS),
+            together_with=mark.together_with,
+            undoes_id=None if undone is None else undone.id,
+        )
+
+    def _query(self, mark: Mark) -> QueryRecord:
+        try:
+            if mark.query_id not in self._queries:
+                self._queries[mark.query_id] = storage.queries.get(self.session, mark.query_id)
+            if mark.label_set_id not in self._label_sets:
+                label_set = storage.label_sets.get(self.session, mark.label_set_id)
+                if label_set.collection_id == self.collection_id:
+                    self._label_sets.add(mark.label_set_id)
+        except UnknownRecord as error:
+            raise NotFoundError(str(error)) from error
+        query = self._queries[mark.query_id]
+        if query.collection_id != self.collection_id or mark.label_set_id not in self._label_sets:
+            raise NotFoundError("This query belongs to another collection. Reload the page and mark again.")
+        return query
+
+    def _grade(self, mark: Mark, undone: JudgmentRecord | None) -> float | None:
+        """Return the grade, which is on the collection's scale unless it restores what was said on an earlier one."""
+        if not self._grades:
+            setup = desk_setup(storage.collections.get(self.session, self.collection_id).desk)
+            self._grades = frozenset(map(float, range(setup.highest_grade + 1)))
+        if mark.grade is not None and mark.grade not in self._grades and undone is None:
+            scale = " or ".join(f"{grade:g}" for grade in sorted(self._grades))
+            raise InvalidInputError(f"A grade is {scale} here, not {mark.grade:g}. Reload the page and mark again.")
+        return mark.grade
+
+
+def _check(mark: Mark) -> None:
+    """Raise InvalidInputError for what no page of ours would send."""
+    numbers = [number for number in (mark.grade, mark.seconds) if number is not None]
+    if any(isinstance(number, bool) or not math.isfinite(number) or number < 0 for number in numbers):
+        raise InvalidInputError("This mark came without a valid grade or time. Search again and mark again.")
+    if (mark.rank_shown is not None and mark.rank_shown < 1) or (mark.grade is not None and mark.is_unsure):
         raise InvalidInputError("This mark came without a valid grade or rank. Search again and mark again.")
     if not mark.client_id or len(mark.client_id) > 64 or not 0 < mark.sequence < 2**31:
         raise InvalidInputError("This mark came without a valid number. Reload the page and mark again.")
-    with workspace.writing() as session:
-        try:
-            query = storage.queries.get(session, mark.query_id)
-            label_set = storage.label_sets.get(session, mark.label_set_id)
-        except UnknownRecord as error:
-            raise NotFoundError(str(error)) from error
-        if query.collection_id != collection_id or label_set.collection_id != collection_id:
-            raise NotFoundError("This query belongs to another collection. Reload the page and mark again.")
-        doc_id = without_half_characters(mark.doc_id)
-        document = storage.documents.get_many(session, collection_id, [doc_id]).get(doc_id)
-        if document is None:
-            raise NotFoundError("This document is no longer in the collection. Search again.")
-        try:
-            storage.judgments.append(
-                session,
-                NewJudgment(
-                    label_set_id=label_set.id,
-                    query_id=query.id,
-                    instruction_id=query.instruction_id,
-                    doc_id=document.doc_id,
-                    content_hash=document.content_hash,
-                    author=author,
-                    grade=mark.grade,
-                    client_id=mark.client_id,
-                    sequence=mark.sequence,
-                    rank_shown=mark.rank_shown,
-                    retriever=mark.ranker,
-                ),
-            )
-        except ValueError as error:
-            raise InvalidInputError("This mark's number was used before. Reload the page and mark again.") from error
-        history = storage.judgments.history(session, label_set.id, query.id)
-    latest = {event.doc_id: event for event in history}
-    return Saved(
-        query_id=query.id,
-        client_id=mark.client_id,
-        sequences={event.doc_id: event.sequence for event in history if event.client_id == mark.client_id},
-        grades={doc_id: event.grade for doc_id, event in latest.items() if event.grade is not None},
-    )
+    if len(mark.note) > MAX_NOTE:
+        raise InvalidInputError(f"Shorten the note to at most {MAX_NOTE:,} characters.")
+
+
+def said_by(marks: Sequence[JudgmentRecord], author: str | None) -> dict[str, Said]:
+    """Return what the author says at the desk: document id -> words and grade."""
+    return {
+        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
+        for mark in marks
+        if mark.author == author and mark.role is JudgmentRole.JUDGE
+    }
+
+
+def settled_by_anyone(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:
+    """Return what adjudicators have decided, the last of them: document id -> words and grade."""
+    return {
+        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
+        for mark in marks
+        if mark.role is JudgmentRole.ADJUDICATOR
+    }
+
+
+def undoable(history: Sequence[JudgmentRecord], author: str | None, n: int = 50) -> list[Undoable]:
+    """Return the author's last `n` marks that can still be taken back, the latest at the end.
+
+    Args:
+        history: every event of the query, oldest first.
+        author: whose marks.
+        n: how many at most.
+    """
+    mine = [event for event in history if event.author == author and event.role is JudgmentRole.JUDGE]
+    undone = {event.undoes_id for event in mine if event.undoes_id is not None}
+    found, latest = [], dict[str, Said]()
+    for event in mine:
+        before = latest.get(event.doc_id, NOTHING_SAID)
+        if event.undoes_id is None and event.id not in undone:
+            found.append(Undoable(event.client_id, event.sequence, event.doc_id, event.together_with, before))
+        latest[event.doc_id] = Said(event.grade, event.is_unsure, event.note)
+    return found[-n:]
+
+
+def pace(workspace: Workspace, author: str | None, label_set_id: int) -> float | None:
+    """Return how many seconds the author usually takes for a document; None before there is enough to tell."""
+    if author is None:
+        return None
+    with workspace.reading() as session:
+        seconds = storage.judgments.recent_seconds(session, label_set_id, author, _N_FOR_PACE)
+    return statistics.median(seconds) if len(seconds) >= _MIN_FOR_PACE else None
 
 
 def start_label_set(workspace: Workspace, author: str | None, collection_id: int, name: str) -> int:

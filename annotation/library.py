@@ -101,12 +101,16 @@ class Library:
             self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
 
-    def with_words(self, retriever: Retriever) -> Retriever:
-        """Return the retriever with matching words counted as well; the first call counts the words of the corpus."""
+    def words(self) -> LexicalIndex:
+        """Return the words of the corpus; the first call counts them."""
         with self._lock:
             if self._lexical is None:
                 self._lexical = LexicalIndex(self.corpus, self.index)
-        return replace(retriever, lexical=self._lexical)
+            return self._lexical
+
+    def with_words(self, retriever: Retriever) -> Retriever:
+        """Return the retriever with matching words counted as well."""
+        return replace(retriever, lexical=self.words())
 
     def certainty(self, adapter_folder: Path) -> Certainty | None:
         """Return how sure it is that a training run helps a query; None if it left nothing to judge that by.

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import storage.collections
 import storage.label_sets
 import storage.queries
+from annotation.consensus import QueryStanding
+from annotation.standings import UNTOUCHED
 from annotation.workspace import Workspace
-from storage.records import CollectionRecord, LabelSetRecord, LabelSetSummary, QueryProgress
+from storage.records import CollectionRecord, LabelSetRecord, LabelSetSummary, QueryRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,25 @@ def open_page(workspace: Workspace, collection_id: int | None, label_set_id: int
     return OpenPage(collection, label_set, remark)
 
 
-def list_queries(workspace: Workspace, page: OpenPage) -> list[QueryProgress]:
-    """Return the collection's queries: those written here from new to old, then the imported ones in their order."""
+@dataclass(frozen=True, slots=True)
+class QueryProgress:
+    """A query and how far its judging is."""
+
+    query: QueryRecord
+    standing: QueryStanding
+
+
+def list_queries(workspace: Workspace, page: OpenPage, author: str | None = None) -> list[QueryProgress]:
+    """Return the collection's queries: those written here from new to old, then the imported ones in their order.
+
+    `author` is whose own part of the judging is counted.
+    """
+    progress = workspace.standings(page.label_set.id).progress(author)
     with workspace.reading() as session:
-        listed = storage.queries.list_with_progress(session, page.collection.id, page.label_set.id)
-    written = [progress for progress in listed if progress.query.public_id is None]
-    return [*reversed(written), *(progress for progress in listed if progress.query.public_id is not None)]
+        queries = storage.queries.list_all(session, page.collection.id)
+    listed = [QueryProgress(query, progress.get(query.id, UNTOUCHED)) for query in queries]
+    written = [each for each in listed if each.query.public_id is None]
+    return [*reversed(written), *(each for each in listed if each.query.public_id is not None)]
 
 
 def list_instructions(workspace: Workspace, collection_id: int) -> list[str]:

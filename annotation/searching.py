@@ -2,12 +2,12 @@
 
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import storage.documents
-import storage.judgments
 import storage.queries
 import storage.searches
 import storage.training_runs
@@ -18,11 +18,13 @@ from era.certainty import Expectation
 from era.embedders import Vectors
 from era.retriever import Retriever
 from era.types import Document, Query
-from storage.records import DocumentRecord, JudgmentRecord, QueryRecord, TrainingRunRecord, TrainingRunState
+from storage.errors import UnknownRecord
+from storage.records import QueryRecord, TrainingRunRecord, TrainingRunState
 
 MAX_WORDS = 1000
 MAX_CHARACTERS = 10_000
 DEPTH = 10
+NOT_STORED = 0
 
 LIGHT = "light"
 ALIGNED = "aligned"
@@ -50,17 +52,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """A ranking and the judgments that stand for its query."""
+class Found:
+    """A ranking of document ids with scores, best first, and how long the search took."""
 
-    text: str
-    instruction: str
-    query: QueryRecord | None  # None where a visitor who may not write asked something new
-    ranker: str
-    results: list[Result]
-    marks: Mapping[str, JudgmentRecord]
-    n_documents: int
-    took_ms: float | None  # None where an earlier ranking is shown again
+    ranking: list[tuple[str, float]]
+    took_ms: float
 
 
 def clean_text(text: str, purpose: str) -> str:
@@ -151,98 +147,84 @@ def _adapter_folder(workspace: Workspace, key: str) -> Path:
     return find_training_run(workspace, int(number))
 
 
+def ask(
+    workspace: Workspace, author: str | None, collection_id: int, text: str, instruction: str, need: str = ""
+) -> QueryRecord:
+    """Return the query of this text under this instruction, stored if it is new.
+
+    A visitor who may not write gets a query that is not stored; its id is `NOT_STORED`.
+
+    Raises:
+        InvalidInputError: if the text is empty or anything is too long.
+    """
+    text, instruction = clean_text(text, "query"), clean_text(instruction, "instruction")
+    need = clean_text(need, "information need")
+    if not text:
+        raise InvalidInputError("Write what you are looking for, then press Search.")
+    if author is not None:
+        with workspace.writing() as session:
+            return storage.queries.get_or_create(session, collection_id, text, instruction, author, need=need)
+    with workspace.reading() as session:
+        known = storage.queries.find(session, collection_id, text, instruction)
+    now = datetime.now(UTC)
+    return known or QueryRecord(NOT_STORED, collection_id, None, text, 0, instruction, need, "", now)
+
+
 def run_query(
-    workspace: Workspace,
-    author: str | None,
-    collection_id: int,
-    label_set_id: int,
-    text: str,
-    instruction: str,
-    ranker: str,
-) -> Search:
-    """Search the collection and store the query with the ranking that was shown.
+    workspace: Workspace, author: str | None, query: QueryRecord, ranker: str, phrase: str = "", depth: int = DEPTH
+) -> Found:
+    """Search for a query and remember what was shown.
 
     Args:
         workspace: of this process.
-        author: who asks; None searches without storing anything new.
-        collection_id: where to search.
-        label_set_id: whose judgments come back with the results.
-        text: what is asked.
-        instruction: how it is meant; may be empty.
+        author: who asks; None stores nothing.
+        query: what is asked.
         ranker: key of the ranking to use.
+        phrase: words that a document has to contain, in this order; empty for none.
+        depth: how many documents to return.
 
     Raises:
-        InvalidInputError: if the text is empty or too long.
         NotReadyError: if the embedders are still being loaded.
         NotFoundError: if there is no such ranker.
     """
-    text = clean_text(text, "query")
-    instruction = clean_text(instruction, "instruction")
-    if not text:
-        raise InvalidInputError("Write what you are looking for, then press Search.")
-    library = workspace.library(collection_id)
+    library = workspace.library(query.collection_id)
     chosen, _ = retriever(workspace, library, ranker)
     started = time.perf_counter()
-    ranking = chosen.search(Query("", text, instruction), DEPTH)
+    asked = Query(str(query.id), query.text, query.instruction)
+    if phrase.strip():
+        ranking = _rank_containing(library, chosen, asked, phrase, depth)
+    else:
+        ranking = [(doc.doc_id, doc.score) for doc in chosen.search(asked, depth)]
     took_ms = (time.perf_counter() - started) * 1000
-    shown = [(doc.doc_id, doc.score) for doc in ranking]
-    query, marks = _remember(workspace, author, collection_id, label_set_id, text, instruction, ranker, shown, took_ms)
-    results = _results({doc_id: library.corpus[doc_id] for doc_id, _ in shown}, shown)
-    return Search(text, instruction, query, ranker, results, marks, len(library.corpus), took_ms)
+    if author is not None and query.id != NOT_STORED:
+        with workspace.writing() as session:
+            storage.searches.record(
+                session,
+                query_id=query.id,
+                author=author,
+                retriever=ranker,
+                depth=depth,
+                took_ms=took_ms,
+                ranking=ranking,
+            )
+    return Found(ranking, took_ms)
 
 
-def _remember(
-    workspace: Workspace,
-    author: str | None,
-    collection_id: int,
-    label_set_id: int,
-    text: str,
-    instruction: str,
-    ranker: str,
-    shown: list[tuple[str, float]],
-    took_ms: float,
-) -> tuple[QueryRecord | None, Mapping[str, JudgmentRecord]]:
-    """Store query and ranking in one transaction; a visitor who may not write finds what is there."""
-    if author is None:
-        with workspace.reading() as session:
-            listed = storage.queries.list_with_progress(session, collection_id, label_set_id)
-            known = [p.query for p in listed if p.query.text == text and p.query.instruction == instruction]
-            marks = storage.judgments.current_for_query(session, label_set_id, known[0].id) if known else {}
-        return (known[0] if known else None), marks
-    with workspace.writing() as session:
-        query = storage.queries.get_or_create(session, collection_id, text, instruction, author)
-        storage.searches.record(
-            session,
-            query_id=query.id,
-            author=author,
-            retriever=ranker,
-            depth=DEPTH,
-            took_ms=took_ms,
-            ranking=shown,
-        )
-        return query, storage.judgments.current_for_query(session, label_set_id, query.id)
-
-
-def show_again(workspace: Workspace, collection_id: int, label_set_id: int, query: QueryRecord) -> Search:
-    """Return the ranking that was shown last for a query, without searching; empty if there was none."""
+def shown_last(workspace: Workspace, query: QueryRecord) -> tuple[str, list[tuple[str, float]]]:
+    """Return the ranker and the ranking that were shown last for a query; empty before the first."""
     with workspace.reading() as session:
         latest = storage.searches.latest_for_query(session, query.id)
-        shown = list(latest.ranking) if latest else []
-        documents = storage.documents.get_many(session, collection_id, [doc_id for doc_id, _ in shown])
-        marks = storage.judgments.current_for_query(session, label_set_id, query.id)
-        n_documents = storage.documents.count(session, collection_id)
-    results = _results(documents, [pair for pair in shown if pair[0] in documents])
-    ranker = latest.retriever if latest else LIGHT
-    return Search(query.text, query.instruction, query, ranker, results, marks, n_documents, None)
+    return (latest.retriever, list(latest.ranking)) if latest else (LIGHT, [])
 
 
-def _results(
-    documents: Mapping[str, Document] | Mapping[str, DocumentRecord], shown: list[tuple[str, float]]
-) -> list[Result]:
-    return [
-        Result(rank, doc_id, documents[doc_id].title, documents[doc_id].text, score)
-        for rank, (doc_id, score) in enumerate(shown, start=1)
-    ]
+def find_documents(workspace: Workspace, collection_id: int, doc_ids: Iterable[str]) -> dict[str, Document]:
+    """Return the documents that are still there, by id in the order asked for; embedders need not be loaded."""
+    library = workspace.opened(collection_id)
+    if library is not None:
+        return {doc_id: library.corpus[doc_id] for doc_id in doc_ids if doc_id in library.corpus}
+    with workspace.reading() as session:
+        found = storage.documents.get_many(session, collection_id, doc_ids)
+    return {doc_id: Document(row.doc_id, row.title, row.text) for doc_id, row in found.items()}
 
 
 def open_query(workspace: Workspace, collection_id: int, query_id: int) -> QueryRecord:
@@ -251,8 +233,26 @@ def open_query(workspace: Workspace, collection_id: int, query_id: int) -> Query
     Raises:
         NotFoundError: if it has none of that id.
     """
-    with workspace.reading() as session:
-        for progress in storage.queries.list_with_progress(session, collection_id, 0):
-            if progress.query.id == query_id:
-                return progress.query
-    raise NotFoundError("This query does not exist in this collection. Choose one from the list, or write a new one.")
+    try:
+        with workspace.reading() as session:
+            query = storage.queries.get(session, query_id)
+    except UnknownRecord:
+        query = None
+    if query is None or query.collection_id != collection_id:
+        raise NotFoundError(
+            "This query does not exist in this collection. Choose one from the list, or write a new one."
+        )
+    return query
+
+
+def _rank_containing(
+    library: Library, chosen: Retriever, query: Query, phrase: str, depth: int
+) -> list[tuple[str, float]]:
+    """Return the best of the documents that contain a phrase; case, line breaks and runs of blanks do not count."""
+    wanted = " ".join(phrase.casefold().split())
+    corpus = library.corpus
+    matching = [doc_id for doc_id in corpus.doc_ids if wanted in " ".join(corpus[doc_id].content.casefold().split())]
+    if not matching:
+        return []
+    scores = (library.index.vectors(matching) @ chosen.query_vectors([query])[0]).tolist()
+    return sorted(zip(matching, scores, strict=True), key=lambda pair: -pair[1])[:depth]

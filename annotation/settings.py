@@ -8,6 +8,8 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from annotation.errors import InvalidInputError
+
 _SPACE_DISK = Path("/data")
 
 
@@ -21,6 +23,7 @@ class Settings(BaseSettings):
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
+        people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
     """
 
     model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True, env_ignore_empty=True)
@@ -28,6 +31,7 @@ class Settings(BaseSettings):
     data_dir: Path | None = None
     device: str | None = None
     name: str | None = None
+    people: Path | None = None
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
     port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
     oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")
@@ -40,6 +44,33 @@ class Settings(BaseSettings):
         if self.space_id and os.access(_SPACE_DISK, os.W_OK):
             return _SPACE_DISK / "era"
         return Path(platformdirs.user_data_dir("era", appauthor=False))
+
+    def read_people(self) -> list[tuple[str, str]]:
+        """Return (name, password) of everybody who may sign in; empty if nobody has to.
+
+        Raises:
+            InvalidInputError: if the file cannot be read, or a line is not `name:password`.
+        """
+        if self.people is None:
+            return []
+        try:
+            lines = self.people.expanduser().read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"The file of people {self.people} could not be read: {error}") from error
+        people: dict[str, str] = {}
+        for number, line in enumerate(lines, start=1):
+            name, colon, password = (part.strip() for part in line.partition(":"))
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            if not (name and colon and password) or name in people:
+                raise InvalidInputError(
+                    f"{self.people}, line {number}: expected name:password, each name once. "
+                    "Nobody can sign in before this is mended."
+                )
+            people[name] = password
+        if not people:
+            raise InvalidInputError(f"{self.people} names nobody. Write a line name:password for each person.")
+        return list(people.items())
 
     @property
     def local_name(self) -> str:

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-import storage.judgments
 import storage.queries
 import storage.training_runs
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
@@ -65,8 +64,8 @@ class Outlook:
 
 def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outlook:
     """Say in numbers what a training run would learn from."""
+    qrels = workspace.standings(label_set_id).qrels()
     with workspace.reading() as session:
-        qrels = storage.judgments.qrels(session, label_set_id)
         runs = storage.training_runs.list_for(session, collection_id)
         is_busy = storage.training_runs.has_active(session, collection_id)
     n_queries = sum(any(grade > 0 for grade in judged.values()) for judged in qrels.values())
@@ -107,10 +106,10 @@ def start(
         raise InvalidInputError(f"There is no recipe {recipe[:40]!r}. Choose one from the list.")
     if not 0 <= seed < 2**31:
         raise InvalidInputError("The seed is a whole number from 0 to 2,147,483,647.")
+    qrels = workspace.standings(label_set_id).qrels()
     with workspace.writing() as session:
         if storage.training_runs.has_active(session, collection_id):
             raise InvalidInputError("A training run is under way already. Wait for it, or cancel it first.")
-        qrels = storage.judgments.qrels(session, label_set_id)
         snapshot = {str(query_id): dict(judged) for query_id, judged in qrels.items() if judged}
         grades = [grade for judged in snapshot.values() for grade in judged.values()]
         if not any(grade > 0 for grade in grades):

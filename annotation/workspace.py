@@ -23,6 +23,7 @@ import storage.queries
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.library import Library, open_library
 from annotation.settings import Settings
+from annotation.standings import Standings
 from era.corpus import Corpus
 from era.embedders import EmbedderPair
 from era.errors import EraError
@@ -68,6 +69,7 @@ class Workspace:
         self._load_pair = load_pair
         self._pair: EmbedderPair | None = None
         self._libraries: dict[int, Library] = {}
+        self._standings: dict[int, Standings] = {}
         self._opening = threading.Lock()
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
@@ -75,14 +77,21 @@ class Workspace:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Open a session that commits at the end, or leaves everything as it was if anything is raised."""
-        with self._writing.begin() as session:
+        with storage.engine.plain_errors(self._engine), self._writing.begin() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that only reads; it neither waits nor holds anyone up."""
-        with self._reading.begin() as session:
+        with storage.engine.plain_errors(self._engine), self._reading.begin() as session:
             yield session
+
+    def standings(self, label_set_id: int) -> Standings:
+        """Return what stands in a label set, as of now."""
+        board = self._standings.setdefault(label_set_id, Standings(label_set_id))
+        with self.reading() as session:
+            board.refresh(session)
+        return board
 
     def close(self) -> None:
         """Close the database and let another process use the data folder."""
@@ -132,9 +141,9 @@ class Workspace:
         library.aligned(self._reporter(f"Aligning {name}", 0.6, 1.0, state="ready"))
         self.readiness = Readiness("ready", "", 1.0)
         with self.reading() as session:
-            listed = storage.queries.list_with_progress(session, collection_id, 0)
-        for progress in listed[:_QUERIES_AHEAD]:
-            library.pair.encode_queries([Query("", progress.query.text, progress.query.instruction)])
+            listed = storage.queries.list_all(session, collection_id)
+        for query in listed[:_QUERIES_AHEAD]:
+            library.pair.encode_queries([Query("", query.text, query.instruction)])
 
     def library(self, collection_id: int, progress: Progress | None = None) -> Library:
         """Return an opened collection, opening it if need be.

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.errors import NameTaken, UnknownRecord
-from storage.records import CollectionRecord
+from storage.records import CollectionRecord, JsonObject
 from storage.schema import CollectionRow, utc_now
 
 
@@ -110,6 +110,18 @@ def set_index(
     return _record(row)
 
 
+def set_desk(session: Session, collection_id: int, desk: JsonObject) -> CollectionRecord:
+    """Keep how judging is set up in the collection.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.desk = dict(desk)
+    session.flush()
+    return _record(row)
+
+
 def rename(session: Session, collection_id: int, name: str) -> CollectionRecord:
     """Give the collection another name.
 
@@ -142,6 +154,7 @@ def _record(row: CollectionRow) -> CollectionRecord:
         corpus_fingerprint=row.corpus_fingerprint,
         n_documents=row.n_documents,
         document_embedder=row.document_embedder,
+        desk=row.desk,
         created_at=row.created_at,
         last_used_at=row.last_used_at,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ _DOCUMENTS = select(
     DocumentRow.title,
     DocumentRow.text,
     DocumentRow.content_hash,
+    DocumentRow.metadata_json,
 )
 
 
@@ -45,6 +46,7 @@ def add_many(session: Session, collection_id: int, documents: Iterable[NewDocume
                 "title": document.title,
                 "text": document.text,
                 "content_hash": document.content_hash,
+                "metadata_json": document.metadata,
             }
             for offset, document in enumerate(batch)
         ]
@@ -94,5 +96,5 @@ def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
         yield batch
 
 
-def _record(row: Row[int, int, str, str, str, str]) -> DocumentRecord:
+def _record(row: Row[*tuple[Any, ...]]) -> DocumentRecord:
     return DocumentRecord(*row)

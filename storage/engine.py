@@ -6,6 +6,8 @@ Keep the file on a local disk: on a network folder SQLite's locks do not hold.
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage import migrations
-from storage.errors import DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
+from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
 
 BUSY_TIMEOUT_MS = 5000
 """How long a writer waits for the one before it."""
 
 _READING = "storage_reading"  # the execution option that marks a connection as reading only
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NOT_A_DATABASE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _NOT_WRITABLE = {
     sqlite3.SQLITE_CANTOPEN,
@@ -71,6 +74,24 @@ def reading_session_factory(engine: Engine) -> sessionmaker[Session]:
     A write in such a session is an error of the database.
     """
     return sessionmaker(engine.execution_options(**{_READING: True}), expire_on_commit=False)
+
+
+@contextmanager
+def plain_errors(engine: Engine) -> Iterator[None]:
+    """Turn the database's errors inside into storage errors, where a person can mend or wait for what is wrong.
+
+    Raises:
+        DatabaseBusy: if another writer held on for longer than a writer waits.
+        DataFolderNotWritable: if the disk is full or the file cannot be written.
+        DatabaseDamaged: if the file is no readable database any more.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        plain = _in_plain_words(error, Path(engine.url.database or ""))
+        if plain is error:
+            raise
+        raise plain from error
 
 
 def backup_database(engine: Engine, target: Path) -> None:
@@ -169,6 +190,8 @@ def _in_plain_words(error: DBAPIError | sqlite3.Error, path: Path) -> Exception:
     """Return the storage error that `error` means, or `error` itself where a person cannot mend it."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = _primary_code(cause)
+    if code in _BUSY:
+        return DatabaseBusy(path, str(cause))
     if code in _NOT_A_DATABASE:
         return DatabaseDamaged(path, str(cause))
     if code in _NOT_WRITABLE:

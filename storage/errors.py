@@ -46,6 +46,15 @@ class DatabaseTooNew(StorageError):
         self.revision = revision
 
 
+class DatabaseBusy(StorageError):
+    """Another writer held the database for longer than a writer waits."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """Keep the path; `reason` is the database's own wording."""
+        super().__init__(f"The database {path} is busy ({reason}). Nothing is lost; try again in a few seconds.")
+        self.path = path
+
+
 class NameTaken(StorageError):
     """A name that must be unique is in use."""
 

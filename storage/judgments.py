@@ -1,18 +1,26 @@
 """Store of judgments, an append-only log: undo and re-grading append, nothing is updated or deleted.
 
-What stands is read from the view of the latest events; a cleared mark (grade None) stands for nothing.
+What stands is read from the view of the latest events, one per author, role, query and document.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, case, distinct, func, insert, select
+from sqlalchemy import Row, case, distinct, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from storage.insertion import find_or_insert
-from storage.records import AppendedJudgment, JudgmentCounts, JudgmentRecord, NewJudgment
+from storage.records import (
+    AppendedJudgment,
+    AuthorWork,
+    JudgmentCounts,
+    JudgmentRecord,
+    JudgmentRole,
+    NewJudgment,
+    StandingMark,
+)
 from storage.schema import JudgmentEventRow, current_judgment
 
 _APPEND_BATCH = 500  # older SQLite takes no more than 999 parameters in a statement
@@ -67,34 +75,53 @@ def append_many(session: Session, judgments: Iterable[NewJudgment]) -> int:
     return n_new
 
 
-def current_for_query(session: Session, label_set_id: int, query_id: int) -> Mapping[str, JudgmentRecord]:
-    """Return what stands for the query: document id -> judgment."""
+def current_for_query(session: Session, label_set_id: int, query_id: int) -> Sequence[JudgmentRecord]:
+    """Return what stands for the query, of every author, in the order it was said."""
     statement = _CURRENT.where(
         current_judgment.c.label_set_id == label_set_id, current_judgment.c.query_id == query_id
     ).order_by(current_judgment.c.id)
-    return {record.doc_id: record for record in map(_record, session.execute(statement))}
+    return [_record(row) for row in session.execute(statement)]
 
 
-def qrels(session: Session, label_set_id: int) -> Mapping[int, Mapping[str, float]]:
-    """Return what stands in the label set: query id -> document id -> grade; absent is unjudged."""
+def standing(session: Session, label_set_id: int, query_ids: Collection[int] | None = None) -> Sequence[StandingMark]:
+    """Return the grades that stand in the label set, and who could not tell, in the order they were said.
+
+    `query_ids` limits it to these queries.
+    """
+    current = current_judgment.c
     statement = (
-        select(current_judgment.c.query_id, current_judgment.c.doc_id, current_judgment.c.grade)
-        .where(current_judgment.c.label_set_id == label_set_id)
-        .order_by(current_judgment.c.query_id, current_judgment.c.id)
+        select(current.query_id, current.doc_id, current.author, current.role, current.grade)
+        .where(current.label_set_id == label_set_id, or_(current.grade.is_not(None), current.is_unsure))
+        .order_by(current.id)
     )
-    grades: dict[int, dict[str, float]] = {}
-    for query_id, doc_id, grade in session.execute(statement):
-        grades.setdefault(query_id, {})[doc_id] = grade
-    return grades
+    if query_ids is None:
+        return [StandingMark(*row) for row in session.execute(statement)]
+    found: list[StandingMark] = []
+    iterator = iter(sorted(query_ids))
+    while batch := list(islice(iterator, _APPEND_BATCH)):
+        found += [StandingMark(*row) for row in session.execute(statement.where(current.query_id.in_(batch)))]
+    return found
+
+
+def newest_event_id(session: Session) -> int:
+    """Return the id of the newest event of all label sets; 0 before the first."""
+    return session.scalars(select(func.coalesce(func.max(JudgmentEventRow.id), 0))).one()
+
+
+def changed_since(session: Session, label_set_id: int, event_id: int) -> set[int]:
+    """Return the queries of the label set that were judged after that event."""
+    # by id alone, since an index that starts with the label set would be read from its beginning
+    newer = select(JudgmentEventRow.query_id, JudgmentEventRow.label_set_id).where(JudgmentEventRow.id > event_id)
+    return {query_id for query_id, belongs_to in session.execute(newer) if belongs_to == label_set_id}
 
 
 def counts(session: Session, label_set_id: int) -> JudgmentCounts:
-    """Return how much stands in the label set."""
+    """Return how many grades stand in the label set."""
     statement = select(
         func.count(distinct(current_judgment.c.query_id)),
         func.count(),
         func.coalesce(func.sum(case((current_judgment.c.grade > 0, 1), else_=0)), 0),
-    ).where(current_judgment.c.label_set_id == label_set_id)
+    ).where(current_judgment.c.label_set_id == label_set_id, current_judgment.c.grade.is_not(None))
     n_queries, n_judgments, n_relevant = session.execute(statement).one()
     return JudgmentCounts(n_queries, n_judgments, n_relevant, n_judgments - n_relevant)
 
@@ -107,13 +134,23 @@ def history(session: Session, label_set_id: int, query_id: int) -> Sequence[Judg
     return [_record(row) for row in session.execute(statement)]
 
 
-def last_event(session: Session, label_set_id: int, query_id: int, author: str) -> JudgmentRecord | None:
-    """Return the author's latest event for the query (what undo takes back), or None before the first."""
+def find_delivery(session: Session, client_id: str, sequence: int) -> JudgmentRecord | None:
+    """Return the event that was delivered under this number, or None."""
+    statement = _EVENTS.where(JudgmentEventRow.client_id == client_id, JudgmentEventRow.sequence == sequence)
+    row = session.execute(statement).one_or_none()
+    return None if row is None else _record(row)
+
+
+def before(session: Session, event: JudgmentRecord) -> JudgmentRecord | None:
+    """Return what the author had said of the document before that event (what undo goes back to), or None."""
     statement = (
         _EVENTS.where(
-            JudgmentEventRow.label_set_id == label_set_id,
-            JudgmentEventRow.query_id == query_id,
-            JudgmentEventRow.author == author,
+            JudgmentEventRow.label_set_id == event.label_set_id,
+            JudgmentEventRow.query_id == event.query_id,
+            JudgmentEventRow.doc_id == event.doc_id,
+            JudgmentEventRow.author == event.author,
+            JudgmentEventRow.role == event.role,
+            JudgmentEventRow.id < event.id,
         )
         .order_by(JudgmentEventRow.id.desc())
         .limit(1)
@@ -122,22 +159,39 @@ def last_event(session: Session, label_set_id: int, query_id: int, author: str) 
     return None if row is None else _record(row)
 
 
-def previous_grade(
-    session: Session, label_set_id: int, query_id: int, doc_id: str, before_event_id: int
-) -> float | None:
-    """Return the document's grade just before that event (what undo goes back to); None is no mark."""
+def recent_seconds(session: Session, label_set_id: int, author: str, n: int) -> Sequence[float]:
+    """Return how long the author looked at the documents of the last `n` marks, in seconds, where that is known."""
+    event = JudgmentEventRow
     statement = (
-        select(JudgmentEventRow.grade)
-        .where(
-            JudgmentEventRow.label_set_id == label_set_id,
-            JudgmentEventRow.query_id == query_id,
-            JudgmentEventRow.doc_id == doc_id,
-            JudgmentEventRow.id < before_event_id,
-        )
-        .order_by(JudgmentEventRow.id.desc())
-        .limit(1)
+        select(event.seconds)
+        .where(event.label_set_id == label_set_id, event.author == author, event.seconds.is_not(None))
+        .order_by(event.id.desc())
+        .limit(n)
     )
-    return session.scalars(statement).one_or_none()
+    return [seconds or 0.0 for seconds in session.scalars(statement)]
+
+
+def work_by_author(session: Session, label_set_id: int) -> Sequence[AuthorWork]:
+    """Return who judged how much, when and how fast, most marks first; imports are left out."""
+    event = JudgmentEventRow
+    is_at_desk = (event.label_set_id == label_set_id, event.role != JudgmentRole.REFERENCE)
+    totals = session.execute(
+        select(
+            event.author,
+            func.count(),
+            func.count(distinct(event.query_id)),
+            func.min(event.created_at),
+            func.max(event.created_at),
+        )
+        .where(*is_at_desk)
+        .group_by(event.author)
+        .order_by(func.count().desc(), event.author)
+    ).all()
+    seconds: dict[str, list[float]] = {}
+    timed = select(event.author, event.seconds).where(*is_at_desk, event.seconds.is_not(None))
+    for author, took in session.execute(timed):
+        seconds.setdefault(author, []).append(took or 0.0)
+    return [AuthorWork(*row, seconds=tuple(seconds.get(row[0], ()))) for row in totals]
 
 
 def _stored_deliveries(

@@ -43,7 +43,7 @@ def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
         select(
             LabelSetRow,
             func.count(distinct(current_judgment.c.query_id)),
-            func.count(current_judgment.c.id),
+            func.count(grade),
             func.coalesce(func.sum(case((grade > 0, 1), else_=0)), 0),
         )
         .outerjoin(current_judgment, current_judgment.c.label_set_id == LabelSetRow.id)

@@ -2,22 +2,28 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
 from storage.insertion import find_or_insert
-from storage.records import InstructionRecord, QueryProgress, QueryRecord
-from storage.schema import InstructionRow, QueryRow, current_judgment
+from storage.records import InstructionRecord, QueryRecord
+from storage.schema import InstructionRow, QueryRow
 
 
 def get_or_create(
-    session: Session, collection_id: int, text: str, instruction: str, author: str, public_id: str | None = None
+    session: Session,
+    collection_id: int,
+    text: str,
+    instruction: str,
+    author: str,
+    public_id: str | None = None,
+    need: str = "",
 ) -> QueryRecord:
     """Return the query of this text under this instruction, adding what is missing.
 
-    Safe where several writers ask for the same query at once. For a query that exists, `author` and
-    `public_id` stay those of whoever was first.
+    Safe where several writers ask for the same query at once. For a query that exists, `author`, `public_id` and
+    `need` stay those of whoever was first.
 
     Args:
         session: an open session.
@@ -26,6 +32,7 @@ def get_or_create(
         instruction: how it is meant to be read; may be empty.
         author: who asks.
         public_id: the query's id in an imported file.
+        need: what would meet it, in Markdown.
 
     Raises:
         IntegrityError: if there is no such collection.
@@ -46,6 +53,7 @@ def get_or_create(
         public_id=public_id,
         text=text,
         instruction_id=instruction_row.id,
+        need=need,
         author=author,
     )
     query_row, _ = find_or_insert(session, wanted_query, new_query)
@@ -65,37 +73,33 @@ def get(session: Session, query_id: int) -> QueryRecord:
     return _record(query, instruction)
 
 
-def list_with_progress(session: Session, collection_id: int, label_set_id: int) -> Sequence[QueryProgress]:
-    """Return every query of the collection by id, with what stands for it in the label set (one statement)."""
-    grade = current_judgment.c.grade
-    progress = (
-        select(
-            current_judgment.c.query_id,
-            func.sum(case((grade > 0, 1), else_=0)).label("n_relevant"),
-            func.sum(case((grade > 0, 0), else_=1)).label("n_not_relevant"),
-            func.max(current_judgment.c.created_at).label("last_judged_at"),
-        )
-        .where(current_judgment.c.label_set_id == label_set_id)
-        .group_by(current_judgment.c.query_id)
-        .subquery()
+def find(session: Session, collection_id: int, text: str, instruction: str) -> QueryRecord | None:
+    """Return the query of this text under this instruction, or None."""
+    wanted = _queries().where(
+        QueryRow.collection_id == collection_id, QueryRow.text == text, InstructionRow.text == instruction
     )
-    statement = (
-        select(
-            QueryRow,
-            InstructionRow.text,
-            func.coalesce(progress.c.n_relevant, 0),
-            func.coalesce(progress.c.n_not_relevant, 0),
-            progress.c.last_judged_at,
-        )
-        .join(InstructionRow, InstructionRow.id == QueryRow.instruction_id)
-        .outerjoin(progress, progress.c.query_id == QueryRow.id)
-        .where(QueryRow.collection_id == collection_id)
-        .order_by(QueryRow.id)
-    )
-    return [
-        QueryProgress(_record(query, instruction), n_relevant, n_not_relevant, last_judged_at)
-        for query, instruction, n_relevant, n_not_relevant, last_judged_at in session.execute(statement)
-    ]
+    row = session.execute(wanted).one_or_none()
+    return None if row is None else _record(*row)
+
+
+def set_need(session: Session, query_id: int, need: str) -> QueryRecord:
+    """Keep what would meet the query, in Markdown.
+
+    Raises:
+        UnknownRecord: if there is no such query.
+    """
+    row = session.get(QueryRow, query_id)
+    if row is None:
+        raise UnknownRecord("query", query_id)
+    row.need = need
+    session.flush()
+    return get(session, query_id)
+
+
+def list_all(session: Session, collection_id: int) -> Sequence[QueryRecord]:
+    """Return every query of the collection by id."""
+    statement = _queries().where(QueryRow.collection_id == collection_id).order_by(QueryRow.id)
+    return [_record(query, instruction) for query, instruction in session.execute(statement)]
 
 
 def list_instructions(session: Session, collection_id: int) -> Sequence[InstructionRecord]:
@@ -128,6 +132,7 @@ def _record(row: QueryRow, instruction: str) -> QueryRecord:
         text=row.text,
         instruction_id=row.instruction_id,
         instruction=instruction,
+        need=row.need,
         author=row.author,
         created_at=row.created_at,
     )

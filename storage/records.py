@@ -21,7 +21,10 @@ MAX_GRADE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """A document collection; `document_embedder` is the JSON identity of what embedded its index."""
+    """A document collection; `document_embedder` is the JSON identity of what embedded its index.
+
+    `desk` holds how judging is set up, None until somebody sets it up.
+    """
 
     id: int
     name: str
@@ -30,6 +33,7 @@ class CollectionRecord:
     corpus_fingerprint: str
     n_documents: int
     document_embedder: str
+    desk: JsonObject | None
     created_at: datetime
     last_used_at: datetime
 
@@ -42,6 +46,7 @@ class NewDocument:
     title: str
     text: str
     content_hash: str
+    metadata: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class DocumentRecord:
     title: str
     text: str
     content_hash: str
+    metadata: JsonObject | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class InstructionRecord:
 class QueryRecord:
     """Text and instruction together: the same text under another instruction is another query.
 
-    `public_id` is the id the query had in an imported file, or None.
+    `public_id` is the id the query had in an imported file, or None; `need` tells in Markdown what would meet it.
     """
 
     id: int
@@ -80,18 +86,9 @@ class QueryRecord:
     text: str
     instruction_id: int
     instruction: str
+    need: str
     author: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class QueryProgress:
-    """A query and how far its judging is; `last_judged_at` is the newest mark that still stands, or None."""
-
-    query: QueryRecord
-    n_relevant: int
-    n_not_relevant: int
-    last_judged_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +120,36 @@ class LabelSetSummary:
     counts: JudgmentCounts
 
 
+class JudgmentRole(StrEnum):
+    """In which role a mark was made: at the desk, to settle a conflict, or brought along by an import."""
+
+    JUDGE = "judge"
+    ADJUDICATOR = "adjudicator"
+    REFERENCE = "reference"
+
+
 @dataclass(frozen=True, slots=True)
 class NewJudgment:
-    """A judgment to be appended.
+    """A judgment to be appended: everything that its author says of a document from now on.
 
-    `client_id` names the page (or the import) that made it and `sequence` counts within it: together they
-    make a repeated delivery harmless. `grade` None clears the mark. `rank_shown` counts from 1.
+    Attributes:
+        label_set_id: where it belongs.
+        query_id: judged under which query.
+        instruction_id: of that query.
+        doc_id: which document.
+        content_hash: of the document as it was judged.
+        author: whose judgment it is.
+        grade: 0 not relevant, above 0 relevant; None takes the author's mark back, or goes with `is_unsure`.
+        client_id: names the page (or the import); with `sequence` it makes a repeated delivery harmless.
+        sequence: counts within the client.
+        rank_shown: where the document stood, from 1; None if it was not ranked.
+        retriever: what ranked it.
+        role: of the author.
+        is_unsure: the author looked and cannot tell; there is no grade then.
+        note: the author's own words about the document.
+        seconds: how long the document was looked at; None if that is unknown.
+        together_with: id of the document whose near-duplicate this is, where both were judged in one act.
+        undoes_id: the event that this one takes back.
     """
 
     label_set_id: int
@@ -142,18 +163,28 @@ class NewJudgment:
     sequence: int
     rank_shown: int | None = None
     retriever: str | None = None
+    role: JudgmentRole = JudgmentRole.JUDGE
+    is_unsure: bool = False
+    note: str = ""
+    seconds: float | None = None
+    together_with: str | None = None
+    undoes_id: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a grade or a rank that cannot be meant (NaN included)."""
+        """Raise ValueError for a grade, a rank or a time that cannot be meant (NaN included)."""
         if self.grade is not None and not 0 <= self.grade <= MAX_GRADE:
             raise ValueError(f"expected a grade from 0 to {MAX_GRADE:g}, or None to clear, got {self.grade!r}")
         if self.rank_shown is not None and self.rank_shown < 1:
             raise ValueError(f"expected a rank from 1 upwards, or None, got {self.rank_shown!r}")
+        if self.grade is not None and self.is_unsure:
+            raise ValueError(f"expected either a grade or is_unsure, got both (grade {self.grade!r})")
+        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
+            raise ValueError(f"expected seconds from 0 upwards, or None, got {self.seconds!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class JudgmentRecord:
-    """One stored event of judging; a larger `id` is a later event."""
+    """One stored event of judging, as in `NewJudgment`; a larger `id` is a later event."""
 
     id: int
     label_set_id: int
@@ -167,7 +198,36 @@ class JudgmentRecord:
     retriever: str | None
     client_id: str
     sequence: int
+    role: JudgmentRole
+    is_unsure: bool
+    note: str
+    seconds: float | None
+    together_with: str | None
+    undoes_id: int | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StandingMark:
+    """What one author's mark on a document is now; `grade` is None where the author could not tell."""
+
+    query_id: int
+    doc_id: str
+    author: str
+    role: JudgmentRole
+    grade: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorWork:
+    """How much an author did in a label set; `seconds` are the times that documents were looked at, where known."""
+
+    author: str
+    n_events: int
+    n_queries: int
+    first_at: datetime
+    last_at: datetime
+    seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +239,14 @@ class AppendedJudgment:
 
     judgment: JudgmentRecord
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDocument:
+    """A document to be judged for a query; `sources` maps what brought it up to its rank there, None if unranked."""
+
+    doc_id: str
+    sources: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -24,10 +25,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from storage.records import MAX_GRADE, TrainingRunState
+from storage.records import MAX_GRADE, JudgmentRole, TrainingRunState
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -88,6 +90,7 @@ class CollectionRow(Base):
     corpus_fingerprint: Mapped[str] = mapped_column(String(64))
     n_documents: Mapped[int]
     document_embedder: Mapped[str]
+    desk: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
 
@@ -105,6 +108,7 @@ class DocumentRow(Base):
     title: Mapped[str]
     text: Mapped[str]
     content_hash: Mapped[str] = mapped_column(String(64))
+    metadata_json: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSON(none_as_null=True))
 
 
 class InstructionRow(Base):
@@ -130,6 +134,7 @@ class QueryRow(Base):
     public_id: Mapped[str | None]
     text: Mapped[str]
     instruction_id: Mapped[int] = mapped_column(ForeignKey("instruction.id"))
+    need: Mapped[str] = mapped_column(default="", server_default="")
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -154,7 +159,7 @@ class JudgmentEventRow(Base):
     __table_args__ = (
         UniqueConstraint("client_id", "sequence"),
         CheckConstraint(f"grade IS NULL OR (grade >= 0 AND grade <= {MAX_GRADE:g})", name="grade"),
-        Index(None, "label_set_id", "query_id", "doc_id", "id"),
+        Index(None, "label_set_id", "query_id", "doc_id", "author", "role", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -170,6 +175,42 @@ class JudgmentEventRow(Base):
     retriever: Mapped[str | None]
     client_id: Mapped[str]
     sequence: Mapped[int]
+    role: Mapped[JudgmentRole] = mapped_column(
+        Enum(JudgmentRole, native_enum=False, length=16, values_callable=lambda roles: [r.value for r in roles]),
+        server_default=JudgmentRole.JUDGE.value,
+    )
+    is_unsure: Mapped[bool] = mapped_column(server_default=false())
+    note: Mapped[str] = mapped_column(server_default="")
+    seconds: Mapped[float | None]
+    together_with: Mapped[str | None]
+    undoes_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class PoolDocumentRow(Base):
+    """A document that is to be judged for a query, and which rankings brought it up."""
+
+    __tablename__ = "pool_document"
+    __table_args__ = (UniqueConstraint("label_set_id", "query_id", "doc_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"))
+    doc_id: Mapped[str]
+    sources: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class AcknowledgementRow(Base):
+    """Somebody has read this version of a collection's guidelines."""
+
+    __tablename__ = "acknowledgement"
+    __table_args__ = (UniqueConstraint("collection_id", "author", "text_hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collection.id"))
+    author: Mapped[str]
+    text_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -241,6 +282,12 @@ current_judgment = Table(
     Column("retriever", Text),
     Column("client_id", Text),
     Column("sequence", Integer),
+    Column("role", JudgmentEventRow.__table__.c.role.type),
+    Column("is_unsure", Boolean),
+    Column("note", Text),
+    Column("seconds", Double),
+    Column("together_with", Text),
+    Column("undoes_id", Integer),
     Column("created_at", UtcDateTime()),
 )
-"""The view of what stands: per label set, query and document the latest event, unless that cleared the mark."""
+"""The view of what stands: per label set, query, document, author and role the latest event, unless it says nothing."""

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from annotation.agreement import in_words
+from annotation.desk_setup import FOUR_GRADES, DeskSetup
 from annotation.opening import OpenPage
-from annotation.presenting.wording import Payload, nonce, page_ids
+from annotation.people import Coverage, People
+from annotation.presenting.wording import Payload, count, nonce, page_ids
 from storage.records import CollectionRecord, LabelSetSummary
 
 
@@ -14,9 +17,23 @@ def collection_panel(
     n_queries: int,
     label_sets: Sequence[LabelSetSummary],
     index_facts: Mapping[str, str],
+    setup: DeskSetup,
+    people: People,
     error: str = "",
 ) -> Payload:
-    """Return the collection screen; `index_facts` describe the index of the open collection."""
+    """Return the collection screen.
+
+    Args:
+        page: the open collection and label set.
+        author: who looks; None may not write.
+        collections: all there are.
+        n_queries: of the open collection.
+        label_sets: of the open collection.
+        index_facts: of the index of the open collection.
+        setup: how judging is set up in it.
+        people: who judged the open label set.
+        error: what went wrong, if anything.
+    """
     return {
         "nonce": nonce(),
         "page": page_ids(page),
@@ -46,7 +63,62 @@ def collection_panel(
             }
             for summary in label_sets
         ],
+        "setup": {
+            "grade_names": list(setup.grade_names),
+            "four_grades": list(FOUR_GRADES),
+            "guidelines": setup.guidelines,
+            "templates": [{"name": each.name, "instruction": each.instruction} for each in setup.templates],
+            "n_judges": setup.n_judges,
+            "depth": setup.depth,
+            "is_blind": setup.is_blind,
+        },
+        "people": _people(people),
         "url": {"collection": page.collection.id, "labels": page.label_set.id},
+    }
+
+
+def coverage_panel(found: Coverage | None) -> Payload:
+    """Return how much of the first ten is judged."""
+    words = "Once a query has a relevant document, this says how much of the first ten is judged."
+    if found is not None:
+        words = (
+            f"Of the first ten documents, {found.before:.0%} are judged for the light model alone and "
+            f"{found.after:.0%} for the best ranking (judged@10, {count(found.n_queries, 'query', 'queries')} with a "
+            "relevant document). What is not judged counts as not relevant."
+        )
+    return {"kind": "coverage", "nonce": nonce(), "text": words}
+
+
+def _people(people: People) -> Payload:
+    found = people.agreement
+    return {
+        "n_conflicts": people.n_conflicts,
+        "agreement": {
+            "text": f"Agreement: {found.alpha:.2f}, likely between {found.low:.2f} and {found.high:.2f}: "
+            f"{in_words(found.alpha)}.",
+            "title": f"Krippendorff's alpha for ordered grades, over {count(found.n_pairs, 'document', 'documents')} "
+            f"judged by at least two of {found.n_people}; 1 is perfect, 0 is what chance gives. "
+            "Imported marks count as one judge.",
+        }
+        if found
+        else None,
+        "work": [
+            {
+                "author": each.author,
+                "n_judged": each.n_judged,
+                "n_unsure": each.n_unsure,
+                "n_queries": each.n_queries,
+                "share_relevant": each.share_relevant,
+                "median_seconds": each.median_seconds,
+                "first_at": each.first_at.isoformat(),
+                "last_at": each.last_at.isoformat(),
+            }
+            for each in people.work
+        ],
+        "pairs": [
+            {"first": each.first, "second": each.second, "n": each.n_common, "share": each.share_equal}
+            for each in people.pairs[:20]
+        ],
     }
 
 

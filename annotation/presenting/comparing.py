@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from annotation.comparing import OverallComparison, QueryComparison, Side
-from annotation.opening import OpenPage
+from annotation.opening import OpenPage, QueryProgress
 from annotation.presenting.wording import (
     MEASURE_MEANINGS,
     MEASURE_NAMES,
@@ -17,7 +17,6 @@ from annotation.presenting.wording import (
 from annotation.searching import Ranker
 from era.certainty import Expectation
 from era.evaluation import PairedDifference
-from storage.records import QueryProgress
 
 COLUMN_MEANINGS = {
     "95 % interval": "If the same was done with other queries of this kind, the difference would lie in here 95 times "
@@ -50,7 +49,7 @@ def compare_panel(
         "before": before,
         "after": after,
         "query_id": query_id,
-        "queries": [{"id": p.query.id, "text": p.query.text, "relevant": p.n_relevant} for p in queries],
+        "queries": [{"id": p.query.id, "text": p.query.text, "relevant": p.standing.n_relevant} for p in queries],
         "instruction": next((p.query.instruction for p in queries if p.query.id == query_id), ""),
         "tried": tried,
         "measures": [[name, MEASURE_MEANINGS[name]] for name in MEASURE_NAMES.values()],

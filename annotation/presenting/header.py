@@ -5,7 +5,7 @@ from annotation.presenting.wording import Payload, page_ids
 from annotation.workspace import Readiness
 
 
-def header(page: OpenPage, author: str | None, readiness: Readiness) -> Payload:
+def header(page: OpenPage, author: str | None, readiness: Readiness, can_sign_out: bool) -> Payload:
     """Return the header: collection, label set, person, and preparation while it lasts."""
     preparing = None
     if readiness.state == "failed":
@@ -22,6 +22,7 @@ def header(page: OpenPage, author: str | None, readiness: Readiness) -> Payload:
         "collection": page.collection.name,
         "label_set": page.label_set.name,
         "person": author,
+        "can_sign_out": can_sign_out,
         "preparing": preparing,
         "is_ready": readiness.state == "ready",
     }

@@ -1,12 +1,19 @@
-"""The judging desk."""
+"""The judging desk as the page draws it: the desk, what a delivery of marks changed, and the query list."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from annotation.consensus import QueryStanding
+from annotation.desk import Card, Desk, Revealed
+from annotation.desk_setup import DeskSetup
+from annotation.judging import Delivery, Said, Saved, Undoable
 from annotation.opening import OpenPage
+from annotation.presenting.markdown import markdown_tree
 from annotation.presenting.wording import Payload, nonce, page_ids
-from annotation.searching import Ranker, Search
-from storage.records import QueryProgress
+from annotation.querying import ImportOutcome, QueryLine
+from annotation.searching import NOT_STORED, Ranker
+from storage.records import QueryRecord
 
 _STOP_WORDS = frozenset(
     (
@@ -28,44 +35,205 @@ def query_terms(text: str) -> list[str]:
 def judge_panel(
     page: OpenPage,
     author: str | None,
-    queries: Sequence[QueryProgress],
+    setup: DeskSetup,
+    desk: Desk,
+    *,
+    must_acknowledge: bool,
     instructions: Sequence[str],
     rankers: Sequence[Ranker],
     ranker: str,
-    search: Search,
+    pace: float | None,
+    phrase: str = "",
+    like: tuple[str, str] | None = None,
     error: str = "",
 ) -> Payload:
-    """Return the judging desk."""
-    query_id = search.query.id if search.query else None
+    """Return the judging desk.
+
+    Args:
+        page: the open collection and label set.
+        author: who looks; None may not write.
+        setup: how judging is set up.
+        desk: the documents.
+        must_acknowledge: whether the guidelines have to be read first.
+        instructions: used in the collection so far.
+        rankers: every way to rank.
+        ranker: the chosen one.
+        pace: seconds that the author usually takes for a document, if that is known.
+        phrase: that documents have to contain, if any.
+        like: (id, title) of the document that these are similar to, if any.
+        error: what went wrong, if anything.
+    """
+    query = desk.query
+    is_stored = query is not None and query.id != NOT_STORED
+    templates = [{"name": each.name, "instruction": each.instruction} for each in setup.templates]
+    known = [each.instruction for each in setup.templates]
+    labels = {each.key: each.label for each in rankers}
     return {
         "nonce": nonce(),
         "page": page_ids(page),
         "can_write": author is not None,
-        "intro": "Read the documents found and mark each: does it answer the query the way the instruction asks? "
-        "From a handful of marks the ranking learns what you mean.",
+        "person": author,
         "error": error,
-        "query": {"id": query_id, "text": search.text, "instruction": search.instruction},
-        "instructions": list(dict.fromkeys([*instructions, *([search.instruction] if search.query else [])])),
-        "rankers": [{"key": r.key, "label": r.label} for r in rankers],
+        "setup": {
+            "grades": list(setup.grade_names),
+            "guidelines": markdown_tree(setup.guidelines),
+            "guidelines_hash": setup.guidelines_hash,
+            "templates": templates,
+            "is_blind": setup.is_blind,
+        },
+        "must_acknowledge": must_acknowledge,
+        "query": {
+            "id": query.id if query and is_stored else None,
+            "text": query.text if query else "",
+            "instruction": query.instruction if query else "",
+            "need": query.need if query else "",
+            "need_tree": markdown_tree(query.need) if query else [],
+        },
+        "instructions": list(dict.fromkeys([*known, *instructions, *([query.instruction] if query else [])])),
+        "rankers": [{"key": each.key, "label": each.label} for each in rankers],
         "ranker": ranker,
-        "shown_ranker": search.ranker,
-        "results": [
-            {"rank": r.rank, "doc_id": r.doc_id, "title": r.title or r.doc_id, "text": r.text, "score": r.score}
-            for r in search.results
-        ],
-        "marks": {doc_id: mark.grade for doc_id, mark in search.marks.items()},
-        "n_documents": search.n_documents,
-        "took_ms": search.took_ms,
-        "terms": query_terms(search.text),
+        "view": desk.view,
+        "phrase": phrase,
+        "like_title": like[1] if like else "",
+        "cards": [card_payload(card, query) for card in desk.cards],
+        "said": {str(query_id): said_payload(said) for query_id, said in desk.said.items()},
+        "settled": {str(query_id): said_payload(said) for query_id, said in desk.settled.items()},
+        "revealed": {str(query_id): revealed_payload(each, labels) for query_id, each in desk.revealed.items()},
+        "undoable": _acts(desk.undoable, query),
+        "n_by_others": desk.n_by_others,
+        "is_finished": desk.is_finished,
+        "seconds_per_document": pace,
+        "n_documents": page.collection.n_documents,
+        "took_ms": desk.took_ms,
+        "terms": query_terms(query.text) if query else [],
+        "url": {
+            "collection": page.collection.id,
+            "labels": page.label_set.id,
+            "query": query.id if query and is_stored else None,
+            "view": desk.view if desk.view in ("ranking", "again", "conflicts") else None,
+            "by": ranker if desk.view == "ranking" else None,
+        },
+    }
+
+
+def card_payload(card: Card, query: QueryRecord | None) -> Payload:
+    """Return a card; cards of another query than the open one say which."""
+    is_other = query is None or card.query.id != query.id
+    return {
+        "query_id": card.query.id,
+        **({"query_text": card.query.text, "terms": query_terms(card.query.text)} if is_other else {}),
+        "doc_id": card.document.doc_id,
+        "title": card.document.title or card.document.doc_id,
+        "text": card.document.text,
+        "rank": card.rank,
+        "score": card.score,
+        "duplicates": [{"doc_id": d.doc_id, "title": d.title or d.doc_id, "text": d.text} for d in card.duplicates],
+        "why": dict(card.why),
+    }
+
+
+def said_payload(said: Mapping[str, Said]) -> Payload:
+    """Return what a person says, by document id."""
+    return {doc_id: {"grade": each.grade, "unsure": each.is_unsure, "note": each.note} for doc_id, each in said.items()}
+
+
+def revealed_payload(revealed: Mapping[str, Revealed], labels: Mapping[str, str]) -> Payload:
+    """Return sources as (key, label, rank) and what others said, by document id."""
+    return {
+        doc_id: {
+            "sources": [[key, labels.get(key, key), rank] for key, rank in each.sources.items()],
+            "opinions": [
+                {"author": o.author, "role": o.role.value, "grade": o.grade, "note": o.note} for o in each.opinions
+            ],
+        }
+        for doc_id, each in revealed.items()
+    }
+
+
+def saved_panel(
+    batch: str,
+    saved: Saved,
+    looks: Mapping[int, tuple[Mapping[str, Revealed], bool]],
+    standings: Mapping[int, QueryStanding],
+    rankers: Sequence[Ranker],
+) -> Payload:
+    """Return what a delivery of marks changed; `looks` and `standings` are of the queries concerned."""
+    labels = {each.key: each.label for each in rankers}
+    return {
+        "kind": "saved",
+        "batch": batch,
+        "stored": [_named(delivery) for delivery in saved.stored],
+        "refused": {_named(delivery): reason for delivery, reason in saved.refused.items()},
+        "said": {str(query_id): said_payload(said) for query_id, said in saved.said.items()},
+        "settled": {str(query_id): said_payload(said) for query_id, said in saved.settled.items()},
+        "revealed": {str(query_id): revealed_payload(look[0], labels) for query_id, look in looks.items()},
+        "finished": {str(query_id): look[1] for query_id, look in looks.items()},
+        "progress": {
+            str(query_id): {**_counts(standing), "is_done": looks[query_id][1]}
+            for query_id, standing in standings.items()
+        },
+    }
+
+
+def query_list(lines: Sequence[QueryLine], n_again: int) -> Payload:
+    """Return the query list, and how many marks deserve a second look."""
+    return {
+        "kind": "queries",
+        "nonce": nonce(),
+        "n_again": n_again,
         "queries": [
             {
-                "id": p.query.id,
-                "text": p.query.text,
-                "instruction": p.query.instruction,
-                "relevant": p.n_relevant,
-                "not_relevant": p.n_not_relevant,
+                "id": line.progress.query.id,
+                "text": line.progress.query.text,
+                "instruction": line.progress.query.instruction,
+                "is_mine": line.is_own,
+                "is_done": line.is_done,
+                **_counts(line.progress.standing),
             }
-            for p in queries
+            for line in lines
         ],
-        "url": {"collection": page.collection.id, "labels": page.label_set.id, "query": query_id, "by": search.ranker},
     }
+
+
+def import_panel(outcome: ImportOutcome, is_done: bool) -> Payload:
+    """Return what a file of queries would bring, or has brought."""
+    return {
+        "kind": "import",
+        "nonce": nonce(),
+        "n_new": len(outcome.new),
+        "n_known": outcome.n_known,
+        "examples": [{"text": each.text[:200], "instruction": each.instruction[:200]} for each in outcome.new[:5]],
+        "is_done": is_done,
+    }
+
+
+def _counts(standing: QueryStanding) -> dict[str, int]:
+    return {
+        "n_relevant": standing.n_relevant,
+        "n_judged": standing.n_judged,
+        "n_conflicts": standing.n_conflicts,
+        "n_mine": standing.n_mine,
+    }
+
+
+def _named(delivery: Delivery) -> str:
+    return f"{delivery[0]}:{delivery[1]}"
+
+
+def _acts(undoable: Iterable[Undoable], query: QueryRecord | None) -> list[list[dict[str, Any]]]:
+    """Return what can be undone, near-duplicates together with the document they were judged with."""
+    acts: list[list[dict[str, Any]]] = []
+    for each in undoable:
+        before = {"grade": each.before.grade, "unsure": each.before.is_unsure, "note": each.before.note}
+        mark = {
+            "client_id": each.client_id,
+            "sequence": each.sequence,
+            "query_id": query.id if query else None,
+            "doc_id": each.doc_id,
+            "before": before,
+        }
+        if each.together_with and acts and acts[-1][0]["doc_id"] == each.together_with:
+            acts[-1].append(mark)
+        else:
+            acts.append([mark])
+    return acts

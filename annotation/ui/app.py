@@ -27,22 +27,22 @@ IDLE_SECONDS = 10.0  # between two looks when nothing is under way
 class Page:
     """All panels of the page, and the events that concern more than one of them."""
 
-    def __init__(self, workspace: Workspace, worker: TrainingWorker) -> None:
+    def __init__(self, workspace: Workspace, worker: TrainingWorker, i18n: gr.I18n) -> None:
         self._workspace = workspace
         self._header = make_panel("header")
         self._ids = gr.JSON(value={}, visible="hidden")  # which collection and label set; the page keeps it
         self._timer = gr.Timer(BUSY_SECONDS)
         with gr.Tabs(overflow_behavior="wrap") as self.tabs:
-            with gr.Tab("Judge", id="Judge") as judge_tab:
+            with gr.Tab(i18n("tab.judge"), id="Judge") as judge_tab:
                 self._judge = JudgeTab(workspace)
-            with gr.Tab("Train", id="Train") as train_tab:
+            with gr.Tab(i18n("tab.train"), id="Train") as train_tab:
                 self._train = TrainTab(workspace, worker, self._timer)
-            with gr.Tab("Compare", id="Compare") as compare_tab:
+            with gr.Tab(i18n("tab.compare"), id="Compare") as compare_tab:
                 self._compare = CompareTab(workspace)
-            with gr.Tab("Collection", id="Collection") as collection_tab:
+            with gr.Tab(i18n("tab.collection"), id="Collection") as collection_tab:
                 self._collection = CollectionTab(workspace)
         for tab in (judge_tab, train_tab, compare_tab, collection_tab):
-            tab.select(None, js=f"() => window.eraTab({tab.label!r})")
+            tab.select(None, js=f"() => window.eraTab({tab.id!r})")
         on(train_tab.select, self._show_train, [self._train.panel], [self._ids])
         on(
             compare_tab.select,
@@ -65,6 +65,7 @@ class Page:
             (self._collection.panel.open, self._open_collection),
             (self._collection.panel.use, self._use_label_set),
             (self._collection.panel.begin, self._begin_label_set),
+            (self._collection.panel.arrange, self._arrange_desk),
         ):
             on(event, handler, self.everything)
 
@@ -87,7 +88,7 @@ class Page:
         author = author_of(self._workspace.settings, request)
         return [
             {"collection_id": page.collection.id, "label_set_id": page.label_set.id},
-            header(page, author, self._workspace.readiness),
+            header(page, author, self._workspace.readiness, self._workspace.settings.people is not None),
             self._judge.show(page, author, message),
             self._train.show(page, author),
             {},
@@ -105,7 +106,7 @@ class Page:
         train = self._train.show(page, author)
         is_busy = train["active"] is not None or self._workspace.readiness.fraction < 1
         return [
-            header(page, author, self._workspace.readiness),
+            header(page, author, self._workspace.readiness, self._workspace.settings.people is not None),
             train,
             gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         ]
@@ -141,6 +142,16 @@ class Page:
             error = explain(problem)
         return self._all(page, request, Message({}), error)
 
+    def _arrange_desk(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+        try:
+            self._collection.set_up(author, message)
+        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
+            error = explain(problem)
+        everything = self._all(self._page(event._data), request, Message({}), error)
+        everything[-1]["is_arranged"] = not error
+        return everything
+
 
 HEAD = """
 <script>
@@ -157,12 +168,12 @@ window.eraCompared = (ids) => {
 """
 
 
-def build_ui(workspace: Workspace, worker: TrainingWorker) -> gr.Blocks:
-    """Return the app, ready to be launched."""
+def build_ui(workspace: Workspace, worker: TrainingWorker, i18n: gr.I18n) -> gr.Blocks:
+    """Return the app, ready to be launched with the same texts `i18n`."""
     blocks: gr.Blocks
     with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
         if workspace.settings.oauth_client_id:
             gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
-        page = Page(workspace, worker)
+        page = Page(workspace, worker, i18n)
         on(blocks.load, page.load, [*page.everything, page.tabs])
     return blocks

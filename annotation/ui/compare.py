@@ -45,29 +45,24 @@ class CompareTab:
         page = self._page(message)
         before, after, tried = message.text("before"), message.text("after"), message.text("text")
         try:
-            search = searching.run_query(
-                self._workspace,
-                author_of(self._workspace.settings, request),
-                page.collection.id,
-                page.label_set.id,
-                tried,
-                message.text("instruction"),
-                after,
-            )
+            author = author_of(self._workspace.settings, request)
+            query = searching.ask(self._workspace, author, page.collection.id, tried, message.text("instruction"))
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             yield self._payload(page, before, after, None, error=explain(error), tried=tried)
             return
-        if search.query is None:
+        if query.id == searching.NOT_STORED:
             yield self._payload(page, before, after, None, error="Sign in to compare queries of your own.", tried=tried)
             return
-        yield from self._compare(page, before, after, search.query.id)
+        yield from self._compare(page, before, after, query.id)
 
     def _compare(self, page: OpenPage, before: str, after: str, query_id: int | None) -> Iterator[Payload]:
         ids = page.collection.id, page.label_set.id
         try:
             if query_id is None:
                 queries = list_queries(self._workspace, page)
-                query_id = next((p.query.id for p in queries if p.n_relevant), queries[0].query.id if queries else None)
+                query_id = next(
+                    (p.query.id for p in queries if p.standing.n_relevant), queries[0].query.id if queries else None
+                )
             one = None
             if query_id is not None:
                 one = comparing.compare_query(self._workspace, *ids, before, after, query_id)

@@ -1,21 +1,26 @@
-"""The Judge tab: search, mark, next query."""
+"""The Judge tab: what lies on the desk, and the marks that people make."""
 
 from typing import Any
 
 import gradio as gr
 
-from annotation import judging, searching
-from annotation.errors import NotReadyError
+from annotation import desk_setup, judging, searching
+from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
+from annotation.errors import InvalidInputError, NotReadyError
 from annotation.judging import Mark
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
-from annotation.presenting.judging import judge_panel
-from annotation.searching import Search
-from annotation.ui.feedback import explain
+from annotation.presenting.judging import judge_panel, saved_panel
+from annotation.second_looks import lay_out_again, lay_out_conflicts
+from annotation.ui.feedback import explain, is_passing
+from annotation.ui.judge_answers import JudgeAnswers
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
+
+MAX_PEOPLE_AT_ONCE = 16
+_SCRIPTS = ("outbox", "judge_marks", "judge_cards", "judge_reader", "judge_live", "judge_keys", "judge_queries")
 
 
 class JudgeTab:
@@ -23,12 +28,19 @@ class JudgeTab:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("judge", "judge_results", "judge_marks", "judge_queries")
+        self.panel = make_panel("judge", *_SCRIPTS)
         self._mailbox = make_panel("mailbox")
+        self._answers = JudgeAnswers(workspace, self.panel)
         on(self.panel.search, self._search, [self.panel], trigger_mode="always_last")
         on(self.panel.open, self._open, [self.panel], trigger_mode="always_last")
-        # One at a time and none dropped: marks of one page must be stored in the order they were made.
-        on(self.panel.judge, self._judge, [self._mailbox], concurrency_limit=1, trigger_mode="multiple")
+        # A page has one delivery under way at a time, so its marks are stored in order whoever else is judging.
+        on(
+            self.panel.judge,
+            self._judge,
+            [self._mailbox],
+            concurrency_limit=MAX_PEOPLE_AT_ONCE,
+            trigger_mode="multiple",
+        )
 
     def show(self, page: OpenPage, author: str | None, message: Message, error: str = "") -> Payload:
         """Return the desk for a query of the address, or else the first one of the collection."""
@@ -39,60 +51,100 @@ class JudgeTab:
         if wanted is not None and query is not None and query.id != wanted:
             error = error or "The query of this address does not exist in this collection. Here is another one."
         ranker = message.text("by") or self._default_ranker(page)
-        if query is None:
-            return self._payload(page, author, ranker, self._nothing(page, "", ""), error)
+        view = message.text("view") or ("ranking" if message.text("by") else "pool")
         try:
-            return self._find(page, author, query.text, query.instruction, ranker, error)
+            if query is None and view not in ("again", "conflicts"):
+                return self._payload(page, author, Desk("pool", None, ()), ranker, error=error)
+            return self._lay_out(page, author, query, view, ranker, Message({}), error)
         except Exception as problem:  # noqa: BLE001 - the page has to open, whatever it was
             if not isinstance(problem, NotReadyError):
                 error = error or explain(problem)
-            again = searching.show_again(self._workspace, page.collection.id, page.label_set.id, query)
-            return self._payload(page, author, again.ranker, again, error)
+        if query is None:
+            return self._payload(page, author, Desk("pool", None, ()), ranker, error=error)
+        by, shown = searching.shown_last(self._workspace, query)
+        again = lay_out_ranking(self._workspace, page.label_set.id, query, author, shown)
+        return self._payload(page, author, again, by, error=error)
 
     def _search(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
         page = self._page(message)
         try:
-            text, instruction, ranker = message.text("text"), message.text("instruction"), message.text("ranker")
-            return self._find(page, author, text, instruction, ranker)
+            query = searching.ask(
+                self._workspace, author, page.collection.id, message.text("text"), message.text("instruction")
+            )
+            return self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            nothing = self._nothing(page, "", "")
-            return self._payload(page, author, self._default_ranker(page), nothing, explain(error))
+            return self._payload(page, author, Desk("pool", None, ()), self._default_ranker(page), error=explain(error))
 
     def _open(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
         page = self._page(message)
         try:
-            query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
-            return self._find(page, author, query.text, query.instruction, message.text("ranker"))
+            query_id, query = message.optional_number("query_id"), None
+            if query_id is not None:
+                query = searching.open_query(self._workspace, page.collection.id, query_id)
+            return self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            nothing = self._nothing(page, "", "")
-            return self._payload(page, author, self._default_ranker(page), nothing, explain(error))
+            return self._payload(page, author, Desk("pool", None, ()), self._default_ranker(page), error=explain(error))
+
+    def _lay_out(
+        self,
+        page: OpenPage,
+        author: str | None,
+        query: Any,
+        view: str,
+        ranker: str,
+        message: Message,
+        error: str = "",
+    ) -> Payload:
+        """Return the list that was asked for."""
+        places = page.collection.id, page.label_set.id
+        ranker = ranker or self._default_ranker(page)
+        if view == "again":
+            return self._payload(page, author, lay_out_again(self._workspace, author, *places), ranker, error=error)
+        if view == "conflicts":
+            return self._payload(page, author, lay_out_conflicts(self._workspace, author, *places), ranker, error=error)
+        if query is None:
+            raise InvalidInputError("Choose a query from the list, or write a new one.")
+        if view == "similar":
+            doc_id = message.text("doc_id")
+            desk = lay_out_similar(self._workspace, page.label_set.id, query, author, doc_id)
+            title = searching.find_documents(self._workspace, page.collection.id, [doc_id])[doc_id].title
+            return self._payload(page, author, desk, ranker, like=(doc_id, title or doc_id), error=error)
+        if view == "ranking":
+            phrase = searching.clean_text(message.text("phrase"), "phrase")
+            found = searching.run_query(self._workspace, author, query, ranker, phrase)
+            desk = lay_out_ranking(
+                self._workspace, page.label_set.id, query, author, found.ranking, took_ms=found.took_ms
+            )
+            return self._payload(page, author, desk, ranker, phrase=phrase, error=error)
+        desk = lay_out_pool(self._workspace, author, page.label_set.id, query)
+        return self._payload(page, author, desk, ranker, error=error)
 
     def _judge(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message = Message(event._data)
+        message, author = Message(event._data), author_of(self._workspace.settings, request)
+        reply: Payload = {"kind": "saved", "batch": str(message.text("batch"))[:200]}
         try:
-            mark = Mark(
-                label_set_id=message.number("label_set_id"),
-                query_id=message.number("query_id"),
-                doc_id=message.text("doc_id"),
-                grade=message.grade("grade"),
-                rank_shown=message.optional_number("rank"),
-                ranker=message.text("ranker"),
-                client_id=message.text("client_id"),
-                sequence=message.number("sequence"),
-            )
-            author = author_of(self._workspace.settings, request)
-            saved = judging.judge(self._workspace, author, message.number("collection_id"), mark)
+            if message.text("person") != author:
+                raise InvalidInputError(
+                    f"These marks were made by {message.text('person')}, but {author or 'nobody'} is signed in now."
+                )
+            marks = [mark_of(Message(each)) for each in message.list("marks")]
+            collection_id = message.number("collection_id")
+            saved = judging.judge(self._workspace, author, collection_id, marks)
+            places = {mark.query_id: mark.label_set_id for mark in marks if mark.query_id in saved.said}
+            looks = {
+                query_id: look_now(self._workspace, author, collection_id, label_set_id, query_id)
+                for query_id, label_set_id in places.items()
+            }
+            standings = {
+                query_id: self._workspace.standings(label_set_id).of_query(query_id, author)
+                for query_id, label_set_id in places.items()
+            }
+            rankers = searching.rankers(self._workspace, collection_id)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            reply = {name: event._data.get(name) for name in ("client_id", "doc_id", "sequence")}
-            return {**reply, "error": explain(error)}
-        return {
-            "query_id": saved.query_id,
-            "client_id": saved.client_id,
-            "sequences": dict(saved.sequences),
-            "grades": dict(saved.grades),
-        }
+            return {**reply, "error": explain(error), "retry": is_passing(error)}
+        return saved_panel(reply["batch"], saved, looks, standings, rankers)
 
     def _page(self, message: Message) -> OpenPage:
         ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
@@ -101,25 +153,46 @@ class JudgeTab:
     def _default_ranker(self, page: OpenPage) -> str:
         return searching.default_ranker(self._workspace, page.collection.id, page.label_set.id)
 
-    def _find(
-        self, page: OpenPage, author: str | None, text: str, instruction: str, ranker: str, error: str = ""
-    ) -> Payload:
-        search = searching.run_query(
-            self._workspace, author, page.collection.id, page.label_set.id, text, instruction, ranker
-        )
-        return self._payload(page, author, ranker, search, error)
-
-    def _payload(self, page: OpenPage, author: str | None, ranker: str, search: Search, error: str) -> Payload:
+    def _payload(self, page: OpenPage, author: str | None, desk: Desk, ranker: str, **more: Any) -> Payload:
+        setup = setup_of(self._workspace, page.collection.id)
+        has_read = desk_setup.has_acknowledged(self._workspace, author, page.collection.id, setup)
+        more["error"] = more.get("error") or page.remark
         return judge_panel(
             page,
             author,
-            list_queries(self._workspace, page),
-            list_instructions(self._workspace, page.collection.id),
-            searching.rankers(self._workspace, page.collection.id),
-            ranker,
-            search,
-            error or page.remark,
+            setup,
+            desk,
+            must_acknowledge=not has_read,
+            instructions=list_instructions(self._workspace, page.collection.id),
+            rankers=searching.rankers(self._workspace, page.collection.id),
+            ranker=ranker,
+            pace=judging.pace(self._workspace, author, page.label_set.id),
+            **more,
         )
 
-    def _nothing(self, page: OpenPage, text: str, instruction: str) -> Search:
-        return Search(text, instruction, None, searching.LIGHT, [], {}, page.collection.n_documents, None)
+
+def mark_of(message: Message) -> Mark:
+    """Return the mark that a page sent.
+
+    Raises:
+        InvalidInputError: if something of it is missing or of another kind.
+    """
+    undoes = message.list("undoes")
+    if undoes and not (len(undoes) == 2 and isinstance(undoes[0], str) and type(undoes[1]) is int):
+        raise InvalidInputError("This undo came without the mark it is for. Reload the page and try again.")
+    return Mark(
+        label_set_id=message.number("label_set_id"),
+        query_id=message.number("query_id"),
+        doc_id=message.text("doc_id"),
+        grade=message.decimal("grade"),
+        rank_shown=message.optional_number("rank"),
+        ranker=message.text("ranker"),
+        client_id=message.text("client_id"),
+        sequence=message.number("sequence"),
+        is_unsure=message.flag("unsure"),
+        note=message.text("note"),
+        seconds=message.decimal("seconds"),
+        together_with=message.text("together_with") or None,
+        undoes=(undoes[0], undoes[1]) if undoes else None,
+        is_adjudication=message.flag("is_adjudication"),
+    )

@@ -14,15 +14,16 @@ from annotation.errors import InvalidInputError
 _ASSETS = Path(__file__).parent / "assets"
 
 
-def make_panel(*names: str) -> gr.HTML:
+def make_panel(*names: str, elem_id: str = "") -> gr.HTML:
     """Return an empty panel drawn by `assets/<name>.js`, several scripts one after the other."""
-    scripts = [(_ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("dom", *names)]
+    scripts = [(_ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("words", "dom", *names)]
     return gr.HTML(
         value={},
         html_template='<div class="era-panel"></div>',
         js_on_load="\n".join(scripts),
         apply_default_css=False,
-        elem_id=f"era-{names[0]}",
+        elem_id=elem_id or f"era-{names[0]}",
+        elem_classes=["era-mailbox"] if names[0] == "mailbox" else [],
     )
 
 
@@ -90,7 +91,7 @@ class Message:
             return None
         return value
 
-    def grade(self, name: str) -> float | None:
+    def decimal(self, name: str) -> float | None:
         """Return a number or None.
 
         Raises:
@@ -99,4 +100,19 @@ class Message:
         value = self._data.get(name)
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
-        raise InvalidInputError("A grade is 1 (relevant), 0 (not relevant) or nothing.")
+        raise InvalidInputError(f"Expected {name} to be a number. Reload the page and try again.")
+
+    def flag(self, name: str) -> bool:
+        """Return whether something is switched on; what is missing is off."""
+        return self._data.get(name) is True
+
+    def list(self, name: str) -> list[Any]:
+        """Return a list, empty if it is missing.
+
+        Raises:
+            InvalidInputError: if it is something else.
+        """
+        value = self._data.get(name)
+        if value is None or isinstance(value, list):
+            return value or []
+        raise InvalidInputError(f"Expected {name} to be a list. Reload the page and try again.")

@@ -10,9 +10,16 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections, label_sets, queries
+from storage import collections, judgments, label_sets, queries
 from storage.engine import close, open_database, reading_session_factory, session_factory
-from storage.records import CollectionRecord, LabelSetRecord, NewJudgment, NewTrainingRun, QueryRecord
+from storage.records import (
+    CollectionRecord,
+    JudgmentRecord,
+    LabelSetRecord,
+    NewJudgment,
+    NewTrainingRun,
+    QueryRecord,
+)
 
 Sessions = sessionmaker[Session]
 
@@ -89,6 +96,17 @@ def judgment(query: QueryRecord, label_set: LabelSetRecord) -> Callable[..., New
         return NewJudgment(doc_id=doc_id, grade=grade, sequence=sequence, **(values | other))
 
     return make
+
+
+@pytest.fixture
+def append_all(sessions: Sessions) -> Callable[..., list[JudgmentRecord]]:
+    """Return a function that stores judgments in one transaction and returns their events."""
+
+    def append(*marks: NewJudgment) -> list[JudgmentRecord]:
+        with sessions.begin() as session:
+            return [judgments.append(session, mark).judgment for mark in marks]
+
+    return append
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def test_collection_comes_back_as_it_was_added(sessions: Sessions, collection: C
         corpus_fingerprint="a" * 64,
         n_documents=3,
         document_embedder='{"name": "small"}',
+        desk=None,
         created_at=collection.created_at,
         last_used_at=collection.created_at,
     )
@@ -77,6 +78,26 @@ def test_rebuilt_index_is_noted(sessions: Sessions, collection: CollectionRecord
         '{"name": "large"}',
     )
     assert found.name == "birds"
+
+
+def test_desk_is_kept_as_given_and_replaced_as_a_whole(
+    sessions: Sessions, collection: CollectionRecord, add_collection: AddCollection
+) -> None:
+    first = {"guidelines": "Été **oui**", "grades": [{"value": 0.5, "name": "half"}], "n_judges": 2, "is_blind": True}
+    with sessions.begin() as session:
+        other = add_collection(session, "fish")
+        returned = collections.set_desk(session, collection.id, first)
+    with sessions.begin() as session:
+        assert collections.get(session, collection.id) == returned == replace(collection, desk=first)
+        assert collections.get(session, other.id).desk is None
+        collections.set_desk(session, collection.id, {"n_judges": 3})
+    with sessions.begin() as session:
+        assert collections.get(session, collection.id).desk == {"n_judges": 3}
+
+
+def test_desk_of_an_unknown_collection_is_refused(sessions: Sessions) -> None:
+    with sessions.begin() as session, pytest.raises(UnknownRecord, match="no collection with the id 5"):
+        collections.set_desk(session, 5, {})
 
 
 def test_collection_is_renamed(sessions: Sessions, collection: CollectionRecord) -> None:

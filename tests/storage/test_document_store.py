@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -39,9 +39,29 @@ def test_documents_keep_their_order_and_content(sessions: Sessions, collection: 
         assert documents.add_many(session, collection.id, given) == 2
     with sessions.begin() as session:
         assert list(documents.iter_all(session, collection.id)) == [
-            DocumentRecord(collection.id, 0, "z", "Owl", "hoots", "1" * 64),
-            DocumentRecord(collection.id, 1, "a", "", "Été <b>", "2" * 64),
+            DocumentRecord(collection.id, 0, "z", "Owl", "hoots", "1" * 64, None),
+            DocumentRecord(collection.id, 1, "a", "", "Été <b>", "2" * 64, None),
         ]
+
+
+def test_metadata_comes_back_with_its_document_in_both_ways_of_reading(
+    sessions: Sessions, collection: CollectionRecord
+) -> None:
+    about_the_owl = {"url": "https://example.org/é", "year": 1999, "tags": ["night", None], "nested": {"ok": True}}
+    given = [
+        NewDocument("owl", "Owl", "hoots", "1" * 64, metadata=about_the_owl),
+        NewDocument("jay", "Jay", "cries", "2" * 64),
+        NewDocument("tit", "Tit", "sings", "3" * 64, metadata={}),
+    ]
+    with sessions.begin() as session:
+        documents.add_many(session, collection.id, given)
+    with sessions.begin() as session:
+        streamed = {document.doc_id: document.metadata for document in documents.iter_all(session, collection.id)}
+        found = documents.get_many(session, collection.id, ["tit", "owl", "jay"])
+        n_without = session.scalars(text("SELECT count(*) FROM document WHERE metadata IS NULL")).one()
+    assert streamed == {"owl": about_the_owl, "jay": None, "tit": {}}
+    assert {doc_id: document.metadata for doc_id, document in found.items()} == streamed
+    assert n_without == 1  # a missing one is NULL, not the JSON text null
 
 
 def test_documents_added_later_follow_those_there(sessions: Sessions, collection: CollectionRecord) -> None:

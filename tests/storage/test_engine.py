@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import collections, judgments, searches
 from storage.engine import backup_database, close, open_database
 from storage.errors import DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
-from storage.records import CollectionRecord, LabelSetRecord, NewJudgment, QueryRecord
+from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, NewJudgment, QueryRecord, StandingMark
 from storage.schema import UtcDateTime
 
 Sessions = sessionmaker[Session]
@@ -210,7 +210,7 @@ def test_backup_opens_and_equals_the_database(
     assert dump(target) == dump(database_path)
     copy = open_database(target)
     with Session(copy) as session:
-        assert judgments.qrels(session, label_set.id) == {1: {"d1": 1.0}}
+        assert judgments.standing(session, label_set.id) == [StandingMark(1, "d1", "ann", JudgmentRole.JUDGE, 1.0)]
     close(copy)
 
 

@@ -1,15 +1,16 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, false, func, select
+from sqlalchemy import Engine, false, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections, judgments, label_sets, queries
+from storage import collections, label_sets, queries
 from storage.errors import UnknownRecord
 from storage.insertion import find_or_insert
-from storage.records import CollectionRecord, LabelSetRecord, NewJudgment, QueryProgress, QueryRecord
+from storage.records import CollectionRecord, LabelSetRecord, QueryRecord
 from storage.schema import InstructionRow, LabelSetRow, QueryRow
 
 Sessions = sessionmaker[Session]
@@ -21,6 +22,7 @@ def test_query_comes_back_with_its_instruction(sessions: Sessions, query: QueryR
         found = queries.get(session, query.id)
     assert found == query
     assert (found.public_id, found.text, found.instruction, found.author) == ("q1", "owls", "find causes", "ann")
+    assert found.need == ""
 
 
 def test_unknown_query_is_named(sessions: Sessions) -> None:
@@ -39,6 +41,74 @@ def test_same_text_under_another_instruction_is_another_query(sessions: Sessions
         other = queries.get_or_create(session, query.collection_id, "owls", "", "ann")
     assert other.id != query.id
     assert (other.instruction, other.public_id) == ("", None)
+
+
+def test_query_is_found_by_text_and_instruction_of_its_collection(
+    sessions: Sessions, query: QueryRecord, add_collection: Callable[[Session, str], CollectionRecord]
+) -> None:
+    with sessions.begin() as session:
+        fish = add_collection(session, "fish")
+        elsewhere = queries.get_or_create(session, fish.id, "owls", "find causes", "bob")
+        bare = queries.get_or_create(session, query.collection_id, "owls", "", "ann")
+    with sessions.begin() as session:
+        assert queries.find(session, query.collection_id, "owls", "find causes") == query
+        assert queries.find(session, query.collection_id, "owls", "") == bare
+        assert queries.find(session, fish.id, "owls", "find causes") == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("text", "instruction"), [("owl", "find causes"), ("Owls", "find causes"), ("owls", "find"), ("owls", "")]
+)
+def test_query_nobody_asked_is_not_found_and_not_created(
+    sessions: Sessions, query: QueryRecord, text: str, instruction: str
+) -> None:
+    with sessions.begin() as session:
+        assert queries.find(session, query.collection_id, text, instruction) is None
+    with sessions.begin() as session:
+        assert queries.list_all(session, query.collection_id) == [query]
+        assert [found.text for found in queries.list_instructions(session, query.collection_id)] == ["find causes"]
+
+
+def test_need_given_at_creation_is_kept_when_the_query_is_asked_again(
+    sessions: Sessions, collection: CollectionRecord
+) -> None:
+    with sessions.begin() as session:
+        first = queries.get_or_create(session, collection.id, "jays", "", "ann", need="**Blue** ones")
+        again = queries.get_or_create(session, collection.id, "jays", "", "bob", need="Grey ones")
+    assert first.need == "**Blue** ones"
+    assert again == first
+
+
+def test_need_of_one_query_is_changed_and_nothing_else(sessions: Sessions, query: QueryRecord) -> None:
+    with sessions.begin() as session:
+        other = queries.get_or_create(session, query.collection_id, "jays", "", "ann", need="Blue ones")
+        returned = queries.set_need(session, query.id, "Why owls *hoot*")
+    with sessions.begin() as session:
+        assert queries.get(session, query.id) == returned == replace(query, need="Why owls *hoot*")
+        assert queries.get(session, other.id) == other
+        queries.set_need(session, query.id, "")
+    with sessions.begin() as session:
+        assert queries.get(session, query.id) == query
+
+
+def test_need_of_an_unknown_query_is_refused(sessions: Sessions) -> None:
+    with sessions.begin() as session, pytest.raises(UnknownRecord, match="no query with the id 8"):
+        queries.set_need(session, 8, "Anything")
+
+
+def test_queries_are_listed_by_id_with_their_instructions(
+    sessions: Sessions, query: QueryRecord, add_collection: Callable[[Session, str], CollectionRecord]
+) -> None:
+    with sessions.begin() as session:
+        fish = add_collection(session, "fish")
+        cod = queries.get_or_create(session, fish.id, "cod", "", "ann")
+        jays = queries.get_or_create(session, query.collection_id, "jays", "", "bob")
+        auks = queries.get_or_create(session, query.collection_id, "auks", "find causes", "ann", need="Where")
+    with sessions.begin() as session:
+        assert queries.list_all(session, query.collection_id) == [query, jays, auks]
+        assert queries.list_all(session, fish.id) == [cod]
+        assert queries.list_all(session, fish.id + 1) == []
+    assert [jays.instruction, auks.instruction] == ["", "find causes"]
 
 
 def test_query_is_created_once_by_many_threads(
@@ -106,39 +176,3 @@ def test_instructions_are_listed_by_how_many_queries_use_them(
     with sessions.begin() as session:
         listed = queries.list_instructions(session, collection.id)
     assert [(found.text, found.n_queries) for found in listed] == [("common", 2), ("rare", 1), ("", 1)]
-
-
-def test_progress_counts_what_stands_in_one_label_set_in_one_statement(
-    sessions: Sessions,
-    engine: Engine,
-    query: QueryRecord,
-    label_set: LabelSetRecord,
-    judgment: Callable[..., NewJudgment],
-) -> None:
-    with sessions.begin() as session:
-        cleared = queries.get_or_create(session, query.collection_id, "jays", "", "ann")
-        untouched = queries.get_or_create(session, query.collection_id, "wrens", "", "ann")
-        other_set = label_sets.get_or_create(session, query.collection_id, "other", "ann")
-        marks = [
-            judgment("d1", 1.0, 1),
-            judgment("d2", 0.0, 2),
-            judgment("d3", 0.0, 3),
-            judgment("d2", 2.0, 4),  # from not relevant to relevant
-            judgment("d4", 1.0, 5),
-            judgment("d4", None, 6),  # cleared
-            judgment("d5", 1.0, 7, label_set_id=other_set.id),
-            judgment("d1", 1.0, 8, query_id=cleared.id),
-            judgment("d1", None, 9, query_id=cleared.id),
-        ]
-        stored = [judgments.append(session, mark).judgment for mark in marks]
-
-    statements: list[object] = []
-    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-    with sessions.begin() as session:
-        listed = queries.list_with_progress(session, query.collection_id, label_set.id)
-    assert listed == [
-        QueryProgress(query, n_relevant=2, n_not_relevant=1, last_judged_at=stored[3].created_at),
-        QueryProgress(cleared, n_relevant=0, n_not_relevant=0, last_judged_at=None),
-        QueryProgress(untouched, n_relevant=0, n_not_relevant=0, last_judged_at=None),
-    ]
-    assert len([statement for statement in statements if str(statement).startswith("SELECT")]) == 1

@@ -53,8 +53,10 @@ function rememberInUrl(values) {
   window.history.replaceState(window.history.state, "", url);
 }
 
+// Open a tab by its name in English; on the page it may read otherwise.
 function openTab(name) {
-  const tab = [...document.querySelectorAll('button[role="tab"]')].find((t) => t.textContent.trim() === name);
+  const label = t(`tab.${name.toLowerCase()}`);
+  const tab = [...document.querySelectorAll('button[role="tab"]')].find((each) => [name, label].includes(each.textContent.trim()));
   if (tab) tab.click();
 }
 
@@ -63,6 +65,7 @@ const isTyping = () => {
   return active && (active.matches("input:not([type=checkbox]), textarea, select") || active.isContentEditable);
 };
 
+// How Compare marks a document: relevant or not, whatever the scale of grades.
 const GRADES = {
   1: { sign: "\u2713", name: "relevant", kind: "yes" },
   0: { sign: "\u2715", name: "not relevant", kind: "no" },

@@ -14,7 +14,7 @@ function receive() {
   if (view.tab && !isTabOpened) {
     isTabOpened = true;
     const chosen = () => document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim();
-    setTimeout(() => chosen() !== view.tab && openTab(view.tab), 300);
+    setTimeout(() => chosen() !== t(`tab.${view.tab.toLowerCase()}`) && openTab(view.tab), 300);
   }
   const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");
@@ -23,13 +23,14 @@ function receive() {
   wasPreparing = Boolean(busy);
   fill(root,
     h("div", { class: "era-header" },
-      h("button", { type: "button", class: "era-link", title: "Collection and label set; click to change", onclick: () => openTab("Collection") },
+      h("button", { type: "button", class: "era-link", title: t("header.where"), onclick: () => openTab("Collection") },
         view.collection, h("span", { class: "era-quiet" }, ` \u00b7 ${view.label_set}`)),
-      view.person ? h("span", { class: "era-quiet", title: "Marks are stored under this name" }, view.person)
-        : h("a", { href: "login/huggingface", class: "era-link" }, "Sign in to mark")),
+      view.person ? h("span", { class: "era-quiet", title: t("header.person") }, view.person,
+        view.can_sign_out ? h("a", { href: "logout", class: "era-link" }, t("header.sign_out")) : null)
+        : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in"))),
     busy && h("div", { class: `era-preparing${busy.state === "failed" ? " era-failed" : ""}`, role: "status" },
       h("span", {}, busy.text),
-      busy.state === "failed" ? null : h("progress", { max: 1, value: busy.fraction, "aria-label": "Preparation" })),
+      busy.state === "failed" ? null : h("progress", { max: 1, value: busy.fraction, "aria-label": t("header.preparation") })),
   );
 }
 

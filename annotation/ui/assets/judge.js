@@ -1,48 +1,48 @@
-// The judging desk: the query, its results with marks, and the list of queries.
+// The judging desk: what is asked, and what the whole desk knows. The cards, marks, keys and lists follow in files of
+// their own; they share this scope.
 
 const root = element.querySelector(".era-panel");
-const clientId = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
 let view = null; // the latest payload
-let sequence = 0;
-let focused = 0;
-let pending = new Map(); // document id -> { grade, sequence, before, sentAt, tries }
-let undoable = []; // { query, document, grade } to go back to
-let lastSaved = null;
-let wantsFocus = false; // the person searched: give the keys to the results
+let focused = 0; // the card that keys act on
+let focusedAt = Date.now(); // since when, for how long it was looked at
+let wantsFocus = false; // the person asked for something: give the keys to the cards
 let isSearching = false;
-let filter = "";
-let isHelpOpen = false;
-let isListOpen = false;
-let offered = null; // a ranking that became available meanwhile
+let isNeedOpen = false;
 let isNewHere = !localStorage.getItem("era-has-judged"); // the introduction goes once a mark was saved
 
 const form = h("form", { class: "era-query", onsubmit: (event) => (event.preventDefault(), search()) });
-const results = h("section", { class: "era-results", "aria-label": "Results" });
+const about = h("div", { class: "era-about" });
+const results = h("section", { class: "era-results", "aria-label": t("desk.documents") });
 const status = h("div", { class: "era-status", role: "status", "aria-live": "polite" });
-const queries = h("aside", { class: "era-queries", "aria-label": "Queries" });
-root.append(h("div", { class: "era-desk" }, h("div", { class: "era-column" }, form, results, status), queries));
+const queries = h("aside", { class: "era-queries", "aria-label": t("queries.title") });
+root.append(h("div", { class: "era-desk" }, h("div", { class: "era-column" }, form, about, results, status), queries));
 
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
 
-// --- searching
+// --- asking
 
 function search() {
   const text = form.querySelector("textarea[name=query]").value;
   const custom = form.querySelector("textarea[name=instruction]");
   const chosen = form.querySelector("select[name=instruction]").value;
   const instruction = chosen === "other" ? custom.value : view.instructions[Number(chosen)] || "";
-  ask("search", { text, instruction, ranker: view.ranker });
+  ask("search", { text, instruction, view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
 }
 
 function ask(event, data) {
   isSearching = true;
   wantsFocus = true;
-  drawResults();
-  if (event === "search") trigger("search", { ...ids(), ...data });
-  else trigger("open", { ...ids(), ...data });
+  drawCards();
+  const message = { ...ids(), ...data };
+  if (event === "search") trigger("search", message);
+  else trigger("open", message);
 }
 
-const openQuery = (queryId) => ask("open", { query_id: queryId, ranker: view.ranker });
+const openQuery = (queryId) =>
+  ask("open", { query_id: queryId, view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
+const openView = (name, more = {}) =>
+  ask("open", { query_id: view.query.id || lastQuery, view: name, ranker: view.ranker, ...more });
+let lastQuery = null; // to come back to from a list over several queries
 
 function newQuery() {
   const box = form.querySelector("textarea[name=query]");
@@ -50,16 +50,27 @@ function newQuery() {
   box.focus();
 }
 
+function duplicateQuery() {
+  const choice = form.querySelector("select[name=instruction]");
+  const custom = form.querySelector("textarea[name=instruction]");
+  choice.value = "other";
+  custom.hidden = false;
+  custom.value = view.query.instruction;
+  custom.focus();
+  custom.select();
+}
+
 function drawForm() {
-  const known = view.instructions.map((text, i) => [String(i), text || "no instruction"]);
+  const templates = new Map((view.setup.templates || []).map((each) => [each.instruction, each.name]));
+  const option = (text, i) => h("option", { value: String(i), selected: text === view.query.instruction },
+    templates.has(text) ? `${templates.get(text)}: ${text}` : text || t("query.no_instruction"));
   const place = view.instructions.indexOf(view.query.instruction);
   const custom = h("textarea", {
-    name: "instruction", rows: 2, hidden: place >= 0, "aria-label": "Your instruction",
-    placeholder: "Say how the query is meant: what counts, what does not", value: place >= 0 ? "" : view.query.instruction,
+    name: "instruction", rows: 2, hidden: place >= 0, "aria-label": t("query.your_instruction"),
+    placeholder: t("query.instruction_hint"), value: place >= 0 ? "" : view.query.instruction,
   });
   const box = h("textarea", {
-    name: "query", rows: 2, "aria-label": "Query", value: view.query.text,
-    placeholder: "What are you looking for, and under which conditions?",
+    name: "query", rows: 2, "aria-label": t("query.query"), value: view.query.text, placeholder: t("query.hint"),
     onkeydown: (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -67,18 +78,71 @@ function drawForm() {
       }
     },
   });
-  const choice = select("Instruction", [...known, ["other", "Write another instruction \u2026"]],
-    place >= 0 ? String(place) : "other", (value) => {
-      custom.hidden = value !== "other";
-      if (!custom.hidden) custom.focus();
-    }, { name: "instruction" });
+  const named = view.instructions.map((text, i) => [text, i]);
+  const group = (label, of) => of.length ? h("optgroup", { label }, of.map(([text, i]) => option(text, i))) : null;
+  const choice = h("select", { name: "instruction", "aria-label": t("query.instruction"),
+    onchange: () => { custom.hidden = choice.value !== "other"; if (!custom.hidden) custom.focus(); } },
+    group(t("query.templates"), named.filter(([text]) => templates.has(text))),
+    templates.size ? group(t("query.used_before"), named.filter(([text]) => !templates.has(text))) : named.map(([text, i]) => option(text, i)),
+    h("option", { value: "other", selected: place < 0 }, t("query.write_another")));
   fill(form,
-    isNewHere && h("p", { class: "era-intro" }, view.intro),
+    isNewHere && h("p", { class: "era-intro" }, t("desk.intro")),
     box,
     h("div", { class: "era-row" },
-      h("label", { class: "era-grow" }, h("span", { class: "era-label" }, "Instruction"), choice),
-      h("button", { class: "era-button era-primary", type: "submit", title: "Search (Enter in the query box)" }, "Search"),
+      h("label", { class: "era-grow" }, h("span", { class: "era-label" }, t("query.instruction")), choice),
+      h("button", { class: "era-button era-primary", type: "submit", title: t("query.search_hint") }, t("query.search")),
     ),
     custom,
   );
+}
+
+// --- what is meant: the information need of the query, and the guidelines of the collection
+
+function drawAbout() {
+  const { guidelines } = view.setup;
+  const parts = [];
+  if (view.query.id && view.can_write) {
+    parts.push(h("button", { type: "button", class: "era-link", title: t("query.another_title"), onclick: duplicateQuery }, t("query.another")));
+  }
+  if (view.query.id && (view.query.need.length || view.can_write)) {
+    parts.push(h("button", { type: "button", class: "era-link", "aria-expanded": String(isNeedOpen), title: t("need.title"),
+      onclick: () => { isNeedOpen = !isNeedOpen; drawAbout(); } }, view.query.need ? t("need.show") : t("need.add")));
+  }
+  if (guidelines.length) parts.push(h("button", { type: "button", class: "era-link", onclick: () => showGuidelines(false) }, t("guidelines.show")));
+  fill(about, parts.length ? h("div", { class: "era-row" }, parts) : null,
+    isNeedOpen && view.query.id && h("div", { class: "era-need" },
+      view.query.need && h("div", { class: "era-markdown" }, tree(view.query.need_tree)),
+      view.can_write && h("form", { onsubmit: (event) => {
+        event.preventDefault();
+        trigger("need", { ...ids(), query_id: view.query.id, need: event.target.elements.need.value });
+      } },
+        h("textarea", { name: "need", rows: 3, "aria-label": t("need.label"), placeholder: t("need.hint"), value: view.query.need }),
+        h("button", { type: "submit", class: "era-button" }, t("need.save")))));
+}
+
+hear("need", (answer) => {
+  if (!view || answer.query_id !== view.query.id) return;
+  if (answer.error) view.error = answer.error;
+  else { view.query.need = answer.need; view.query.need_tree = answer.need_tree; isNeedOpen = Boolean(answer.need); }
+  drawAbout();
+  if (answer.error) drawCards();
+});
+
+// Build elements from [tag, attributes, children]; the server makes the tree from Markdown and lets no other tag through.
+function tree(nodes) {
+  return nodes.map((node) => (typeof node === "string" ? node : h(node[0], node[1], tree(node[2]))));
+}
+
+const guidelinesDialog = h("dialog", { class: "era-dialog", "aria-label": t("guidelines.title") });
+root.append(guidelinesDialog);
+
+function showGuidelines(mustRead) {
+  fill(guidelinesDialog,
+    h("h2", {}, t("guidelines.title")),
+    mustRead && h("p", { class: "era-quiet" }, t("guidelines.read_once")),
+    h("div", { class: "era-markdown" }, tree(view.setup.guidelines)),
+    h("form", { method: "dialog", onsubmit: () => {
+      if (mustRead) { view.must_acknowledge = false; trigger("acknowledge", { ...ids(), text_hash: view.setup.guidelines_hash }); }
+    } }, h("button", { class: "era-button era-primary", autofocus: true }, mustRead ? t("guidelines.agree") : t("dialog.close"))));
+  if (!guidelinesDialog.open) guidelinesDialog.showModal();
 }

@@ -1,97 +1,124 @@
-// The judging desk, continued. A mark shows at once, is "saved" only when the database has it, and is sent again until then.
+// The judging desk, marks: one shows at once, is "saved" only when the database has it, and is sent again until then.
 
-function mark(place, grade) {
-  const result = view.results[place];
-  if (!result || !view.query.id) return;
-  if (!view.can_write) return void ((view.error = "Sign in to save marks; searching and comparing work without."), drawResults());
-  const before = markOf(result.doc_id);
-  if (before === grade) return;
-  undoable.push({ query: view.query.id, doc: result.doc_id, grade: before });
-  send(result.doc_id, grade, result.rank);
-}
+let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before }]
+let lastSaved = null; // { title, said }
+const SILENT = { grade: null, unsure: false, note: "" };
 
-function send(docId, grade, rank) {
-  sequence += 1;
-  const earlier = pending.get(docId);
-  const entry = { grade, sequence, before: earlier ? earlier.before : markOf(docId), tries: 0,
-    event: { ...ids(), query_id: view.query.id, doc_id: docId, grade, rank, ranker: view.shown_ranker, client_id: clientId, sequence } };
-  pending.set(docId, entry);
-  deliver(entry);
-  redrawCard(docId);
+const isSettling = () => view.view === "conflicts";
+const saidOf = (queryId, docId) => {
+  const entry = outbox.last(queryId, docId, isSettling());
+  if (entry) return { grade: entry.grade, unsure: entry.unsure, note: entry.note };
+  return (isSettling() ? view.settled : view.said)[queryId]?.[docId] || SILENT;
+};
+const hasSaid = (said) => said.grade !== null || said.unsure;
+const isSame = (a, b) => a.grade === b.grade && a.unsure === b.unsure && a.note === b.note;
+
+// Say something of a card and of its near-duplicates, in one act.
+function mark(place, change) {
+  const card = view.cards[place];
+  if (!card) return false;
+  if (!view.can_write) return complain(t("marks.sign_in"));
+  if (view.must_acknowledge) return showGuidelines(true), false;
+  const seconds = Math.min((Date.now() - focusedAt) / 1000, 600);
+  const docs = [card, ...card.duplicates];
+  const act = [];
+  for (const doc of docs) {
+    const before = saidOf(card.query_id, doc.doc_id);
+    const now = { ...before, ...change };
+    if (isSame(before, now)) continue;
+    const isLead = doc === card;
+    const entry = outbox.add({
+      ...ids(), person: view.person, made_at: Date.now(), query_id: card.query_id, doc_id: doc.doc_id, ...now,
+      rank: isLead ? card.rank : null, ranker: listName(), seconds: isLead && card.query_id ? seconds : null,
+      together_with: isLead ? "" : card.doc_id, is_adjudication: isSettling(),
+    });
+    act.push({ client_id: entry.client_id, sequence: entry.sequence, query_id: card.query_id, doc_id: doc.doc_id, before });
+  }
+  if (!act.length) return false;
+  if (!isSettling()) undoable.push(act);
+  focusedAt = Date.now();
+  redrawCard(place);
   drawStatus();
+  return true;
 }
 
-function deliver(entry) {
-  entry.tries += 1;
-  entry.sentAt = Date.now();
-  trigger("judge", entry.event);
-}
-
-setInterval(() => {
-  for (const entry of pending.values()) {
-    if (Date.now() - entry.sentAt > 4000) {
-      deliver(entry);
-      redrawCard(entry.event.doc_id);
-      drawStatus();
-    }
-  }
-}, 1000);
-
-hear("saved", (saved) => {
-  if (!view || saved.client_id !== clientId) return;
-  if (saved.error) {
-    const entry = pending.get(saved.doc_id);
-    if (entry && entry.sequence === saved.sequence) {
-      pending.delete(saved.doc_id);
-      view.error = `${saved.error} (${saved.doc_id} was not marked.)`;
-      drawResults();
-    }
-    return;
-  }
-  isNewHere = false;
-  localStorage.setItem("era-has-judged", "yes");
-  const isCurrent = saved.query_id === view.query.id;
-  if (isCurrent) view.marks = saved.grades;
-  for (const [docId, entry] of [...pending]) {
-    if (entry.event.query_id === saved.query_id && (saved.sequences[docId] || 0) >= entry.sequence) {
-      pending.delete(docId);
-      lastSaved = { doc: docId, grade: entry.grade };
-    }
-    if (isCurrent) redrawCard(docId);
-  }
-  const listed = view.queries.find((query) => query.id === saved.query_id);
-  if (listed) {
-    listed.relevant = Object.values(saved.grades).filter((grade) => grade > 0).length;
-    listed.not_relevant = Object.keys(saved.grades).length - listed.relevant;
-    drawQueries();
-  }
-  drawStatus();
-});
+const listName = () => (view.view === "ranking" ? view.ranker : view.view);
 
 function undo() {
-  const last = undoable.pop();
-  if (!last) return;
-  if (last.query !== view.query.id) return void (undoable = []);
-  const result = view.results.find((r) => r.doc_id === last.doc);
-  send(last.doc, last.grade, result ? result.rank : null);
-  if (result) setFocus(result.rank - 1);
+  const act = undoable.pop();
+  if (!act) return;
+  for (const { client_id, sequence, query_id, doc_id, before } of act) {
+    outbox.add({ ...ids(), person: view.person, made_at: Date.now(), query_id, doc_id, ...before, rank: null, ranker: listName(),
+      seconds: null, together_with: "", is_adjudication: false, undoes: [client_id, sequence] });
+    const place = view.cards.findIndex((card) => card.query_id === query_id && card.doc_id === doc_id);
+    if (place >= 0) { redrawCard(place); setFocus(place, true); }
+  }
+  drawStatus();
+}
+
+function complain(text) {
+  view.error = text;
+  drawCards();
+  return false;
+}
+
+hear("saved", (saved) => {
+  if (!view || !saved.batch.startsWith(clientId)) return;
+  const latest = outbox.underWay?.batch === saved.batch ? outbox.underWay.entries.at(-1) : null;
+  const refused = outbox.answered(saved);
+  if (saved.retry) return void drawStatus();
+  Object.assign(view.said, saved.said || {});
+  Object.assign(view.settled, saved.settled || {});
+  for (const [queryId, revealed] of Object.entries(saved.revealed || {})) view.revealed[queryId] = revealed;
+  if (saved.stored?.length) {
+    if (isNewHere) { isNewHere = false; localStorage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
+    if (latest) lastSaved = { title: titleOf(latest.query_id, latest.doc_id), said: latest };
+  }
+  if (refused.length) {
+    const undone = new Set(refused.map((entry) => `${entry.client_id}:${entry.sequence}`));
+    undoable = undoable.filter((act) => !act.some((each) => undone.has(`${each.client_id}:${each.sequence}`)));
+    view.error = t("marks.refused", { reason: refused[0].reason, title: titleOf(refused[0].query_id, refused[0].doc_id) });
+    drawCards();
+  }
+  const wasFinished = view.is_finished;
+  if (saved.finished && view.query.id in saved.finished) view.is_finished = saved.finished[view.query.id];
+  for (const [queryId, progress] of Object.entries(saved.progress || {})) updateProgress(Number(queryId), progress);
+  if (view.is_finished !== wasFinished) drawCards();
+  else view.cards.forEach((card, place) => saved.said?.[card.query_id] && redrawCard(place));
+  drawStatus();
+  afterSaving(saved);
+});
+
+const titleOf = (queryId, docId) =>
+  view.cards.flatMap((card) => [card, ...card.duplicates]).find((doc) => doc.doc_id === docId)?.title || docId;
+
+function inWords(said) {
+  if (said.unsure) return t("marks.unsure");
+  return said.grade === null ? t("marks.taken_back") : gradeName(said.grade);
 }
 
 function drawStatus() {
-  const grades = Object.fromEntries(Object.entries(view.marks));
-  for (const [docId, entry] of pending) if (entry.event.query_id === view.query.id) grades[docId] = entry.grade;
-  const values = Object.values(grades).filter((grade) => grade !== null);
-  const nRelevant = values.filter((grade) => grade > 0).length;
-  const slow = [...pending.values()].some((entry) => entry.tries > 1);
-  const what = lastSaved && (gradeOf(lastSaved.grade)?.name || "mark taken back");
+  if (!view) return;
+  const here = view.cards.filter((card) => hasSaid(saidOf(card.query_id, card.doc_id)));
+  const nRelevant = here.filter((card) => saidOf(card.query_id, card.doc_id).grade > 0).length;
+  const nWaiting = outbox.waiting.length;
+  const isOffline = navigator.onLine === false;
+  let words = "";
+  if (nWaiting && isOffline) words = t("status.offline", { n: nWaiting });
+  else if (nWaiting && outbox.problem) words = t("status.problem", { n: nWaiting, reason: outbox.problem });
+  else if (outbox.isSlow) words = t("status.slow", { n: nWaiting });
+  else if (nWaiting) words = t("status.saving");
+  else if (lastSaved) words = `${t("status.saved")}  ${lastSaved.title} ${inWords(lastSaved.said)}`;
+  const isTrouble = nWaiting > 0 && (isOffline || outbox.problem || outbox.isSlow);
   fill(status,
-    h("span", { class: slow ? "era-warn" : "" },
-      slow ? "Not saved yet, trying again. Keep this page open."
-        : pending.size ? "saving \u2026" : lastSaved ? `saved \u2713  ${lastSaved.doc} ${what}` : ""),
-    undoable.length && undoable[undoable.length - 1].query === view.query.id
-      ? h("button", { type: "button", class: "era-link", onclick: undo, title: "Undo the last mark (u)" }, "undo u") : null,
+    h("span", { class: isTrouble ? "era-warn" : "" }, words),
+    undoable.length ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,
     h("span", { class: "era-grow" }),
-    view.query.id && h("span", {}, `${values.length} judged \u00b7 ${nRelevant} relevant`,
-      nRelevant ? " \u00b7 enough to learn from this query" : values.length ? " \u00b7 one relevant document makes it count" : ""),
+    view.othersWaiting ? h("span", { class: "era-warn" }, t("status.others_waiting", { n: view.othersWaiting })) : null,
+    view.cards.length ? h("span", {}, t("status.judged", { done: here.length, n: view.cards.length, relevant: nRelevant })) : null,
   );
 }
+
+window.addEventListener("beforeunload", (event) => {
+  if (outbox.waiting.length && !localStorage.getItem(OUTBOX + clientId)) event.preventDefault(); // nowhere to keep them
+});

@@ -1,95 +1,198 @@
-// The judging desk, continued: the list of queries, the keys, and what happens when the server answers.
+// The judging desk, queries: the list with its filters, what is left to settle, and the import of many.
+
+let listed = { queries: [], n_again: 0, n_conflicts: 0, is_ready: false };
+let wanted = ""; // words in the filter box
+let kind = localStorage.getItem("era-query-filter") || "all";
+let isListOpen = false;
+
+const KINDS = {
+  all: () => true,
+  mine: (query) => query.is_mine,
+  open: (query) => query.n_mine === 0,
+  started: (query) => query.n_mine > 0 && !query.is_done,
+  done: (query) => query.is_done,
+  conflicts: (query) => query.n_conflicts > 0,
+};
+
+function askList() {
+  trigger("list", ids());
+}
+
+hear("queries", (answer) => {
+  listed = answer;
+  if (view) drawQueries();
+});
+
+function updateProgress(queryId, progress) {
+  const query = listed.queries.find((each) => each.id === queryId);
+  if (!query) return;
+  Object.assign(query, progress);
+  const node = queries.querySelector(`[data-query="${queryId}"]`);
+  if (node) node.replaceWith(queryItem(query));
+  drawCounts();
+}
+
+function queryItem(query) {
+  const isOpen = view.query.id === query.id;
+  return h("li", { "data-query": query.id }, h("button", {
+    type: "button", class: "era-query-item", "aria-current": isOpen ? "true" : null,
+    title: query.instruction ? `${query.text}\n\n${query.instruction}` : query.text,
+    onclick: () => { isListOpen = false; openQuery(query.id); },
+  }, h("span", { class: "era-query-text" }, query.text),
+    h("span", { class: "era-count" },
+      h("span", { class: "era-yes", title: t("queries.relevant_title") }, `${query.n_relevant} \u2713`), " ",
+      h("span", { class: "era-no", title: t("queries.judged_title") }, `${query.n_judged}`),
+      query.n_conflicts ? h("span", { class: "era-warn", title: t("queries.conflicts_title") }, ` ${query.n_conflicts} \u2260`) : null,
+      query.n_mine ? h("span", { class: "era-mine", title: t("queries.mine_title", { n: query.n_mine }) }, query.is_done ? " \u25cf" : " \u25d0") : null)));
+}
+
+const matching = () => {
+  const words = wanted.toLocaleLowerCase();
+  return listed.queries.filter((query) => KINDS[kind](query) && (!words || query.text.toLocaleLowerCase().includes(words)
+    || query.instruction.toLocaleLowerCase().includes(words)));
+};
+
+const counts = h("div", { class: "era-lists" });
+const list = h("ol", { class: "era-query-list" });
+const heading = h("div", { class: "era-row" });
+const filterBox = h("input", { type: "search", name: "filter", placeholder: t("queries.filter"), "aria-label": t("queries.filter"),
+  oninput: () => { wanted = filterBox.value; drawList(); } });
+const kindBox = select(t("queries.show"), Object.keys(KINDS).map((name) => [name, t(`queries.kind.${name}`)]), kind, (name) => {
+  kind = name;
+  localStorage.setItem("era-query-filter", name);
+  drawList();
+});
+const body = h("div", { class: "era-drawer-body" }, h("div", { class: "era-row era-filters" }, filterBox, kindBox), list, counts);
+queries.append(heading, body);
+
+function drawList() {
+  const shown = matching();
+  fill(list, shown.map(queryItem), shown.length ? null : h("li", { class: "era-quiet era-none" }, listed.queries.length ? t("queries.none_match") : t("queries.none")));
+}
+
+function drawCounts() {
+  const nConflicts = listed.queries.reduce((sum, query) => sum + query.n_conflicts, 0);
+  const item = (name, n) => n ? h("button", { type: "button", class: "era-link", "aria-pressed": String(view.view === name), title: t(`${name}.title`), onclick: () => { isListOpen = false; openView(name); } }, t(`${name}.link`, { n })) : null;
+  fill(counts, item("again", listed.n_again), item("conflicts", nConflicts),
+    view.can_write && h("button", { type: "button", class: "era-link", title: t("import.title"), onclick: openImport }, t("import.link")));
+}
 
 function drawQueries() {
-  const judged = view.queries.filter((query) => query.relevant + query.not_relevant > 0).length;
-  const shown = view.queries.filter((query) => !filter || query.text.toLowerCase().includes(filter.toLowerCase()));
-  const list = h("ol", { class: "era-query-list" }, shown.map((query) =>
-    h("li", {}, h("button", {
-      type: "button", class: "era-query-item", "aria-current": query.id === view.query.id ? "true" : null,
-      title: query.instruction ? `${query.text}\n\n${query.instruction}` : query.text, onclick: () => { isListOpen = false; openQuery(query.id); },
-    }, h("span", { class: "era-query-text" }, query.text),
-      h("span", { class: "era-count" }, h("span", { class: "era-yes", title: "relevant" }, `${query.relevant} \u2713`), " ",
-        h("span", { class: "era-no", title: "not relevant" }, `${query.not_relevant} \u2715`))))));
-  const scroll = queries.querySelector(".era-query-list")?.scrollTop || 0;
-  const hadFilter = document.activeElement?.name === "filter";
-  const filterBox = h("input", { type: "search", name: "filter", placeholder: "Filter queries", "aria-label": "Filter queries", value: filter,
-    oninput: (event) => { filter = event.target.value; drawQueries(); } });
-  fill(queries,
-    h("div", { class: "era-row" },
-      h("button", { type: "button", class: "era-drawer", "aria-expanded": String(isListOpen), onclick: () => { isListOpen = !isListOpen; drawQueries(); } },
-        h("strong", {}, "Queries"), h("span", { class: "era-quiet" }, ` ${number(judged)} / ${number(view.queries.length)} judged`)),
-      h("button", { type: "button", class: "era-link", onclick: newQuery }, "+ new query")),
-    h("div", { class: `era-drawer-body${isListOpen ? " era-is-open" : ""}` }, filterBox, list));
+  const nJudged = listed.queries.filter((query) => query.n_judged > 0).length;
+  fill(heading,
+    h("button", { type: "button", class: "era-drawer", "aria-expanded": String(isListOpen), onclick: () => { isListOpen = !isListOpen; drawQueries(); } },
+      h("strong", {}, t("queries.title")), h("span", { class: "era-quiet" }, ` ${t("queries.judged", { done: nJudged, of: listed.queries.length })}`)),
+    h("button", { type: "button", class: "era-link", onclick: newQuery }, t("queries.new")));
+  body.classList.toggle("era-is-open", isListOpen);
+  const scroll = list.scrollTop;
+  drawList();
+  drawCounts();
   list.scrollTop = scroll;
-  if (hadFilter) { filterBox.focus(); filterBox.setSelectionRange(filter.length, filter.length); }
 }
 
 function nextQuery() {
-  const here = view.queries.findIndex((query) => query.id === view.query.id);
-  const order = [...view.queries.slice(here + 1), ...view.queries.slice(0, Math.max(here, 0))];
-  const next = order.find((query) => query.relevant + query.not_relevant === 0) || order[0];
+  const shown = matching().length ? matching() : listed.queries;
+  const here = shown.findIndex((query) => query.id === view.query.id);
+  const order = [...shown.slice(here + 1), ...shown.slice(0, Math.max(here, 0))];
+  const next = order.find((query) => !query.is_done && query.n_mine === 0) || order.find((query) => !query.is_done) || order[0];
   if (next) openQuery(next.id);
 }
 
-// --- keys
+// --- many queries at once
 
-document.addEventListener("keydown", (event) => {
-  if (!view || root.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (isTyping()) {
-    if (event.key === "Escape") document.activeElement.blur();
-    return;
-  }
-  const judgeHere = (grade) => {
-    const place = focused;
-    mark(place, grade);
-    const next = firstOpen(place + 1);
-    if (next !== null && next > place) { focused = next; showFocus(true); }
-  };
-  const actions = {
-    1: () => judgeHere(1), 0: () => judgeHere(0), c: () => mark(focused, null),
-    s: () => { setFocus(focused + 1); showFocus(true); }, j: () => { setFocus(focused + 1); showFocus(true); }, k: () => { setFocus(focused - 1); showFocus(true); },
-    o: () => view.results.length && toggleText(focused), u: undo, n: nextQuery,
-    "/": () => form.querySelector("textarea[name=query]").focus(), "?": () => { isHelpOpen = !isHelpOpen; drawResults(); },
-  };
-  const action = actions[event.key];
-  if (!action) return;
-  event.preventDefault();
-  action();
+const importDialog = h("dialog", { class: "era-dialog", "aria-label": t("import.title") });
+root.append(importDialog);
+let importFile = null; // { name, content } of the file looked at
+
+function openImport() {
+  importFile = null;
+  drawImport({});
+  importDialog.showModal();
+}
+
+function drawImport(answer) {
+  const chooser = h("input", { type: "file", "aria-label": t("import.choose"), accept: ".csv,.tsv,.jsonl,.json,.txt,.xml,.topics", onchange: async () => {
+    const [file] = chooser.files;
+    if (!file) return;
+    if (file.size > 5e6) return drawImport({ error: t("import.too_large") });
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    let text = "";
+    for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+    importFile = { name: file.name, content: btoa(text) };
+    fill(outcome, h("p", { class: "era-busy" }, t("import.reading")));
+    trigger("import", { ...ids(), ...importFile, is_sure: false });
+  } });
+  const outcome = h("div", { role: "status" },
+    answer.error ? h("p", { class: "era-notice era-lines", role: "alert" }, answer.error) : null,
+    answer.n_new !== undefined && !answer.is_done ? [
+      h("p", {}, t("import.found", { n: answer.n_new, known: answer.n_known })),
+      h("ol", { class: "era-examples" }, answer.examples.map((each) => h("li", {}, each.text, each.instruction ? h("span", { class: "era-quiet" }, ` \u2014 ${each.instruction}`) : null))),
+      answer.n_new ? h("button", { type: "button", class: "era-button era-primary", onclick: () => trigger("import", { ...ids(), ...importFile, is_sure: true }) }, t("import.do", { n: answer.n_new })) : null] : null,
+    answer.is_done ? h("p", {}, t("import.done", { n: answer.n_new })) : null);
+  fill(importDialog,
+    h("h2", {}, t("import.title")), h("p", { class: "era-quiet" }, t("import.formats")), chooser, outcome,
+    h("form", { method: "dialog" }, h("button", { class: "era-button" }, t("dialog.close"))));
+}
+
+hear("import", (answer) => {
+  drawImport(answer);
+  if (answer.is_done) askList();
 });
 
-// --- what other panels say
+// --- what other panels say, and a new payload
 
 hear("ready", () => {
-  if (view && view.query.id && !view.results.length) openQuery(view.query.id);
+  if (view && view.query.id && !view.cards.length) openQuery(view.query.id);
+  if (view) askList();
 });
+
+hear("settle", () => view && openView("conflicts"));
 
 // A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
 hear("better", ({ key, label }) => {
   if (!view || view.ranker === key || (key === "aligned" && view.ranker !== "light")) return;
   if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, label });
-  if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, ranker: key });
-  else { offered = { key, label }; drawResults(); }
+  if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
+  else if (view.view === "ranking") { offered = { key, label }; drawCards(); }
+  else view.ranker = key;
+  askList();
 });
-
-// --- a new payload
 
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.page) return;
+  const isFirst = view === null || view.page.label_set_id !== fresh.page.label_set_id || view.person !== fresh.person;
   const isSameQuery = view && view.query.id === fresh.query.id && view.page.label_set_id === fresh.page.label_set_id;
   const draft = view && fresh.error ? form.querySelector("textarea[name=query]")?.value : null;
   view = fresh;
+  for (const card of view.cards) card.moved = 0;
   isSearching = false;
+  useful = null;
+  noteOpen.clear();
   if (offered && offered.key === view.ranker) offered = null;
-  if (!isSameQuery) { undoable = []; lastSaved = null; }
+  if (!isSameQuery) { lastSaved = null; isNeedOpen = false; }
+  if (view.query.id) lastQuery = view.query.id;
+  undoable = view.undoable;
+  // marks still under way can be undone as well; the server does not know of them yet
+  const known = new Set(undoable.flat().map((each) => `${each.client_id}:${each.sequence}`));
+  for (const entry of outbox.waiting) {
+    if (entry.query_id === view.query.id && !entry.undoes && !known.has(`${entry.client_id}:${entry.sequence}`)) {
+      undoable.push([{ ...entry, before: view.said[entry.query_id]?.[entry.doc_id] || SILENT }]);
+    }
+  }
+  if (isFirst && view.person) view.othersWaiting = outbox.adopt(view.person);
   focused = firstOpen() ?? 0;
+  focusedAt = Date.now();
   drawForm();
+  drawAbout();
   if (draft !== null && draft !== undefined) form.querySelector("textarea[name=query]").value = draft;
-  drawResults();
+  drawCards();
   drawQueries();
-  if (wantsFocus && !view.error) document.activeElement?.blur();
+  if (isFirst || (view.query.id && !listed.queries.some((query) => query.id === view.query.id))) askList();
+  if (wantsFocus && !view.error) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
   rememberInUrl(view.url);
+  if (isLive) askLive();
 }
 
 watch("value", receive);

@@ -1,3 +1,3 @@
-// Hands what the server says about a mark to the judging desk.
+// Hands an answer of the server to whoever on the page asked for it.
 
-watch("value", () => props.value && say("saved", props.value));
+watch("value", () => props.value && props.value.kind && say(props.value.kind, props.value));

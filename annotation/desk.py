@@ -1,0 +1,262 @@
+"""What lies on the desk: the documents to judge for a query, or one of the other lists, as one person may see it.
+
+A list is made anew whenever it is asked for. What is hidden (where a document came from, what others said) is left out
+here, not on the page.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import storage.collections
+import storage.judgments
+import storage.pools
+from annotation.desk_setup import DeskSetup, desk_setup
+from annotation.duplicates import duplicates_of
+from annotation.errors import NotFoundError
+from annotation.judging import Said, Undoable, said_by, undoable
+from annotation.pooling import order_for, pool_of
+from annotation.searching import find_documents
+from annotation.workspace import Workspace
+from era.types import Document
+from storage.records import JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord, StandingMark
+
+View = Literal["pool", "ranking", "similar", "again", "conflicts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What somebody else said of a document."""
+
+    author: str
+    role: JudgmentRole
+    grade: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """What may be shown of a document once it was judged: where it came from, and what others said."""
+
+    sources: Mapping[str, int | None]
+    opinions: tuple[Opinion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One document on the desk, to be judged for `query`.
+
+    Attributes:
+        query: whose document it is.
+        document: id, title and text.
+        rank: its place in a ranking, from 1; None where the order tells nothing.
+        score: as in `era.types.ScoredDoc`; None likewise.
+        duplicates: near-duplicates that are judged together with it.
+        why: why it is here, for lists that need a reason: a code with its values.
+    """
+
+    query: QueryRecord
+    document: Document
+    rank: int | None = None
+    score: float | None = None
+    duplicates: tuple[Document, ...] = ()
+    why: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A list of documents and what this person has said of them.
+
+    Attributes:
+        view: which list it is.
+        query: the open query; None where nothing is open.
+        cards: the documents.
+        said: query id -> document id -> what the person says now.
+        revealed: query id -> document id -> what may be shown of it.
+        settled: query id -> document id -> what an adjudicator has decided, where conflicts are settled.
+        undoable: what the person can take back, the latest at the end.
+        n_by_others: documents of the pool left out since enough others have judged them.
+        is_finished: whether the person has judged everything that is there to judge for the query.
+        took_ms: of the search, where there was one.
+    """
+
+    view: View
+    query: QueryRecord | None
+    cards: Sequence[Card]
+    said: Mapping[int, Mapping[str, Said]] = field(default_factory=dict)
+    revealed: Mapping[int, Mapping[str, Revealed]] = field(default_factory=dict)
+    settled: Mapping[int, Mapping[str, Said]] = field(default_factory=dict)
+    undoable: Sequence[Undoable] = ()
+    n_by_others: int = 0
+    is_finished: bool = False
+    took_ms: float | None = None
+
+
+def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord) -> Desk:
+    """Return what there is to judge for a query, shuffled for this person; near-duplicates share a card.
+
+    Raises:
+        NotReadyError: if the embedders are still being loaded and the query has no pool yet.
+    """
+    setup = setup_of(workspace, query.collection_id)
+    pool = pool_of(workspace, author, label_set_id, query, setup.depth)
+    with workspace.reading() as session:
+        marks = storage.judgments.current_for_query(session, label_set_id, query.id)
+        history = storage.judgments.history(session, label_set_id, query.id)
+    standing = workspace.standings(label_set_id).marks_of(query.id)
+    offered = offered_to(pool, standing, author, setup)
+    has_finished = is_finished(offered, standing, author)
+    in_order = order_for(offered, author, query.id) if setup.is_blind else offered
+    documents = find_documents(workspace, query.collection_id, [each.doc_id for each in in_order])
+    cards = _collapse(workspace, query, [Card(query, document) for document in documents.values()])
+    return Desk(
+        view="pool",
+        query=query,
+        cards=cards,
+        said={query.id: said_by(marks, author)},
+        revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
+        undoable=undoable(history, author),
+        n_by_others=len(pool) - len(offered),
+        is_finished=has_finished,
+    )
+
+
+def lay_out_ranking(
+    workspace: Workspace,
+    label_set_id: int,
+    query: QueryRecord,
+    author: str | None,
+    ranking: Iterable[tuple[str, float]],
+    view: View = "ranking",
+    took_ms: float | None = None,
+) -> Desk:
+    """Return a ranking (document id, score) as the desk shows it, best first."""
+    scores = dict(ranking)
+    documents = find_documents(workspace, query.collection_id, scores)
+    cards = [
+        Card(query, document, rank, scores[doc_id])
+        for rank, (doc_id, document) in enumerate(documents.items(), start=1)
+    ]
+    setup = setup_of(workspace, query.collection_id)
+    with workspace.reading() as session:
+        pool = storage.pools.list_for(session, label_set_id, query.id)
+        marks = storage.judgments.current_for_query(session, label_set_id, query.id)
+        history = storage.judgments.history(session, label_set_id, query.id)
+    standing = workspace.standings(label_set_id).marks_of(query.id)
+    has_finished = is_finished(offered_to(pool, standing, author, setup), standing, author)
+    return Desk(
+        view=view,
+        query=query,
+        cards=_collapse(workspace, query, cards),
+        said={query.id: said_by(marks, author)},
+        revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
+        undoable=undoable(history, author),
+        is_finished=has_finished,
+        took_ms=took_ms,
+    )
+
+
+def lay_out_similar(
+    workspace: Workspace, label_set_id: int, query: QueryRecord, author: str | None, doc_id: str
+) -> Desk:
+    """Return the documents most like one of them, nearest first, to be judged for the same query.
+
+    Raises:
+        NotFoundError: if there is no such document.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    library = workspace.library(query.collection_id)
+    if doc_id not in library.index:
+        raise NotFoundError("This document is no longer in the collection. Search again.")
+    [nearest] = library.index.search(library.index.vectors([doc_id]), 11)
+    others = [(doc.doc_id, doc.score) for doc in nearest if doc.doc_id != doc_id][:10]
+    return lay_out_ranking(workspace, label_set_id, query, author, others, view="similar")
+
+
+def offered_to(
+    pool: Sequence[PoolDocument], marks: Iterable[StandingMark], author: str | None, setup: DeskSetup
+) -> list[PoolDocument]:
+    """Return the documents of the pool that this person is to judge: those not yet judged by enough others."""
+    others: dict[str, set[str]] = {}
+    mine = set()
+    for mark in marks:
+        if mark.role is not JudgmentRole.JUDGE:
+            continue
+        if mark.author == author:
+            mine.add(mark.doc_id)
+        elif mark.grade is not None:
+            others.setdefault(mark.doc_id, set()).add(mark.author)
+    return [each for each in pool if each.doc_id in mine or len(others.get(each.doc_id, ())) < setup.n_judges]
+
+
+def is_finished(offered: Sequence[PoolDocument], marks: Iterable[StandingMark], author: str | None) -> bool:
+    """Return whether the person graded everything offered, or looked at it without being able to tell."""
+    mine = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
+    return bool(offered) and all(each.doc_id in mine for each in offered)
+
+
+def reveal(
+    pool: Sequence[PoolDocument],
+    marks: Sequence[JudgmentRecord],
+    author: str | None,
+    setup: DeskSetup,
+    has_finished: bool,
+) -> dict[str, Revealed]:
+    """Return what this person may see of the query's documents.
+
+    Where a document came from shows once it was judged, or at once where judging is not blind; what others said shows
+    once the person has finished everything offered.
+    """
+    said = said_by(marks, author)
+    sources = {each.doc_id: each.sources for each in pool if not setup.is_blind or _has_said(said.get(each.doc_id))}
+    opinions: dict[str, list[Opinion]] = {}
+    if has_finished:
+        for mark in marks:
+            if mark.grade is not None and not (mark.author == author and mark.role is JudgmentRole.JUDGE):
+                opinions.setdefault(mark.doc_id, []).append(Opinion(mark.author, mark.role, mark.grade, mark.note))
+    return {
+        doc_id: Revealed(sources.get(doc_id, {}), tuple(opinions.get(doc_id, ())))
+        for doc_id in dict.fromkeys([*sources, *opinions])
+    }
+
+
+def look_now(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_id: int
+) -> tuple[dict[str, Revealed], bool]:
+    """Return what this person may see of a query's documents as things stand now, and whether all were judged."""
+    setup = setup_of(workspace, collection_id)
+    with workspace.reading() as session:
+        pool = storage.pools.list_for(session, label_set_id, query_id)
+        marks = storage.judgments.current_for_query(session, label_set_id, query_id)
+    standing = workspace.standings(label_set_id).marks_of(query_id)
+    has_finished = is_finished(offered_to(pool, standing, author, setup), standing, author)
+    return reveal(pool, marks, author, setup, has_finished), has_finished
+
+
+def setup_of(workspace: Workspace, collection_id: int) -> DeskSetup:
+    """Return how judging is set up in a collection."""
+    with workspace.reading() as session:
+        return desk_setup(storage.collections.get(session, collection_id).desk)
+
+
+def _collapse(workspace: Workspace, query: QueryRecord, cards: Sequence[Card]) -> list[Card]:
+    """Put near-duplicates of the collection onto the card of the first of them."""
+    library = workspace.opened(query.collection_id)
+    if library is None:
+        return list(cards)
+    found = duplicates_of([card.document.doc_id for card in cards], library.corpus, library.index)
+    kept: list[Card] = []
+    taken: set[str] = set()
+    for card in cards:
+        doc_id = card.document.doc_id
+        if doc_id in taken:
+            continue
+        others = [other for other in found.get(doc_id, ()) if other not in taken]
+        taken.update((doc_id, *others))
+        duplicates = tuple(library.corpus[other] for other in others)
+        kept.append(Card(card.query, card.document, card.rank, card.score, duplicates, card.why))
+    return kept
+
+
+def _has_said(said: Said | None) -> bool:
+    return said is not None and (said.grade is not None or said.is_unsure)

@@ -1,0 +1,57 @@
+"""One document in full: what is known of it, and the sentence that is closest to the query."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import storage.documents
+from annotation import searching
+from annotation.errors import NotFoundError, NotReadyError
+from annotation.reading import closest_sentence
+from annotation.workspace import Workspace
+from era.types import Query
+from storage.records import QueryRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """What a document view adds to the text that is on the card already.
+
+    Attributes:
+        doc_id: which document.
+        closest: start and end of the sentence closest to the query, in characters of the text; None if unknown.
+        metadata: name -> value, as they came with the document.
+    """
+
+    doc_id: str
+    closest: tuple[int, int] | None
+    metadata: Mapping[str, str]
+
+
+def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str) -> DocumentView:
+    """Return what is known of a document beside its text.
+
+    Args:
+        workspace: of this process.
+        query: that the document is judged for.
+        doc_id: which document.
+        ranker: key of the ranking whose query vector tells what is close.
+
+    Raises:
+        NotFoundError: if there is no such document.
+    """
+    with workspace.reading() as session:
+        row = storage.documents.get_many(session, query.collection_id, [doc_id]).get(doc_id)
+    if row is None:
+        raise NotFoundError("This document is no longer in the collection. Search again.")
+    closest = None
+    try:
+        library = workspace.library(query.collection_id)
+        chosen, _ = searching.retriever(workspace, library, ranker)
+        [vector] = chosen.query_vectors([Query(str(query.id), query.text, query.instruction)])
+        closest = closest_sentence(row.text, vector, library.pair.light)
+    except NotReadyError:
+        logger.debug("The embedders are not there yet, so no sentence is pointed out.")
+    return DocumentView(doc_id, closest, {name: str(value) for name, value in (row.metadata or {}).items()})

@@ -1,0 +1,112 @@
+"""Re-rank while somebody judges: the query follows the documents found relevant, as far as that has helped here before.
+
+What is learned this way is for the remaining documents of the query alone; training carries over to other queries.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+import storage.queries
+from annotation import searching
+from annotation.desk import Card, lay_out_ranking
+from annotation.errors import NotAllowedError
+from annotation.library import Library
+from annotation.searching import DEPTH
+from annotation.workspace import Workspace
+from era.candidates import LabelledQueries, label
+from era.embedders import Vectors
+from era.feedback import MIN_QUERIES, choose_weight, feed_back
+from era.retriever import Retriever
+from era.types import Query
+from storage.records import JudgmentRole, QueryRecord
+
+LiveState = Literal["changed", "waiting", "needs-more", "no-help"]
+
+_N_QUERIES = 60  # labelled ones, the newest, that decide how far to follow
+_N_SPARE = 20  # documents beyond those shown, to move up
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The ranking after the marks made so far.
+
+    Attributes:
+        cards: the documents, best first.
+        state: `changed` if the marks moved the query; `waiting` for the first relevant one; `needs-more` judged
+            queries to know how far to follow; `no-help` if following did not help the queries judged so far.
+    """
+
+    cards: Sequence[Card]
+    state: LiveState
+
+
+def follow(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord, ranker: str) -> Followed:
+    """Rank the documents anew with the query moved towards what the author marked as relevant.
+
+    Args:
+        workspace: of this process.
+        author: whose marks count.
+        label_set_id: where they are.
+        query: that is being judged.
+        ranker: key of the ranking that is being watched.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        NotFoundError: if there is no such ranker.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to judge.")
+    library = workspace.library(query.collection_id)
+    chosen, held_out = searching.retriever(workspace, library, ranker)
+    standings = workspace.standings(label_set_id)
+    mine = {
+        mark.doc_id: mark.grade
+        for mark in standings.marks_of(query.id)
+        if mark.author == author and mark.role is JudgmentRole.JUDGE and mark.doc_id in library.index
+    }
+    relevant = {doc_id: grade for doc_id, grade in mine.items() if grade}
+    weight, state = _weight(workspace, library, chosen, held_out, standings.qrels(), query)
+    asked = Query(str(query.id), query.text, query.instruction)
+    [vector] = chosen.query_vectors([asked])
+    if weight:
+        state = "changed" if relevant else "waiting"
+        vector = feed_back(vector, library.index.vectors(relevant), list(relevant.values()), weight)
+    [ranking] = chosen.rank([asked], vector[None], DEPTH + _N_SPARE + len(mine))
+    shown = [(doc.doc_id, doc.score) for doc in ranking]
+    return Followed(lay_out_ranking(workspace, label_set_id, query, author, shown).cards, state)
+
+
+def _weight(
+    workspace: Workspace,
+    library: Library,
+    chosen: Retriever,
+    held_out: Mapping[str, Vectors],
+    qrels: Mapping[int, Mapping[str, float]],
+    query: QueryRecord,
+) -> tuple[float, LiveState]:
+    """Return how far to follow, as the other labelled queries tell, and what to say where that is not at all."""
+    telling = [
+        query_id
+        for query_id in sorted(qrels, reverse=True)
+        if query_id != query.id and sum(g > 0 and d in library.index for d, g in qrels[query_id].items()) > 1
+    ][:_N_QUERIES]
+    if len(telling) < MIN_QUERIES:
+        return 0.0, "needs-more"
+    labelled = _labelled(workspace, library, telling, qrels)
+    vectors = chosen.query_vectors(labelled.queries)
+    rows = [held_out.get(each.query_id, vectors[i]) for i, each in enumerate(labelled.queries)]
+    return choose_weight(labelled, np.ascontiguousarray(rows, dtype=np.float32), library.index), "no-help"
+
+
+def _labelled(
+    workspace: Workspace, library: Library, query_ids: Sequence[int], qrels: Mapping[int, Mapping[str, float]]
+) -> LabelledQueries:
+    with workspace.reading() as session:
+        records = [storage.queries.get(session, query_id) for query_id in query_ids]
+    queries = [Query(str(each.id), each.text, each.instruction) for each in records]
+    judged = {str(query_id): qrels[query_id] for query_id in query_ids}
+    return label(queries, library.pair.encode_queries(queries), judged, library.index)

@@ -1,0 +1,128 @@
+"""What deserves a second look: marks that something speaks against, and documents that judges disagree about."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+import storage.judgments
+import storage.queries
+import storage.training_runs
+from annotation import searching
+from annotation.desk import Card, Desk, Opinion, Revealed, View
+from annotation.duplicates import duplicates_of
+from annotation.judging import said_by, settled_by_anyone
+from annotation.library import Library
+from annotation.quality import (
+    DEPTH,
+    LookAgain,
+    differing_duplicates,
+    differing_from_reference,
+    disagreeing_with_ranking,
+    look_again,
+)
+from annotation.searching import find_documents
+from annotation.workspace import Workspace
+from era.types import Document
+from storage.records import JudgmentRole, StandingMark, TrainingRunState
+
+MAX_LISTED = 50
+_MAX_COMPARED = 400  # documents of the author whose near-duplicates are looked for
+
+
+def marks_to_look_at(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int
+) -> list[LookAgain]:
+    """Return the author's marks that the newest training run, a near-duplicate or an imported mark speaks against.
+
+    The ranking of each query comes from adapters that never saw its marks, so it is evidence of its own.
+    """
+    marks = workspace.standings(label_set_id).marks()
+    mine = [mark for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE]
+    if not mine:
+        return []
+    lists = [differing_from_reference(mine, [mark for mark in marks if mark.role is JudgmentRole.REFERENCE])]
+    library = workspace.opened(collection_id)
+    if library is not None:
+        rankings = _held_out_rankings(workspace, library, collection_id, label_set_id)
+        lists += [
+            disagreeing_with_ranking(mine, rankings, len(library.corpus)),
+            differing_duplicates(mine, _duplicate_groups(mine, library)),
+        ]
+    return look_again(*lists)[:MAX_LISTED]
+
+
+def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
+    """Return the author's marks that deserve a second look, as the desk shows them."""
+    found = marks_to_look_at(workspace, author, collection_id, label_set_id)
+    others = find_documents(workspace, collection_id, [each.other_doc_id for each in found if each.other_doc_id])
+    pairs = []
+    for each in found:
+        other = others.get(each.other_doc_id or "")
+        why = {"code": each.reason, "rank": each.rank, "other": other and (other.title or other.doc_id)}
+        pairs.append((each.query_id, each.doc_id, {**why, "other_grade": each.other_grade}))
+    return _lay_out_pairs(workspace, author, collection_id, label_set_id, "again", pairs)
+
+
+def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
+    """Return the documents that judges disagree about, with what each said; a mark on them settles it for all."""
+    pairs = workspace.standings(label_set_id).conflicts()[:MAX_LISTED]
+    listed = [(query_id, doc_id, {"code": "conflict"}) for query_id, doc_id in pairs]
+    return _lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed)
+
+
+def _lay_out_pairs(
+    workspace: Workspace,
+    author: str | None,
+    collection_id: int,
+    label_set_id: int,
+    view: View,
+    pairs: Sequence[tuple[int, str, Mapping[str, object]]],
+) -> Desk:
+    """Return a desk over (query id, document id, why) of several queries."""
+    query_ids = list(dict.fromkeys(query_id for query_id, _, _ in pairs))
+    with workspace.reading() as session:
+        queries = {query_id: storage.queries.get(session, query_id) for query_id in query_ids}
+        marks = {q: storage.judgments.current_for_query(session, label_set_id, q) for q in query_ids}
+    documents: dict[str, Document] = find_documents(workspace, collection_id, [doc_id for _, doc_id, _ in pairs])
+    revealed: dict[int, dict[str, Revealed]] = {}
+    if view == "conflicts":
+        for query_id, doc_id, _ in pairs:
+            opinions = [
+                Opinion(mark.author, mark.role, mark.grade, mark.note)
+                for mark in marks[query_id]
+                if mark.doc_id == doc_id and mark.grade is not None
+            ]
+            revealed.setdefault(query_id, {})[doc_id] = Revealed({}, tuple(opinions))
+    return Desk(
+        view=view,
+        query=None,
+        cards=[Card(queries[q], documents[doc_id], why=why) for q, doc_id, why in pairs if doc_id in documents],
+        said={query_id: said_by(of_query, author) for query_id, of_query in marks.items()},
+        settled={query_id: settled_by_anyone(of_query) for query_id, of_query in marks.items()},
+        revealed=revealed,
+    )
+
+
+def _held_out_rankings(
+    workspace: Workspace, library: Library, collection_id: int, label_set_id: int
+) -> dict[int, list[str]]:
+    """Return the ranking of each query that the newest training run learned from, by adapters that never saw it."""
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id, label_set_id)
+    run = next((run for run in runs if run.state is TrainingRunState.FINISHED), None)
+    if run is None:
+        return {}
+    _, held_out = searching.retriever(workspace, library, searching.run_key(run))
+    if not held_out:
+        return {}
+    vectors = np.ascontiguousarray(list(held_out.values()), dtype=np.float32)
+    rankings = library.index.search(vectors, DEPTH)
+    return {
+        int(query_id): [doc.doc_id for doc in ranking] for query_id, ranking in zip(held_out, rankings, strict=True)
+    }
+
+
+def _duplicate_groups(mine: Sequence[StandingMark], library: Library) -> list[list[str]]:
+    doc_ids = list(dict.fromkeys(mark.doc_id for mark in reversed(mine) if mark.doc_id in library.corpus))
+    found = duplicates_of(doc_ids[:_MAX_COMPARED], library.corpus, library.index)
+    return [[doc_id, *others] for doc_id, others in found.items() if others]

@@ -1,0 +1,36 @@
+// The judging desk, keys: they sleep while somebody types, and leave buttons and links their own.
+
+document.addEventListener("keydown", (event) => {
+  if (!view || root.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.isComposing) return;
+  if (isTyping()) {
+    if (event.key === "Escape") document.activeElement.blur();
+    return;
+  }
+  if (guidelinesDialog.open || importDialog.open) return;
+  const isOnButton = document.activeElement?.closest?.("button, a, summary, [role=tab]");
+  if (event.key === "Enter" && isOnButton) return;
+  const judgeHere = (change) => {
+    if (!mark(focused, change) && !hasSaid(saidOf(view.cards[focused]?.query_id, view.cards[focused]?.doc_id))) return;
+    const next = firstOpen(focused + 1);
+    if (next !== null) setFocus(next, !reader.open);
+    else focusCard();
+    if (reader.open) openReader(focused);
+  };
+  const step = (by) => { setFocus(focused + by, !reader.open); if (reader.open) openReader(focused); };
+  const actions = {
+    s: () => judgeHere({ grade: null, unsure: true }),
+    c: () => { mark(focused, { grade: null, unsure: false }); if (reader.open) drawReader(); },
+    j: () => step(1), k: () => step(-1),
+    o: () => (reader.open ? closeReader() : openReader(focused)),
+    n: () => { if (reader.open) closeReader(); openNote(focused); },
+    u: () => { undo(); if (reader.open) drawReader(); },
+    m: askUseful, Enter: nextQuery,
+    "/": () => form.querySelector("textarea[name=query]").focus(),
+    "?": toggleHelp,
+  };
+  view.setup.grades.forEach((_, grade) => { actions[String(grade)] = () => judgeHere({ grade, unsure: false }); });
+  const action = actions[event.key];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});

@@ -1,0 +1,101 @@
+// The judging desk, help from the model: the next most useful document, and a ranking that follows the marks.
+
+let isLive = false;
+let liveState = ""; // what the live ranking says of itself
+let useful = null; // { doc_id, why } the card that was fetched last, or { error }
+let isAskingUseful = false;
+let liveTimer = null;
+
+function askUseful() {
+  if (!view.query.id || !view.can_write || (view.view !== "pool" && view.view !== "ranking")) return;
+  isAskingUseful = true;
+  useful = null;
+  drawCards();
+  trigger("useful", { ...ids(), query_id: view.query.id });
+}
+
+hear("useful", (answer) => {
+  if (!view || answer.query_id !== view.query.id) return;
+  isAskingUseful = false;
+  useful = answer;
+  if (answer.card) {
+    const known = view.cards.findIndex((card) => card.doc_id === answer.card.doc_id);
+    const fresh = known >= 0 ? view.cards.splice(known, 1)[0] : { ...answer.card, query_id: view.query.id };
+    const place = firstOpen() ?? view.cards.length;
+    view.cards.splice(Math.min(place, view.cards.length), 0, { ...fresh, why: answer.card.why });
+    focused = Math.min(place, view.cards.length - 1);
+  }
+  drawCards();
+  if (answer.card) setFocus(focused, true);
+});
+
+function usefulLine() {
+  if (isAskingUseful) return h("p", { class: "era-busy", role: "status" }, t("useful.asking"));
+  if (!useful || useful.card || useful.query_id !== view.query.id) return null;
+  return h("p", { class: "era-quiet", role: "status" }, useful.error || t("useful.none"));
+}
+
+// --- live
+
+function liveSwitch() {
+  if (!view.can_write) return null;
+  return h("label", { class: "era-live", title: t("live.title") },
+    h("input", { type: "checkbox", checked: isLive, onchange: (event) => {
+      isLive = event.target.checked;
+      liveState = "";
+      if (isLive) askLive();
+      else drawCards();
+    } }), ` ${t("live.label")}`, liveState ? h("span", { class: "era-quiet", role: "status" }, ` ${liveState}`) : null);
+}
+
+function askLive() {
+  if (!isLive || view.view !== "ranking" || !view.query.id || view.phrase) return;
+  clearTimeout(liveTimer);
+  liveTimer = setTimeout(() => { // several marks in a row are learned from together
+    liveState = t("live.learning");
+    drawCards();
+    trigger("live", { ...ids(), query_id: view.query.id, ranker: view.ranker });
+  }, 250);
+}
+
+function afterSaving(saved) {
+  if (isLive && saved.stored?.length) askLive();
+}
+
+// What was judged stays where it is, and so does everything down to the card under the expert's eyes.
+hear("live", (answer) => {
+  if (!view || !isLive || view.view !== "ranking" || answer.query_id !== view.query.id) return;
+  if (answer.error) { liveState = answer.error; return drawCards(); }
+  const isFixed = (card, place) => place <= focused || hasSaid(saidOf(card.query_id, card.doc_id)) || noteOpen.has(place);
+  const fixed = view.cards.filter(isFixed);
+  const before = new Map(view.cards.map((card, place) => [card.doc_id, place]));
+  const stays = new Set(fixed.map((card) => card.doc_id));
+  const tops = rectangles();
+  const queue = answer.cards.filter((card) => !stays.has(card.doc_id));
+  const size = view.cards.length;
+  const next = [];
+  view.cards.forEach((card, place) => {
+    if (isFixed(card, place)) next.push({ ...card, moved: 0 });
+    else if (queue.length) {
+      const fresh = queue.shift();
+      const was = before.get(fresh.doc_id);
+      next.push({ ...fresh, query_id: view.query.id, rank: place + 1, moved: was === undefined ? "new" : was - place });
+    }
+  });
+  view.cards = next.slice(0, size);
+  const nMoved = view.cards.filter((card) => card.moved).length;
+  liveState = answer.state === "changed" ? t("live.changed", { n: nMoved }) : t(`live.${answer.state}`);
+  drawCards();
+  slide(tops);
+});
+
+const rectangles = () => new Map([...results.querySelectorAll(".era-card")].map((node) => [node.dataset.doc, node.getBoundingClientRect().top]));
+
+function slide(tops) {
+  if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  results.querySelectorAll(".era-card").forEach((node) => {
+    const was = tops.get(node.dataset.doc);
+    const by = was === undefined ? 0 : was - node.getBoundingClientRect().top;
+    if (by) node.animate([{ transform: `translateY(${by}px)` }, { transform: "none" }], { duration: 240, easing: "ease-out" });
+  });
+}

@@ -1,0 +1,17 @@
+// What the page says, in the reader's language. The texts come from assets/words, through gr.I18n, into window.eraWords.
+
+const language = (navigator.languages || [navigator.language]).map((tag) => tag.toLowerCase().split("-")[0])
+  .find((code) => window.eraWords?.[code]) || "en";
+const plurals = new Intl.PluralRules(language);
+
+// Return the text of a key; {name} is filled in, and with a number `n` the key may end in .one or .other.
+function t(key, values = {}) {
+  const texts = window.eraWords?.[language] || {};
+  const english = window.eraWords?.en || {};
+  const form = values.n === undefined ? null : `${key}.${plurals.select(values.n)}`;
+  const text = texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? english[form] ?? english[`${key}.other`] ?? english[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = values[name];
+    return value === undefined || value === null ? whole : typeof value === "number" ? value.toLocaleString(language) : String(value);
+  });
+}

@@ -1,0 +1,54 @@
+"""Store of pools: the documents that are to be judged for a query, and which rankings brought them up."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from storage.records import PoolDocument
+from storage.schema import PoolDocumentRow
+
+
+def list_for(session: Session, label_set_id: int, query_id: int) -> Sequence[PoolDocument]:
+    """Return the query's pool in the order in which it grew."""
+    statement = (
+        select(PoolDocumentRow.doc_id, PoolDocumentRow.sources)
+        .where(PoolDocumentRow.label_set_id == label_set_id, PoolDocumentRow.query_id == query_id)
+        .order_by(PoolDocumentRow.id)
+    )
+    return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(statement)]
+
+
+def list_all(session: Session, label_set_id: int) -> dict[int, list[PoolDocument]]:
+    """Return every pool of the label set by query id, each in the order in which it grew."""
+    statement = (
+        select(PoolDocumentRow.query_id, PoolDocumentRow.doc_id, PoolDocumentRow.sources)
+        .where(PoolDocumentRow.label_set_id == label_set_id)
+        .order_by(PoolDocumentRow.id)
+    )
+    pools: dict[int, list[PoolDocument]] = {}
+    for query_id, doc_id, sources in session.execute(statement):
+        pools.setdefault(query_id, []).append(PoolDocument(doc_id, sources))
+    return pools
+
+
+def add(session: Session, label_set_id: int, query_id: int, documents: Iterable[PoolDocument]) -> int:
+    """Add documents to the query's pool and return how many were new; those it has keep their sources.
+
+    Raises:
+        IntegrityError: if there is no such label set or query.
+    """
+    known = {document.doc_id for document in list_for(session, label_set_id, query_id)}
+    rows = [
+        {
+            "label_set_id": label_set_id,
+            "query_id": query_id,
+            "doc_id": document.doc_id,
+            "sources": dict(document.sources),
+        }
+        for document in {document.doc_id: document for document in documents}.values()
+        if document.doc_id not in known
+    ]
+    if rows:
+        session.execute(insert(PoolDocumentRow), rows)
+    return len(rows)
