@@ -4,7 +4,7 @@ A list is made anew whenever it is asked for. What is hidden (where a document c
 here, not on the page.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -108,7 +108,8 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
     has_finished = is_finished(offered, standing, author)
     in_order = order_for(offered, author, query.id) if setup.is_blind else offered
     documents = find_documents(workspace, query.collection_id, [each.doc_id for each in in_order])
-    cards = _collapse(workspace, query, [Card(query, document) for document in documents.values()])
+    not_offered = {each.doc_id for each in pool} - {each.doc_id for each in offered}
+    cards = _collapse(workspace, query, [Card(query, document) for document in documents.values()], not_offered)
     return Desk(
         view="pool",
         query=query,
@@ -195,6 +196,23 @@ def is_finished(offered: Sequence[PoolDocument], marks: Iterable[StandingMark], 
     return bool(offered) and all(each.doc_id in mine for each in offered)
 
 
+def unfinished_queries(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_ids: Iterable[int]
+) -> set[int]:
+    """Return which of these queries the person has begun and not finished: others' opinions of them stay hidden."""
+    setup, standings = setup_of(workspace, collection_id), workspace.standings(label_set_id)
+    with workspace.reading() as session:
+        pools = storage.pools.list_all(session, label_set_id)
+    found = set()
+    for query_id in set(query_ids):
+        marks = standings.marks_of(query_id)
+        has_begun = any(mark.author == author and mark.role is JudgmentRole.JUDGE for mark in marks)
+        pool = pools.get(query_id)
+        if has_begun and pool and not is_finished(offered_to(pool, marks, author, setup), marks, author):
+            found.add(query_id)
+    return found
+
+
 def reveal(
     pool: Sequence[PoolDocument],
     marks: Sequence[JudgmentRecord],
@@ -239,14 +257,16 @@ def setup_of(workspace: Workspace, collection_id: int) -> DeskSetup:
         return desk_setup(storage.collections.get(session, collection_id).desk)
 
 
-def _collapse(workspace: Workspace, query: QueryRecord, cards: Sequence[Card]) -> list[Card]:
-    """Put near-duplicates of the collection onto the card of the first of them."""
+def _collapse(
+    workspace: Workspace, query: QueryRecord, cards: Sequence[Card], left_out: Collection[str] = ()
+) -> list[Card]:
+    """Put near-duplicates of the collection onto the card of the first of them, but for those `left_out`."""
     library = workspace.opened(query.collection_id)
     if library is None:
         return list(cards)
     found = duplicates_of([card.document.doc_id for card in cards], library.corpus, library.index)
     kept: list[Card] = []
-    taken: set[str] = set()
+    taken = set(left_out)
     for card in cards:
         doc_id = card.document.doc_id
         if doc_id in taken:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import storage.acknowledgements
@@ -92,8 +92,8 @@ def set_up(workspace: Workspace, author: str | None, collection_id: int, setup: 
     """
     if author is None:
         raise NotAllowedError("Sign in to change how judging is set up.")
-    for template in setup.templates:
-        clean_text(template.instruction, "instruction")
+    templates = (Template(each.name.strip(), clean_text(each.instruction, "instruction")) for each in setup.templates)
+    setup = replace(setup, templates=tuple(templates))
     with workspace.writing() as session:
         storage.collections.set_desk(session, collection_id, asdict(setup))
     return setup
@@ -104,13 +104,13 @@ def acknowledge(workspace: Workspace, author: str | None, collection_id: int, te
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        InvalidInputError: if it is no version's hash.
+        InvalidInputError: if the guidelines are others by now.
     """
     if author is None:
         raise NotAllowedError("Sign in to judge.")
-    if len(text_hash) != 64:
-        raise InvalidInputError("These guidelines have changed. Reload the page and read them again.")
     with workspace.writing() as session:
+        if text_hash != desk_setup(storage.collections.get(session, collection_id).desk).guidelines_hash:
+            raise InvalidInputError("These guidelines have changed. Reload the page and read them again.")
         storage.acknowledgements.add(session, collection_id, author, text_hash)
 
 

@@ -9,6 +9,7 @@ from annotation import searching
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.reading import closest_sentence
 from annotation.workspace import Workspace
+from era.errors import EraError
 from era.types import Query
 from storage.records import QueryRecord
 
@@ -52,6 +53,6 @@ def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str
         chosen, _ = searching.retriever(workspace, library, ranker)
         [vector] = chosen.query_vectors([Query(str(query.id), query.text, query.instruction)])
         closest = closest_sentence(row.text, vector, library.pair.light)
-    except NotReadyError:
-        logger.debug("The embedders are not there yet, so no sentence is pointed out.")
+    except (NotReadyError, EraError) as error:
+        logger.warning("No sentence is pointed out: %s", error)
     return DocumentView(doc_id, closest, {name: str(value) for name, value in (row.metadata or {}).items()})

@@ -1,9 +1,8 @@
 """Take judgments: check them, append them, and say what the author has said now."""
 
-import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.orm import Session
 
@@ -24,7 +23,7 @@ MAX_AT_ONCE = 500
 
 Delivery = tuple[str, int]
 MAX_NOTE = 2000  # characters
-_MAX_SECONDS = 3600.0
+_MAX_SECONDS, _TOO_LARGE = 3600.0, 1e9
 _N_FOR_PACE, _MIN_FOR_PACE = 50, 5
 
 
@@ -45,7 +44,7 @@ class Mark:
         note: the person's own words.
         seconds: how long the document was looked at.
         together_with: the document whose near-duplicate this is, where both were judged in one act.
-        undoes: (client id, sequence) of the mark that this one takes back.
+        undoes: (client id, sequence) of the mark that this one takes back; what was said before it counts again.
         is_adjudication: the person settles a conflict.
     """
 
@@ -93,7 +92,7 @@ class Saved:
         stored: the deliveries that are stored.
         refused: delivery -> why its mark was not stored; sending it again would not help.
         said: query id -> document id -> what the author says now, of the queries concerned.
-        settled: likewise what adjudicators have decided.
+        settled: likewise what this delivery has settled; what others have decided is not told here.
     """
 
     stored: tuple[Delivery, ...]
@@ -142,7 +141,7 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, marks: S
         tuple(stored),
         refused,
         {query_id: said_by(of_query, author) for query_id, of_query in standing.items()},
-        {query_id: settled_by_anyone(of_query) for query_id, of_query in standing.items()},
+        _settled_here(marks, standing, refused),
     )
 
 
@@ -167,8 +166,12 @@ class _Desk:
         undone = None
         if mark.undoes is not None:
             undone = storage.judgments.find_delivery(self.session, *mark.undoes)
-            if undone is None or (undone.author, undone.query_id, undone.doc_id) != (self.author, query.id, doc_id):
+            own = (self.author, mark.label_set_id, query.id, doc_id)
+            if undone is None or (undone.author, undone.label_set_id, undone.query_id, undone.doc_id) != own:
                 raise InvalidInputError("There is no such mark of yours to undo. Mark the document again instead.")
+            back = storage.judgments.before(self.session, undone)
+            before = Said(back.grade, back.is_unsure, back.note) if back else NOTHING_SAID
+            mark = replace(mark, grade=before.grade, is_unsure=before.is_unsure, note=before.note)
         return NewJudgment(
             label_set_id=mark.label_set_id,
             query_id=query.id,
@@ -176,7 +179,7 @@ class _Desk:
             doc_id=document.doc_id,
             content_hash=document.content_hash,
             author=self.author,
-            grade=self._grade(mark, undone),
+            grade=mark.grade if undone else self._grade(mark),
             client_id=mark.client_id,
             sequence=mark.sequence,
             rank_shown=mark.rank_shown,
@@ -204,12 +207,12 @@ class _Desk:
             raise NotFoundError("This query belongs to another collection. Reload the page and mark again.")
         return query
 
-    def _grade(self, mark: Mark, undone: JudgmentRecord | None) -> float | None:
-        """Return the grade, which is on the collection's scale unless it restores what was said on an earlier one."""
+    def _grade(self, mark: Mark) -> float | None:
+        """Return the grade, which is on the collection's scale."""
         if not self._grades:
             setup = desk_setup(storage.collections.get(self.session, self.collection_id).desk)
             self._grades = frozenset(map(float, range(setup.highest_grade + 1)))
-        if mark.grade is not None and mark.grade not in self._grades and undone is None:
+        if mark.grade is not None and mark.grade not in self._grades:
             scale = " or ".join(f"{grade:g}" for grade in sorted(self._grades))
             raise InvalidInputError(f"A grade is {scale} here, not {mark.grade:g}. Reload the page and mark again.")
         return mark.grade
@@ -218,7 +221,7 @@ class _Desk:
 def _check(mark: Mark) -> None:
     """Raise InvalidInputError for what no page of ours would send."""
     numbers = [number for number in (mark.grade, mark.seconds) if number is not None]
-    if any(isinstance(number, bool) or not math.isfinite(number) or number < 0 for number in numbers):
+    if any(isinstance(number, bool) or not 0 <= number < _TOO_LARGE for number in numbers):  # NaN is neither
         raise InvalidInputError("This mark came without a valid grade or time. Search again and mark again.")
     if (mark.rank_shown is not None and mark.rank_shown < 1) or (mark.grade is not None and mark.is_unsure):
         raise InvalidInputError("This mark came without a valid grade or rank. Search again and mark again.")
@@ -235,6 +238,17 @@ def said_by(marks: Sequence[JudgmentRecord], author: str | None) -> dict[str, Sa
         for mark in marks
         if mark.author == author and mark.role is JudgmentRole.JUDGE
     }
+
+
+def _settled_here(
+    marks: Sequence[Mark], standing: Mapping[int, Sequence[JudgmentRecord]], refused: Collection[Delivery]
+) -> dict[int, dict[str, Said]]:
+    settled: dict[int, dict[str, Said]] = {}
+    for mark in marks:
+        if mark.is_adjudication and (mark.client_id, mark.sequence) not in refused:
+            decided = settled_by_anyone(standing[mark.query_id]).get(mark.doc_id, NOTHING_SAID)
+            settled.setdefault(mark.query_id, {})[mark.doc_id] = decided
+    return settled
 
 
 def settled_by_anyone(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:

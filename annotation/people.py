@@ -65,6 +65,7 @@ def people_of(workspace: Workspace, label_set_id: int) -> People:
     at_desk = [mark for mark in marks if mark.role is JudgmentRole.JUDGE]
     graded = Counter(mark.author for mark in at_desk if mark.grade is not None)
     relevant = Counter(mark.author for mark in at_desk if mark.grade is not None and mark.grade > 0)
+    queries = Counter(author for author, _ in {(mark.author, mark.query_id) for mark in at_desk})
     unsure = Counter(mark.author for mark in at_desk if mark.grade is None)
     with workspace.reading() as session:
         work = storage.judgments.work_by_author(session, label_set_id)
@@ -74,7 +75,7 @@ def people_of(workspace: Workspace, label_set_id: int) -> People:
                 author=each.author,
                 n_judged=graded[each.author],
                 n_unsure=unsure[each.author],
-                n_queries=each.n_queries,
+                n_queries=queries[each.author],
                 share_relevant=relevant[each.author] / graded[each.author] if graded[each.author] else None,
                 median_seconds=statistics.median(each.seconds) if each.seconds else None,
                 first_at=each.first_at,

@@ -5,14 +5,19 @@ incomplete information". The pool grows when a better ranking appears and never 
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 
 import storage.pools
 from annotation import searching
+from annotation.errors import NotFoundError
 from annotation.library import Library
 from annotation.workspace import Workspace
+from era.errors import EraError
 from era.types import Query
 from storage.records import PoolDocument, QueryRecord
+
+logger = logging.getLogger(__name__)
 
 WORDS, RANDOM = "words", "random"
 _ONE_IN = 6  # documents of a pool drawn by chance
@@ -45,11 +50,11 @@ def pool_of(
     asked = Query(str(query.id), query.text, query.instruction)
     if pool:
         known = {document.doc_id for document in pool}
-        ranking = [doc.doc_id for doc in searching.retriever(workspace, library, best)[0].search(asked, _N_FROM_NEW)]
+        ranking = _ranking(workspace, library, best, asked, _N_FROM_NEW)
         new = [PoolDocument(d, {best: rank}) for rank, d in enumerate(ranking, start=1) if d not in known]
     else:
         new = _new_pool(workspace, library, asked, best, depth)
-    if author is None:
+    if author is None or not new:
         return [*pool, *new]
     with workspace.writing() as session:
         storage.pools.add(session, label_set_id, query.id, new)
@@ -57,14 +62,21 @@ def pool_of(
 
 
 def _new_pool(workspace: Workspace, library: Library, query: Query, best: str, depth: int) -> list[PoolDocument]:
-    rankings = {
-        key: [doc.doc_id for doc in searching.retriever(workspace, library, key)[0].search(query, depth)]
-        for key in dict.fromkeys((searching.LIGHT, best))
-    }
+    keys = dict.fromkeys((searching.LIGHT, best))
+    rankings = {key: _ranking(workspace, library, key, query, depth) for key in keys}
     rankings[WORDS] = list(library.words().search(query.text, depth)[0])
     n_random = max(1, depth // _ONE_IN)
     seed = int.from_bytes(hashlib.sha256(f"{query.query_id} {query.text}".encode()).digest()[:4], "big")
     return compose(rankings, library.index.sample(depth + n_random, seed), depth, n_random)
+
+
+def _ranking(workspace: Workspace, library: Library, key: str, query: Query, depth: int) -> list[str]:
+    """Return the best documents; none where a training run's adapter cannot be read, which must not stop judging."""
+    try:
+        return [doc.doc_id for doc in searching.retriever(workspace, library, key)[0].search(query, depth)]
+    except (EraError, NotFoundError):
+        logger.exception("The ranking %s cannot be used; the pool goes without it.", key)
+        return []
 
 
 def compose(

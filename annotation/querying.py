@@ -1,17 +1,18 @@
 """The queries of a collection as a judge sees them: what is done, what the query needs, and many queries at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import storage.pools
 import storage.queries
+from annotation.consensus import QueryStanding
 from annotation.desk import is_finished, offered_to, setup_of
-from annotation.errors import NotAllowedError
+from annotation.errors import CollectionFileError, NotAllowedError
 from annotation.opening import OpenPage, QueryProgress, list_queries
 from annotation.query_files import ImportedQuery, read_queries
 from annotation.searching import clean_text, open_query
 from annotation.workspace import Workspace
-from storage.records import QueryRecord
+from storage.records import JudgmentRole, QueryRecord, StandingMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,24 @@ def list_lines(workspace: Workspace, page: OpenPage, author: str | None) -> list
         if progress.standing.n_mine:
             marks = standings.marks_of(query.id)
             is_done = is_finished(offered_to(pools.get(query.id, ()), marks, author, setup), marks, author)
+            progress = QueryProgress(query, as_seen_by(progress.standing, marks, author, is_done))
         lines.append(QueryLine(progress, author is not None and query.author == author, is_done))
     return lines
+
+
+def as_seen_by(
+    standing: QueryStanding, marks: Iterable[StandingMark], author: str | None, is_done: bool
+) -> QueryStanding:
+    """Return a query's progress without what would tell a person at work what the others think of a document.
+
+    Who has begun a query and is not done with it sees the own relevant documents, and no disagreement.
+    """
+    if is_done or not standing.n_mine:
+        return standing
+    mine = [mark.grade for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE]
+    n_relevant = sum(grade is not None and grade > 0 for grade in mine)
+    n_not_relevant = sum(grade == 0 for grade in mine)
+    return replace(standing, n_relevant=n_relevant, n_not_relevant=n_not_relevant, n_conflicts=0)
 
 
 def set_need(workspace: Workspace, author: str | None, collection_id: int, query_id: int, need: str) -> QueryRecord:
@@ -73,12 +90,19 @@ def look_through(workspace: Workspace, collection_id: int, file_name: str, conte
     """Return what a file of queries would bring; nothing is stored.
 
     Raises:
-        CollectionFileError: if it cannot be read; the message names the lines.
+        CollectionFileError: if it cannot be read, or another query has one of its ids; the message says where.
     """
     found = read_queries(file_name, content)
     with workspace.reading() as session:
-        known = {(query.text, query.instruction) for query in storage.queries.list_all(session, collection_id)}
+        stored = storage.queries.list_all(session, collection_id)
+    known = {(query.text, query.instruction) for query in stored}
     new = [query for query in found if (query.text, query.instruction) not in known]
+    taken = {query.public_id for query in stored} & {query.query_id for query in new if query.query_id}
+    if taken:
+        raise CollectionFileError(
+            f"{file_name}: the id {min(map(str, taken))!r} belongs to another query of this collection"
+            f"{f' (and {len(taken) - 1} more ids do)' if len(taken) > 1 else ''}. Give it another id, or none."
+        )
     return ImportOutcome(new, len(found) - len(new))
 
 

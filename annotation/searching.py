@@ -34,10 +34,17 @@ _WITH_WORDS = "+words"
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """One way to rank the documents, as it is offered in lists; `key` names it in URLs and events."""
+    """One way to rank the documents, as it is offered in lists.
+
+    Attributes:
+        key: names it in URLs and events.
+        label: what a person calls it.
+        run: number of its training run, with the recipe where that is not the usual one; empty for other rankers.
+    """
 
     key: str
     label: str
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,13 @@ def rankers(workspace: Workspace, collection_id: int) -> list[Ranker]:
     plain = [
         Ranker(LIGHT, "light model alone"),
         Ranker(ALIGNED, "aligned, no labels"),
-        *(Ranker(run_key(run), run_label(run)) for run in runs if run.state is TrainingRunState.FINISHED),
+        *(
+            Ranker(run_key(run), run_label(run), _run_name(run))
+            for run in runs
+            if run.state is TrainingRunState.FINISHED
+        ),
     ]
-    return [*plain, *(Ranker(r.key + _WITH_WORDS, f"{r.label} + matching words") for r in plain)]
+    return [*plain, *(Ranker(r.key + _WITH_WORDS, f"{r.label} + matching words", r.run) for r in plain)]
 
 
 def run_key(run: TrainingRunRecord) -> str:
@@ -101,8 +112,11 @@ def run_key(run: TrainingRunRecord) -> str:
 
 def run_label(run: TrainingRunRecord) -> str:
     """Return what a person calls the ranker of a training run."""
-    recipe = "" if run.recipe == "era" else f", {run.recipe} recipe"
-    return f"after your marks (run {run.number}{recipe})"
+    return f"after your marks (run {_run_name(run)})"
+
+
+def _run_name(run: TrainingRunRecord) -> str:
+    return f"{run.number}" if run.recipe == "era" else f"{run.number}, {run.recipe} recipe"
 
 
 def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:

@@ -1,5 +1,6 @@
 """What deserves a second look: marks that something speaks against, and documents that judges disagree about."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,8 +9,9 @@ import storage.judgments
 import storage.queries
 import storage.training_runs
 from annotation import searching
-from annotation.desk import Card, Desk, Opinion, Revealed, View
+from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_queries
 from annotation.duplicates import duplicates_of
+from annotation.errors import NotFoundError
 from annotation.judging import said_by, settled_by_anyone
 from annotation.library import Library
 from annotation.quality import (
@@ -22,8 +24,11 @@ from annotation.quality import (
 )
 from annotation.searching import find_documents
 from annotation.workspace import Workspace
+from era.errors import EraError
 from era.types import Document
 from storage.records import JudgmentRole, StandingMark, TrainingRunState
+
+logger = logging.getLogger(__name__)
 
 MAX_LISTED = 50
 _MAX_COMPARED = 400  # documents of the author whose near-duplicates are looked for
@@ -40,7 +45,9 @@ def marks_to_look_at(
     mine = [mark for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE]
     if not mine:
         return []
-    lists = [differing_from_reference(mine, [mark for mark in marks if mark.role is JudgmentRole.REFERENCE])]
+    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in mine})
+    references = [mark for mark in marks if mark.role is JudgmentRole.REFERENCE and mark.query_id not in hidden]
+    lists = [differing_from_reference(mine, references)]
     library = workspace.opened(collection_id)
     if library is not None:
         rankings = _held_out_rankings(workspace, library, collection_id, label_set_id)
@@ -64,9 +71,14 @@ def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, 
 
 
 def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
-    """Return the documents that judges disagree about, with what each said; a mark on them settles it for all."""
-    pairs = workspace.standings(label_set_id).conflicts()[:MAX_LISTED]
-    listed = [(query_id, doc_id, {"code": "conflict"}) for query_id, doc_id in pairs]
+    """Return the documents that judges disagree about, with what each said; a mark on them settles it for all.
+
+    Queries that the person is still judging are left out.
+    """
+    pairs = workspace.standings(label_set_id).conflicts()
+    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {query_id for query_id, _ in pairs})
+    listed = [(query_id, doc_id, {"code": "conflict"}) for query_id, doc_id in pairs if query_id not in hidden]
+    listed = listed[:MAX_LISTED]
     return _lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed)
 
 
@@ -98,7 +110,7 @@ def _lay_out_pairs(
         query=None,
         cards=[Card(queries[q], documents[doc_id], why=why) for q, doc_id, why in pairs if doc_id in documents],
         said={query_id: said_by(of_query, author) for query_id, of_query in marks.items()},
-        settled={query_id: settled_by_anyone(of_query) for query_id, of_query in marks.items()},
+        settled={q: settled_by_anyone(of_query) for q, of_query in marks.items()} if view == "conflicts" else {},
         revealed=revealed,
     )
 
@@ -112,7 +124,11 @@ def _held_out_rankings(
     run = next((run for run in runs if run.state is TrainingRunState.FINISHED), None)
     if run is None:
         return {}
-    _, held_out = searching.retriever(workspace, library, searching.run_key(run))
+    try:
+        _, held_out = searching.retriever(workspace, library, searching.run_key(run))
+    except (EraError, NotFoundError):
+        logger.exception("The adapter of the newest training run cannot be read; marks are not compared with it.")
+        return {}
     if not held_out:
         return {}
     vectors = np.ascontiguousarray(list(held_out.values()), dtype=np.float32)

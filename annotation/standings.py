@@ -6,7 +6,7 @@ the last one, however many judgments there are.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from sqlalchemy.orm import Session
@@ -18,64 +18,83 @@ from storage.records import JudgmentRole, StandingMark
 UNTOUCHED = QueryStanding(n_judged=0, n_relevant=0, n_not_relevant=0, n_conflicts=0, n_mine=0, n_people=0)
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What stood after the event `newest`, by query; never changed, a refresh makes another one."""
+
+    newest: int = 0
+    marks: Mapping[int, Sequence[StandingMark]] = field(default_factory=dict)
+    qrels: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    progress: Mapping[int, QueryStanding] = field(default_factory=dict)
+    by_judge: Mapping[int, Counter[str]] = field(default_factory=dict)
+
+
 class Standings:
     """What stands in one label set; safe to use from several threads."""
 
     def __init__(self, label_set_id: int) -> None:
         self._label_set_id = label_set_id
-        self._newest = 0
-        self._marks: dict[int, Sequence[StandingMark]] = {}
-        self._qrels: dict[int, Mapping[str, float]] = {}
-        self._progress: dict[int, QueryStanding] = {}
-        self._by_judge: dict[int, Counter[str]] = {}
-        self._lock = Lock()
+        self._state = _State()
+        self._refreshing = Lock()
 
     def refresh(self, session: Session) -> None:
         """Read what was judged since the last time."""
-        with self._lock:
+        with self._refreshing:
+            state = self._state
             newest = storage.judgments.newest_event_id(session)
-            if newest == self._newest:
+            if newest <= state.newest:
                 return
             changed: set[int] | None = None
-            if self._newest:
-                changed = storage.judgments.changed_since(session, self._label_set_id, self._newest)
-            marks = storage.judgments.standing(session, self._label_set_id, changed)
-            by_query: dict[int, list[StandingMark]] = {query_id: [] for query_id in changed or ()}
-            for mark in marks:
-                by_query.setdefault(mark.query_id, []).append(mark)
-            qrels, progress = agreed_qrels(marks), standing_by_query(marks, None)
-            for query_id, of_query in by_query.items():
-                self._marks[query_id] = of_query
-                self._qrels[query_id] = qrels.get(query_id, {})
-                self._progress[query_id] = progress.get(query_id, UNTOUCHED)
-                self._by_judge[query_id] = Counter(m.author for m in of_query if m.role is JudgmentRole.JUDGE)
-            self._newest = newest
+            if state.newest:
+                changed = storage.judgments.changed_since(session, self._label_set_id, state.newest)
+            found = storage.judgments.standing(session, self._label_set_id, changed)
+            marks: dict[int, list[StandingMark]] = {query_id: [] for query_id in changed or ()}
+            for mark in found:
+                marks.setdefault(mark.query_id, []).append(mark)
+            qrels, progress = agreed_qrels(found), standing_by_query(found, None)
+            self._state = _State(
+                newest,
+                {**state.marks, **marks},
+                {**state.qrels, **{query_id: qrels.get(query_id, {}) for query_id in marks}},
+                {**state.progress, **{query_id: progress.get(query_id, UNTOUCHED) for query_id in marks}},
+                {**state.by_judge, **{query_id: _judges(of_query) for query_id, of_query in marks.items()}},
+            )
 
     def marks(self) -> list[StandingMark]:
         """Return every mark that stands, query by query."""
-        return [mark for query_id in sorted(self._marks) for mark in self._marks[query_id]]
+        marks = self._state.marks
+        return [mark for query_id in sorted(marks) for mark in marks[query_id]]
 
     def marks_of(self, query_id: int) -> Sequence[StandingMark]:
         """Return every mark that stands for a query."""
-        return self._marks.get(query_id, ())
+        return self._state.marks.get(query_id, ())
 
     def qrels(self) -> dict[int, Mapping[str, float]]:
         """Return what is agreed: query id -> document id -> grade; what is open or unjudged is absent."""
-        return {query_id: grades for query_id, grades in self._qrels.items() if grades}
+        return {query_id: grades for query_id, grades in self._state.qrels.items() if grades}
 
     def progress(self, author: str | None) -> dict[int, QueryStanding]:
         """Return how far each judged query is; `n_mine` counts what `author` said."""
+        state = self._state
         return {
-            query_id: replace(standing, n_mine=self._by_judge[query_id][author] if author else 0)
-            for query_id, standing in self._progress.items()
+            query_id: replace(standing, n_mine=state.by_judge[query_id][author] if author else 0)
+            for query_id, standing in state.progress.items()
         }
 
     def of_query(self, query_id: int, author: str | None) -> QueryStanding:
         """Return how far one query is."""
-        standing = self._progress.get(query_id, UNTOUCHED)
-        return replace(standing, n_mine=self._by_judge.get(query_id, Counter())[author]) if author else standing
+        state = self._state
+        standing = state.progress.get(query_id, UNTOUCHED)
+        return (
+            replace(standing, n_mine=state.by_judge[query_id][author]) if author and standing != UNTOUCHED else standing
+        )
 
     def conflicts(self) -> list[tuple[int, str]]:
         """Return (query id, document id) of what judges disagree about and nobody has settled."""
-        concerned = sorted(query_id for query_id, each in self._progress.items() if each.n_conflicts)
-        return conflicts(mark for query_id in concerned for mark in self.marks_of(query_id))
+        state = self._state
+        concerned = sorted(query_id for query_id, each in state.progress.items() if each.n_conflicts)
+        return conflicts(mark for query_id in concerned for mark in state.marks[query_id])
+
+
+def _judges(marks: Sequence[StandingMark]) -> Counter[str]:
+    return Counter(mark.author for mark in marks if mark.role is JudgmentRole.JUDGE)

@@ -56,11 +56,16 @@ class Figure:
         return None if self.baseline is None else self.ours / self.baseline
 
 
-def to_markdown(figures: Sequence[Figure], environment: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
+def to_markdown(
+    figures: Sequence[Figure],
+    environment: Mapping[str, Any],
+    conditions: Mapping[str, Any],
+    title: str = "Speed and memory",
+) -> str:
     """Return the whole report."""
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     lines = [
-        "# Speed and memory",
+        f"# {title}",
         "",
         f"{environment['date']}, commit {environment['commit']}, {environment['cpu']} ({environment['cores']} cores), "
         f"{environment['system']}, Python {environment['python']}, {packages}.",
@@ -94,5 +99,7 @@ def _number(value: float | None) -> str:
     """Return three digits that count, without an exponent."""
     if value is None:
         return "-"
+    if value == 0:
+        return "0"
     n_decimals = next((n for n, size in enumerate((100, 10, 1, 0.1, 0.01)) if abs(value) >= size), 5)
     return f"{value:,.{n_decimals}f}"

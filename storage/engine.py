@@ -6,6 +6,7 @@ Keep the file on a local disk: on a network folder SQLite's locks do not hold.
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -40,6 +41,7 @@ def open_database(path: Path) -> Engine:
 
     Raises:
         DataFolderNotWritable: if folder or file cannot be created or written.
+        DatabaseBusy: if another process holds it for longer than a writer waits.
         DatabaseDamaged: if the file is no readable database; it is left as it is.
         DatabaseTooNew: if a newer version of the program wrote it; it is left as it is.
     """
@@ -175,8 +177,7 @@ def _begin(connection: Connection) -> None:
 def _migrate(engine: Engine, path: Path) -> None:
     source = engine.raw_connection()
     try:
-        # readers and the writer do not block each other; the mode stays with the file
-        _sqlite(source.driver_connection).execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(_sqlite(source.driver_connection))
     finally:
         source.close()
     with engine.begin() as connection:
@@ -184,6 +185,22 @@ def _migrate(engine: Engine, path: Path) -> None:
         if revision is not None:
             raise DatabaseTooNew(path, revision)
         migrations.upgrade(connection)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch to the log under which readers and the writer do not block each other; the mode stays with the file.
+
+    The switch does not wait for its turn as other statements do, so where two open the file at once it is tried again.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _in_plain_words(error: DBAPIError | sqlite3.Error, path: Path) -> Exception:

@@ -6,6 +6,7 @@ What stands is read from the view of the latest events, one per author, role, qu
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Row, case, distinct, func, insert, or_, select
@@ -90,17 +91,17 @@ def standing(session: Session, label_set_id: int, query_ids: Collection[int] | N
     """
     current = current_judgment.c
     statement = (
-        select(current.query_id, current.doc_id, current.author, current.role, current.grade)
+        select(current.id, current.query_id, current.doc_id, current.author, current.role, current.grade)
         .where(current.label_set_id == label_set_id, or_(current.grade.is_not(None), current.is_unsure))
         .order_by(current.id)
     )
     if query_ids is None:
-        return [StandingMark(*row) for row in session.execute(statement)]
-    found: list[StandingMark] = []
-    iterator = iter(sorted(query_ids))
+        return [StandingMark(*row[1:]) for row in session.execute(statement)]
+    found: list[Row[*tuple[Any, ...]]] = []
+    iterator = iter(query_ids)
     while batch := list(islice(iterator, _APPEND_BATCH)):
-        found += [StandingMark(*row) for row in session.execute(statement.where(current.query_id.in_(batch)))]
-    return found
+        found += session.execute(statement.where(current.query_id.in_(batch)))
+    return [StandingMark(*row[1:]) for row in sorted(found, key=itemgetter(0))]
 
 
 def newest_event_id(session: Session) -> int:
@@ -179,7 +180,6 @@ def work_by_author(session: Session, label_set_id: int) -> Sequence[AuthorWork]:
         select(
             event.author,
             func.count(),
-            func.count(distinct(event.query_id)),
             func.min(event.created_at),
             func.max(event.created_at),
         )
@@ -205,11 +205,14 @@ def _stored_deliveries(
 
 
 def _check_same_mark(stored: JudgmentRecord | NewJudgment, judgment: NewJudgment) -> None:
-    expected, actual = ((mark.label_set_id, mark.query_id, mark.doc_id, mark.grade) for mark in (stored, judgment))
+    expected, actual = (
+        (m.label_set_id, m.query_id, m.doc_id, m.author, m.role.value, m.grade, m.is_unsure, m.note)
+        for m in (stored, judgment)
+    )
     if expected != actual:
         raise ValueError(
             f"delivery {judgment.sequence} of client {judgment.client_id!r} is already stored as "
-            f"(label set, query, document, grade) {expected}, got {actual}"
+            f"(label set, query, document, author, role, grade, is unsure, note) {expected}, got {actual}"
         )
 
 

@@ -42,7 +42,7 @@ def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
     statement = (
         select(
             LabelSetRow,
-            func.count(distinct(current_judgment.c.query_id)),
+            func.count(distinct(case((grade.is_not(None), current_judgment.c.query_id)))),
             func.count(grade),
             func.coalesce(func.sum(case((grade > 0, 1), else_=0)), 0),
         )

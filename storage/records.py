@@ -224,7 +224,6 @@ class AuthorWork:
 
     author: str
     n_events: int
-    n_queries: int
     first_at: datetime
     last_at: datetime
     seconds: tuple[float, ...]

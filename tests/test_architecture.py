@@ -81,12 +81,15 @@ def test_gradio_stays_in_the_screens() -> None:
 
 def test_sqlalchemy_stays_in_storage_but_for_the_type_of_a_session() -> None:
     outside = [file for file in PRODUCT if not name_of(file).startswith("storage/")]
-    assert imported(outside, "sqlalchemy", "alembic") == {("annotation/workspace.py", "sqlalchemy.orm.Session")}
+    holders = ("annotation/workspace.py", "annotation/judging.py", "annotation/standings.py")
+    assert imported(outside, "sqlalchemy", "alembic") == {(file, "sqlalchemy.orm.Session") for file in holders}
 
 
 def test_the_screens_take_nothing_from_storage_and_the_method_but_their_errors() -> None:
     assert imported(inside("annotation/ui"), "storage", "era") == {
         ("annotation/ui/feedback.py", "storage.errors.StorageError"),
+        ("annotation/ui/feedback.py", "storage.errors.DatabaseBusy"),
+        ("annotation/ui/feedback.py", "storage.errors.DataFolderNotWritable"),
         ("annotation/ui/feedback.py", "era.errors.EraError"),
     }
 
@@ -95,6 +98,14 @@ def test_presenting_takes_only_records_from_storage_and_never_the_screens() -> N
     files = inside("annotation/presenting")
     assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}
     assert imported(files, "annotation.ui") == set()
+
+
+def test_what_only_computes_takes_values_and_no_session() -> None:
+    names = ("agreement", "consensus", "duplicates", "quality", "query_files", "reading")
+    files = [REPOSITORY / "annotation" / f"{name}.py" for name in names]
+    assert all(file.is_file() for file in files)
+    assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}
+    assert imported(files, "annotation.workspace", "annotation.library", "sqlalchemy") == set()
 
 
 def test_workflows_never_import_the_screens_or_what_they_show() -> None:

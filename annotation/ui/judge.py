@@ -1,5 +1,6 @@
 """The Judge tab: what lies on the desk, and the marks that people make."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -7,9 +8,10 @@ import gradio as gr
 from annotation import desk_setup, judging, searching
 from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
 from annotation.errors import InvalidInputError, NotReadyError
-from annotation.judging import Mark
+from annotation.judging import Delivery, Mark
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
 from annotation.presenting.judging import judge_panel, saved_panel
+from annotation.querying import as_seen_by
 from annotation.second_looks import lay_out_again, lay_out_conflicts
 from annotation.ui.feedback import explain, is_passing
 from annotation.ui.judge_answers import JudgeAnswers
@@ -129,7 +131,7 @@ class JudgeTab:
                 raise InvalidInputError(
                     f"These marks were made by {message.text('person')}, but {author or 'nobody'} is signed in now."
                 )
-            marks = [mark_of(Message(each)) for each in message.list("marks")]
+            marks, unreadable = read_marks(message)
             collection_id = message.number("collection_id")
             saved = judging.judge(self._workspace, author, collection_id, marks)
             places = {mark.query_id: mark.label_set_id for mark in marks if mark.query_id in saved.said}
@@ -137,13 +139,16 @@ class JudgeTab:
                 query_id: look_now(self._workspace, author, collection_id, label_set_id, query_id)
                 for query_id, label_set_id in places.items()
             }
-            standings = {
-                query_id: self._workspace.standings(label_set_id).of_query(query_id, author)
-                for query_id, label_set_id in places.items()
-            }
+            standings = {}
+            for query_id, label_set_id in places.items():
+                board = self._workspace.standings(label_set_id)
+                is_done = looks[query_id][1]
+                of_query = board.of_query(query_id, author)
+                standings[query_id] = as_seen_by(of_query, board.marks_of(query_id), author, is_done)
             rankers = searching.rankers(self._workspace, collection_id)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             return {**reply, "error": explain(error), "retry": is_passing(error)}
+        saved = replace(saved, refused={**saved.refused, **unreadable})
         return saved_panel(reply["batch"], saved, looks, standings, rankers)
 
     def _page(self, message: Message) -> OpenPage:
@@ -169,6 +174,18 @@ class JudgeTab:
             pace=judging.pace(self._workspace, author, page.label_set.id),
             **more,
         )
+
+
+def read_marks(message: Message) -> tuple[list[Mark], dict[Delivery, str]]:
+    """Return the marks of a delivery, and what is wrong with those that cannot be read."""
+    marks: list[Mark] = []
+    unreadable: dict[Delivery, str] = {}
+    for each in map(Message, message.list("marks")):
+        try:
+            marks.append(mark_of(each))
+        except InvalidInputError as error:
+            unreadable[each.text("client_id"), each.number("sequence")] = str(error)
+    return marks, unreadable
 
 
 def mark_of(message: Message) -> Mark:

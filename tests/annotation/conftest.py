@@ -28,7 +28,7 @@ from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair, Vectors
 from era.types import Document, Query
-from storage.records import CollectionRecord, TrainingRunRecord, TrainingRunState
+from storage.records import CollectionRecord, QueryRecord, TrainingRunRecord, TrainingRunState
 from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
 
 SeenT = TypeVar("SeenT")
@@ -94,18 +94,37 @@ class Desk:
     def query_id(self, public_id: str) -> int:
         """Return the stored id of an imported query."""
         with self.workspace.reading() as session:
-            listed = storage.queries.list_with_progress(session, self.collection.id, 0)
-        return next(each.query.id for each in listed if each.query.public_id == public_id)
+            listed = storage.queries.list_all(session, self.collection.id)
+        return next(query.id for query in listed if query.public_id == public_id)
+
+    def query(self, query_id: int) -> QueryRecord:
+        """Return a stored query."""
+        with self.workspace.reading() as session:
+            return storage.queries.get(session, query_id)
 
     def ask(self, text: str, instruction: str = "") -> int:
         """Store a query without asking any embedder, and return its id."""
         with self.workspace.writing() as session:
             return storage.queries.get_or_create(session, self.collection.id, text, instruction, "ann").id
 
-    def mark(self, query_id: int, doc_id: str, grade: float | None, sequence: int, client_id: str = "page-1") -> Saved:
-        """Judge as ann does."""
+    def mark(
+        self,
+        query_id: int,
+        doc_id: str,
+        grade: float | None,
+        sequence: int,
+        client_id: str = "page-1",
+        author: str = "ann",
+    ) -> Saved:
+        """Judge one document at the desk; fails where the mark is refused."""
         mark = Mark(self.label_set_id, query_id, doc_id, grade, None, None, client_id, sequence)
-        return judge(self.workspace, "ann", self.collection.id, mark)
+        saved = judge(self.workspace, author, self.collection.id, [mark])
+        assert not saved.refused, saved.refused
+        return saved
+
+    def qrels(self) -> dict[int, Mapping[str, float]]:
+        """Return what is agreed in the newest label set: query id -> document id -> grade."""
+        return self.workspace.standings(self.label_set_id).qrels()
 
     def start(self, recipe: str = "era", seed: int = 0) -> TrainingRunRecord:
         """Queue a training run as ann does."""

@@ -80,6 +80,44 @@ def test_read_collection_reads_judgments_however_they_are_laid_out(write: Write,
     assert read_collection(write(CORPUS, QUERIES, qrels)).qrels == {"q1": {"d1": 1.0}, "q2": {"d2": 0.0}}
 
 
+def metadata_of(folder: Path) -> dict[str, dict[str, str]]:
+    return read_collection(folder).metadata
+
+
+def test_read_collection_keeps_the_other_short_facts_of_a_document_as_texts(write: Write) -> None:
+    facts = {"year": 1999, "open": True, "price": 1.5, "lang": "naïve", "tags": ["a", "b"], "n": 0}
+    row = {"_id": 7, "title": "Cats", "text": "They purr.", **facts}
+    folder = write(json.dumps(row) + "\n" + CORPUS)
+    assert metadata_of(folder) == {
+        "7": {"year": "1999", "open": "True", "price": "1.5", "lang": "naïve", "tags": "a, b", "n": "0"}
+    }
+    assert read_collection(folder).documents[0] == Document("7", "Cats", "They purr.")
+
+
+def test_read_collection_leaves_out_what_is_empty_or_nested(write: Write) -> None:
+    facts = {"a": None, "b": "", "c": [], "d": {"x": 1}, "e": [1, 2], "f": ["x", 2], "g": [["x"]]}
+    assert metadata_of(write(json.dumps({"id": "d1", "text": "a", **facts}) + "\n")) == {}
+    assert metadata_of(write('{"id": "d1", "text": "a", "url": "", "year": "1999"}\n')) == {"d1": {"year": "1999"}}
+
+
+def test_read_collection_keeps_twenty_facts_of_limited_length(write: Write) -> None:
+    facts = {f"{number:02}" + "n" * 100: "v" * 1000 for number in range(25)}
+    kept = metadata_of(write(json.dumps({"id": "d1", "text": "a", **facts}) + "\n"))["d1"]
+    assert list(kept) == [f"{number:02}" + "n" * 58 for number in range(20)]
+    assert set(kept.values()) == {"v" * 500}
+
+
+def test_read_collection_cleans_half_characters_out_of_facts(write: Write) -> None:
+    folder = write(r'{"id": "d1", "text": "a", "na\ud83dme": "va\ud83dlue"}')
+    assert metadata_of(folder) == {"d1": {"na\ufffdme": "va\ufffdlue"}}
+
+
+def test_read_collection_looks_for_facts_in_documents_only(write: Write) -> None:
+    content = read_collection(write(CORPUS, '{"id": "d1", "text": "who purrs", "year": 1999}\n'))
+    assert content.metadata == {}
+    assert content.queries == [Query("d1", "who purrs", "")]
+
+
 def test_read_collection_skips_byte_order_marks_and_blank_lines(write: Write) -> None:
     content = read_collection(write("\ufeff\n" + CORPUS.replace("\n", "\n\n"), "\ufeff" + QUERIES))
     assert [document.doc_id for document in content.documents] == ["d1", "d2"]

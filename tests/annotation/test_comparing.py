@@ -79,6 +79,25 @@ def test_compare_query_has_no_measures_when_nothing_is_relevant(judged_desk: Des
     assert [each.other_rank for each in seen.after.results] == list(range(1, 11))
 
 
+def test_compare_measures_what_judges_agree_about(judged_desk: Desk) -> None:
+    second = start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
+    query_id = judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(query_id, "cat-feeding", 1.0, 1)
+    judged_desk.mark(query_id, "cat-feeding", 0.0, 1, "page-of-bob", "bob")  # one against one: as if unjudged
+    judged_desk.mark(query_id, "dog-feeding", 1.0, 2)
+    judged_desk.mark(query_id, "dog-feeding", 1.0, 2, "page-of-bob", "bob")
+    seen = compare(judged_desk, LIGHT, LIGHT, query_id)
+    graded = {each.result.doc_id: each.grade for each in seen.before.results if each.grade is not None}
+    assert graded == {"dog-feeding": 1.0}
+    assert seen.before.measures["Judged@10"] == pytest.approx(1 / 10)
+    assert seen.before.measures["RR"] == pytest.approx(1 / 2)
+    overall = compare_all(judged_desk.workspace, judged_desk.collection.id, second, LIGHT, LIGHT)
+    assert overall is not None
+    [change] = overall.changes
+    assert change.query.id == query_id
+    assert change.before == pytest.approx(1 / log2(3))
+
+
 def test_compare_query_leaves_out_ranks_beyond_the_first_hundred(tmp_path: Path) -> None:
     documents = [
         Document(f"d{number:03}", "", "cat " * (120 - number) + "dog " * (number + 1)) for number in range(120)

@@ -23,7 +23,7 @@ from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document, Query
 from storage.errors import NameTaken
-from storage.records import CollectionRecord
+from storage.records import CollectionRecord, JudgmentRole
 
 PETS = CollectionContent(
     name="pets",
@@ -45,10 +45,9 @@ def test_store_keeps_documents_queries_and_judgments(bare_workspace: Workspace) 
     )  # fmt: skip
     with bare_workspace.reading() as session:
         documents = list(storage.documents.iter_all(session, collection.id))
-        queries = [each.query for each in storage.queries.list_with_progress(session, collection.id, 0)]
+        queries = storage.queries.list_all(session, collection.id)
         [label_set] = storage.label_sets.list_for(session, collection.id)
-        [mark] = storage.judgments.current_for_query(session, label_set.label_set.id, queries[1].id).values()
-        qrels = storage.judgments.qrels(session, label_set.label_set.id)
+        [mark] = storage.judgments.current_for_query(session, label_set.label_set.id, queries[1].id)
     assert [(d.doc_id, d.title, d.text) for d in documents] == [("d1", "Cats", "They purr."), ("d2", "", "Dogs bark.")]
     assert [d.content_hash for d in documents] == [content_hash(d) for d in PETS.documents]
     assert [(q.public_id, q.text, q.instruction, q.author) for q in queries] == [
@@ -56,13 +55,35 @@ def test_store_keeps_documents_queries_and_judgments(bare_workspace: Workspace) 
         ("q2", "who barks", "", "ann"),
     ]
     assert (label_set.label_set.name, label_set.label_set.created_by) == ("Ann's labels", "ann")
-    assert qrels == {queries[0].id: {"d1": 1.0, "d2": 0.0}, queries[1].id: {"d2": 2.5}}
+    assert bare_workspace.standings(label_set.label_set.id).qrels() == {
+        queries[0].id: {"d1": 1.0, "d2": 0.0},
+        queries[1].id: {"d2": 2.5},
+    }
     assert queries[1].instruction_id != queries[0].instruction_id
-    assert (mark.author, mark.content_hash, mark.instruction_id) == (
+    assert (mark.author, mark.role, mark.content_hash, mark.instruction_id) == (
         "ann",
+        JudgmentRole.REFERENCE,
         documents[1].content_hash,
         queries[1].instruction_id,
     )
+
+
+def test_store_keeps_what_else_is_known_of_a_document(bare_workspace: Workspace) -> None:
+    collection = store_pets(bare_workspace, replace(PETS, metadata={"d2": {"year": "1999", "lang": "en"}}))
+    with bare_workspace.reading() as session:
+        documents = list(storage.documents.iter_all(session, collection.id))
+    assert [document.metadata for document in documents] == [None, {"year": "1999", "lang": "en"}]
+
+
+def test_imported_marks_are_nobodys_work_at_the_desk(bare_workspace: Workspace) -> None:
+    collection = store_pets(bare_workspace)
+    [summary] = list_label_sets(bare_workspace, collection.id)
+    with bare_workspace.reading() as session:
+        [first, _] = storage.queries.list_all(session, collection.id)
+        assert storage.judgments.work_by_author(session, summary.label_set.id) == []
+    standing = bare_workspace.standings(summary.label_set.id).of_query(first.id, "ann")
+    assert (standing.n_judged, standing.n_relevant, standing.n_not_relevant) == (2, 1, 1)
+    assert (standing.n_mine, standing.n_people) == (0, 0)
 
 
 def test_store_starts_an_empty_label_set_when_nothing_is_judged(bare_workspace: Workspace) -> None:
@@ -178,10 +199,11 @@ def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Worksp
     assert (summary.label_set.name, summary.label_set.created_by) == ("Demo labels", "demo")
     assert summary.counts.n_judgments == sum(len(judged) for judged in load_judgments().values())
     with bare_workspace.reading() as session:
-        listed = storage.queries.list_with_progress(session, collection.id, summary.label_set.id)
-        marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].query.id)
-    assert [each.query.public_id for each in listed] == [query.query_id for query in load_queries()]
-    assert {each.query.author for each in listed} == {mark.author for mark in marks.values()} == {"demo"}
+        listed = storage.queries.list_all(session, collection.id)
+        marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].id)
+    assert [query.public_id for query in listed] == [query.query_id for query in load_queries()]
+    assert {query.author for query in listed} == {"demo"}
+    assert {(mark.author, mark.role) for mark in marks} == {("demo", JudgmentRole.REFERENCE)}
     again = ensure_demo(bare_workspace)
     assert again.id == collection.id
     assert len(list_collections(bare_workspace)) == 1

@@ -1,10 +1,14 @@
 """What a page shows when it opens: what was asked for, or the likeliest with a remark."""
 
+from dataclasses import replace
+
 import pytest
 
+from annotation.consensus import QueryStanding
 from annotation.importing import store
 from annotation.judging import start_label_set
 from annotation.opening import list_collections, list_instructions, list_queries, open_page, use_collection
+from annotation.standings import UNTOUCHED
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord
 from tests.annotation.conftest import QUERIES, Desk, small_world
@@ -67,11 +71,31 @@ def test_list_queries_counts_the_marks_of_the_open_label_set(desk: Desk) -> None
 
     def counts(label_set_id: int) -> tuple[int, int]:
         listed = list_queries(desk.workspace, open_page(desk.workspace, desk.collection.id, label_set_id))
-        return next((each.n_relevant, each.n_not_relevant) for each in listed if each.query.id == query_id)
+        [standing] = [each.standing for each in listed if each.query.id == query_id]
+        return standing.n_relevant, standing.n_not_relevant
 
     second = start_label_set(desk.workspace, "ann", desk.collection.id, "second")
     assert counts(first) == (1, 2)
     assert counts(second) == (0, 0)
+
+
+def test_list_queries_counts_what_is_agreed_and_whose_part_it_is(desk: Desk) -> None:
+    query_id = desk.query_id("cat-vet")
+    desk.mark(query_id, "cat-illness", 1.0, 1)
+    desk.mark(query_id, "cat-illness", 1.0, 2, author="bob")
+    desk.mark(query_id, "cat-feeding", 0.0, 3)
+    desk.mark(query_id, "cat-feeding", 1.0, 4, author="bob")
+    desk.mark(query_id, "dog-feeding", 0.0, 5, author="bob")
+
+    def standing_for(author: str | None) -> QueryStanding:
+        listed = list_queries(desk.workspace, desk.page, author)
+        assert [each.standing for each in listed if each.query.id != query_id] == [UNTOUCHED] * 11
+        return next(each.standing for each in listed if each.query.id == query_id)
+
+    of_bob = QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=3, n_people=2)
+    assert standing_for("bob") == of_bob
+    assert standing_for("ann") == replace(of_bob, n_mine=2)
+    assert standing_for("cleo") == standing_for(None) == replace(of_bob, n_mine=0)
 
 
 def test_list_instructions_gives_the_commonest_first_and_none_last(desk: Desk) -> None:

@@ -2,21 +2,22 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from annotation import comparing, searching
+from annotation.agreement import Agreement, PairAgreement
 from annotation.collections import CollectionContent
+from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
 from annotation.importing import store
-from annotation.opening import list_collections, list_instructions, list_label_sets, list_queries, open_page
-from annotation.presenting.collections import collection_panel
+from annotation.opening import list_collections, list_label_sets, list_queries, open_page
+from annotation.people import Coverage, JudgeWork, People
+from annotation.presenting.collections import collection_panel, coverage_panel
 from annotation.presenting.comparing import compare_panel
 from annotation.presenting.header import header
-from annotation.presenting.judging import judge_panel, query_terms
 from annotation.presenting.wording import MEASURE_MEANINGS, MEASURE_NAMES, chance, count, named, p_value_text
 from annotation.workspace import Readiness
 from era.evaluation import PairedDifference
@@ -24,20 +25,6 @@ from era.types import Document, Query
 from tests.annotation.conftest import QRELS, Desk, as_json, new_desk, small_world
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
-
-
-def judge_payload(desk: Desk, text: str = "cat", instruction: str = "vet") -> dict[str, Any]:
-    ids = desk.collection.id, desk.label_set_id
-    found = searching.run_query(desk.workspace, "ann", *ids, text, instruction, searching.LIGHT)
-    return judge_panel(
-        desk.page,
-        "ann",
-        list_queries(desk.workspace, desk.page),
-        list_instructions(desk.workspace, desk.collection.id),
-        searching.rankers(desk.workspace, desk.collection.id),
-        searching.LIGHT,
-        found,
-    )
 
 
 def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str = "run-1") -> dict[str, Any]:
@@ -54,7 +41,8 @@ def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str
     )
 
 
-def collection_payload(desk: Desk, author: str | None = "ann") -> dict[str, Any]:
+def collection_payload(desk: Desk, author: str | None = "ann", **more: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {"setup": DeskSetup(), "people": People([], None, [], 0), **more}
     return collection_panel(
         desk.page,
         author,
@@ -62,23 +50,8 @@ def collection_payload(desk: Desk, author: str | None = "ann") -> dict[str, Any]
         len(list_queries(desk.workspace, desk.page)),
         list_label_sets(desk.workspace, desk.collection.id),
         {"Index": "0.1 MiB", "Fingerprint": "abc"},
+        **shown,
     )
-
-
-def test_judge_panel_shows_results_marks_and_progress(desk: Desk) -> None:
-    query_id = desk.query_id("cat-vet")
-    desk.mark(query_id, "cat-illness", 1.0, 1)
-    payload = as_json(judge_payload(desk))
-    assert payload["query"] == {"id": query_id, "text": "cat", "instruction": "vet"}
-    assert payload["marks"] == {"cat-illness": 1.0}
-    assert [result["rank"] for result in payload["results"]] == list(range(1, 11))
-    assert payload["results"][0].keys() == {"rank", "doc_id", "title", "text", "score"}
-    assert [(each["relevant"], each["not_relevant"]) for each in payload["queries"] if each["id"] == query_id] == [
-        (1, 0)
-    ]
-    assert payload["instructions"] == ["owner", "vet", ""]
-    assert payload["url"] == {"collection": desk.collection.id, "labels": 1, "query": query_id, "by": "light"}
-    assert (payload["can_write"], payload["error"], payload["n_documents"]) == (True, "", 16)
 
 
 def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
@@ -90,51 +63,18 @@ def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
     )
     collection = store(desk.workspace, content, author=HOSTILE, labels=HOSTILE, is_demo=False)
     hostile = replace(desk, collection=collection)
-    judge = as_json(judge_payload(hostile, HOSTILE, HOSTILE))
-    assert judge["query"]["text"] == judge["query"]["instruction"] == judge["queries"][0]["text"] == HOSTILE
-    assert HOSTILE in judge["instructions"]
-    shown = {result["doc_id"]: result for result in judge["results"]}
-    assert (shown[HOSTILE]["title"], shown[HOSTILE]["text"]) == (HOSTILE, HOSTILE)
-    assert shown["d2"]["title"] == "d2"  # a document without a title is called by its id
-    query_id = judge["query"]["id"]
-    compare = as_json(compare_payload(hostile, query_id, after="light"))
+    compare = as_json(compare_payload(hostile, hostile.query_id("q"), after="light"))
     assert compare["comparison"]["text"] == compare["instruction"] == compare["queries"][0]["text"] == HOSTILE
     assert HOSTILE in [row["text"] for row in compare["comparison"]["after"]["results"]]
-    shown_collection = as_json(collection_payload(hostile, HOSTILE))
+    setup = DeskSetup(guidelines=HOSTILE, templates=(Template(HOSTILE[:60], HOSTILE),))
+    shown_collection = as_json(collection_payload(hostile, HOSTILE, setup=setup, error=HOSTILE))
     [opened] = [each for each in shown_collection["collections"] if each["is_open"]]
-    assert (opened["name"], opened["description"]) == (HOSTILE, HOSTILE)
-    top = as_json(header(hostile.page, HOSTILE, Readiness("failed", HOSTILE, 0.0)))
+    assert (opened["name"], opened["description"], shown_collection["error"]) == (HOSTILE, HOSTILE, HOSTILE)
+    assert shown_collection["setup"]["guidelines"] == HOSTILE
+    assert shown_collection["setup"]["templates"] == [{"name": HOSTILE[:60], "instruction": HOSTILE}]
+    top = as_json(header(hostile.page, HOSTILE, Readiness("failed", HOSTILE, 0.0), can_sign_out=False))
     assert (top["collection"], top["person"]) == (HOSTILE, HOSTILE)
     assert HOSTILE in top["preparing"]["text"]
-
-
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("", []),
-        ("How do I read large files?", ["read", "large", "file"]),
-        ("the and of it", []),
-        ("Matching matched matches match", ["match"]),
-        ("C++ (a|b)* [x-z] .* \\d $^ vector_search", ["vector", "search"]),
-        ("naïve Größe 検索方法", ["naïve", "größe", "検索方法"]),
-        ("cats cats CATS", ["cats"]),
-    ],
-)
-def test_query_terms_are_the_stems_of_content_words(text: str, terms: list[str]) -> None:
-    assert query_terms(text) == terms
-
-
-@given(st.text(max_size=200))
-def test_query_terms_are_safe_in_a_regular_expression(text: str) -> None:
-    terms = query_terms(text)
-    assert len(terms) <= 40
-    for term in terms:
-        assert term
-        assert not set(term) & set("\\^$.|?*+()[]{}/-#&~<>\"'` \t\n")
-
-
-def test_query_terms_are_at_most_forty() -> None:
-    assert len(query_terms(" ".join(f"word{number}x" for number in range(100)))) == 40
 
 
 def test_compare_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
@@ -147,10 +87,6 @@ def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_des
     first, second = (collection_payload(trained_desk) for _ in range(2))
     assert first["nonce"] != second["nonce"]
     assert {**first, "nonce": ""} == {**second, "nonce": ""}
-
-
-def test_judge_panel_differs_each_time(desk: Desk) -> None:
-    assert judge_payload(desk)["nonce"] != judge_payload(desk)["nonce"]
 
 
 def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> None:
@@ -237,6 +173,55 @@ def test_collection_panel_gives_facts_of_the_open_collection_only(trained_desk: 
     assert (visitor["can_write"], visitor["suggested_name"]) == (False, "")
 
 
+def test_collection_panel_shows_how_judging_is_set_up(trained_desk: Desk) -> None:
+    setup = DeskSetup(FOUR_GRADES, "# Read", (Template("Vet", "as a vet"),), n_judges=3, depth=20, is_blind=False)
+    assert as_json(collection_payload(trained_desk, setup=setup))["setup"] == {
+        "grade_names": ["not relevant", "related", "relevant", "perfect"],
+        "four_grades": ["not relevant", "related", "relevant", "perfect"],
+        "guidelines": "# Read",
+        "templates": [{"name": "Vet", "instruction": "as a vet"}],
+        "n_judges": 3,
+        "depth": 20,
+        "is_blind": False,
+    }
+
+
+def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained_desk: Desk) -> None:
+    first, last = datetime(2026, 1, 1, 9, tzinfo=UTC), datetime(2026, 1, 2, 9, 30, tzinfo=UTC)
+    people = People(
+        work=[JudgeWork("ann", 3, 1, 2, 0.25, 8.5, first, last), JudgeWork("bob", 0, 0, 1, None, None, first, first)],
+        agreement=Agreement(alpha=0.704, low=0.51, high=0.899, n_pairs=1, n_people=2),
+        pairs=[PairAgreement("ann", f"judge {number:02}", 4, 0.75) for number in range(25)],
+        n_conflicts=5,
+    )
+    shown = as_json(collection_payload(trained_desk, people=people))["people"]
+    assert shown["n_conflicts"] == 5
+    assert shown["agreement"]["text"].startswith("Agreement: 0.70, likely between 0.51 and 0.90: ")
+    assert "over 1 document judged by at least two of 2;" in shown["agreement"]["title"]
+    assert shown["work"] == [
+        {
+            "author": "ann", "n_judged": 3, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25,
+            "median_seconds": 8.5, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-02T09:30:00+00:00",
+        },
+        {
+            "author": "bob", "n_judged": 0, "n_unsure": 0, "n_queries": 1, "share_relevant": None,
+            "median_seconds": None, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-01T09:00:00+00:00",
+        },
+    ]  # fmt: skip
+    assert len(shown["pairs"]) == 20
+    assert shown["pairs"][0] == {"first": "ann", "second": "judge 00", "n": 4, "share": 0.75}
+    nobody: dict[str, Any] = {"n_conflicts": 0, "agreement": None, "work": [], "pairs": []}
+    assert collection_payload(trained_desk)["people"] == nobody
+
+
+def test_coverage_panel_says_how_much_is_judged_or_what_is_missing() -> None:
+    shown = as_json(coverage_panel(Coverage(n_queries=1, before=0.254, after=0.5)))
+    assert shown["kind"] == "coverage"
+    assert shown["text"].startswith("Of the first ten documents, 25% are judged for the light model alone and 50% for")
+    assert "(judged@10, 1 query with a relevant document)" in shown["text"]
+    assert coverage_panel(None)["text"].startswith("Once a query has a relevant document")
+
+
 @pytest.mark.parametrize(
     ("readiness", "preparing", "is_ready"),
     [
@@ -262,9 +247,11 @@ def test_header_says_how_far_the_preparation_is(
     trained_desk: Desk, readiness: Readiness, preparing: dict[str, Any] | None, is_ready: bool
 ) -> None:
     page = open_page(trained_desk.workspace, None, None)
-    payload = as_json(header(page, None, readiness))
+    payload = as_json(header(page, None, readiness, can_sign_out=False))
     assert (payload["preparing"], payload["is_ready"], payload["person"]) == (preparing, is_ready, None)
     assert (payload["collection"], payload["label_set"]) == ("animals", "Ann's labels")
+    assert payload["can_sign_out"] is False
+    assert header(page, "ann", readiness, can_sign_out=True)["can_sign_out"] is True
 
 
 @pytest.mark.parametrize(

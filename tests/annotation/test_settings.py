@@ -1,4 +1,4 @@
-"""Where everything is kept, what a person is called, and which environment variables say so."""
+"""Where everything is kept, what a person is called, who may sign in, and which environment variables say so."""
 
 import getpass
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from annotation.errors import InvalidInputError
 from annotation.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,3 +97,55 @@ def test_local_name_is_you_when_there_is_no_account(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(getpass, "getuser", getuser)
     assert Settings().local_name == "you"
+
+
+def people_file(folder: Path, content: str | bytes) -> Path:
+    file = folder / "people.txt"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+def test_nobody_has_to_sign_in_without_a_file_of_people() -> None:
+    assert Settings().read_people() == []
+
+
+def test_people_are_read_from_the_file_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    people_file(tmp_path, "ann:first\nBob Lee:second\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ERA_PEOPLE", "~/people.txt")
+    assert Settings().read_people() == [("ann", "first"), ("Bob Lee", "second")]
+
+
+def test_people_may_stand_between_remarks_and_blanks(tmp_path: Path) -> None:
+    content = "\ufeff ann : first \r\n\r\n# the second one\r\n  # bob:out\r\nJosé:with:colons:#\r\n   "
+    assert Settings(people=people_file(tmp_path, content)).read_people() == [
+        ("ann", "first"),
+        ("José", "with:colons:#"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["secret", "bob", ":secret", "bob:", " : ", "bob: ", "ann:secret"])
+def test_people_are_refused_with_the_line_that_is_no_name_and_password(tmp_path: Path, line: str) -> None:
+    file = people_file(tmp_path, f"# names\n\nann:first\n{line}\ncleo:third\n")
+    with pytest.raises(InvalidInputError) as error:
+        Settings(people=file).read_people()
+    assert str(error.value).startswith(f"{file}, line 4: expected name:password, each name once.")
+    assert "secret" not in str(error.value)  # it may end up in a log
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", "# ann:first\n"])
+def test_file_that_names_nobody_is_refused_rather_than_open_to_all(tmp_path: Path, content: str) -> None:
+    file = people_file(tmp_path, content)
+    with pytest.raises(InvalidInputError, match="names nobody"):
+        Settings(people=file).read_people()
+
+
+@pytest.mark.parametrize("trouble", ["missing", "a folder", "not UTF-8"])
+def test_file_of_people_that_cannot_be_read_is_named(tmp_path: Path, trouble: str) -> None:
+    file = tmp_path if trouble == "a folder" else tmp_path / "people.txt"
+    if trouble == "not UTF-8":
+        people_file(tmp_path, "josé:first".encode("latin-1"))
+    with pytest.raises(InvalidInputError, match="could not be read") as error:
+        Settings(people=file).read_people()
+    assert str(file) in str(error.value)

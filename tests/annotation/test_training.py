@@ -66,6 +66,19 @@ def test_outlook_counts_only_queries_with_a_relevant_document(desk: Desk) -> Non
     assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant, seen.can_train) == (0, 0, 2, False)
 
 
+def test_outlook_counts_what_is_agreed_and_not_what_is_open(desk: Desk) -> None:
+    agreed, disputed = desk.query_id("cat-vet"), desk.query_id("dog-vet")
+    desk.mark(agreed, "cat-illness", 1.0, 1)
+    desk.mark(agreed, "cat-illness", 1.0, 2, author="bob")
+    desk.mark(disputed, "dog-illness", 1.0, 3)
+    desk.mark(disputed, "dog-illness", 0.0, 4, author="bob")
+    seen = look(desk)
+    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (1, 1, 0)
+    desk.mark(disputed, "dog-illness", 0.0, 5, author="cleo")
+    seen = look(desk)
+    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (1, 1, 1)
+
+
 def test_outlook_counts_the_marks_of_its_label_set_only(judged_desk: Desk) -> None:
     assert look(judged_desk).n_queries == 12
     start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
@@ -91,20 +104,22 @@ def test_outlook_gives_the_median_duration_of_finished_runs(judged_desk: Desk, m
 
 
 def test_start_queues_a_run_with_the_labels_as_they_stand(judged_desk: Desk) -> None:
-    cleared = judged_desk.query_id("cat-owner")
-    judged_desk.mark(cleared, "cat-feeding", None, 1)
-    judged_desk.mark(cleared, "cat-illness", None, 2)
+    open_question, overruled = judged_desk.query_id("cat-owner"), judged_desk.query_id("wren-vet")
+    for number, doc_id in enumerate(("cat-feeding", "cat-illness")):
+        judged_desk.mark(open_question, doc_id, 1.0, 2 * number + 1)
+        judged_desk.mark(open_question, doc_id, 0.0, 2 * number + 2, author="bob")  # one against one: left out
+    judged_desk.mark(overruled, "wren-feeding", 1.0, 5)  # where the imported mark says 0
     run = judged_desk.start(seed=2**31 - 1)
-    judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-feeding", 0.0, 3)
+    judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-feeding", 0.0, 6)
     assert (run.state, run.number, run.recipe, run.seed, run.author) == (
         TrainingRunState.QUEUED, 1, "era", 2**31 - 1, "ann",
     )  # fmt: skip
-    assert (run.n_queries, run.n_relevant, run.n_not_relevant) == (11, 11, 11)
+    assert (run.n_queries, run.n_relevant, run.n_not_relevant) == (11, 12, 10)
     with judged_desk.workspace.reading() as session:
         snapshot = storage.training_runs.label_snapshot(session, run.id)
     expected = {
         str(judged_desk.query_id(public_id)): grades for public_id, grades in QRELS.items() if public_id != "cat-owner"
-    }
+    } | {str(overruled): {"wren-feeding": 1.0, "wren-illness": 1.0}}
     assert snapshot == expected
     assert run.snapshot_hash == hashlib.sha256(json.dumps(expected, sort_keys=True).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import storage.training_runs
 from annotation import training
 from annotation.importing import store
-from annotation.searching import rankers, run_query
+from annotation.searching import ask, rankers, run_query
 from annotation.training import TrainingWorker
 from annotation.workspace import Workspace
 from era import recipes
@@ -75,10 +75,9 @@ def test_training_run_ends_finished_with_measures(trained_desk: Desk) -> None:
 
 def test_training_run_finds_what_the_marks_mean_for_a_new_query(trained_desk: Desk) -> None:
     for reader, topic in (("owner", "feeding"), ("vet", "illness")):
-        found = run_query(
-            trained_desk.workspace, None, trained_desk.collection.id, trained_desk.label_set_id, "seal", reader, "run-1"
-        )
-        assert found.results[0].doc_id == f"seal-{topic}"
+        query = ask(trained_desk.workspace, None, trained_desk.collection.id, "seal", reader)
+        found = run_query(trained_desk.workspace, None, query, "run-1")
+        assert found.ranking[0][0] == f"seal-{topic}"
 
 
 def test_training_run_is_measured_by_what_never_saw_the_marks(data_dir: Path) -> None:
@@ -161,7 +160,8 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monke
     about = json.loads((judged_desk.workspace.adapter_folder(run.id) / "adapter.json").read_text())["provenance"]
     assert (about["recipe"], about["config"]["adaptation"]["n_epochs"]) == ("paper", 20)
     listed = rankers(judged_desk.workspace, judged_desk.collection.id)
-    assert "after your marks (run 1, paper recipe)" in [ranker.label for ranker in listed]
+    [ranker] = [each for each in listed if each.key == f"run-{run.id}"]
+    assert (ranker.label, ranker.run) == ("after your marks (run 1, paper recipe)", "1, paper recipe")
 
 
 def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk) -> None:

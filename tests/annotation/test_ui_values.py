@@ -1,7 +1,7 @@
 """What the screens take from a page and say to it: errors in words, who is there, and messages that are not trusted."""
 
 import logging
-from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +11,11 @@ from starlette.requests import Request
 
 from annotation.errors import AnnotationError, InvalidInputError, NotFoundError
 from annotation.settings import Settings
-from annotation.ui.feedback import explain
-from annotation.ui.judge import JudgeTab
+from annotation.ui.feedback import explain, is_passing
 from annotation.ui.panel import Message
 from annotation.ui.people import author_of
 from era.errors import EmbedderUnavailableError
-from storage.errors import StorageError, UnknownRecord
-from tests.annotation.conftest import Desk
+from storage.errors import DatabaseBusy, DatabaseDamaged, DataFolderNotWritable, StorageError, UnknownRecord
 
 HERE = Settings(name="ann", space_id=None)
 SPACE = Settings(name="ann", space_id="ann/era")
@@ -55,6 +53,22 @@ def test_explain_is_general_about_an_unknown_error_and_logs_it(
     [record] = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DatabaseBusy(Path("era.sqlite3"), "database is locked"), True),
+        (DataFolderNotWritable(Path("data"), "disk is full"), True),
+        (DatabaseDamaged(Path("era.sqlite3"), "malformed"), False),
+        (StorageError("Another ERA is using the folder."), False),
+        (InvalidInputError("Write something."), False),
+        (OSError("disk is full"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_is_passing_where_the_same_may_succeed_later(error: Exception, expected: bool) -> None:
+    assert is_passing(error) is expected
 
 
 def request_of(session: dict[str, Any] | None = None, username: str | None = None) -> gr.Request:
@@ -113,7 +127,9 @@ def test_message_takes_anything_as_empty(data: Any) -> None:
     message = Message(data)
     assert message.text("name") == ""
     assert message.optional_number("number") is None
-    assert message.grade("grade") is None
+    assert message.decimal("decimal") is None
+    assert message.flag("flag") is False
+    assert message.list("list") == []
     with pytest.raises(InvalidInputError, match="Expected number to be a whole number"):
         message.number("number")
 
@@ -150,44 +166,30 @@ def test_message_refuses_what_is_no_whole_number(value: Any) -> None:
         message.number("number")
 
 
-@pytest.mark.parametrize("grade", [None, 0, 1, 0.5, 2])
-def test_message_leaves_it_to_judging_whether_a_number_is_a_grade(grade: float | None) -> None:
-    assert Message({"grade": grade}).grade("grade") == grade
+@pytest.mark.parametrize("value", [None, 0, 1, 0.5, -2, 1e300])
+def test_message_leaves_it_to_judging_what_a_decimal_means(value: float | None) -> None:
+    assert Message({"grade": value}).decimal("grade") == value
 
 
-@pytest.mark.parametrize("grade", [True, False, "1", "", [1], {}])
-def test_message_refuses_a_grade_that_is_no_number(grade: Any) -> None:
-    with pytest.raises(InvalidInputError, match="A grade is 1"):
-        Message({"grade": grade}).grade("grade")
+@pytest.mark.parametrize("value", [True, False, "1", "", [1], {}])
+def test_message_refuses_what_is_no_decimal(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="Expected grade to be a number"):
+        Message({"grade": value}).decimal("grade")
 
 
-@pytest.fixture
-def judge_tab(judged_desk: Desk) -> Iterator[JudgeTab]:
-    with gr.Blocks():
-        yield JudgeTab(judged_desk.workspace)
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), (False, False), (None, False), (1, False), ("true", False), ([True], False)]
+)
+def test_message_takes_a_flag_as_on_only_when_it_is_true(value: Any, expected: bool) -> None:
+    assert Message({"is_blind": value}).flag("is_blind") is expected
 
 
-def test_judge_tab_opens_with_the_newest_run(judged_desk: Desk, judge_tab: JudgeTab) -> None:
-    run = judged_desk.train()
-    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
-    assert (payload["ranker"], payload["error"]) == (f"run-{run.id}", "")
-    assert payload["query"]["text"] == "cat"
-    assert len(payload["results"]) == 10
+@pytest.mark.parametrize(("value", "expected"), [([], []), (None, []), ([1, "x", None], [1, "x", None]), ([[]], [[]])])
+def test_message_gives_a_list_as_it_is(value: Any, expected: list[Any]) -> None:
+    assert Message({"marks": value}).list("marks") == expected
 
 
-def test_judge_tab_opens_with_an_error_when_the_newest_adapter_is_damaged(
-    judged_desk: Desk, judge_tab: JudgeTab
-) -> None:
-    run = judged_desk.train()
-    (judged_desk.workspace.adapter_folder(run.id) / "adapter.safetensors").write_bytes(b"")
-    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
-    assert "damaged" in payload["error"]
-    assert payload["query"]["text"] == "cat"
-
-
-def test_judge_tab_opens_with_an_error_when_the_address_names_what_is_not_there(
-    judged_desk: Desk, judge_tab: JudgeTab
-) -> None:
-    payload = judge_tab.show(judged_desk.page, "ann", Message({"query": "999", "by": "run-999"}))
-    assert "does not exist" in payload["error"]
-    assert payload["query"]["text"] == "cat"
+@pytest.mark.parametrize("value", ["", "text", 0, 5, False, True, {}, {"0": 1}])
+def test_message_refuses_what_is_no_list(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="Expected marks to be a list"):
+        Message({"marks": value}).list("marks")

@@ -1,5 +1,6 @@
 """One process, one data folder: who may open it, and how far its preparation is."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -7,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.importing import store
+from annotation.judging import start_label_set
 from annotation.opening import list_collections
 from annotation.workspace import Readiness, Workspace, find_training_run
 from era.embedders import EmbedderPair, Vectors
@@ -209,6 +213,37 @@ def test_writing_leaves_everything_as_it_was_when_something_is_raised(bare_works
     with pytest.raises(KeyError):
         rename_and_fail(bare_workspace, collection.id)
     assert [each.name for each in list_collections(bare_workspace)] == ["animals"]
+
+
+class FullDisk(sqlite3.OperationalError):
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+
+@pytest.mark.parametrize("name", ["reading", "writing"])
+def test_session_says_in_plain_words_that_the_disk_is_full(bare_workspace: Workspace, name: str) -> None:
+    with pytest.raises(DataFolderNotWritable, match="free space") as error, getattr(bare_workspace, name)():
+        raise OperationalError("INSERT", {}, FullDisk("database or disk is full"))
+    assert error.value.folder == bare_workspace.folder
+
+
+@pytest.mark.parametrize("name", ["reading", "writing"])
+def test_session_passes_on_what_nobody_can_mend(bare_workspace: Workspace, name: str) -> None:
+    with pytest.raises(OperationalError, match="syntax error"), getattr(bare_workspace, name)() as session:
+        session.execute(text("SELEKT"))
+
+
+def test_standings_are_those_of_now_and_of_their_label_set(desk: Desk) -> None:
+    first, query_id = desk.label_set_id, desk.query_id("cat-vet")
+    standings = desk.workspace.standings(first)
+    assert standings.qrels() == {}
+    desk.mark(query_id, "cat-illness", 1.0, 1)
+    assert desk.workspace.standings(first) is standings  # kept, so that a look costs little
+    assert standings.qrels() == {query_id: {"cat-illness": 1.0}}
+    second = start_label_set(desk.workspace, "ann", desk.collection.id, "second")
+    assert desk.workspace.standings(second).qrels() == {}
+    desk.mark(query_id, "cat-illness", 0.0, 2)  # into the newest label set
+    assert desk.workspace.standings(second).qrels() == {query_id: {"cat-illness": 0.0}}
+    assert desk.workspace.standings(first).qrels() == {query_id: {"cat-illness": 1.0}}
 
 
 def test_find_training_run_says_so_when_it_left_no_adapter(bare_workspace: Workspace) -> None:

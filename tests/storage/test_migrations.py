@@ -1,14 +1,15 @@
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Engine, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
 
-from storage import judgments, migrations, queries, training_runs
+from storage import collections, documents, judgments, migrations, queries, searches, training_runs
 from storage.engine import close, open_database, session_factory
-from storage.records import TrainingRunState
+from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, TrainingRunState
 from storage.schema import Base, current_judgment
 
 ROWS_OF_THE_FIRST_SCHEMA = (
@@ -27,6 +28,27 @@ ROWS_OF_THE_FIRST_SCHEMA = (
 
 def plain_engine(path: Path) -> Engine:
     return create_engine(URL.create("sqlite", database=str(path)))
+
+
+def shape_of(connection: Connection) -> dict[str, object]:
+    """Return what tables, database indexes and views are made of."""
+    inspector = inspect(connection)
+    shape: dict[str, object] = {
+        table: (
+            [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)],
+            sorted((str(i["name"]), i["column_names"]) for i in inspector.get_indexes(table)),
+            sorted(str(c["name"]) for c in inspector.get_unique_constraints(table)),
+            sorted(str(c["name"]) for c in inspector.get_check_constraints(table)),
+            sorted(str(c["name"]) for c in inspector.get_foreign_keys(table)),
+        )
+        for table in inspector.get_table_names()
+    }
+    return shape | {view: inspector.get_view_definition(view) for view in inspector.get_view_names()}
+
+
+def shape_of_the_file(engine: Engine) -> dict[str, object]:
+    with engine.connect() as connection:
+        return shape_of(connection)
 
 
 def test_migrated_schema_equals_the_orm_metadata(engine: Engine) -> None:
@@ -58,15 +80,40 @@ def test_rows_of_the_first_schema_survive_the_upgrade(tmp_path: Path) -> None:
 
     engine = open_database(path)
     with session_factory(engine).begin() as session:
-        (progress,) = queries.list_with_progress(session, collection_id=1, label_set_id=1)
-        standing = judgments.qrels(session, label_set_id=1)
+        (collection,) = collections.list_all(session)
+        (document,) = documents.iter_all(session, collection_id=1)
+        (query,) = queries.list_all(session, collection_id=1)
+        (judgment,) = judgments.current_for_query(session, label_set_id=1, query_id=1)
+        search = searches.latest_for_query(session, query_id=1)
         (run,) = training_runs.list_for(session, collection_id=1)
         snapshot = training_runs.label_snapshot(session, run.id)
     close(engine)
-    assert (progress.query.text, progress.query.instruction, progress.n_relevant) == ("owls", "find causes", 1)
-    assert progress.last_judged_at is not None
-    assert progress.last_judged_at.isoformat() == "2024-05-01T10:00:00.500000+00:00"
-    assert standing == {1: {"d1": 2.0}}
+    assert (collection.name, collection.desk) == ("birds", None)
+    assert document == DocumentRecord(1, 0, "d1", "Owl", "hoots", "aa", metadata=None)
+    assert (query.text, query.instruction, query.need) == ("owls", "find causes", "")
+    assert judgment == JudgmentRecord(
+        id=1,
+        label_set_id=1,
+        query_id=1,
+        instruction_id=1,
+        doc_id="d1",
+        content_hash="aa",
+        author="ann",
+        grade=2.0,
+        rank_shown=1,
+        retriever="before",
+        client_id="page",
+        sequence=1,
+        role=JudgmentRole.JUDGE,
+        is_unsure=False,
+        note="",
+        seconds=None,
+        together_with=None,
+        undoes_id=None,
+        created_at=datetime(2024, 5, 1, 10, 0, 0, 500_000, tzinfo=UTC),
+    )
+    assert search is not None
+    assert search.ranking == (("d1", 0.5),)
     assert (run.state, run.measures, run.device) == (TrainingRunState.FINISHED, {"nDCG@10": 0.5}, "cpu")
     assert snapshot == {"1": {"d1": 2.0}}
 
@@ -92,6 +139,19 @@ def test_upgrade_after_downgrade_gives_the_schema_again(engine: Engine) -> None:
         migrations.upgrade(connection)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_second_schema_taken_back_is_the_first(tmp_path: Path) -> None:
+    first, second = plain_engine(tmp_path / "first.sqlite"), plain_engine(tmp_path / "second.sqlite")
+    with first.begin() as connection:
+        migrations.upgrade(connection, "0001")
+    with second.begin() as connection:
+        migrations.upgrade(connection, "0002")
+        assert shape_of(connection) != shape_of_the_file(first)
+        migrations.downgrade(connection, "0001")
+        assert shape_of(connection) == shape_of_the_file(first)
+    first.dispose()
+    second.dispose()
 
 
 def test_migration_that_fails_leaves_no_tables(engine: Engine) -> None:

@@ -87,7 +87,9 @@ def test_pool_grows_once_by_many_threads(
 ) -> None:
     def add(number: int) -> int:
         with sessions.begin() as session:
-            return pools.add(session, label_set.id, query.id, [PoolDocument("shared", {}), PoolDocument(f"{number}", {})])
+            return pools.add(
+                session, label_set.id, query.id, [PoolDocument("shared", {}), PoolDocument(f"{number}", {})]
+            )
 
     assert sorted(at_once(8, add)) == [1, 1, 1, 1, 1, 1, 1, 2]
     with sessions.begin() as session:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,14 +40,15 @@ def free_port() -> int:
         return port
 
 
-def spawn(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
-    """Start `python app.py` and let it write to the file `output`."""
+def spawn(folder: Path, port: int, output: Path, people: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start `python app.py` and let it write to the file `output`; with `people` everybody has to sign in."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
     environment |= {
         "ERA_DATA_DIR": str(folder),
         "ERA_NAME": "ann",
         "GRADIO_SERVER_PORT": str(port),
         "HF_HUB_OFFLINE": "1",
+        "ERA_PEOPLE": "" if people is None else str(people),
     }
     with output.open("wb") as stream:
         return subprocess.Popen(
@@ -65,10 +66,10 @@ class App:
     output: Path
 
     @classmethod
-    def start(cls, folder: Path, output: Path) -> "App":
+    def start(cls, folder: Path, output: Path, people: Path | None = None) -> "App":
         """Start the app and return once its page can be opened."""
         port = free_port()
-        app = cls(spawn(folder, port, output), folder, port, output)
+        app = cls(spawn(folder, port, output, people), folder, port, output)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and app.process.poll() is None:
             try:
@@ -96,10 +97,15 @@ class App:
         found: int = self.rows("SELECT max(id) FROM query WHERE text = ?", text)[0][0]
         return found
 
-    def grades(self, query_id: int) -> dict[str, float]:
-        """Return the marks that stand in the first label set."""
+    def grades(self, query_id: int, author: str = "ann") -> dict[str, float]:
+        """Return the author's grades that stand in the first label set."""
         return dict(
-            self.rows("SELECT doc_id, grade FROM current_judgment WHERE query_id = ? AND label_set_id = 1", query_id)
+            self.rows(
+                "SELECT doc_id, grade FROM current_judgment WHERE query_id = ? AND label_set_id = 1 AND author = ? "
+                "AND role = 'judge' AND grade IS NOT NULL",
+                query_id,
+                author,
+            )
         )
 
     def n_events(self) -> int:
@@ -149,7 +155,7 @@ class Visit:
         return panel
 
     def search(self, text: str, instruction: str | None = None) -> None:
-        """Search as a person does and wait for ten documents."""
+        """Search as a person does and wait for the documents to judge."""
         self.box.fill(text)
         if instruction is not None:
             self.page.get_by_label("Instruction", exact=True).select_option("other")
@@ -157,16 +163,32 @@ class Visit:
         self.page.get_by_role("button", name="Search", exact=True).click()
         item = self.page.locator(".era-query-item[aria-current=true] .era-query-text")
         expect(item).to_have_text(text)
-        expect(self.cards).to_have_count(10)
+        expect(self.box).to_have_value(text)
+        expect(self.cards.first).to_be_visible()
+        expect(self.page.locator("#era-judge .era-busy")).to_have_count(0)
+
+    def view(self, name: str) -> None:
+        """Show the documents to judge ("To judge") or a ranking ("Ranking")."""
+        button = self.page.locator("#era-judge .era-views").get_by_role("button", name=name, exact=True)
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        expect(self.page.locator("#era-judge .era-busy")).to_have_count(0)
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, as fast as the browser takes them."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def wait_until_saved(self) -> None:
+        """Wait until nothing is left to deliver."""
+        expect(self.status).to_contain_text("saved ✓")
 
     def shown_grades(self) -> dict[str, float]:
         """Return the marks that the page shows by their buttons."""
         shown: dict[str, float] = self.page.evaluate(
             """() => Object.fromEntries([...document.querySelectorAll("#era-judge .era-card")].map((card) => [
-                card.dataset.doc,
-                card.querySelector(".era-yes").getAttribute("aria-pressed") === "true" ? 1
-                    : card.querySelector(".era-no").getAttribute("aria-pressed") === "true" ? 0 : null,
-            ]).filter(([, grade]) => grade !== null))"""
+                card.dataset.doc, card.querySelector(".era-mark[aria-pressed=true]")?.dataset.key,
+            ]).filter(([, key]) => key !== undefined && key !== "s").map(([doc, key]) => [doc, Number(key)]))"""
         )
         return shown
 
@@ -177,17 +199,26 @@ class Visit:
     def mark(self, place: int, name: str = "relevant") -> None:
         """Mark a result by its button and wait until the page says that it is saved."""
         card = self.cards.nth(place)
-        doc_id = self.doc(place)
-        card.locator(".era-yes" if name == "relevant" else ".era-no").click()
+        title = card.locator("h3").inner_text()
+        card.locator(".era-mark.era-yes" if name == "relevant" else ".era-mark.era-no").click()
         expect(card.locator(".era-saved")).to_have_text("saved")
-        expect(self.status).to_contain_text(f"saved ✓  {doc_id} {name}")
+        expect(self.status).to_contain_text(f"saved ✓  {title} {name}")
 
 
 class Visits(Protocol):
     """Opens the page of an app in a new browser context."""
 
-    def __call__(self, app: App, parameters: Parameters | None = None, width: int = 1280) -> Visit:
-        """Open the page with these URL parameters and wait until it is drawn."""
+    def __call__(
+        self, app: App, parameters: Parameters | None = None, width: int = 1280, person: str = "", **options: Any
+    ) -> Visit:
+        """Open the page with these URL parameters and wait until it is drawn; `person` signs in with that password."""
+
+
+class StartApp(Protocol):
+    """Starts another app."""
+
+    def __call__(self, folder: Path, people: Path | None = None) -> App:
+        """Start it on a data folder and return once its page can be opened."""
 
 
 @pytest.fixture(scope="session")
@@ -205,8 +236,10 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser) -> Iterator[Visits]:
     contexts = []
 
-    def open_page(app: App, parameters: Parameters | None = None, width: int = 1280) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 900})
+    def open_page(
+        app: App, parameters: Parameters | None = None, width: int = 1280, person: str = "", **options: Any
+    ) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **{"locale": "en-US", **options})
         contexts.append(context)
         one = Visit(context.new_page(), app)
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
@@ -214,6 +247,8 @@ def visit(browser: Browser) -> Iterator[Visits]:
             "console",
             lambda message: one.complaints.append(message.text) if message.type == "error" else None,
         )
+        if person:
+            context.request.post(app.url({}).partition("?")[0] + "login", form={"username": person, "password": person})
         one.page.goto(app.url({"labels": 1, **(parameters or {})}))
         expect(one.page.locator("#era-header .era-header")).to_be_visible()
         return one
@@ -224,12 +259,12 @@ def visit(browser: Browser) -> Iterator[Visits]:
 
 
 @pytest.fixture
-def start_app(tmp_path: Path) -> Iterator[Callable[[Path], App]]:
+def start_app(tmp_path: Path) -> Iterator[StartApp]:
     """Return what starts another app on a data folder; all are ended with the test."""
     apps: list[App] = []
 
-    def start(folder: Path) -> App:
-        apps.append(App.start(folder, tmp_path / f"output-{len(apps)}.txt"))
+    def start(folder: Path, people: Path | None = None) -> App:
+        apps.append(App.start(folder, tmp_path / f"output-{len(apps)}.txt", people))
         return apps[-1]
 
     yield start
@@ -243,11 +278,28 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("era")
     running = App.start(folder / "data", folder / "output.txt")
     try:
-        page = browser.new_page()
-        page.goto(running.url({}))
-        expect(page.locator("#era-header .era-header")).to_be_visible()
-        expect(page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
-        page.close()
+        _wait_until_aligned(browser, running)
         yield running
     finally:
         running.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Return an app where Ann and Ben have to sign in; each one's password is the name."""
+    folder = tmp_path_factory.mktemp("era-people")
+    people = folder / "people.txt"
+    people.write_text("ann:ann\nben:ben\n")
+    running = App.start(folder / "data", folder / "output.txt", people)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def _wait_until_aligned(browser: Browser, app: App) -> None:
+    page = browser.new_page()
+    page.goto(app.url({}))
+    expect(page.locator("#era-header .era-header")).to_be_visible()
+    expect(page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
+    page.close()

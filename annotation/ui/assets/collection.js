@@ -2,6 +2,8 @@
 
 const root = element.querySelector(".era-panel");
 let view = null;
+let setupDraft = null; // how judging is to be set up, while it is being changed
+let isSetupOpen = false;
 let typed = null; // a name being written; a new answer from the server must not take it away
 
 const facts = (pairs) => h("dl", { class: "era-facts" }, pairs.map(([name, value, meaning]) => [h("dt", { title: meaning || null }, name), h("dd", {}, value)]));

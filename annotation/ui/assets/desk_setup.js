@@ -1,7 +1,5 @@
 // How judging is set up in the open collection: grades, how much and by how many, guidelines, instruction templates.
 
-let setupDraft = null; // what is being changed; a new answer from the server must not take it away
-
 function deskSetup() {
   const kept = view.setup;
   const draft = setupDraft || (setupDraft = JSON.parse(JSON.stringify(kept)));
@@ -40,4 +38,3 @@ function deskSetup() {
       view.can_write && h("button", { type: "submit", class: "era-button era-primary" }, "Save"),
       view.is_arranged ? h("span", { class: "era-quiet", role: "status" }, " saved") : null));
 }
-let isSetupOpen = false;

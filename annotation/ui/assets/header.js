@@ -14,11 +14,15 @@ function receive() {
   if (view.tab && !isTabOpened) {
     isTabOpened = true;
     const chosen = () => document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim();
-    setTimeout(() => chosen() !== t(`tab.${view.tab.toLowerCase()}`) && openTab(view.tab), 300);
+    let tries = 0;
+    const opening = setInterval(() => { // the tabs may come to life after this panel
+      if ([view.tab, t(`tab.${view.tab.toLowerCase()}`)].includes(chosen()) || (tries += 1) > 20) clearInterval(opening);
+      else openTab(view.tab);
+    }, 300);
   }
   const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");
-  if (wasPreparing && !busy && view.is_ready) say("better", { key: "aligned", label: "aligned, no labels" });
+  if (wasPreparing && !busy && view.is_ready) say("better", { key: "aligned", run: "" });
   wasReady = view.is_ready;
   wasPreparing = Boolean(busy);
   fill(root,

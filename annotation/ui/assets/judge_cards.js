@@ -5,6 +5,11 @@ let offered = null; // a ranking that became available meanwhile
 const noteOpen = new Set(); // places of cards whose note is being written
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
+const rankerName = ({ key, run }) => {
+  const plain = key.replace(/\+words$/, "");
+  const name = run ? t("ranker.run", { run }) : t(`ranker.${plain}`);
+  return plain === key ? name : t("ranker.with_words", { name });
+};
 const kindOf = (said) => (said.unsure ? "unsure" : said.grade === null ? null : said.grade > 0 ? "yes" : "no");
 const signOf = (grade) => (grade === 0 ? "\u2715" : view.setup.grades.length === 2 ? "\u2713" : "\u2713".repeat(grade));
 
@@ -48,8 +53,8 @@ function reasons(card) {
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
   if (!revealed) return null;
-  const sources = revealed.sources.map(([key, label, rank]) =>
-    rank === null ? t(`source.${key}`) : t("source.at", { name: key === "light" || key === "aligned" || key === "words" ? t(`source.${key}`) : label, rank }));
+  const sources = revealed.sources.map(([key, run, rank]) =>
+    rank === null ? t(`source.${key}`) : t("source.at", { name: run ? t("source.run", { run }) : t(`source.${key}`), rank }));
   const opinions = revealed.opinions.map((each) =>
     h("span", { class: `era-opinion era-${each.grade > 0 ? "yes" : "no"}`, title: each.note || null },
       `${each.role === "reference" ? t("people.reference") : each.author}: ${gradeName(each.grade)}${each.note ? " \u201c" + each.note + "\u201d" : ""}`));
@@ -116,7 +121,7 @@ function cardNode(card, place) {
         card.score === null ? null : h("span", { class: "era-score", title: t("card.score_title") }, t("card.score", { score: card.score.toFixed(3) }))),
       duplicatesLine(card, place), noteLine(card, place), revealedLine(card)),
     h("div", { class: "era-marks", role: "group", "aria-label": t("marks.group") }, markButtons(card, place),
-      h("span", { class: "era-saved" }, waiting ? (outbox.problem || outbox.isSlow ? t("status.not_yet") : "\u2026") : hasSaid(said) ? t("status.saved_short") : "")),
+      h("span", { class: "era-saved" }, waiting ? (wasTrouble ? t("status.not_yet") : "\u2026") : hasSaid(said) ? t("status.saved_short") : "")),
   );
 }
 
@@ -136,12 +141,12 @@ function toolbar() {
             : view.view === "similar" ? t("similar.lead", { title: view.like_title }) : view.view === "again" ? t("again.lead", { n: view.cards.length })
               : view.view === "conflicts" ? t("conflicts.lead", { n: view.cards.length }) : ""),
       offered && view.query.id && isRanking && h("button", { type: "button", class: "era-link",
-        onclick: () => openView("ranking", { ranker: offered.key }) }, t("ranking.better", { name: offered.label })),
+        onclick: () => openView("ranking", { ranker: offered.key }) }, t("ranking.better", { name: rankerName(offered) })),
       view.query.id && view.can_write && view.cards.length && (view.view === "pool" || isRanking) ? h("button", { type: "button", class: "era-link", title: t("useful.title"), onclick: askUseful }, t("useful.show"), " m") : null,
       h("button", { type: "button", class: "era-link", "aria-expanded": String(isHelpOpen), onclick: toggleHelp }, `${t("keys.show")} ?`)),
     isRanking && h("div", { class: "era-row era-toolbar" },
       h("label", {}, h("span", { class: "era-label" }, t("ranking.by")),
-        select(t("ranking.by"), view.rankers.map((r) => [r.key, r.label]), view.ranker, (key) => openView("ranking", { ranker: key }))),
+        select(t("ranking.by"), view.rankers.map((r) => [r.key, rankerName(r)]), view.ranker, (key) => openView("ranking", { ranker: key }))),
       h("form", { class: "era-phrase", onsubmit: (event) => { event.preventDefault(); openView("ranking", { phrase: event.target.elements.phrase.value }); } },
         h("label", {}, h("span", { class: "era-label" }, t("phrase.label")), h("input", { name: "phrase", type: "search", value: view.phrase, placeholder: t("phrase.hint"), title: t("phrase.title") }))),
       liveSwitch()),
@@ -195,7 +200,7 @@ function redrawCard(place) {
   const active = document.activeElement;
   const isHeld = active === old;
   const held = !isHeld && old.contains(active) ? active.getAttribute("aria-label") || active.textContent : null;
-  if (active?.matches?.(".era-note-form textarea") && old.contains(active)) return; // somebody is writing there
+  if (noteOpen.has(place) && old.querySelector(".era-note-form")) return; // somebody is writing there
   const hasMore = !old.querySelector(".era-more").hidden;
   const fresh = cardNode(view.cards[place], place);
   fresh.querySelector(".era-more").hidden = !hasMore;

@@ -19,7 +19,7 @@ hear("useful", (answer) => {
   isAskingUseful = false;
   useful = answer;
   if (answer.card) {
-    const known = view.cards.findIndex((card) => card.doc_id === answer.card.doc_id);
+    const known = view.cards.findIndex((card) => [card, ...card.duplicates].some((each) => each.doc_id === answer.card.doc_id));
     const fresh = known >= 0 ? view.cards.splice(known, 1)[0] : { ...answer.card, query_id: view.query.id };
     const place = firstOpen() ?? view.cards.length;
     view.cards.splice(Math.min(place, view.cards.length), 0, { ...fresh, why: answer.card.why });

@@ -2,6 +2,7 @@
 
 let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before }]
 let lastSaved = null; // { title, said }
+let wasTrouble = false; // whether marks were slow to be saved when the status was drawn last
 const SILENT = { grade: null, unsure: false, note: "" };
 
 const isSettling = () => view.view === "conflicts";
@@ -109,7 +110,11 @@ function drawStatus() {
   else if (outbox.isSlow) words = t("status.slow", { n: nWaiting });
   else if (nWaiting) words = t("status.saving");
   else if (lastSaved) words = `${t("status.saved")}  ${lastSaved.title} ${inWords(lastSaved.said)}`;
-  const isTrouble = nWaiting > 0 && (isOffline || outbox.problem || outbox.isSlow);
+  const isTrouble = Boolean(nWaiting && (isOffline || outbox.problem || outbox.isSlow));
+  if (isTrouble !== wasTrouble) { // the cards say it too
+    wasTrouble = isTrouble;
+    view.cards.forEach((card, place) => outbox.last(card.query_id, card.doc_id, isSettling()) && redrawCard(place));
+  }
   fill(status,
     h("span", { class: isTrouble ? "era-warn" : "" }, words),
     undoable.length ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,

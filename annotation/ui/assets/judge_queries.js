@@ -149,11 +149,11 @@ hear("ready", () => {
 hear("settle", () => view && openView("conflicts"));
 
 // A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
-hear("better", ({ key, label }) => {
+hear("better", ({ key, run }) => {
   if (!view || view.ranker === key || (key === "aligned" && view.ranker !== "light")) return;
-  if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, label });
+  if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, run });
   if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
-  else if (view.view === "ranking") { offered = { key, label }; drawCards(); }
+  else if (view.view === "ranking") { offered = { key, run }; drawCards(); }
   else view.ranker = key;
   askList();
 });
@@ -165,6 +165,8 @@ function receive() {
   const isSameQuery = view && view.query.id === fresh.query.id && view.page.label_set_id === fresh.page.label_set_id;
   const draft = view && fresh.error ? form.querySelector("textarea[name=query]")?.value : null;
   view = fresh;
+  const usual = { "not relevant": "none", relevant: "relevant", related: "related", perfect: "perfect" };
+  view.setup.grades = view.setup.grades.map((name) => (usual[name] ? t(`grade.${usual[name]}`) : name));
   for (const card of view.cards) card.moved = 0;
   isSearching = false;
   useful = null;

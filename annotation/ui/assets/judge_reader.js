@@ -42,10 +42,8 @@ function drawReader() {
   reader.querySelectorAll("[data-key]").forEach((button) => button.addEventListener("click", drawReader));
 }
 
-function closeReader() {
-  reader.close();
-  focusCard(true);
-}
+const closeReader = () => reader.close();
+reader.addEventListener("close", () => focusCard(true)); // also when Escape closed it
 
 hear("document", (answer) => {
   readAbout = answer;

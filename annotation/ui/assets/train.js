@@ -109,7 +109,7 @@ function receive() {
   const text = JSON.stringify(fresh);
   if (text === shown && !isStarting) return;
   const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.latest && fresh.latest.key !== view.latest?.key;
-  if (isNew) say("better", { key: fresh.latest.key, label: fresh.latest.label });
+  if (isNew) say("better", { key: fresh.latest.key, run: String(fresh.latest.number) });
   shown = text;
   view = fresh;
   isStarting = false;

@@ -4,12 +4,13 @@ const language = (navigator.languages || [navigator.language]).map((tag) => tag.
   .find((code) => window.eraWords?.[code]) || "en";
 const plurals = new Intl.PluralRules(language);
 
-// Return the text of a key; {name} is filled in, and with a number `n` the key may end in .one or .other.
+// Return the text of a key; {name} is filled in, and with a number `n` the key may end in .zero, .one or .other.
 function t(key, values = {}) {
   const texts = window.eraWords?.[language] || {};
   const english = window.eraWords?.en || {};
   const form = values.n === undefined ? null : `${key}.${plurals.select(values.n)}`;
-  const text = texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? english[form] ?? english[`${key}.other`] ?? english[key] ?? key;
+  const none = values.n === 0 ? `${key}.zero` : null; // languages that count nothing as many may say it in words
+  const text = texts[none] ?? texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? english[form] ?? english[`${key}.other`] ?? english[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     return value === undefined || value === null ? whole : typeof value === "number" ? value.toLocaleString(language) : String(value);

@@ -1,0 +1,99 @@
+"""Several people at the desk of the small world: each says something, and looks at what lies there."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+import storage.collections
+import storage.judgments
+import storage.queries
+from annotation.desk import Card, Revealed
+from annotation.desk import Desk as LaidOut
+from annotation.desk_setup import DeskSetup
+from annotation.judging import Mark, Saved, judge
+from annotation.workspace import Workspace
+from era.types import Document
+from storage.records import JudgmentRole, NewJudgment, QueryRecord
+from tests.annotation.conftest import DOCUMENTS, Desk
+
+DOC_IDS = [document.doc_id for document in DOCUMENTS]
+COPY = Document("cat-feeding-copy", "CAT", "Feeding")
+"""The words of cat-feeding in other letters."""
+
+_counter = itertools.count(1)
+
+
+def say(
+    desk: Desk, author: str, query_id: int, doc_id: str, grade: float | None, label_set_id: int = 0, **more: Any
+) -> Saved:
+    """Judge as this author does, with a new number each time; nothing may be refused."""
+    place = label_set_id or desk.label_set_id
+    mark = Mark(place, query_id, doc_id, grade, None, None, f"page-of-{author}", next(_counter), **more)
+    saved = judge(desk.workspace, author, desk.collection.id, [mark])
+    assert not saved.refused
+    return saved
+
+
+def say_all(desk: Desk, author: str, query_id: int, doc_ids: Iterable[str], grade: float) -> None:
+    for doc_id in doc_ids:
+        say(desk, author, query_id, doc_id, grade)
+
+
+def bring_reference(desk: Desk, query_id: int, doc_id: str, grade: float, author: str = "import") -> None:
+    """Append a mark as an import does."""
+    query = record(desk.workspace, query_id)
+    with desk.workspace.writing() as session:
+        storage.judgments.append(
+            session,
+            NewJudgment(
+                label_set_id=desk.label_set_id,
+                query_id=query_id,
+                instruction_id=query.instruction_id,
+                doc_id=doc_id,
+                content_hash="0" * 64,
+                author=author,
+                grade=grade,
+                client_id="import",
+                sequence=next(_counter),
+                role=JudgmentRole.REFERENCE,
+            ),
+        )
+
+
+def record(workspace: Workspace, query_id: int) -> QueryRecord:
+    with workspace.reading() as session:
+        return storage.queries.get(session, query_id)
+
+
+def write_query(desk: Desk, text: str, instruction: str = "") -> QueryRecord:
+    """Return the query, stored if it is new."""
+    return record(desk.workspace, desk.ask(text, instruction))
+
+
+def with_setup(desk: Desk, **changes: Any) -> DeskSetup:
+    """Set up judging as by default but for these changes."""
+    setup = replace(DeskSetup(), **changes)
+    with desk.workspace.writing() as session:
+        storage.collections.set_desk(session, desk.collection.id, asdict(setup))
+    return setup
+
+
+def ids(cards: Iterable[Card]) -> list[str]:
+    return [card.document.doc_id for card in cards]
+
+
+def revealed_of(laid_out: LaidOut) -> dict[str, Revealed]:
+    """Return what is revealed of the open query."""
+    assert laid_out.query is not None
+    return dict(laid_out.revealed[laid_out.query.id])
+
+
+def authors_seen(laid_out: LaidOut) -> set[str]:
+    """Return whose opinions are anywhere on the desk."""
+    return {
+        opinion.author
+        for of_query in laid_out.revealed.values()
+        for each in of_query.values()
+        for opinion in each.opinions
+    }

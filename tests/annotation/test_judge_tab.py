@@ -1,0 +1,179 @@
+"""What the judging screen answers: the desk it opens with, and what it says of a delivery of marks."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+import storage.judgments
+from annotation.errors import InvalidInputError
+from annotation.judging import Mark
+from annotation.ui.judge import JudgeTab, mark_of
+from annotation.ui.panel import Message
+from storage.errors import DatabaseBusy
+from tests.annotation.conftest import Desk
+
+MARK: dict[str, Any] = {
+    "label_set_id": 2,
+    "query_id": 3,
+    "doc_id": "d1",
+    "grade": 1,
+    "ranker": "light",
+    "client_id": "page-1",
+    "sequence": 4,
+}
+
+
+@pytest.fixture
+def judge_tab(judged_desk: Desk) -> Iterator[JudgeTab]:
+    with gr.Blocks():
+        yield JudgeTab(judged_desk.workspace)
+
+
+def doc_ids(payload: dict[str, Any]) -> list[str]:
+    return [card["doc_id"] for card in payload["cards"]]
+
+
+def test_judge_tab_opens_with_the_pool_of_the_first_imported_query(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    judged_desk.ask("written here")
+    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert (payload["view"], payload["ranker"], payload["error"]) == ("pool", "aligned", "")
+    assert (payload["query"]["text"], payload["query"]["instruction"]) == ("cat", "owner")
+    assert len(set(doc_ids(payload))) == len(doc_ids(payload)) == 12
+    assert {card["rank"] for card in payload["cards"]} == {None}  # the order tells nothing
+
+
+def test_judge_tab_opens_with_the_newest_run(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    run = judged_desk.train()
+    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert (payload["ranker"], payload["error"]) == (f"run-{run.id}", "")
+
+
+def test_judge_tab_opens_with_what_the_address_names(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    query_id = judged_desk.query_id("dog-vet")
+    payload = judge_tab.show(judged_desk.page, "ann", Message({"query": str(query_id), "by": "light"}))
+    assert (payload["view"], payload["ranker"], payload["query"]["id"]) == ("ranking", "light", query_id)
+    assert [card["rank"] for card in payload["cards"]] == list(range(1, 11))
+    assert set(doc_ids(payload)[:2]) == {"dog-feeding", "dog-illness"}
+
+
+@pytest.mark.parametrize("view", ["again", "conflicts"])
+def test_judge_tab_opens_with_a_list_over_all_queries(judged_desk: Desk, judge_tab: JudgeTab, view: str) -> None:
+    query_id = judged_desk.query_id("dog-vet")
+    judged_desk.mark(query_id, "dog-illness", 0.0, 1)  # the imported mark says otherwise
+    judged_desk.mark(query_id, "dog-illness", 1.0, 1, "page-of-bob", "bob")
+    payload = judge_tab.show(judged_desk.page, "ann", Message({"view": view}))
+    assert (payload["view"], payload["error"], payload["query"]["id"]) == (view, "", None)
+    assert [(card["query_id"], card["doc_id"]) for card in payload["cards"]] == [(query_id, "dog-illness")]
+    assert payload["url"]["view"] == view
+
+
+def test_judge_tab_opens_for_a_visitor_who_may_not_write(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    payload = judge_tab.show(judged_desk.page, None, Message({}))
+    assert (payload["can_write"], payload["person"], payload["must_acknowledge"]) == (False, None, False)
+    assert len(payload["cards"]) == 12
+
+
+def test_judge_tab_opens_with_an_error_when_the_newest_adapter_is_damaged(
+    judged_desk: Desk, judge_tab: JudgeTab
+) -> None:
+    run = judged_desk.train()
+    (judged_desk.workspace.adapter_folder(run.id) / "adapter.safetensors").write_bytes(b"")
+    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert "damaged" in payload["error"]
+    assert payload["query"]["text"] == "cat"
+
+
+@pytest.mark.parametrize(("query", "by"), [("999", "run-999"), ("999", "light"), ("1", "run-999")])
+def test_judge_tab_opens_with_an_error_when_the_address_names_what_is_not_there(
+    judged_desk: Desk, judge_tab: JudgeTab, query: str, by: str
+) -> None:
+    payload = judge_tab.show(judged_desk.page, "ann", Message({"query": query, "by": by}))
+    assert "does not exist" in payload["error"] or "left no adapter" in payload["error"]
+    assert payload["query"]["text"] == "cat"
+
+
+def test_mark_of_takes_a_mark_as_the_page_sends_it() -> None:
+    assert mark_of(Message(MARK)) == Mark(2, 3, "d1", 1, None, "light", "page-1", 4)
+    more = {
+        "grade": None, "rank": 5, "unsure": True, "note": " Hm. ", "seconds": 2.5, "together_with": "d0",
+        "undoes": ["page-0", 9], "is_adjudication": True,
+    }  # fmt: skip
+    assert mark_of(Message({**MARK, **more})) == Mark(
+        2, 3, "d1", None, 5, "light", "page-1", 4, True, " Hm. ", 2.5, "d0", ("page-0", 9), True
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label_set_id": None},
+        {"query_id": "x"},
+        {"sequence": 1.5},
+        {"doc_id": 5},
+        {"grade": "1"},
+        {"seconds": "2"},
+        {"note": None},
+        {"client_id": 7},
+        {"together_with": ["d0"]},
+        {"undoes": "page-0"},
+        {"undoes": ["page-0"]},
+        {"undoes": ["page-0", "9"]},
+        {"undoes": ["page-0", True]},
+        {"undoes": [9, "page-0"]},
+        {"undoes": ["page-0", 9, 9]},
+    ],
+    ids=str,
+)
+def test_mark_of_refuses_what_is_of_another_kind(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        mark_of(Message({**MARK, **change}))
+
+
+def deliver(desk: Desk, judge_tab: JudgeTab, *changes: dict[str, Any], **message: Any) -> dict[str, Any]:
+    """Return what the tab answers to marks of the query dog-vet, sent by ann's page."""
+    places = {"label_set_id": desk.label_set_id, "query_id": desk.query_id("dog-vet"), "doc_id": "dog-illness"}
+    marks = [{**MARK, **places, **change} for change in changes]
+    sent = {"batch": "b1", "person": "ann", "collection_id": desk.collection.id, "marks": marks, **message}
+    request = SimpleNamespace(username=None, request=SimpleNamespace(session=None))
+    return judge_tab._judge(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
+
+
+def test_judge_tab_answers_a_delivery_with_what_it_changed(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    reply = deliver(judged_desk, judge_tab, {}, {"doc_id": "unicorn", "sequence": 5})
+    key = str(judged_desk.query_id("dog-vet"))
+    assert (reply["kind"], reply["batch"], reply["stored"]) == ("saved", "b1", ["page-1:4"])
+    assert reply["refused"].keys() == {"page-1:5"}
+    assert reply["said"] == {key: {"dog-illness": {"grade": 1.0, "unsure": False, "note": ""}}}
+    assert reply["finished"] == {key: False}
+    assert reply["progress"] == {key: {"n_relevant": 1, "n_judged": 2, "n_conflicts": 0, "n_mine": 1, "is_done": False}}
+    assert "error" not in reply
+
+
+def test_judge_tab_takes_no_marks_that_somebody_else_made(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    reply = deliver(judged_desk, judge_tab, {}, person="bob")
+    assert (reply["batch"], reply["retry"]) == ("b1", False)
+    assert reply["error"] == "These marks were made by bob, but ann is signed in now."
+    with judged_desk.workspace.reading() as session:
+        assert storage.judgments.find_delivery(session, "page-1", 4) is None
+
+
+def test_judge_tab_asks_for_the_marks_again_when_the_database_is_busy(
+    judged_desk: Desk, judge_tab: JudgeTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_busy(*arguments: Any) -> None:
+        raise DatabaseBusy(judged_desk.workspace.folder, "locked")
+
+    monkeypatch.setattr(storage.judgments, "append", be_busy)
+    reply = deliver(judged_desk, judge_tab, {})
+    assert (reply["batch"], reply["retry"]) == ("b1", True)
+    assert "try again" in reply["error"]
+    monkeypatch.undo()
+    assert deliver(judged_desk, judge_tab, {})["stored"] == ["page-1:4"]
+
+
+def test_judge_tab_stores_the_others_when_one_mark_cannot_be_read(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    reply = deliver(judged_desk, judge_tab, {}, {"doc_id": 5, "sequence": 5}, {"doc_id": "dog-feeding", "sequence": 6})
+    assert reply["stored"] == ["page-1:4", "page-1:6"]

@@ -1,0 +1,323 @@
+"""The judging desk as the page gets it: JSON, texts as they are, and nothing that the desk left out."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.consensus import QueryStanding
+from annotation.desk import Card, Opinion, Revealed
+from annotation.desk import Desk as LaidOut
+from annotation.desk_setup import DeskSetup, Template
+from annotation.judging import Said, Saved, Undoable
+from annotation.opening import OpenPage, QueryProgress
+from annotation.presenting.judging import (
+    card_payload,
+    import_panel,
+    judge_panel,
+    query_list,
+    query_terms,
+    saved_panel,
+)
+from annotation.query_files import ImportedQuery
+from annotation.querying import ImportOutcome, QueryLine
+from annotation.searching import NOT_STORED, Ranker
+from era.types import Document
+from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, QueryRecord
+from tests.annotation.conftest import as_json
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+PAGE = OpenPage(
+    CollectionRecord(1, "animals", "Made up", False, "", 16, "", None, AT, AT),
+    LabelSetRecord(2, 1, "mine", "ann", AT),
+    "",
+)
+QUERY = QueryRecord(7, 1, None, "Which cats purr?", 3, "as an owner", "What **purrs**", "ann", AT)
+OTHER = QueryRecord(8, 1, "q8", "dog matching", 3, "as an owner", "", "bob", AT)
+CATS, COPY, DOGS = Document("d1", "Cats", "They purr."), Document("d2", "", "They purr."), Document("d3", "", "Bark.")
+RANKERS = [Ranker("light", "light model alone"), Ranker("run-1", "after your marks (run 1)", "1")]
+HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
+
+
+def panel(laid_out: LaidOut, author: str | None = "ann", setup: DeskSetup | None = None, **more: Any) -> dict[str, Any]:
+    chosen = {"must_acknowledge": False, "instructions": [], "rankers": RANKERS, "ranker": "light", "pace": None}
+    return as_json(judge_panel(PAGE, author, setup or DeskSetup(), laid_out, **{**chosen, **more}))
+
+
+def test_judge_panel_shows_the_desk() -> None:
+    setup = DeskSetup(("no", "yes"), "*Read*", (Template("Vet", "as a vet"),), is_blind=False)
+    laid_out = LaidOut(
+        view="ranking",
+        query=QUERY,
+        cards=[Card(QUERY, CATS, 1, 0.75, (COPY,)), Card(QUERY, DOGS, 2, 0.5)],
+        said={7: {"d1": Said(1.0, False, ""), "d3": Said(None, True, "Hm.")}},
+        revealed={
+            7: {
+                "d1": Revealed(
+                    {"run-1": 1, "light": 4, "random": None}, (Opinion("bob", JudgmentRole.JUDGE, 0.0, "No."),)
+                )
+            }
+        },
+        settled={8: {"d3": Said(0.0, False, "")}},
+        n_by_others=3,
+        is_finished=True,
+        took_ms=12.5,
+    )
+    shown = panel(
+        laid_out, setup=setup, must_acknowledge=True, instructions=["as a vet", ""], pace=8.5, phrase="they",
+        like=("d3", "Dogs"), error="Wait.",
+    )  # fmt: skip
+    assert len(shown.pop("nonce")) == 8
+    assert shown == {
+        "page": {"collection_id": 1, "label_set_id": 2, "label_set": "mine"},
+        "can_write": True,
+        "person": "ann",
+        "error": "Wait.",
+        "setup": {
+            "grades": ["no", "yes"],
+            "guidelines": [["p", {}, [["em", {}, ["Read"]]]]],
+            "guidelines_hash": hashlib.sha256(b"*Read*").hexdigest(),
+            "templates": [{"name": "Vet", "instruction": "as a vet"}],
+            "is_blind": False,
+        },
+        "must_acknowledge": True,
+        "query": {
+            "id": 7,
+            "text": "Which cats purr?",
+            "instruction": "as an owner",
+            "need": "What **purrs**",
+            "need_tree": [["p", {}, ["What ", ["strong", {}, ["purrs"]]]]],
+        },
+        "instructions": ["as a vet", "", "as an owner"],
+        "rankers": [
+            {"key": "light", "run": ""},
+            {"key": "run-1", "run": "1"},
+        ],
+        "ranker": "light",
+        "view": "ranking",
+        "phrase": "they",
+        "like_title": "Dogs",
+        "cards": [
+            {
+                "query_id": 7, "doc_id": "d1", "title": "Cats", "text": "They purr.", "rank": 1, "score": 0.75,
+                "duplicates": [{"doc_id": "d2", "title": "d2", "text": "They purr."}], "why": {},
+            },
+            {
+                "query_id": 7, "doc_id": "d3", "title": "d3", "text": "Bark.", "rank": 2, "score": 0.5,
+                "duplicates": [], "why": {},
+            },
+        ],
+        "said": {
+            "7": {
+                "d1": {"grade": 1.0, "unsure": False, "note": ""},
+                "d3": {"grade": None, "unsure": True, "note": "Hm."},
+            }
+        },
+        "settled": {"8": {"d3": {"grade": 0.0, "unsure": False, "note": ""}}},
+        "revealed": {
+            "7": {
+                "d1": {
+                    "sources": [["run-1", "1", 1], ["light", "", 4], ["random", "", None]],
+                    "opinions": [{"author": "bob", "role": "judge", "grade": 0.0, "note": "No."}],
+                }
+            }
+        },
+        "undoable": [],
+        "n_by_others": 3,
+        "is_finished": True,
+        "seconds_per_document": 8.5,
+        "n_documents": 16,
+        "took_ms": 12.5,
+        "terms": ["cats", "purr"],
+        "url": {"collection": 1, "labels": 2, "query": 7, "view": "ranking", "by": "light"},
+    }  # fmt: skip
+
+
+def test_judge_panel_without_a_query_is_empty() -> None:
+    shown = panel(LaidOut("pool", None, ()), None)
+    assert (shown["can_write"], shown["person"], shown["cards"], shown["terms"]) == (False, None, [], [])
+    assert shown["query"] == {"id": None, "text": "", "instruction": "", "need": "", "need_tree": []}
+    assert shown["url"] == {"collection": 1, "labels": 2, "query": None, "view": None, "by": None}
+
+
+def test_judge_panel_names_no_query_that_is_not_stored() -> None:
+    shown = panel(LaidOut("pool", replace(QUERY, id=NOT_STORED), ()), None)
+    assert (shown["query"]["id"], shown["query"]["text"]) == (None, "Which cats purr?")
+    assert shown["url"]["query"] is None
+
+
+@pytest.mark.parametrize(
+    ("view", "in_url", "by"),
+    [
+        ("pool", None, None),
+        ("ranking", "ranking", "run-1"),
+        ("similar", None, None),
+        ("again", "again", None),
+        ("conflicts", "conflicts", None),
+    ],
+)
+def test_judge_panel_puts_into_the_address_what_can_be_opened_again(view: Any, in_url: str | None, by: str) -> None:
+    shown = panel(LaidOut(view, QUERY, ()), ranker="run-1")
+    assert (shown["view"], shown["url"]["view"], shown["url"]["by"]) == (view, in_url, by)
+
+
+def test_judge_panel_offers_each_instruction_once_templates_first() -> None:
+    setup = DeskSetup(templates=(Template("Vet", "as a vet"), Template("Both", "as both")))
+    shown = panel(LaidOut("pool", QUERY, ()), setup=setup, instructions=["as an owner", "as both", ""])
+    assert shown["instructions"] == ["as a vet", "as both", "as an owner", ""]
+
+
+def test_judge_panel_differs_each_time() -> None:
+    first, second = (panel(LaidOut("pool", QUERY, ())) for _ in range(2))
+    assert first["nonce"] != second["nonce"]
+    assert {**first, "nonce": ""} == {**second, "nonce": ""}
+
+
+def test_card_of_another_query_says_which() -> None:
+    card = Card(OTHER, DOGS, why={"code": "conflict"})
+    own, other, none_open = (card_payload(card, query) for query in (OTHER, QUERY, None))
+    assert "query_text" not in own
+    assert other == none_open == {**own, "query_text": "dog matching", "terms": ["dog", "match"]}
+    assert other["why"] == {"code": "conflict"}
+
+
+def undoable(sequence: int, doc_id: str, together_with: str | None = None, before: Said | None = None) -> Undoable:
+    return Undoable("page-1", sequence, doc_id, together_with, before or Said(None, False, ""))
+
+
+def test_near_duplicates_are_undone_with_the_document_they_were_judged_with() -> None:
+    laid_out = LaidOut(
+        "pool",
+        QUERY,
+        (),
+        undoable=[
+            undoable(1, "d1", None, Said(0.0, False, "Hm.")),
+            undoable(2, "d2", "d1"),
+            undoable(3, "d4", "d1"),
+            undoable(4, "d3"),
+            undoable(5, "d2", "d1"),  # not next to it any more
+        ],
+    )
+    acts = panel(laid_out)["undoable"]
+    assert [[each["sequence"] for each in act] for act in acts] == [[1, 2, 3], [4], [5]]
+    assert acts[0][0] == {
+        "client_id": "page-1",
+        "sequence": 1,
+        "query_id": 7,
+        "doc_id": "d1",
+        "before": {"grade": 0.0, "unsure": False, "note": "Hm."},
+    }
+
+
+def test_judge_panel_passes_texts_on_unchanged() -> None:
+    query = replace(QUERY, text=HOSTILE, instruction=HOSTILE, need=HOSTILE)
+    laid_out = LaidOut(
+        "again",
+        query,
+        [Card(replace(query, id=9), Document(HOSTILE, HOSTILE, HOSTILE), why={"other": HOSTILE})],
+        said={7: {HOSTILE: Said(1.0, False, HOSTILE)}},
+        revealed={7: {HOSTILE: Revealed({HOSTILE: 1}, (Opinion(HOSTILE, JudgmentRole.JUDGE, 1.0, HOSTILE),))}},
+    )
+    setup = DeskSetup(guidelines=HOSTILE, templates=(Template(HOSTILE[:60], HOSTILE),))
+    shown = panel(laid_out, HOSTILE, setup, phrase=HOSTILE, like=("d1", HOSTILE))
+    [card] = shown["cards"]
+    assert {card[name] for name in ("doc_id", "title", "text", "query_text")} == {HOSTILE}
+    assert {shown["query"][name] for name in ("text", "instruction", "need")} == {HOSTILE}
+    assert (shown["person"], shown["phrase"], shown["like_title"], card["why"]) == (
+        HOSTILE, HOSTILE, HOSTILE, {"other": HOSTILE},
+    )  # fmt: skip
+    assert shown["instructions"] == [HOSTILE]
+    assert shown["said"]["7"][HOSTILE]["note"] == HOSTILE
+    revealed = shown["revealed"]["7"][HOSTILE]
+    assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([[HOSTILE, "", 1]], HOSTILE)
+    assert shown["setup"]["guidelines"] == shown["query"]["need_tree"] == [["p", {}, [HOSTILE]]]
+
+
+def test_saved_panel_says_what_a_delivery_changed() -> None:
+    saved = Saved(
+        stored=(("page-1", 4), ("page-2", 1)),
+        refused={("page-1", 5): "A grade is 0 or 1 here."},
+        said={7: {"d1": Said(1.0, False, "Yes.")}},
+        settled={7: {}},
+    )
+    looks = {7: ({"d1": Revealed({"run-1": 2}, ())}, True)}
+    standings = {7: QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)}
+    assert as_json(saved_panel("b1", saved, looks, standings, RANKERS)) == {
+        "kind": "saved",
+        "batch": "b1",
+        "stored": ["page-1:4", "page-2:1"],
+        "refused": {"page-1:5": "A grade is 0 or 1 here."},
+        "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},
+        "settled": {"7": {}},
+        "revealed": {"7": {"d1": {"sources": [["run-1", "1", 2]], "opinions": []}}},
+        "finished": {"7": True},
+        "progress": {"7": {"n_relevant": 1, "n_judged": 3, "n_conflicts": 1, "n_mine": 2, "is_done": True}},
+    }
+
+
+def test_query_list_says_what_is_mine_and_what_is_done() -> None:
+    begun = QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)
+    lines = [
+        QueryLine(QueryProgress(QUERY, begun), is_own=True, is_done=False),
+        QueryLine(QueryProgress(OTHER, replace(begun, n_conflicts=0)), is_own=False, is_done=True),
+    ]
+    shown = as_json(query_list(lines, 4))
+    assert (shown["kind"], shown["n_again"]) == ("queries", 4)
+    assert shown["nonce"] != query_list(lines, 4)["nonce"]
+    counts = {"n_relevant": 1, "n_judged": 3, "n_mine": 2}
+    assert shown["queries"] == [
+        {
+            "id": 7, "text": "Which cats purr?", "instruction": "as an owner", "is_mine": True, "is_done": False,
+            "n_conflicts": 1, **counts,
+        },
+        {
+            "id": 8, "text": "dog matching", "instruction": "as an owner", "is_mine": False, "is_done": True,
+            "n_conflicts": 0, **counts,
+        },
+    ]  # fmt: skip
+
+
+def test_import_panel_shows_five_examples_in_short() -> None:
+    new = [ImportedQuery(None, f"{number}" * 300, "i" * 300, "") for number in range(7)]
+    shown = as_json(import_panel(ImportOutcome(new, 2), is_done=False))
+    assert shown.pop("nonce")
+    assert shown == {
+        "kind": "import",
+        "n_new": 7,
+        "n_known": 2,
+        "examples": [{"text": f"{number}" * 200, "instruction": "i" * 200} for number in range(5)],
+        "is_done": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("", []),
+        ("How do I read large files?", ["read", "large", "file"]),
+        ("the and of it", []),
+        ("Matching matched matches match", ["match"]),
+        ("C++ (a|b)* [x-z] .* \\d $^ vector_search", ["vector", "search"]),
+        ("naïve Größe 検索方法", ["naïve", "größe", "検索方法"]),
+        ("cats cats CATS", ["cats"]),
+    ],
+)
+def test_query_terms_are_the_stems_of_content_words(text: str, terms: list[str]) -> None:
+    assert query_terms(text) == terms
+
+
+@given(st.text(max_size=200))
+def test_query_terms_are_safe_in_a_regular_expression(text: str) -> None:
+    terms = query_terms(text)
+    assert len(terms) <= 40
+    for term in terms:
+        assert term
+        assert not set(term) & set("\\^$.|?*+()[]{}/-#&~<>\"'` \t\n")
+
+
+def test_query_terms_are_at_most_forty() -> None:
+    assert len(query_terms(" ".join(f"word{number}x" for number in range(100)))) == 40

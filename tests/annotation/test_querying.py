@@ -1,0 +1,145 @@
+"""The query list as one person sees it, what a query needs, and many queries from a file."""
+
+import pytest
+
+import storage.queries
+from annotation.desk import lay_out_pool
+from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError, NotFoundError
+from annotation.query_files import ImportedQuery
+from annotation.querying import QueryLine, import_queries, list_lines, look_through, set_need
+from storage.errors import DatabaseBusy
+from storage.records import QueryRecord
+from tests.annotation.conftest import GRADED_TEXT, QUERIES, Desk
+from tests.annotation.judging_world import ids, record, say, say_all, with_setup, write_query
+
+FILE = (
+    b"id,query,instruction,description\nq1,Cats at night,Find laws,All of it\nq2,Dogs,,\nq3,cat,owner,\nq4,cat,judge,\n"
+)
+
+
+def stored_queries(desk: Desk) -> list[QueryRecord]:
+    with desk.workspace.reading() as session:
+        return list(storage.queries.list_all(session, desk.collection.id))
+
+
+def line(desk: Desk, author: str | None, query: QueryRecord) -> QueryLine:
+    return next(each for each in list_lines(desk.workspace, desk.page, author) if each.progress.query.id == query.id)
+
+
+def test_list_lines_begins_with_the_newest_written_query_and_says_whose_it_is(desk: Desk) -> None:
+    old, new = write_query(desk, "cat laws"), write_query(desk, "dog laws")
+    with desk.workspace.writing() as session:
+        bens = storage.queries.get_or_create(session, desk.collection.id, "wren laws", "", "ben")
+    lines = list_lines(desk.workspace, desk.page, "ben")
+    assert [each.progress.query.id for each in lines[:3]] == [bens.id, new.id, old.id]
+    assert [each.progress.query.text for each in lines[3:]] == [each.text for each in QUERIES]
+    assert [each.is_own for each in lines[:4]] == [True, False, False, False]
+    assert not any(each.is_own or each.is_done for each in list_lines(desk.workspace, desk.page, None))
+
+
+def test_list_lines_is_done_for_whoever_judged_everything_offered(desk: Desk) -> None:
+    with_setup(desk, n_judges=2)
+    query = write_query(desk, GRADED_TEXT)
+    cards = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    say_all(desk, "ann", query.id, cards[:-1], 1.0)
+    assert (line(desk, "ann", query).is_done, line(desk, "ann", query).progress.standing.n_mine) == (False, 11)
+    say(desk, "ann", query.id, cards[-1], None, is_unsure=True)
+    say(desk, "ben", query.id, cards[0], 0.0)
+    assert (line(desk, "ann", query).is_done, line(desk, "ann", query).progress.standing.n_mine) == (True, 12)
+    assert (line(desk, "ben", query).is_done, line(desk, "ben", query).progress.standing.n_mine) == (False, 1)
+    assert not line(desk, None, query).is_done
+    assert line(desk, "ben", query).progress.standing.n_people == 2
+
+
+def test_list_lines_is_not_done_for_marks_outside_any_pool(desk: Desk) -> None:
+    query = write_query(desk, GRADED_TEXT)
+    say(desk, "ann", query.id, "cat-feeding", 1.0)
+    assert not line(desk, "ann", query).is_done
+
+
+def test_set_need_keeps_the_text_without_outer_blanks(desk: Desk) -> None:
+    query = write_query(desk, "cat laws")
+    assert set_need(desk.workspace, "ben", desk.collection.id, query.id, "  All *laws*\x00\n ").need == "All *laws*"
+    assert record(desk.workspace, query.id).need == "All *laws*"
+    assert set_need(desk.workspace, "ben", desk.collection.id, query.id, "").need == ""
+
+
+def test_set_need_refuses_visitors_long_texts_and_queries_of_elsewhere(desk: Desk) -> None:
+    query, collection_id = write_query(desk, "cat laws"), desk.collection.id
+    with pytest.raises(NotAllowedError):
+        set_need(desk.workspace, None, collection_id, query.id, "new")
+    with pytest.raises(InvalidInputError, match="1,001 words"):
+        set_need(desk.workspace, "ann", collection_id, query.id, "word " * 1001)
+    with pytest.raises(NotFoundError):
+        set_need(desk.workspace, "ann", collection_id, query.id + 1, "new")
+    with pytest.raises(NotFoundError):
+        set_need(desk.workspace, "ann", collection_id + 1, query.id, "new")
+    assert record(desk.workspace, query.id).need == ""
+
+
+def test_look_through_tells_what_is_new_and_stores_nothing(desk: Desk) -> None:
+    write_query(desk, "cat", "owner")
+    n_before = len(stored_queries(desk))
+    outcome = look_through(desk.workspace, desk.collection.id, "queries.csv", FILE)
+    assert outcome.new == [
+        ImportedQuery("q1", "Cats at night", "Find laws", "All of it"),
+        ImportedQuery("q2", "Dogs", "", ""),
+        ImportedQuery("q4", "cat", "judge", ""),
+    ]
+    assert outcome.n_known == 1
+    assert len(stored_queries(desk)) == n_before
+
+
+def test_import_queries_stores_what_is_new_with_id_need_and_author(desk: Desk) -> None:
+    known = write_query(desk, "cat", "owner")
+    outcome = import_queries(desk.workspace, "ben", desk.collection.id, "queries.csv", FILE)
+    assert (len(outcome.new), outcome.n_known) == (3, 1)
+    first, second, third = stored_queries(desk)[-3:]
+    assert (first.public_id, first.text, first.instruction, first.need, first.author) == (
+        "q1",
+        "Cats at night",
+        "Find laws",
+        "All of it",
+        "ben",
+    )
+    assert (second.public_id, second.text, second.instruction, second.need) == ("q2", "Dogs", "", "")
+    assert record(desk.workspace, known.id) == known
+    again = import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", FILE)
+    assert (list(again.new), again.n_known) == ([], 4)
+    assert stored_queries(desk)[-1] == third
+
+
+def test_import_queries_stores_nothing_of_a_file_with_a_bad_line(desk: Desk) -> None:
+    before = stored_queries(desk)
+    bad = FILE + b"q1,Another text,,\n"
+    with pytest.raises(CollectionFileError, match="line 6"):
+        import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", bad)
+    with pytest.raises(CollectionFileError, match="line 6"):
+        look_through(desk.workspace, desk.collection.id, "queries.csv", bad)
+    assert stored_queries(desk) == before
+
+
+def test_import_queries_stores_nothing_when_the_database_gives_up_half_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, create = stored_queries(desk), storage.queries.get_or_create
+    stored: list[str] = []
+
+    def failing(*args: object) -> QueryRecord:
+        if stored:
+            raise DatabaseBusy(desk.workspace.folder, "locked")
+        stored.append("one")
+        return create(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(storage.queries, "get_or_create", failing)
+    with pytest.raises(DatabaseBusy):
+        import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", FILE)
+    assert stored == ["one"]
+    assert stored_queries(desk) == before
+
+
+def test_import_queries_refuses_visitors(desk: Desk) -> None:
+    before = stored_queries(desk)
+    with pytest.raises(NotAllowedError):
+        import_queries(desk.workspace, None, desk.collection.id, "queries.csv", FILE)
+    assert stored_queries(desk) == before
