@@ -163,11 +163,18 @@ class _Desk:
         document = storage.documents.get_many(self.session, self.collection_id, [doc_id]).get(doc_id)
         if document is None:
             raise NotFoundError("This document is no longer in the collection. Search again.")
+        role = JudgmentRole.ADJUDICATOR if mark.is_adjudication else JudgmentRole.JUDGE
         undone = None
         if mark.undoes is not None:
             undone = storage.judgments.find_delivery(self.session, *mark.undoes)
-            own = (self.author, mark.label_set_id, query.id, doc_id)
-            if undone is None or (undone.author, undone.label_set_id, undone.query_id, undone.doc_id) != own:
+            own = (self.author, role, mark.label_set_id, query.id, doc_id)
+            if undone is None or own != (
+                undone.author,
+                undone.role,
+                undone.label_set_id,
+                undone.query_id,
+                undone.doc_id,
+            ):
                 raise InvalidInputError("There is no such mark of yours to undo. Mark the document again instead.")
             back = storage.judgments.before(self.session, undone)
             before = Said(back.grade, back.is_unsure, back.note) if back else NOTHING_SAID
@@ -184,7 +191,7 @@ class _Desk:
             sequence=mark.sequence,
             rank_shown=mark.rank_shown,
             retriever=mark.ranker,
-            role=JudgmentRole.ADJUDICATOR if mark.is_adjudication else JudgmentRole.JUDGE,
+            role=role,
             is_unsure=mark.is_unsure,
             note=clean_text(mark.note, "note"),
             seconds=None if mark.seconds is None else min(mark.seconds, _MAX_SECONDS),

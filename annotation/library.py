@@ -44,7 +44,8 @@ class Library:
     _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
     _certainty: dict[str, Certainty | None] = field(default_factory=dict)
     _lexical: LexicalIndex | None = None
-    _lock: Lock = field(default_factory=Lock)
+    _reading: Lock = field(default_factory=Lock)  # of the alignment texts, which takes many seconds
+    _counting: Lock = field(default_factory=Lock)  # of words
 
     @property
     def is_aligned(self) -> bool:
@@ -57,7 +58,7 @@ class Library:
 
     def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
         """Return the texts that both embedders have read; the first call embeds them or reads them from disk."""
-        with self._lock:
+        with self._reading:
             if self._texts is None:
                 self._texts = self._read_texts(progress)
             return self._texts
@@ -103,7 +104,7 @@ class Library:
 
     def words(self) -> LexicalIndex:
         """Return the words of the corpus; the first call counts them."""
-        with self._lock:
+        with self._counting:
             if self._lexical is None:
                 self._lexical = LexicalIndex(self.corpus, self.index)
             return self._lexical

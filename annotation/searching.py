@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import storage.documents
@@ -264,9 +265,10 @@ def _rank_containing(
 ) -> list[tuple[str, float]]:
     """Return the best of the documents that contain a phrase; case, line breaks and runs of blanks do not count."""
     wanted = " ".join(phrase.casefold().split())
-    corpus = library.corpus
-    matching = [doc_id for doc_id in corpus.doc_ids if wanted in " ".join(corpus[doc_id].content.casefold().split())]
-    if not matching:
-        return []
-    scores = (library.index.vectors(matching) @ chosen.query_vectors([query])[0]).tolist()
-    return sorted(zip(matching, scores, strict=True), key=lambda pair: -pair[1])[:depth]
+    [ranking] = chosen.rank([query], chosen.query_vectors([query]), len(library.corpus))
+    containing = (
+        (doc.doc_id, doc.score)
+        for doc in ranking
+        if wanted in " ".join(library.corpus[doc.doc_id].content.casefold().split())
+    )
+    return list(islice(containing, depth))

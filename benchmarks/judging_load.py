@@ -110,7 +110,7 @@ async def _measure_experts(
     ]
     stores = [BareInserts(bare) for _ in experts]
     try:
-        while (await experts[0].look(pages[0]))["preparing"] is not None or not await is_quiet(app):
+        while (await experts[0].look())["preparing"] is not None or not await is_quiet(app):
             await asyncio.sleep(1)
         await experts[0].mark()
         steps.update()

@@ -99,11 +99,16 @@ class Expert:
     open_s: list[float] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
     n_retries: int = 0
+    _clock: Page = field(init=False)
     _offered: list[tuple[int, str, int]] = field(default_factory=list)
     _visited: set[int] = field(default_factory=set)
     _last: Payload = field(default_factory=dict)
     _client_id: str = field(default_factory=lambda: f"load-{secrets.token_hex(12)}")
     _sequence: int = 0
+
+    def __post_init__(self) -> None:
+        """Give the page's clock a session of its own, since a session here has one event under way."""
+        self._clock = self.page.another()
 
     @property
     def _ids(self) -> Payload:
@@ -192,9 +197,9 @@ class Expert:
             raise RuntimeError(f"expected {self.seeded.n_queries} queries, got {answer}")
         return took_s
 
-    async def look(self, page: Page) -> Payload:
-        """Do what an open page does on its own every few seconds; return the header that it shows."""
-        header, _ = await page.send("timer", "tick", None, [self._ids])
+    async def look(self) -> Payload:
+        """Do what an open page does on its own every few seconds, whatever else is under way; return its header."""
+        header, _ = await self._clock.send("timer", "tick", None, [self._ids])
         return dict(header)
 
     async def _deliver(self, entry: Payload) -> float:

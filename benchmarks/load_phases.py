@@ -86,10 +86,9 @@ def _pages_open(experts: Sequence[Expert]) -> Iterator[None]:
     """Let every expert's page look after itself meanwhile, as it does while it is open."""
 
     async def keep_looking(expert: Expert) -> None:
-        page = expert.page.another()
         await asyncio.sleep(expert.random.uniform(0, LOOK_EVERY_S))
         while True:
-            await expert.look(page)
+            await expert.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
     tasks = [asyncio.create_task(keep_looking(expert)) for expert in experts]

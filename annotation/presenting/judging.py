@@ -151,7 +151,6 @@ def revealed_payload(revealed: Mapping[str, Revealed], runs: Mapping[str, str]) 
 
 
 def saved_panel(
-    batch: str,
     saved: Saved,
     looks: Mapping[int, tuple[Mapping[str, Revealed], bool]],
     standings: Mapping[int, QueryStanding],
@@ -160,8 +159,6 @@ def saved_panel(
     """Return what a delivery of marks changed; `looks` and `standings` are of the queries concerned."""
     runs = {each.key: each.run for each in rankers}
     return {
-        "kind": "saved",
-        "batch": batch,
         "stored": [_named(delivery) for delivery in saved.stored],
         "refused": {_named(delivery): reason for delivery, reason in saved.refused.items()},
         "said": {str(query_id): said_payload(said) for query_id, said in saved.said.items()},

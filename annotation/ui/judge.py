@@ -8,7 +8,7 @@ import gradio as gr
 from annotation import desk_setup, judging, searching
 from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
 from annotation.errors import InvalidInputError, NotReadyError
-from annotation.judging import Delivery, Mark
+from annotation.judging import Delivery, Mark, Saved
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
 from annotation.presenting.judging import judge_panel, saved_panel
 from annotation.querying import as_seen_by
@@ -125,7 +125,7 @@ class JudgeTab:
 
     def _judge(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
-        reply: Payload = {"kind": "saved", "batch": str(message.text("batch"))[:200]}
+        reply: Payload = {"kind": "saved", "batch": event._data.get("batch")}
         try:
             if message.text("person") != author:
                 raise InvalidInputError(
@@ -134,22 +134,24 @@ class JudgeTab:
             marks, unreadable = read_marks(message)
             collection_id = message.number("collection_id")
             saved = judging.judge(self._workspace, author, collection_id, marks)
-            places = {mark.query_id: mark.label_set_id for mark in marks if mark.query_id in saved.said}
-            looks = {
-                query_id: look_now(self._workspace, author, collection_id, label_set_id, query_id)
-                for query_id, label_set_id in places.items()
-            }
-            standings = {}
-            for query_id, label_set_id in places.items():
-                board = self._workspace.standings(label_set_id)
-                is_done = looks[query_id][1]
-                of_query = board.of_query(query_id, author)
-                standings[query_id] = as_seen_by(of_query, board.marks_of(query_id), author, is_done)
-            rankers = searching.rankers(self._workspace, collection_id)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             return {**reply, "error": explain(error), "retry": is_passing(error)}
         saved = replace(saved, refused={**saved.refused, **unreadable})
-        return saved_panel(reply["batch"], saved, looks, standings, rankers)
+        places = {mark.query_id: mark.label_set_id for mark in marks if mark.query_id in saved.said}
+        try:
+            return {**reply, **self._after(author, collection_id, saved, places)}
+        except Exception as error:  # noqa: BLE001 - the marks are stored; the page asks again and gets the rest
+            return {**reply, "error": explain(error), "retry": True}
+
+    def _after(self, author: str | None, collection_id: int, saved: Saved, places: dict[int, int]) -> Payload:
+        """Return what is stored and what may be seen now, of query id -> label set id."""
+        looks, standings = {}, {}
+        for query_id, label_set_id in places.items():
+            looks[query_id] = look_now(self._workspace, author, collection_id, label_set_id, query_id)
+            board, is_done = self._workspace.standings(label_set_id), looks[query_id][1]
+            of_query = board.of_query(query_id, author)
+            standings[query_id] = as_seen_by(of_query, board.marks_of(query_id), author, is_done)
+        return saved_panel(saved, looks, standings, searching.rankers(self._workspace, collection_id))
 
     def _page(self, message: Message) -> OpenPage:
         ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
@@ -184,7 +186,8 @@ def read_marks(message: Message) -> tuple[list[Mark], dict[Delivery, str]]:
         try:
             marks.append(mark_of(each))
         except InvalidInputError as error:
-            unreadable[each.text("client_id"), each.number("sequence")] = str(error)
+            delivery = each.name("client_id"), each.optional_number("sequence") or 0
+            unreadable[delivery] = str(error)
     return marks, unreadable
 
 

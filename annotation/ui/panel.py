@@ -71,6 +71,11 @@ class Message:
             raise InvalidInputError(f"Expected {name} to be a text. Reload the page and try again.")
         return value
 
+    def name(self, name: str) -> str:
+        """Return a text, empty if it is missing or something else."""
+        value = self._data.get(name)
+        return value if isinstance(value, str) else ""
+
     def number(self, name: str) -> int:
         """Return a whole number.
 

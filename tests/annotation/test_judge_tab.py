@@ -8,11 +8,13 @@ import gradio as gr
 import pytest
 
 import storage.judgments
+import storage.pools
 from annotation.errors import InvalidInputError
 from annotation.judging import Mark
 from annotation.ui.judge import JudgeTab, mark_of
 from annotation.ui.panel import Message
 from storage.errors import DatabaseBusy
+from storage.records import PoolDocument
 from tests.annotation.conftest import Desk
 
 MARK: dict[str, Any] = {
@@ -59,12 +61,17 @@ def test_judge_tab_opens_with_what_the_address_names(judged_desk: Desk, judge_ta
     assert set(doc_ids(payload)[:2]) == {"dog-feeding", "dog-illness"}
 
 
-@pytest.mark.parametrize("view", ["again", "conflicts"])
-def test_judge_tab_opens_with_a_list_over_all_queries(judged_desk: Desk, judge_tab: JudgeTab, view: str) -> None:
+@pytest.mark.parametrize(("view", "author"), [("again", "ann"), ("conflicts", "ann"), ("conflicts", "cleo")])
+def test_judge_tab_opens_with_a_list_over_all_queries(
+    judged_desk: Desk, judge_tab: JudgeTab, view: str, author: str
+) -> None:
     query_id = judged_desk.query_id("dog-vet")
+    with judged_desk.workspace.writing() as session:
+        pool = [PoolDocument("dog-illness", {"light": 1})]
+        storage.pools.add(session, judged_desk.label_set_id, query_id, pool)
     judged_desk.mark(query_id, "dog-illness", 0.0, 1)  # the imported mark says otherwise
     judged_desk.mark(query_id, "dog-illness", 1.0, 1, "page-of-bob", "bob")
-    payload = judge_tab.show(judged_desk.page, "ann", Message({"view": view}))
+    payload = judge_tab.show(judged_desk.page, author, Message({"view": view}))
     assert (payload["view"], payload["error"], payload["query"]["id"]) == (view, "", None)
     assert [(card["query_id"], card["doc_id"]) for card in payload["cards"]] == [(query_id, "dog-illness")]
     assert payload["url"]["view"] == view
@@ -76,14 +83,16 @@ def test_judge_tab_opens_for_a_visitor_who_may_not_write(judged_desk: Desk, judg
     assert len(payload["cards"]) == 12
 
 
-def test_judge_tab_opens_with_an_error_when_the_newest_adapter_is_damaged(
-    judged_desk: Desk, judge_tab: JudgeTab
+@pytest.mark.parametrize(("view", "n_cards", "error"), [("pool", 12, ""), ("ranking", 0, "damaged")])
+def test_judge_tab_opens_when_the_newest_adapter_is_damaged(
+    judged_desk: Desk, judge_tab: JudgeTab, view: str, n_cards: int, error: str
 ) -> None:
     run = judged_desk.train()
     (judged_desk.workspace.adapter_folder(run.id) / "adapter.safetensors").write_bytes(b"")
-    payload = judge_tab.show(judged_desk.page, "ann", Message({}))
-    assert "damaged" in payload["error"]
-    assert payload["query"]["text"] == "cat"
+    payload = judge_tab.show(judged_desk.page, "ann", Message({"view": view}))
+    assert (payload["view"], len(payload["cards"]), payload["query"]["text"]) == (view, n_cards, "cat")
+    assert error in payload["error"]
+    assert bool(payload["error"]) == bool(error)
 
 
 @pytest.mark.parametrize(("query", "by"), [("999", "run-999"), ("999", "light"), ("1", "run-999")])
@@ -177,3 +186,5 @@ def test_judge_tab_asks_for_the_marks_again_when_the_database_is_busy(
 def test_judge_tab_stores_the_others_when_one_mark_cannot_be_read(judged_desk: Desk, judge_tab: JudgeTab) -> None:
     reply = deliver(judged_desk, judge_tab, {}, {"doc_id": 5, "sequence": 5}, {"doc_id": "dog-feeding", "sequence": 6})
     assert reply["stored"] == ["page-1:4", "page-1:6"]
+    assert list(reply["refused"]) == ["page-1:5"]
+    assert "doc_id" in reply["refused"]["page-1:5"]

@@ -61,7 +61,7 @@ def test_judge_stores_everything_about_a_mark(desk: Desk, mark: Mark) -> None:
         stored=(FIRST,),
         refused={},
         said={mark.query_id: {"cat-illness": Said(1.0, False, "Says so.")}},
-        settled={mark.query_id: {}},
+        settled={},
     )
     [event] = events(desk, mark)
     document = next(document for document in DOCUMENTS if document.doc_id == "cat-illness")

@@ -246,9 +246,7 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
     )
     looks = {7: ({"d1": Revealed({"run-1": 2}, ())}, True)}
     standings = {7: QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)}
-    assert as_json(saved_panel("b1", saved, looks, standings, RANKERS)) == {
-        "kind": "saved",
-        "batch": "b1",
+    assert as_json(saved_panel(saved, looks, standings, RANKERS)) == {
         "stored": ["page-1:4", "page-2:1"],
         "refused": {"page-1:5": "A grade is 0 or 1 here."},
         "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},

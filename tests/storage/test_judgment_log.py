@@ -173,6 +173,6 @@ def test_work_is_told_per_author_most_events_first_and_without_imports(
     bob, ann, zoe = work
     assert (bob.author, bob.n_events, bob.first_at, bob.last_at) == ("bob", 3, at(2), at(4))
     assert sorted(bob.seconds) == [2.5, 4.0]
-    assert ann == AuthorWork("ann", 1, 1, at(6), at(6), (1.0,))
-    assert zoe == AuthorWork("zoe", 1, 1, at(1), at(1), ())
+    assert ann == AuthorWork("ann", 1, at(6), at(6), (1.0,))
+    assert zoe == AuthorWork("zoe", 1, at(1), at(1), ())
     assert nobody == []

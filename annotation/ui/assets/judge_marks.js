@@ -6,8 +6,9 @@ let wasTrouble = false; // whether marks were slow to be saved when the status w
 const SILENT = { grade: null, unsure: false, note: "" };
 
 const isSettling = () => view.view === "conflicts";
+const waitingOf = (queryId, docId) => outbox.last(view.page.label_set_id, queryId, docId, isSettling());
 const saidOf = (queryId, docId) => {
-  const entry = outbox.last(queryId, docId, isSettling());
+  const entry = waitingOf(queryId, docId);
   if (entry) return { grade: entry.grade, unsure: entry.unsure, note: entry.note };
   return (isSettling() ? view.settled : view.said)[queryId]?.[docId] || SILENT;
 };
@@ -64,13 +65,16 @@ function complain(text) {
 }
 
 hear("saved", (saved) => {
-  if (!view || !saved.batch.startsWith(clientId)) return;
+  if (!view || !String(saved.batch).startsWith(clientId)) return;
   const latest = outbox.underWay?.batch === saved.batch ? outbox.underWay.entries.at(-1) : null;
+  const isHere = latest?.label_set_id === view.page.label_set_id; // if not, nothing on this desk has changed
   const refused = outbox.answered(saved);
-  if (saved.retry) return void drawStatus();
-  Object.assign(view.said, saved.said || {});
-  Object.assign(view.settled, saved.settled || {});
-  for (const [queryId, revealed] of Object.entries(saved.revealed || {})) view.revealed[queryId] = revealed;
+  if (saved.retry || !(isHere || refused.length)) return void drawStatus();
+  if (isHere) {
+    Object.assign(view.said, saved.said);
+    for (const [queryId, settled] of Object.entries(saved.settled || {})) view.settled[queryId] = { ...view.settled[queryId], ...settled };
+    Object.assign(view.revealed, saved.revealed);
+  }
   if (saved.stored?.length) {
     if (isNewHere) { isNewHere = false; localStorage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
     if (latest) lastSaved = { title: titleOf(latest.query_id, latest.doc_id), said: latest };
@@ -113,7 +117,7 @@ function drawStatus() {
   const isTrouble = Boolean(nWaiting && (isOffline || outbox.problem || outbox.isSlow));
   if (isTrouble !== wasTrouble) { // the cards say it too
     wasTrouble = isTrouble;
-    view.cards.forEach((card, place) => outbox.last(card.query_id, card.doc_id, isSettling()) && redrawCard(place));
+    view.cards.forEach((card, place) => waitingOf(card.query_id, card.doc_id) && redrawCard(place));
   }
   fill(status,
     h("span", { class: isTrouble ? "era-warn" : "" }, words),

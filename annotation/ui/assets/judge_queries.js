@@ -178,7 +178,7 @@ function receive() {
   // marks still under way can be undone as well; the server does not know of them yet
   const known = new Set(undoable.flat().map((each) => `${each.client_id}:${each.sequence}`));
   for (const entry of outbox.waiting) {
-    if (entry.query_id === view.query.id && !entry.undoes && !known.has(`${entry.client_id}:${entry.sequence}`)) {
+    if (entry.label_set_id === view.page.label_set_id && entry.query_id === view.query.id && !entry.undoes && !known.has(`${entry.client_id}:${entry.sequence}`)) {
       undoable.push([{ ...entry, before: view.said[entry.query_id]?.[entry.doc_id] || SILENT }]);
     }
   }

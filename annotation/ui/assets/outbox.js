@@ -23,11 +23,12 @@ const outbox = {
     return entry;
   },
 
-  // What was last said of a document and is not saved yet.
-  last(queryId, docId, isAdjudication) {
+  // What was last said of a document in a label set and is not saved yet.
+  last(labelSetId, queryId, docId, isAdjudication) {
     for (let i = this.waiting.length - 1; i >= 0; i--) {
       const entry = this.waiting[i];
-      if (entry.query_id === queryId && entry.doc_id === docId && Boolean(entry.is_adjudication) === Boolean(isAdjudication)) return entry;
+      if (entry.label_set_id === labelSetId && entry.query_id === queryId && entry.doc_id === docId
+        && Boolean(entry.is_adjudication) === Boolean(isAdjudication)) return entry;
     }
     return null;
   },
@@ -64,7 +65,7 @@ const outbox = {
   deliver() {
     if (this.underWay || !this.waiting.length || Date.now() < this.retryAt || navigator.onLine === false) return;
     const first = this.waiting[0];
-    const entries = this.waiting.filter((e) => e.collection_id === first.collection_id && e.person === first.person).slice(0, 200);
+    const entries = this.waiting.filter((e) => e.label_set_id === first.label_set_id && e.person === first.person).slice(0, 200);
     const batch = `${clientId}-${Date.now()}-${Math.random()}`;
     this.underWay = { batch, entries, sentAt: Date.now() };
     trigger("judge", { batch, person: first.person, collection_id: first.collection_id, marks: entries });
