@@ -125,9 +125,22 @@ function cardNode(card, place) {
   );
 }
 
-function toolbar() {
+const lead = h("span", { class: "era-quiet era-grow" }); // what this list is, and how much of it is left
+
+function drawLead() {
   const nOpen = view.cards.filter((card) => !hasSaid(saidOf(card.query_id, card.doc_id))).length;
   const minutes = Math.max(1, Math.round((nOpen * (view.seconds_per_document || 10)) / 60));
+  const n = view.cards.length;
+  let words = "";
+  if (view.view === "pool" && n) words = nOpen ? t("pool.budget", { n: nOpen, minutes }) : t("pool.done");
+  else if (view.view === "ranking" && n) words = t("ranking.counted", { n, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) });
+  else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
+  else if (view.view === "again") words = t("again.lead", { n });
+  else if (view.view === "conflicts") words = t("conflicts.lead", { n });
+  fill(lead, isSearching ? h("span", { class: "era-busy" }, t("desk.searching")) : words);
+}
+
+function toolbar() {
   const tab = (name, label, title) => h("button", { type: "button", class: "era-view", "aria-pressed": String(view.view === name), title, disabled: !(view.query.id || lastQuery || view.query.text),
     onclick: () => view.view !== name && openView(name) }, label);
   const isRanking = view.view === "ranking";
@@ -135,11 +148,7 @@ function toolbar() {
     h("div", { class: "era-row era-toolbar" },
       h("div", { class: "era-views", role: "group", "aria-label": t("views.label") },
         tab("pool", t("views.pool"), t("views.pool_title")), tab("ranking", t("views.ranking"), t("views.ranking_title"))),
-      h("span", { class: "era-quiet era-grow" }, isSearching ? h("span", { class: "era-busy" }, t("desk.searching"))
-        : view.view === "pool" && view.cards.length ? (nOpen ? t("pool.budget", { n: nOpen, minutes }) : t("pool.done"))
-          : isRanking && view.cards.length ? t("ranking.counted", { n: view.cards.length, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) })
-            : view.view === "similar" ? t("similar.lead", { title: view.like_title }) : view.view === "again" ? t("again.lead", { n: view.cards.length })
-              : view.view === "conflicts" ? t("conflicts.lead", { n: view.cards.length }) : ""),
+      lead,
       offered && view.query.id && isRanking && h("button", { type: "button", class: "era-link",
         onclick: () => openView("ranking", { ranker: offered.key }) }, t("ranking.better", { name: rankerName(offered) })),
       view.query.id && view.can_write && view.cards.length && (view.view === "pool" || isRanking) ? h("button", { type: "button", class: "era-link", title: t("useful.title"), onclick: askUseful }, t("useful.show"), " m") : null,

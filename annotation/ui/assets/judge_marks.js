@@ -86,10 +86,12 @@ hear("saved", (saved) => {
     drawCards();
   }
   const wasFinished = view.is_finished;
-  if (saved.finished && view.query.id in saved.finished) view.is_finished = saved.finished[view.query.id];
-  for (const [queryId, progress] of Object.entries(saved.progress || {})) updateProgress(Number(queryId), progress);
-  if (view.is_finished !== wasFinished) drawCards();
-  else view.cards.forEach((card, place) => saved.said?.[card.query_id] && redrawCard(place));
+  if (isHere && saved.finished && view.query.id in saved.finished) view.is_finished = saved.finished[view.query.id];
+  for (const [queryId, progress] of Object.entries((isHere && saved.progress) || {})) updateProgress(Number(queryId), progress);
+  if (view.is_finished !== wasFinished) {
+    drawCards();
+    results.querySelector(".era-finished")?.scrollIntoView({ block: "nearest" });
+  } else view.cards.forEach((card, place) => saved.said?.[card.query_id] && redrawCard(place));
   drawStatus();
   afterSaving(saved);
 });
@@ -107,6 +109,7 @@ function drawStatus() {
   const here = view.cards.filter((card) => hasSaid(saidOf(card.query_id, card.doc_id)));
   const nRelevant = here.filter((card) => saidOf(card.query_id, card.doc_id).grade > 0).length;
   const nWaiting = outbox.waiting.length;
+  drawLead();
   const isOffline = navigator.onLine === false;
   let words = "";
   if (nWaiting && isOffline) words = t("status.offline", { n: nWaiting });
