@@ -6,7 +6,7 @@ import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.collections import CollectionContent
-from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents
+from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
 from annotation.demo.needs import load_judgments, load_queries
 from annotation.errors import CollectionFileError
 from annotation.workspace import Workspace
@@ -32,7 +32,9 @@ def ensure_demo(workspace: Workspace) -> CollectionRecord:
         query_id: {doc_id: float(grade) for doc_id, grade in judged.items() if doc_id in doc_ids}
         for query_id, judged in load_judgments().items()
     }
-    content = CollectionContent(COLLECTION_NAME, COLLECTION_DESCRIPTION, documents, load_queries(), qrels)
+    content = CollectionContent(
+        COLLECTION_NAME, COLLECTION_DESCRIPTION, documents, load_queries(), qrels, metadata_of(documents)
+    )
     return store(workspace, content, author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
 
 

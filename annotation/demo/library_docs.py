@@ -11,10 +11,11 @@ import functools
 import importlib
 import inspect
 import logging
+import platform
 import re
 import types
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from era.types import Document
 
@@ -93,6 +94,18 @@ def build_documents() -> list[Document]:
         seen_texts.add(key)
         documents.setdefault(qualified_name, Document(doc_id=qualified_name, title=qualified_name, text=text))
     return sorted(documents.values(), key=lambda document: document.doc_id)
+
+
+def metadata_of(documents: Iterable[Document]) -> dict[str, dict[str, str]]:
+    """Return what else is known of the documents, by id: their module, and the Python that they describe."""
+    names = set(MODULE_NAMES.split())
+    facts: dict[str, dict[str, str]] = {}
+    for document in documents:
+        parts = document.doc_id.split(".")
+        prefixes = (".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+        module = next((prefix for prefix in prefixes if prefix in names), "builtins")
+        facts[document.doc_id] = {"module": module, "Python": platform.python_version()}
+    return facts
 
 
 def _import_modules(names: Sequence[str]) -> dict[str, types.ModuleType]:

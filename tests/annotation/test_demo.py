@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents
+from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
 from annotation.demo.needs import JUDGMENTS_PATH, QUERIES_PATH, load_judgments, load_queries
 from era.types import Document
 
@@ -202,3 +202,8 @@ def test_same_text_under_another_instruction_has_other_relevant_documents() -> N
             frozenset(doc_id for doc_id, grade in judgments[query.query_id].items() if grade) for query in group
         ]
         assert len(set(relevant)) == len(group)
+
+
+def test_metadata_names_the_module_of_each_document() -> None:
+    documents = [Document(name, name, "") for name in ("heapq.nlargest", "abs", "collections.abc.Sequence.count")]
+    assert [facts["module"] for facts in metadata_of(documents).values()] == ["heapq", "builtins", "collections.abc"]
