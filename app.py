@@ -39,6 +39,7 @@ def main() -> int:
     for name in ("httpx", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logger = logging.getLogger("era")
+    sys.setswitchinterval(0.001)  # pages wait for answers while an embedder computes in the background
     try:
         workspace = Workspace(Settings(), load_bundled_pair)
         logger.info("Everything is kept in %s", workspace.folder)

@@ -104,12 +104,14 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
         marks = storage.judgments.current_for_query(session, label_set_id, query.id)
         history = storage.judgments.history(session, label_set_id, query.id)
     standing = workspace.standings(label_set_id).marks_of(query.id)
-    offered = offered_to(pool, standing, author, setup)
+    offered = offered_to(_ids(pool), standing, author, setup)
     has_finished = is_finished(offered, standing, author)
-    in_order = order_for(offered, author, query.id) if setup.is_blind else offered
+    kept = set(offered)
+    in_pool = [each for each in pool if each.doc_id in kept]
+    in_order = order_for(in_pool, author, query.id) if setup.is_blind else in_pool
     documents = find_documents(workspace, query.collection_id, [each.doc_id for each in in_order])
-    not_offered = {each.doc_id for each in pool} - {each.doc_id for each in offered}
-    cards = _collapse(workspace, query, [Card(query, document) for document in documents.values()], not_offered)
+    cards = [Card(query, document) for document in documents.values()]
+    cards = _collapse(workspace, query, cards, set(_ids(pool)) - kept)
     return Desk(
         view="pool",
         query=query,
@@ -144,7 +146,7 @@ def lay_out_ranking(
         marks = storage.judgments.current_for_query(session, label_set_id, query.id)
         history = storage.judgments.history(session, label_set_id, query.id)
     standing = workspace.standings(label_set_id).marks_of(query.id)
-    has_finished = is_finished(offered_to(pool, standing, author, setup), standing, author)
+    has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
     return Desk(
         view=view,
         query=query,
@@ -174,10 +176,8 @@ def lay_out_similar(
     return lay_out_ranking(workspace, label_set_id, query, author, others, view="similar")
 
 
-def offered_to(
-    pool: Sequence[PoolDocument], marks: Iterable[StandingMark], author: str | None, setup: DeskSetup
-) -> list[PoolDocument]:
-    """Return the documents of the pool that this person is to judge: those not yet judged by enough others."""
+def offered_to(pool: Sequence[str], marks: Iterable[StandingMark], author: str | None, setup: DeskSetup) -> list[str]:
+    """Return the documents of a pool that this person is to judge: those not yet judged by enough others."""
     others: dict[str, set[str]] = {}
     mine = set()
     for mark in marks:
@@ -187,13 +187,13 @@ def offered_to(
             mine.add(mark.doc_id)
         elif mark.grade is not None:
             others.setdefault(mark.doc_id, set()).add(mark.author)
-    return [each for each in pool if each.doc_id in mine or len(others.get(each.doc_id, ())) < setup.n_judges]
+    return [doc_id for doc_id in pool if doc_id in mine or len(others.get(doc_id, ())) < setup.n_judges]
 
 
-def is_finished(offered: Sequence[PoolDocument], marks: Iterable[StandingMark], author: str | None) -> bool:
+def is_finished(offered: Sequence[str], marks: Iterable[StandingMark], author: str | None) -> bool:
     """Return whether the person graded everything offered, or looked at it without being able to tell."""
     mine = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
-    return bool(offered) and all(each.doc_id in mine for each in offered)
+    return bool(offered) and all(doc_id in mine for doc_id in offered)
 
 
 def unfinished_queries(
@@ -202,7 +202,7 @@ def unfinished_queries(
     """Return which of these queries the person has begun and not finished: others' opinions of them stay hidden."""
     setup, standings = setup_of(workspace, collection_id), workspace.standings(label_set_id)
     with workspace.reading() as session:
-        pools = storage.pools.list_all(session, label_set_id)
+        pools = storage.pools.doc_ids_by_query(session, label_set_id)
     found = set()
     for query_id in set(query_ids):
         marks = standings.marks_of(query_id)
@@ -242,12 +242,13 @@ def look_now(
     workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_id: int
 ) -> tuple[dict[str, Revealed], bool]:
     """Return what this person may see of a query's documents as things stand now, and whether all were judged."""
-    setup = setup_of(workspace, collection_id)
-    with workspace.reading() as session:
-        pool = storage.pools.list_for(session, label_set_id, query_id)
-        marks = storage.judgments.current_for_query(session, label_set_id, query_id)
     standing = workspace.standings(label_set_id).marks_of(query_id)
-    has_finished = is_finished(offered_to(pool, standing, author, setup), standing, author)
+    with workspace.reading() as session:
+        setup = desk_setup(storage.collections.get(session, collection_id).desk)
+        pool = storage.pools.list_for(session, label_set_id, query_id)
+        has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+        whose = None if has_finished else author or ""
+        marks = storage.judgments.current_for_query(session, label_set_id, query_id, whose)
     return reveal(pool, marks, author, setup, has_finished), has_finished
 
 
@@ -276,6 +277,10 @@ def _collapse(
         duplicates = tuple(library.corpus[other] for other in others)
         kept.append(Card(card.query, card.document, card.rank, card.score, duplicates, card.why))
     return kept
+
+
+def _ids(pool: Iterable[PoolDocument]) -> list[str]:
+    return [each.doc_id for each in pool]
 
 
 def _has_said(said: Said | None) -> bool:

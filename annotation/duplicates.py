@@ -97,13 +97,13 @@ def duplicates_of(doc_ids: Sequence[str], corpus: Corpus, index: DenseIndex) -> 
     compared = dict.fromkeys([*given, *(other for others in near.values() for other in others)])
     prints = {doc_id: _fingerprint(corpus[doc_id].content) for doc_id in compared}
     return {
-        doc_id: [
-            other
-            for other in sorted(others, key=lambda other: (-np.round(others[other], 6), other))
-            if _are_alike(prints[doc_id], prints[other])
-        ]
+        doc_id: _nearest_first({o: cosine for o, cosine in others.items() if _are_alike(prints[doc_id], prints[o])})
         for doc_id, others in near.items()
     }
+
+
+def _nearest_first(cosines: Mapping[str, float]) -> list[str]:
+    return sorted(cosines, key=lambda doc_id: (-round(cosines[doc_id], 6), doc_id))
 
 
 def _words(text: str) -> list[str]:
@@ -124,7 +124,9 @@ def _fingerprint(text: str) -> _Fingerprint:
 def _are_alike(one: _Fingerprint, other: _Fingerprint) -> bool:
     if one.normalised == other.normalised:
         return True
-    smaller, larger = sorted((len(one.shingles), len(other.shingles)))
+    smaller, larger = len(one.shingles), len(other.shingles)
+    if smaller > larger:
+        smaller, larger = larger, smaller
     if smaller == 0 or smaller < MIN_RESEMBLANCE * larger:
         return False
     n_common = len(one.shingles & other.shingles)

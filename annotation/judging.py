@@ -134,7 +134,7 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, marks: S
                 )
         concerned = {(m.label_set_id, m.query_id) for m in marks if (m.client_id, m.sequence) not in refused}
         standing = {
-            query_id: storage.judgments.current_for_query(session, label_set_id, query_id)
+            query_id: storage.judgments.current_for_query(session, label_set_id, query_id, author)
             for label_set_id, query_id in concerned
         }
     return Saved(
@@ -253,13 +253,13 @@ def _settled_here(
     settled: dict[int, dict[str, Said]] = {}
     for mark in marks:
         if mark.is_adjudication and (mark.client_id, mark.sequence) not in refused:
-            decided = settled_by_anyone(standing[mark.query_id]).get(mark.doc_id, NOTHING_SAID)
+            decided = settled_by(standing[mark.query_id]).get(mark.doc_id, NOTHING_SAID)
             settled.setdefault(mark.query_id, {})[mark.doc_id] = decided
     return settled
 
 
-def settled_by_anyone(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:
-    """Return what adjudicators have decided, the last of them: document id -> words and grade."""
+def settled_by(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:
+    """Return what the adjudicators among the authors have decided, the last of them: document id -> words and grade."""
     return {
         mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
         for mark in marks

@@ -27,7 +27,7 @@ def open_page(workspace: Workspace, collection_id: int | None, label_set_id: int
         collections = storage.collections.list_all(session)
         wanted = [c for c in collections if c.id == collection_id]
         collection = (wanted or list(collections))[0]
-        label_sets = [s.label_set for s in storage.label_sets.list_for(session, collection.id)]
+        label_sets = storage.label_sets.list_names(session, collection.id)
         wanted_sets = [s for s in label_sets if s.id == label_set_id]
         label_set = wanted_sets[0] if wanted_sets else max(label_sets, key=lambda each: each.id)
     remark = ""

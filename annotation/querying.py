@@ -43,7 +43,7 @@ def list_lines(workspace: Workspace, page: OpenPage, author: str | None) -> list
     standings = workspace.standings(page.label_set.id)
     setup = setup_of(workspace, page.collection.id)
     with workspace.reading() as session:
-        pools = storage.pools.list_all(session, page.label_set.id)
+        pools = storage.pools.doc_ids_by_query(session, page.label_set.id)
     lines = []
     for progress in list_queries(workspace, page, author):
         query, is_done = progress.query, False

@@ -12,7 +12,7 @@ from annotation import searching
 from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_queries
 from annotation.duplicates import duplicates_of
 from annotation.errors import NotFoundError
-from annotation.judging import said_by, settled_by_anyone
+from annotation.judging import said_by, settled_by
 from annotation.library import Library
 from annotation.quality import (
     DEPTH,
@@ -31,7 +31,7 @@ from storage.records import JudgmentRole, StandingMark, TrainingRunState
 logger = logging.getLogger(__name__)
 
 MAX_LISTED = 50
-_MAX_COMPARED = 400  # documents of the author whose near-duplicates are looked for
+_MAX_COMPARED = 100  # documents that the author judged last, whose near-duplicates are looked for
 
 
 def marks_to_look_at(
@@ -110,7 +110,7 @@ def _lay_out_pairs(
         query=None,
         cards=[Card(queries[q], documents[doc_id], why=why) for q, doc_id, why in pairs if doc_id in documents],
         said={query_id: said_by(of_query, author) for query_id, of_query in marks.items()},
-        settled={q: settled_by_anyone(of_query) for q, of_query in marks.items()} if view == "conflicts" else {},
+        settled={q: settled_by(of_query) for q, of_query in marks.items()} if view == "conflicts" else {},
         revealed=revealed,
     )
 

@@ -39,8 +39,8 @@ def most_useful_card(workspace: Workspace, author: str | None, label_set_id: int
     marks = standings.marks_of(query.id)
     mine = {m.doc_id: m.grade for m in marks if m.author == author and m.role is JudgmentRole.JUDGE}
     with workspace.reading() as session:
-        pool = storage.pools.list_for(session, label_set_id, query.id)
-    offered = [each.doc_id for each in offered_to(pool, marks, author, setup_of(workspace, query.collection_id))]
+        pool = [each.doc_id for each in storage.pools.list_for(session, label_set_id, query.id)]
+    offered = offered_to(pool, marks, author, setup_of(workspace, query.collection_id))
     left = [doc_id for doc_id in offered if doc_id not in mine and doc_id in library.index]
     known = {doc_id: grade for doc_id, grade in mine.items() if grade is not None}
     scale = ScoreScale.build(library.index.vectors(library.index.sample(_N_SAMPLED, seed=0)))

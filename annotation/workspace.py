@@ -71,13 +71,17 @@ class Workspace:
         self._libraries: dict[int, Library] = {}
         self._standings: dict[int, Standings] = {}
         self._opening = threading.Lock()
+        self._turn = threading.Lock()  # to write
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a session that commits at the end, or leaves everything as it was if anything is raised."""
-        with storage.engine.plain_errors(self._engine), self._writing.begin() as session:
+        """Open a session that commits at the end, or leaves everything as it was if anything is raised.
+
+        One at a time: SQLite lets one write anyway, and waiting in line here is quicker than by its retries.
+        """
+        with storage.engine.plain_errors(self._engine), self._turn, self._writing.begin() as session:
             yield session
 
     @contextmanager

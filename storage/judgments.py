@@ -76,11 +76,15 @@ def append_many(session: Session, judgments: Iterable[NewJudgment]) -> int:
     return n_new
 
 
-def current_for_query(session: Session, label_set_id: int, query_id: int) -> Sequence[JudgmentRecord]:
-    """Return what stands for the query, of every author, in the order it was said."""
+def current_for_query(
+    session: Session, label_set_id: int, query_id: int, author: str | None = None
+) -> Sequence[JudgmentRecord]:
+    """Return what stands for the query, of every author or of one, in the order it was said."""
     statement = _CURRENT.where(
         current_judgment.c.label_set_id == label_set_id, current_judgment.c.query_id == query_id
     ).order_by(current_judgment.c.id)
+    if author is not None:
+        statement = statement.where(current_judgment.c.author == author)
     return [_record(row) for row in session.execute(statement)]
 
 
@@ -165,7 +169,8 @@ def recent_seconds(session: Session, label_set_id: int, author: str, n: int) -> 
     event = JudgmentEventRow
     statement = (
         select(event.seconds)
-        .where(event.label_set_id == label_set_id, event.author == author, event.seconds.is_not(None))
+        # "+ 0" keeps SQLite from sorting the whole label set, found by its index, instead of reading the newest rows
+        .where(event.label_set_id + 0 == label_set_id, event.author == author, event.seconds.is_not(None))
         .order_by(event.id.desc())
         .limit(n)
     )

@@ -36,6 +36,12 @@ def get(session: Session, label_set_id: int) -> LabelSetRecord:
     return _record(row)
 
 
+def list_names(session: Session, collection_id: int) -> Sequence[LabelSetRecord]:
+    """Return the collection's label sets by id, without counting what stands in them."""
+    statement = select(LabelSetRow).where(LabelSetRow.collection_id == collection_id).order_by(LabelSetRow.id)
+    return [_record(row) for row in session.scalars(statement)]
+
+
 def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
     """Return the collection's label sets by id, each with what stands in it."""
     grade = current_judgment.c.grade

@@ -19,16 +19,16 @@ def list_for(session: Session, label_set_id: int, query_id: int) -> Sequence[Poo
     return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(statement)]
 
 
-def list_all(session: Session, label_set_id: int) -> dict[int, list[PoolDocument]]:
-    """Return every pool of the label set by query id, each in the order in which it grew."""
+def doc_ids_by_query(session: Session, label_set_id: int) -> dict[int, list[str]]:
+    """Return the documents of every pool of the label set by query id, each in the order in which it grew."""
     statement = (
-        select(PoolDocumentRow.query_id, PoolDocumentRow.doc_id, PoolDocumentRow.sources)
+        select(PoolDocumentRow.query_id, PoolDocumentRow.doc_id)
         .where(PoolDocumentRow.label_set_id == label_set_id)
         .order_by(PoolDocumentRow.id)
     )
-    pools: dict[int, list[PoolDocument]] = {}
-    for query_id, doc_id, sources in session.execute(statement):
-        pools.setdefault(query_id, []).append(PoolDocument(doc_id, sources))
+    pools: dict[int, list[str]] = {}
+    for query_id, doc_id in session.execute(statement):
+        pools.setdefault(query_id, []).append(doc_id)
     return pools
 
 

@@ -67,7 +67,6 @@ def judge_panel(
     is_stored = query is not None and query.id != NOT_STORED
     templates = [{"name": each.name, "instruction": each.instruction} for each in setup.templates]
     known = [each.instruction for each in setup.templates]
-    runs = {each.key: each.run for each in rankers}
     return {
         "nonce": nonce(),
         "page": page_ids(page),
@@ -98,7 +97,7 @@ def judge_panel(
         "cards": [card_payload(card, query) for card in desk.cards],
         "said": {str(query_id): said_payload(said) for query_id, said in desk.said.items()},
         "settled": {str(query_id): said_payload(said) for query_id, said in desk.settled.items()},
-        "revealed": {str(query_id): revealed_payload(each, runs) for query_id, each in desk.revealed.items()},
+        "revealed": {str(query_id): revealed_payload(each) for query_id, each in desk.revealed.items()},
         "undoable": _acts(desk.undoable, query),
         "n_by_others": desk.n_by_others,
         "is_finished": desk.is_finished,
@@ -137,11 +136,11 @@ def said_payload(said: Mapping[str, Said]) -> Payload:
     return {doc_id: {"grade": each.grade, "unsure": each.is_unsure, "note": each.note} for doc_id, each in said.items()}
 
 
-def revealed_payload(revealed: Mapping[str, Revealed], runs: Mapping[str, str]) -> Payload:
-    """Return sources as (key, training run, rank) and what others said, by document id."""
+def revealed_payload(revealed: Mapping[str, Revealed]) -> Payload:
+    """Return sources as (key, rank) and what others said, by document id."""
     return {
         doc_id: {
-            "sources": [[key, runs.get(key, ""), rank] for key, rank in each.sources.items()],
+            "sources": [[key, rank] for key, rank in each.sources.items()],
             "opinions": [
                 {"author": o.author, "role": o.role.value, "grade": o.grade, "note": o.note} for o in each.opinions
             ],
@@ -154,16 +153,14 @@ def saved_panel(
     saved: Saved,
     looks: Mapping[int, tuple[Mapping[str, Revealed], bool]],
     standings: Mapping[int, QueryStanding],
-    rankers: Sequence[Ranker],
 ) -> Payload:
     """Return what a delivery of marks changed; `looks` and `standings` are of the queries concerned."""
-    runs = {each.key: each.run for each in rankers}
     return {
         "stored": [_named(delivery) for delivery in saved.stored],
         "refused": {_named(delivery): reason for delivery, reason in saved.refused.items()},
         "said": {str(query_id): said_payload(said) for query_id, said in saved.said.items()},
         "settled": {str(query_id): said_payload(said) for query_id, said in saved.settled.items()},
-        "revealed": {str(query_id): revealed_payload(look[0], runs) for query_id, look in looks.items()},
+        "revealed": {str(query_id): revealed_payload(look[0]) for query_id, look in looks.items()},
         "finished": {str(query_id): look[1] for query_id, look in looks.items()},
         "progress": {
             str(query_id): {**_counts(standing), "is_done": looks[query_id][1]}

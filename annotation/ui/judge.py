@@ -151,7 +151,7 @@ class JudgeTab:
             board, is_done = self._workspace.standings(label_set_id), looks[query_id][1]
             of_query = board.of_query(query_id, author)
             standings[query_id] = as_seen_by(of_query, board.marks_of(query_id), author, is_done)
-        return saved_panel(saved, looks, standings, searching.rankers(self._workspace, collection_id))
+        return saved_panel(saved, looks, standings)
 
     def _page(self, message: Message) -> OpenPage:
         ids = message.optional_number("collection_id"), message.optional_number("label_set_id")

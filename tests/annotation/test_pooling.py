@@ -37,7 +37,7 @@ def stored_pool(desk: Desk, query: QueryRecord) -> list[PoolDocument]:
 
 def n_stored(desk: Desk) -> int:
     with desk.workspace.reading() as session:
-        return sum(len(pool) for pool in storage.pools.list_all(session, desk.label_set_id).values())
+        return sum(len(pool) for pool in storage.pools.doc_ids_by_query(session, desk.label_set_id).values())
 
 
 def unloaded(desk: Desk) -> Workspace:

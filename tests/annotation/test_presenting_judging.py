@@ -121,7 +121,7 @@ def test_judge_panel_shows_the_desk() -> None:
         "revealed": {
             "7": {
                 "d1": {
-                    "sources": [["run-1", "1", 1], ["light", "", 4], ["random", "", None]],
+                    "sources": [["run-1", 1], ["light", 4], ["random", None]],
                     "opinions": [{"author": "bob", "role": "judge", "grade": 0.0, "note": "No."}],
                 }
             }
@@ -233,7 +233,7 @@ def test_judge_panel_passes_texts_on_unchanged() -> None:
     assert shown["instructions"] == [HOSTILE]
     assert shown["said"]["7"][HOSTILE]["note"] == HOSTILE
     revealed = shown["revealed"]["7"][HOSTILE]
-    assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([[HOSTILE, "", 1]], HOSTILE)
+    assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([[HOSTILE, 1]], HOSTILE)
     assert shown["setup"]["guidelines"] == shown["query"]["need_tree"] == [["p", {}, [HOSTILE]]]
 
 
@@ -246,12 +246,12 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
     )
     looks = {7: ({"d1": Revealed({"run-1": 2}, ())}, True)}
     standings = {7: QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)}
-    assert as_json(saved_panel(saved, looks, standings, RANKERS)) == {
+    assert as_json(saved_panel(saved, looks, standings)) == {
         "stored": ["page-1:4", "page-2:1"],
         "refused": {"page-1:5": "A grade is 0 or 1 here."},
         "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},
         "settled": {"7": {}},
-        "revealed": {"7": {"d1": {"sources": [["run-1", "1", 2]], "opinions": []}}},
+        "revealed": {"7": {"d1": {"sources": [["run-1", 2]], "opinions": []}}},
         "finished": {"7": True},
         "progress": {"7": {"n_relevant": 1, "n_judged": 3, "n_conflicts": 1, "n_mine": 2, "is_done": True}},
     }

@@ -58,7 +58,7 @@ PARTS = {
     "tab.${name.toLowerCase()}": [name.lower() for name in TABS],
     "tab.${view.tab.toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
-    "source.${key}": [LIGHT, ALIGNED, WORDS, RANDOM],
+    'source.${key.startsWith("run-") ? "lost" : key}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],
     "queries.kind.${name}": kinds(),
     "grade.${usual[name]}": ["none", "relevant", "related", "perfect"],

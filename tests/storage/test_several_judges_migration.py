@@ -151,7 +151,7 @@ def test_upgrade_after_downgrade_starts_with_nothing_in_what_was_dropped(opened:
         assert collections.get(session, 1).desk is None
         assert [document.metadata for document in documents.iter_all(session, 1)] == [None, None]
         assert queries.get(session, 1).need == ""
-        assert pools.list_all(session, 1) == {}
+        assert pools.doc_ids_by_query(session, 1) == {}
         assert not acknowledgements.has(session, 1, "ann", "c" * 64)
         last = judgments.history(session, 1, 1)[-1]
     assert (last.id, last.grade, last.role, last.note, last.seconds) == (9, 2.0, JUDGE, "", None)

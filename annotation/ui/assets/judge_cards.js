@@ -53,8 +53,11 @@ function reasons(card) {
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
   if (!revealed) return null;
-  const sources = revealed.sources.map(([key, run, rank]) =>
-    rank === null ? t(`source.${key}`) : t("source.at", { name: run ? t("source.run", { run }) : t(`source.${key}`), rank }));
+  const sources = revealed.sources.map(([key, rank]) => {
+    const run = view.rankers.find((ranker) => ranker.key === key)?.run;
+    const name = run ? t("source.run", { run }) : t(`source.${key.startsWith("run-") ? "lost" : key}`);
+    return rank === null ? name : t("source.at", { name, rank });
+  });
   const opinions = revealed.opinions.map((each) =>
     h("span", { class: `era-opinion era-${each.grade > 0 ? "yes" : "no"}`, title: each.note || null },
       `${each.role === "reference" ? t("people.reference") : each.author}: ${gradeName(each.grade)}${each.note ? " \u201c" + each.note + "\u201d" : ""}`));

@@ -90,6 +90,16 @@ function drawQueries() {
   list.scrollTop = scroll;
 }
 
+// Another query is open: the list itself is the same.
+function showCurrent() {
+  if (!heading.firstChild) return drawQueries();
+  list.querySelectorAll("[aria-current]").forEach((node) => node.removeAttribute("aria-current"));
+  queries.querySelector(`[data-query="${view.query.id}"] button`)?.setAttribute("aria-current", "true");
+  body.classList.toggle("era-is-open", isListOpen);
+  heading.querySelector(".era-drawer").setAttribute("aria-expanded", String(isListOpen));
+  drawCounts();
+}
+
 function nextQuery() {
   const shown = matching().length ? matching() : listed.queries;
   const here = shown.findIndex((query) => query.id === view.query.id);
@@ -189,7 +199,7 @@ function receive() {
   drawAbout();
   if (draft !== null && draft !== undefined) form.querySelector("textarea[name=query]").value = draft;
   drawCards();
-  drawQueries();
+  showCurrent();
   if (isFirst || (view.query.id && !listed.queries.some((query) => query.id === view.query.id))) askList();
   if (wantsFocus && !view.error) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
