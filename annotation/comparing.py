@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import storage.queries
+from annotation.desk import unfinished_queries
 from annotation.library import Library
 from annotation.searching import DEPTH, Result, expectation, open_query, retriever
 from annotation.workspace import Workspace
@@ -18,7 +19,7 @@ from era.embedders import Vectors
 from era.evaluation import MEASURES, PairedDifference, evaluate, paired_difference
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
-from storage.records import QueryRecord
+from storage.records import JudgmentRole, QueryRecord
 
 _DEPTH = 100  # measured, and followed to say from where a document came
 
@@ -84,9 +85,15 @@ class OverallComparison:
 
 
 def compare_query(
-    workspace: Workspace, collection_id: int, label_set_id: int, before: str, after: str, query_id: int
+    workspace: Workspace,
+    author: str | None,
+    collection_id: int,
+    label_set_id: int,
+    before: str,
+    after: str,
+    query_id: int,
 ) -> QueryComparison:
-    """Rank one query both ways.
+    """Rank one query both ways; who is still judging it sees and measures by the own marks alone.
 
     Raises:
         NotFoundError: if query or ranker do not exist.
@@ -94,7 +101,11 @@ def compare_query(
     """
     record = open_query(workspace, collection_id, query_id)
     library = workspace.library(collection_id)
-    grades = workspace.standings(label_set_id).qrels().get(query_id, {})
+    standings = workspace.standings(label_set_id)
+    grades = standings.qrels().get(query_id, {})
+    if unfinished_queries(workspace, author, collection_id, label_set_id, [query_id]):
+        own = [m for m in standings.marks_of(query_id) if m.author == author and m.role is JudgmentRole.JUDGE]
+        grades = {mark.doc_id: mark.grade for mark in own if mark.grade is not None}
     query = Query(str(record.id), record.text, record.instruction)
     rankings, held_out = {}, {}
     for key in dict.fromkeys((before, after)):

@@ -110,13 +110,14 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
     in_pool = [each for each in pool if each.doc_id in kept]
     in_order = order_for(in_pool, author, query.id) if setup.is_blind else in_pool
     documents = find_documents(workspace, query.collection_id, [each.doc_id for each in in_order])
+    said = said_by(marks, author)
     cards = [Card(query, document) for document in documents.values()]
-    cards = _collapse(workspace, query, cards, set(_ids(pool)) - kept)
+    cards = _collapse(workspace, query, cards, said, set(_ids(pool)) - kept)
     return Desk(
         view="pool",
         query=query,
         cards=cards,
-        said={query.id: said_by(marks, author)},
+        said={query.id: said},
         revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
         undoable=undoable(history, author),
         n_by_others=len(pool) - len(offered),
@@ -147,11 +148,12 @@ def lay_out_ranking(
         history = storage.judgments.history(session, label_set_id, query.id)
     standing = workspace.standings(label_set_id).marks_of(query.id)
     has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+    said = said_by(marks, author)
     return Desk(
         view=view,
         query=query,
-        cards=_collapse(workspace, query, cards),
-        said={query.id: said_by(marks, author)},
+        cards=_collapse(workspace, query, cards, said),
+        said={query.id: said},
         revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
         undoable=undoable(history, author),
         is_finished=has_finished,
@@ -259,9 +261,16 @@ def setup_of(workspace: Workspace, collection_id: int) -> DeskSetup:
 
 
 def _collapse(
-    workspace: Workspace, query: QueryRecord, cards: Sequence[Card], left_out: Collection[str] = ()
+    workspace: Workspace,
+    query: QueryRecord,
+    cards: Sequence[Card],
+    said: Mapping[str, Said],
+    left_out: Collection[str] = (),
 ) -> list[Card]:
-    """Put near-duplicates of the collection onto the card of the first of them, but for those `left_out`."""
+    """Put near-duplicates of the collection onto the card of the first of them, but for those `left_out`.
+
+    Those of which the person has said something else keep a card of their own.
+    """
     library = workspace.opened(query.collection_id)
     if library is None:
         return list(cards)
@@ -272,7 +281,8 @@ def _collapse(
         doc_id = card.document.doc_id
         if doc_id in taken:
             continue
-        others = [other for other in found.get(doc_id, ()) if other not in taken]
+        alike = (other for other in found.get(doc_id, ()) if said.get(other) == said.get(doc_id))
+        others = [other for other in alike if other not in taken]
         taken.update((doc_id, *others))
         duplicates = tuple(library.corpus[other] for other in others)
         kept.append(Card(card.query, card.document, card.rank, card.score, duplicates, card.why))

@@ -22,7 +22,7 @@ class DocumentView:
 
     Attributes:
         doc_id: which document.
-        closest: start and end of the sentence closest to the query, in characters of the text; None if unknown.
+        closest: start and end of the sentence closest to the query, in UTF-16 units as browsers count; None if unknown.
         metadata: name -> value, as they came with the document.
     """
 
@@ -52,7 +52,12 @@ def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str
         library = workspace.library(query.collection_id)
         chosen, _ = searching.retriever(workspace, library, ranker)
         [vector] = chosen.query_vectors([Query(str(query.id), query.text, query.instruction)])
-        closest = closest_sentence(row.text, vector, library.pair.light)
+        found = closest_sentence(row.text, vector, library.pair.light)
+        closest = None if found is None else (_utf16_units(row.text[: found[0]]), _utf16_units(row.text[: found[1]]))
     except (NotReadyError, EraError) as error:
         logger.warning("No sentence is pointed out: %s", error)
     return DocumentView(doc_id, closest, {name: str(value) for name, value in (row.metadata or {}).items()})
+
+
+def _utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

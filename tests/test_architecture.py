@@ -88,8 +88,6 @@ def test_sqlalchemy_stays_in_storage_but_for_the_type_of_a_session() -> None:
 def test_the_screens_take_nothing_from_storage_and_the_method_but_their_errors() -> None:
     assert imported(inside("annotation/ui"), "storage", "era") == {
         ("annotation/ui/feedback.py", "storage.errors.StorageError"),
-        ("annotation/ui/feedback.py", "storage.errors.DatabaseBusy"),
-        ("annotation/ui/feedback.py", "storage.errors.DataFolderNotWritable"),
         ("annotation/ui/feedback.py", "era.errors.EraError"),
     }
 

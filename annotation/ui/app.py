@@ -75,16 +75,20 @@ class Page:
         page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
         tab = message.text("tab")
         selected = gr.Tabs(selected=tab) if tab in TABS[1:] else gr.skip()  # the first one is open anyway
-        first = self._all(page, request, message)
+        first = self._all(page, request, message, has_collection=tab == "Collection")
         first[1] = {**first[1], "tab": tab if tab in TABS[1:] else ""}
         if tab != "Compare":
             yield [*first, selected]
             return
-        for payload in self._compare.show(page, message):
+        author = author_of(self._workspace.settings, request)
+        for payload in self._compare.show(page, author, message):
             first[4] = payload
             yield [*first, selected]
 
-    def _all(self, page: OpenPage, request: gr.Request, message: Message, error: str = "") -> list[Any]:
+    def _all(
+        self, page: OpenPage, request: gr.Request, message: Message, error: str = "", has_collection: bool = True
+    ) -> list[Any]:
+        """Return what all panels show; the collection is counted through when its tab is opened."""
         author = author_of(self._workspace.settings, request)
         return [
             {"collection_id": page.collection.id, "label_set_id": page.label_set.id},
@@ -92,7 +96,7 @@ class Page:
             self._judge.show(page, author, message),
             self._train.show(page, author),
             {},
-            self._collection.show(page, author, error),
+            self._collection.show(page, author, error) if has_collection else {},
         ]
 
     def _page(self, ids: Any) -> OpenPage:
@@ -114,8 +118,9 @@ class Page:
     def _show_train(self, ids: Any, request: gr.Request) -> Payload:
         return self._train.show(self._page(ids), author_of(self._workspace.settings, request))
 
-    def _show_compare(self, ids: Any) -> Iterator[Payload]:
-        yield from self._compare.show(self._page(ids), Message(ids))
+    def _show_compare(self, ids: Any, request: gr.Request) -> Iterator[Payload]:
+        author = author_of(self._workspace.settings, request)
+        yield from self._compare.show(self._page(ids), author, Message(ids))
 
     def _show_collection(self, ids: Any, request: gr.Request) -> Payload:
         return self._collection.show(self._page(ids), author_of(self._workspace.settings, request))

@@ -25,7 +25,7 @@ class CompareTab:
         on(self.panel.choose, self._choose, [self.panel], trigger_mode="always_last")
         on(getattr(self.panel, "try"), self._try, [self.panel])
 
-    def show(self, page: OpenPage, message: Message) -> Iterator[Payload]:
+    def show(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
         """Yield the screen for what the message names, choosing what it leaves open."""
         before = message.text("before") or searching.LIGHT
         after = message.text("after") or searching.default_ranker(
@@ -34,18 +34,17 @@ class CompareTab:
         query_id = message.optional_number("query_id")
         if query_id is None:
             query_id = message.optional_number("query")
-        yield from self._compare(page, before, after, query_id)
+        yield from self._compare(page, author, before, after, query_id)
 
-    def _choose(self, event: gr.EventData) -> Iterator[Payload]:
+    def _choose(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
         message = Message(event._data)
-        yield from self.show(self._page(message), message)
+        yield from self.show(self._page(message), author_of(self._workspace.settings, request), message)
 
     def _try(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
         message = Message(event._data)
-        page = self._page(message)
+        page, author = self._page(message), author_of(self._workspace.settings, request)
         before, after, tried = message.text("before"), message.text("after"), message.text("text")
         try:
-            author = author_of(self._workspace.settings, request)
             query = searching.ask(self._workspace, author, page.collection.id, tried, message.text("instruction"))
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             yield self._payload(page, before, after, None, error=explain(error), tried=tried)
@@ -53,9 +52,11 @@ class CompareTab:
         if query.id == searching.NOT_STORED:
             yield self._payload(page, before, after, None, error="Sign in to compare queries of your own.", tried=tried)
             return
-        yield from self._compare(page, before, after, query.id)
+        yield from self._compare(page, author, before, after, query.id)
 
-    def _compare(self, page: OpenPage, before: str, after: str, query_id: int | None) -> Iterator[Payload]:
+    def _compare(
+        self, page: OpenPage, author: str | None, before: str, after: str, query_id: int | None
+    ) -> Iterator[Payload]:
         ids = page.collection.id, page.label_set.id
         try:
             if query_id is None:
@@ -65,7 +66,7 @@ class CompareTab:
                 )
             one = None
             if query_id is not None:
-                one = comparing.compare_query(self._workspace, *ids, before, after, query_id)
+                one = comparing.compare_query(self._workspace, author, *ids, before, after, query_id)
             yield self._payload(page, before, after, query_id, comparison=one, is_pending=True)
             overall = comparing.compare_all(self._workspace, *ids, before, after)
             yield self._payload(page, before, after, query_id, comparison=one, overall=overall)

@@ -4,14 +4,9 @@ import logging
 
 from annotation.errors import AnnotationError
 from era.errors import EraError
-from storage.errors import DatabaseBusy, DataFolderNotWritable, StorageError
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
-
-
-def is_passing(error: Exception) -> bool:
-    """Return whether the same may succeed a little later, as it is when the disk is full or the database busy."""
-    return isinstance(error, DatabaseBusy | DataFolderNotWritable)
 
 
 def explain(error: Exception) -> str:

@@ -7,13 +7,13 @@ import gradio as gr
 
 from annotation import desk_setup, judging, searching
 from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
-from annotation.errors import InvalidInputError, NotReadyError
+from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
 from annotation.judging import Delivery, Mark, Saved
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
 from annotation.presenting.judging import judge_panel, saved_panel
 from annotation.querying import as_seen_by
 from annotation.second_looks import lay_out_again, lay_out_conflicts
-from annotation.ui.feedback import explain, is_passing
+from annotation.ui.feedback import explain
 from annotation.ui.judge_answers import JudgeAnswers
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
@@ -65,6 +65,8 @@ class JudgeTab:
             return self._payload(page, author, Desk("pool", None, ()), ranker, error=error)
         by, shown = searching.shown_last(self._workspace, query)
         again = lay_out_ranking(self._workspace, page.label_set.id, query, author, shown)
+        if view != "ranking":  # nothing to judge yet: the documents come when the embedders are there
+            again = Desk("pool", query, ())
         return self._payload(page, author, again, by, error=error)
 
     def _search(self, request: gr.Request, event: gr.EventData) -> Payload:
@@ -74,9 +76,10 @@ class JudgeTab:
             query = searching.ask(
                 self._workspace, author, page.collection.id, message.text("text"), message.text("instruction")
             )
-            return self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
+            desk = self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            return self._payload(page, author, Desk("pool", None, ()), self._default_ranker(page), error=explain(error))
+            desk = self._failed(page, author, error)
+        return {**desk, "ask": message.optional_number("ask")}
 
     def _open(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
@@ -85,9 +88,13 @@ class JudgeTab:
             query_id, query = message.optional_number("query_id"), None
             if query_id is not None:
                 query = searching.open_query(self._workspace, page.collection.id, query_id)
-            return self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
+            desk = self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            return self._payload(page, author, Desk("pool", None, ()), self._default_ranker(page), error=explain(error))
+            desk = self._failed(page, author, error)
+        return {**desk, "ask": message.optional_number("ask")}
+
+    def _failed(self, page: OpenPage, author: str | None, error: Exception) -> Payload:
+        return self._payload(page, author, Desk("pool", None, ()), self._default_ranker(page), error=explain(error))
 
     def _lay_out(
         self,
@@ -128,20 +135,21 @@ class JudgeTab:
         reply: Payload = {"kind": "saved", "batch": event._data.get("batch")}
         try:
             if message.text("person") != author:
-                raise InvalidInputError(
+                raise NotAllowedError(
                     f"These marks were made by {message.text('person')}, but {author or 'nobody'} is signed in now."
                 )
             marks, unreadable = read_marks(message)
             collection_id = message.number("collection_id")
             saved = judging.judge(self._workspace, author, collection_id, marks)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            return {**reply, "error": explain(error), "retry": is_passing(error)}
+            return {**reply, "error": explain(error)}
         saved = replace(saved, refused={**saved.refused, **unreadable})
         places = {mark.query_id: mark.label_set_id for mark in marks if mark.query_id in saved.said}
         try:
             return {**reply, **self._after(author, collection_id, saved, places)}
-        except Exception as error:  # noqa: BLE001 - the marks are stored; the page asks again and gets the rest
-            return {**reply, "error": explain(error), "retry": True}
+        except Exception as error:  # noqa: BLE001 - the marks are stored; what else may be seen comes with a reload
+            explain(error)  # which logs it
+            return {**reply, **saved_panel(replace(saved, said={}, settled={}), {}, {})}
 
     def _after(self, author: str | None, collection_id: int, saved: Saved, places: dict[int, int]) -> Payload:
         """Return what is stored and what may be seen now, of query id -> label set id."""

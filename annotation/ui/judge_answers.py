@@ -43,7 +43,8 @@ class JudgeAnswers:
     def _answering(self, kind: str, handler: _Handler) -> Callable[..., Payload]:
         def answer(request: gr.Request, event: gr.EventData) -> Payload:
             message, author = Message(event._data), author_of(self._workspace.settings, request)
-            about = {"kind": kind, "nonce": nonce(), "query_id": message.optional_number("query_id")}
+            about: Payload = {"kind": kind, "nonce": nonce(), "query_id": message.optional_number("query_id")}
+            about["label_set_id"] = message.optional_number("label_set_id")
             try:
                 ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
                 return {**about, **handler(open_page(self._workspace, *ids), author, message)}
@@ -77,7 +78,11 @@ class JudgeAnswers:
         query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
         ranker = message.text("ranker") or searching.LIGHT
         followed = live.follow(self._workspace, author, page.label_set.id, query, ranker)
-        return {"cards": [card_payload(card, query) for card in followed.cards], "state": followed.state}
+        return {
+            "cards": [card_payload(card, query) for card in followed.cards],
+            "state": followed.state,
+            "ranker": ranker,
+        }
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         try:

@@ -31,7 +31,7 @@ SWAPPED_RANKING = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first
 
 
 def compare(desk: Desk, before: str, after: str, query_id: int) -> QueryComparison:
-    return compare_query(desk.workspace, desk.collection.id, desk.label_set_id, before, after, query_id)
+    return compare_query(desk.workspace, "ann", desk.collection.id, desk.label_set_id, before, after, query_id)
 
 
 def doc_ids(side: Side) -> list[str]:

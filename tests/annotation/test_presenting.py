@@ -36,7 +36,7 @@ def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str
         before,
         after,
         query_id,
-        comparing.compare_query(desk.workspace, *ids, before, after, query_id),
+        comparing.compare_query(desk.workspace, "ann", *ids, before, after, query_id),
         comparing.compare_all(desk.workspace, *ids, before, after),
     )
 

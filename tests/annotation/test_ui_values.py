@@ -1,7 +1,6 @@
 """What the screens take from a page and say to it: errors in words, who is there, and messages that are not trusted."""
 
 import logging
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +10,11 @@ from starlette.requests import Request
 
 from annotation.errors import AnnotationError, InvalidInputError, NotFoundError
 from annotation.settings import Settings
-from annotation.ui.feedback import explain, is_passing
+from annotation.ui.feedback import explain
 from annotation.ui.panel import Message
 from annotation.ui.people import author_of
 from era.errors import EmbedderUnavailableError
-from storage.errors import DatabaseBusy, DatabaseDamaged, DataFolderNotWritable, StorageError, UnknownRecord
+from storage.errors import StorageError, UnknownRecord
 
 HERE = Settings(name="ann", space_id=None)
 SPACE = Settings(name="ann", space_id="ann/era")
@@ -53,22 +52,6 @@ def test_explain_is_general_about_an_unknown_error_and_logs_it(
     [record] = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[1] is error
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (DatabaseBusy(Path("era.sqlite3"), "database is locked"), True),
-        (DataFolderNotWritable(Path("data"), "disk is full"), True),
-        (DatabaseDamaged(Path("era.sqlite3"), "malformed"), False),
-        (StorageError("Another ERA is using the folder."), False),
-        (InvalidInputError("Write something."), False),
-        (OSError("disk is full"), False),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_is_passing_where_the_same_may_succeed_later(error: Exception, expected: bool) -> None:
-    assert is_passing(error) is expected
 
 
 def request_of(session: dict[str, Any] | None = None, username: str | None = None) -> gr.Request:

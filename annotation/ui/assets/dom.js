@@ -22,6 +22,25 @@ function fill(node, ...children) {
   return node;
 }
 
+// What this browser keeps; where it lets pages keep nothing (a frame of another site), it lasts as long as the page.
+let isStorageReal = true;
+const storage = (() => {
+  try {
+    localStorage.getItem("era");
+    return localStorage;
+  } catch {
+    isStorageReal = false;
+    const kept = new Map();
+    return {
+      get length() { return kept.size; },
+      key: (i) => [...kept.keys()][i] ?? null,
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, value) => void kept.set(key, String(value)),
+      removeItem: (key) => void kept.delete(key),
+    };
+  }
+})();
+
 const number = (n) => Number(n).toLocaleString("en-US");
 const many = (n, one, several) => `${number(n)} ${n === 1 ? one : several || one + "s"}`;
 const signed = (x, digits = 2) => (x >= 0 ? "+" : "\u2212") + Math.abs(x).toFixed(digits);

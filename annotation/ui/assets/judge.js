@@ -8,7 +8,7 @@ let focusedAt = Date.now(); // since when, for how long it was looked at
 let wantsFocus = false; // the person asked for something: give the keys to the cards
 let isSearching = false;
 let isNeedOpen = false;
-let isNewHere = !localStorage.getItem("era-has-judged"); // the introduction goes once a mark was saved
+let isNewHere = !storage.getItem("era-has-judged"); // the introduction goes once a mark was saved
 
 const form = h("form", { class: "era-query", onsubmit: (event) => (event.preventDefault(), search()) });
 const about = h("div", { class: "era-about" });
@@ -29,11 +29,16 @@ function search() {
   ask("search", { text, instruction, view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
 }
 
+let asked = 0; // counts what was asked for; only the answer to the latest is shown
+let askedAt = 0;
+
 function ask(event, data) {
+  asked += 1;
+  askedAt = Date.now();
   isSearching = true;
   wantsFocus = true;
   drawCards();
-  const message = { ...ids(), ...data };
+  const message = { ...ids(), ...data, ask: asked };
   if (event === "search") trigger("search", message);
   else trigger("open", message);
 }

@@ -2,7 +2,8 @@
 
 let isHelpOpen = false;
 let offered = null; // a ranking that became available meanwhile
-const noteOpen = new Set(); // places of cards whose note is being written
+const notes = new Map(); // card -> its note, while it is being written
+const keyOf = (card) => `${card.query_id} ${card.doc_id}`;
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
 const rankerName = ({ key, run }) => {
@@ -78,23 +79,30 @@ function duplicatesLine(card, place) {
 
 function noteLine(card, place) {
   const said = saidOf(card.query_id, card.doc_id);
-  if (!noteOpen.has(place)) {
+  const key = keyOf(card);
+  if (!notes.has(key)) {
     return said.note ? h("p", { class: "era-own-note" }, said.note,
       view.can_write && h("button", { type: "button", class: "era-link", onclick: () => openNote(place) }, t("note.edit"))) : null;
   }
-  const box = h("textarea", { rows: 2, maxlength: 2000, "aria-label": t("note.label", { title: card.title }), placeholder: t("note.hint"), value: said.note,
+  const box = h("textarea", { rows: 2, maxlength: 2000, "data-note": key, "aria-label": t("note.label", { title: card.title }), placeholder: t("note.hint"),
+    value: notes.get(key) ?? said.note, oninput: () => notes.set(key, box.value),
     onkeydown: (event) => {
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); keep(); }
-      if (event.key === "Escape") { event.stopPropagation(); close(); }
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); close(true); }
+      if (event.key === "Escape") { event.stopPropagation(); close(false); }
     } });
-  const close = () => { noteOpen.delete(place); redrawCard(place); focusCard(); };
-  const keep = () => { noteOpen.delete(place); if (!mark(place, { note: box.value.trim() })) redrawCard(place); focusCard(); };
-  return h("div", { class: "era-note-form" }, box, h("button", { type: "button", class: "era-button", onclick: keep }, t("note.keep")));
+  const close = (isKept) => {
+    const now = view.cards.findIndex((each) => keyOf(each) === key);
+    notes.delete(key);
+    if (!isKept || !mark(now, { note: box.value.trim() })) redrawCard(now);
+    focusCard();
+  };
+  return h("div", { class: "era-note-form" }, box, h("button", { type: "button", class: "era-button", onclick: () => close(true) }, t("note.keep")));
 }
 
 function openNote(place) {
-  if (!view.can_write || !view.cards[place]) return;
-  noteOpen.add(place);
+  const card = view.cards[place];
+  if (!view.can_write || !card) return;
+  if (!notes.has(keyOf(card))) notes.set(keyOf(card), saidOf(card.query_id, card.doc_id).note);
   redrawCard(place);
   results.querySelector(`[data-place="${place}"] .era-note-form textarea`)?.focus();
 }
@@ -177,7 +185,9 @@ function help() {
 }
 
 function drawCards() {
-  const hadFocus = results.contains(document.activeElement) && document.activeElement.classList.contains("era-card");
+  const active = document.activeElement;
+  const hadFocus = results.contains(active) && active.classList.contains("era-card");
+  const writing = active?.dataset?.note ? [active.dataset.note, active.selectionStart, active.selectionEnd] : null;
   const cards = view.cards.map(cardNode);
   fill(results, notice(view.error), toolbar(), isHelpOpen && help(), usefulLine(),
     cards.length ? h("ol", { class: "era-list", "aria-busy": String(isSearching) }, cards) : !view.error && h("p", { class: "era-empty" }, emptyWords()),
@@ -187,6 +197,11 @@ function drawCards() {
     if (text.scrollHeight > text.clientHeight + 2) node.querySelector(".era-more").hidden = false;
   });
   if (hadFocus) focusCard();
+  if (writing) {
+    const box = [...results.querySelectorAll("[data-note]")].find((each) => each.dataset.note === writing[0]);
+    box?.focus({ preventScroll: true });
+    box?.setSelectionRange(writing[1], writing[2]);
+  }
   drawStatus();
 }
 
@@ -212,7 +227,7 @@ function redrawCard(place) {
   const active = document.activeElement;
   const isHeld = active === old;
   const held = !isHeld && old.contains(active) ? active.getAttribute("aria-label") || active.textContent : null;
-  if (noteOpen.has(place) && old.querySelector(".era-note-form")) return; // somebody is writing there
+  if (notes.has(keyOf(view.cards[place])) && old.querySelector(".era-note-form")) return; // somebody is writing there
   const hasMore = !old.querySelector(".era-more").hidden;
   const fresh = cardNode(view.cards[place], place);
   fresh.querySelector(".era-more").hidden = !hasMore;

@@ -10,6 +10,7 @@ document.addEventListener("keydown", (event) => {
   const isOnButton = document.activeElement?.closest?.("button, a, summary, [role=tab]");
   if (event.key === "Enter" && isOnButton) return;
   const judgeHere = (change) => {
+    if (isSearching && Date.now() - askedAt < 10000) return; // these documents are about to go
     if (!mark(focused, change) && !hasSaid(saidOf(view.cards[focused]?.query_id, view.cards[focused]?.doc_id))) return;
     const next = firstOpen(focused + 1);
     if (next !== null) setFocus(next, !reader.open);
@@ -30,7 +31,8 @@ document.addEventListener("keydown", (event) => {
   };
   view.setup.grades.forEach((_, grade) => { actions[String(grade)] = () => judgeHere({ grade, unsure: false }); });
   const action = actions[event.key];
-  if (!action) return;
+  if (!action || (reader.open && ["m", "Enter", "/", "?"].includes(event.key))) return;
   event.preventDefault();
+  if (event.repeat && event.key !== "j" && event.key !== "k") return; // a key held down is one mark
   action();
 });

@@ -15,8 +15,9 @@ function askUseful() {
 }
 
 hear("useful", (answer) => {
-  if (!view || answer.query_id !== view.query.id) return;
   isAskingUseful = false;
+  if (!view || answer.query_id !== view.query.id || (view.view !== "pool" && view.view !== "ranking")) return;
+  if (reader.open) reader.close();
   useful = answer;
   if (answer.card) {
     const known = view.cards.findIndex((card) => [card, ...card.duplicates].some((each) => each.doc_id === answer.card.doc_id));
@@ -64,9 +65,9 @@ function afterSaving(saved) {
 
 // What was judged stays where it is, and so does everything down to the card under the expert's eyes.
 hear("live", (answer) => {
-  if (!view || !isLive || view.view !== "ranking" || answer.query_id !== view.query.id) return;
+  if (!view || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
   if (answer.error) { liveState = answer.error; return drawCards(); }
-  const isFixed = (card, place) => place <= focused || hasSaid(saidOf(card.query_id, card.doc_id)) || noteOpen.has(place);
+  const isFixed = (card, place) => place <= focused || hasSaid(saidOf(card.query_id, card.doc_id)) || notes.has(keyOf(card));
   const fixed = view.cards.filter(isFixed);
   const before = new Map(view.cards.map((card, place) => [card.doc_id, place]));
   const stays = new Set(fixed.map((card) => card.doc_id));
@@ -76,8 +77,8 @@ hear("live", (answer) => {
   const next = [];
   view.cards.forEach((card, place) => {
     if (isFixed(card, place)) next.push({ ...card, moved: 0 });
-    else if (queue.length) {
-      const fresh = queue.shift();
+    else {
+      const fresh = queue.shift() || card; // nothing further: it stays
       const was = before.get(fresh.doc_id);
       next.push({ ...fresh, query_id: view.query.id, rank: place + 1, moved: was === undefined ? "new" : was - place });
     }

@@ -1,6 +1,7 @@
 // The judging desk, marks: one shows at once, is "saved" only when the database has it, and is sent again until then.
 
 let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before }]
+let othersWaiting = 0; // marks of other people that wait in this browser
 let lastSaved = null; // { title, said }
 let wasTrouble = false; // whether marks were slow to be saved when the status was drawn last
 const SILENT = { grade: null, unsure: false, note: "" };
@@ -21,7 +22,7 @@ function mark(place, change) {
   if (!card) return false;
   if (!view.can_write) return complain(t("marks.sign_in"));
   if (view.must_acknowledge) return showGuidelines(true), false;
-  const seconds = Math.min((Date.now() - focusedAt) / 1000, 600);
+  const seconds = Math.max(0, Math.min((Date.now() - focusedAt) / 1000, 600)); // a clock may be set back
   const docs = [card, ...card.duplicates];
   const act = [];
   for (const doc of docs) {
@@ -69,19 +70,19 @@ hear("saved", (saved) => {
   const latest = outbox.underWay?.batch === saved.batch ? outbox.underWay.entries.at(-1) : null;
   const isHere = latest?.label_set_id === view.page.label_set_id; // if not, nothing on this desk has changed
   const refused = outbox.answered(saved);
-  if (saved.retry || !(isHere || refused.length)) return void drawStatus();
+  if (saved.error || !(isHere || refused.length)) return void drawStatus();
   if (isHere) {
     Object.assign(view.said, saved.said);
     for (const [queryId, settled] of Object.entries(saved.settled || {})) view.settled[queryId] = { ...view.settled[queryId], ...settled };
-    Object.assign(view.revealed, saved.revealed);
+    if (!isSettling()) Object.assign(view.revealed, saved.revealed);
   }
   if (saved.stored?.length) {
-    if (isNewHere) { isNewHere = false; localStorage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
+    if (isNewHere) { isNewHere = false; storage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
     if (latest) lastSaved = { title: titleOf(latest.query_id, latest.doc_id), said: latest };
   }
   if (refused.length) {
-    const undone = new Set(refused.map((entry) => `${entry.client_id}:${entry.sequence}`));
-    undoable = undoable.filter((act) => !act.some((each) => undone.has(`${each.client_id}:${each.sequence}`)));
+    const undone = new Set(refused.map(nameOf));
+    undoable = undoable.filter((act) => !act.some((each) => undone.has(nameOf(each))));
     view.error = t("marks.refused", { reason: refused[0].reason, title: titleOf(refused[0].query_id, refused[0].doc_id) });
     drawCards();
   }
@@ -126,11 +127,11 @@ function drawStatus() {
     h("span", { class: isTrouble ? "era-warn" : "" }, words),
     undoable.length ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,
     h("span", { class: "era-grow" }),
-    view.othersWaiting ? h("span", { class: "era-warn" }, t("status.others_waiting", { n: view.othersWaiting })) : null,
+    othersWaiting ? h("span", { class: "era-warn" }, t("status.others_waiting", { n: othersWaiting })) : null,
     view.cards.length ? h("span", {}, t("status.judged", { done: here.length, n: view.cards.length, relevant: nRelevant })) : null,
   );
 }
 
 window.addEventListener("beforeunload", (event) => {
-  if (outbox.waiting.length && !localStorage.getItem(OUTBOX + clientId)) event.preventDefault(); // nowhere to keep them
+  if (outbox.waiting.length && !isStorageReal) event.preventDefault(); // nowhere to keep them
 });

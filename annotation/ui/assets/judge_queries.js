@@ -2,7 +2,7 @@
 
 let listed = { queries: [], n_again: 0, n_conflicts: 0, is_ready: false };
 let wanted = ""; // words in the filter box
-let kind = localStorage.getItem("era-query-filter") || "all";
+let kind = storage.getItem("era-query-filter") || "all";
 let isListOpen = false;
 
 const KINDS = {
@@ -19,6 +19,7 @@ function askList() {
 }
 
 hear("queries", (answer) => {
+  if (answer.error || (view && answer.label_set_id !== view.page.label_set_id)) return;
   listed = answer;
   if (view) drawQueries();
 });
@@ -59,7 +60,7 @@ const filterBox = h("input", { type: "search", name: "filter", placeholder: t("q
   oninput: () => { wanted = filterBox.value; drawList(); } });
 const kindBox = select(t("queries.show"), Object.keys(KINDS).map((name) => [name, t(`queries.kind.${name}`)]), kind, (name) => {
   kind = name;
-  localStorage.setItem("era-query-filter", name);
+  storage.setItem("era-query-filter", name);
   drawList();
 });
 const body = h("div", { class: "era-drawer-body" }, h("div", { class: "era-row era-filters" }, filterBox, kindBox), list, counts);
@@ -168,9 +169,27 @@ hear("better", ({ key, run }) => {
   askList();
 });
 
+// Marks still under way can be undone as well, and those whose undoing is under way cannot; the server knows of neither.
+function withWaiting(acts) {
+  const here = outbox.waiting.filter((entry) => entry.label_set_id === view.page.label_set_id && entry.query_id === view.query.id && !entry.is_adjudication);
+  const undone = new Set(here.filter((entry) => entry.undoes).map((entry) => entry.undoes.join(":")));
+  const found = acts.filter((act) => !act.some((each) => undone.has(nameOf(each))));
+  const known = new Set(found.flat().map(nameOf));
+  for (const entry of here) {
+    if (entry.undoes || undone.has(nameOf(entry)) || known.has(nameOf(entry))) continue;
+    const each = { ...entry, before: view.said[entry.query_id]?.[entry.doc_id] || SILENT };
+    if (entry.together_with && found.at(-1)?.[0].doc_id === entry.together_with) found.at(-1).push(each);
+    else found.push([each]);
+  }
+  return found;
+}
+
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.page) return;
+  if (fresh.ask && fresh.ask !== asked) return; // something else was asked for since
+  if (!fresh.ask) asked += 1; // another collection or label set: what was asked before is over
+  if (reader.open) reader.close();
   const isFirst = view === null || view.page.label_set_id !== fresh.page.label_set_id || view.person !== fresh.person;
   const isSameQuery = view && view.query.id === fresh.query.id && view.page.label_set_id === fresh.page.label_set_id;
   const draft = view && fresh.error ? form.querySelector("textarea[name=query]")?.value : null;
@@ -180,19 +199,13 @@ function receive() {
   for (const card of view.cards) card.moved = 0;
   isSearching = false;
   useful = null;
-  noteOpen.clear();
+  isAskingUseful = false;
+  notes.clear();
   if (offered && offered.key === view.ranker) offered = null;
   if (!isSameQuery) { lastSaved = null; isNeedOpen = false; }
   if (view.query.id) lastQuery = view.query.id;
-  undoable = view.undoable;
-  // marks still under way can be undone as well; the server does not know of them yet
-  const known = new Set(undoable.flat().map((each) => `${each.client_id}:${each.sequence}`));
-  for (const entry of outbox.waiting) {
-    if (entry.label_set_id === view.page.label_set_id && entry.query_id === view.query.id && !entry.undoes && !known.has(`${entry.client_id}:${entry.sequence}`)) {
-      undoable.push([{ ...entry, before: view.said[entry.query_id]?.[entry.doc_id] || SILENT }]);
-    }
-  }
-  if (isFirst && view.person) view.othersWaiting = outbox.adopt(view.person);
+  if (isFirst && view.person) othersWaiting = outbox.adopt(view.person);
+  undoable = withWaiting(view.undoable);
   focused = firstOpen() ?? 0;
   focusedAt = Date.now();
   drawForm();

@@ -2,13 +2,14 @@
 
 const reader = h("dialog", { class: "era-dialog era-reader" });
 root.append(reader);
-let readAbout = null; // what the server found out: { doc_id, closest: [start, end] | null, metadata }
+let lastRead = null; // what the server found out: { doc_id, closest: [start, end] | null, metadata }
+
+const readOf = (card) => (lastRead?.doc_id === card.doc_id && lastRead.query_id === card.query_id ? lastRead : null);
 
 function openReader(place) {
   const card = view.cards[place];
   if (!card) return;
-  if (readAbout?.doc_id !== card.doc_id || readAbout?.query_id !== card.query_id) {
-    readAbout = null;
+  if (!readOf(card)) {
     trigger("read", { ...ids(), query_id: card.query_id, doc_id: card.doc_id, ranker: view.ranker });
   }
   drawReader();
@@ -17,7 +18,7 @@ function openReader(place) {
 }
 
 function fullText(card) {
-  const range = readAbout?.closest;
+  const range = readOf(card)?.closest;
   if (!range) return textWithTerms(card.text, termsOf(card));
   const [start, end] = range;
   return [...textWithTerms(card.text.slice(0, start), termsOf(card)),
@@ -28,7 +29,7 @@ function fullText(card) {
 function drawReader() {
   const card = view.cards[focused];
   if (!card) return;
-  const facts = [[t("reader.id"), card.doc_id], ...Object.entries(readAbout?.metadata || {})];
+  const facts = [[t("reader.id"), card.doc_id], ...Object.entries(readOf(card)?.metadata || {})];
   reader.setAttribute("aria-label", card.title);
   fill(reader,
     h("div", { class: "era-row" }, h("h2", { class: "era-grow" }, textWithTerms(card.title, termsOf(card))),
@@ -37,7 +38,7 @@ function drawReader() {
     h("div", { class: "era-row era-reader-marks" }, h("div", { class: "era-marks", role: "group", "aria-label": t("marks.group") }, markButtons(card, focused)),
       h("span", { class: "era-quiet" }, t("reader.keys"))),
     h("p", { class: "era-full-text" }, fullText(card)),
-    readAbout?.closest && h("p", { class: "era-quiet" }, h("span", { class: "era-closest" }, "\u00a0\u00a0\u00a0"), ` ${t("reader.closest")}`),
+    readOf(card)?.closest && h("p", { class: "era-quiet" }, h("span", { class: "era-closest" }, "\u00a0\u00a0\u00a0"), ` ${t("reader.closest")}`),
     h("dl", { class: "era-facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   reader.querySelectorAll("[data-key]").forEach((button) => button.addEventListener("click", drawReader));
 }
@@ -46,8 +47,9 @@ const closeReader = () => reader.close();
 reader.addEventListener("close", () => focusCard(true)); // also when Escape closed it
 
 hear("document", (answer) => {
-  readAbout = answer;
-  if (reader.open && view?.cards[focused]?.doc_id === answer.doc_id) {
+  if (answer.error) return;
+  lastRead = answer;
+  if (reader.open && view?.cards[focused] && readOf(view.cards[focused])) {
     drawReader();
     reader.querySelector(".era-full-text .era-closest")?.scrollIntoView({ block: "nearest" });
   }

@@ -7,11 +7,14 @@ const SLOW_MS = 1500; // after which the page says that it is still saving
 const PATIENCE_MS = 9000; // after which a delivery is tried again; longer than the database waits for its turn
 const RETRY_MS = 2500;
 
+const nameOf = (entry) => `${entry.client_id}:${entry.sequence}`; // of a delivery
+
 const outbox = {
   waiting: [], // in the order made: { client_id, sequence, person, collection_id, label_set_id, query_id, doc_id, ... }
   underWay: null, // { batch, entries, sentAt }
   problem: "", // why the last delivery failed, while it is being tried again
   retryAt: 0,
+  nFailures: 0,
   sequence: 0,
 
   add(mark) {
@@ -34,27 +37,39 @@ const outbox = {
   },
 
   keep(client) {
-    const entries = this.waiting.filter((entry) => entry.client_id === client);
+    this.write(client, this.waiting.filter((entry) => entry.client_id === client));
+  },
+
+  // Another page that lives may have put more marks into its own box meanwhile: only what was delivered leaves it.
+  forget(client, gone) {
+    if (client === clientId) return this.keep(client);
+    this.write(client, this.read(OUTBOX + client).filter((entry) => !gone.has(nameOf(entry))));
+  },
+
+  write(client, entries) {
+    if (entries.length) storage.setItem(OUTBOX + client, JSON.stringify(entries));
+    else storage.removeItem(OUTBOX + client);
+  },
+
+  read(key) {
     try {
-      if (entries.length) localStorage.setItem(OUTBOX + client, JSON.stringify(entries));
-      else localStorage.removeItem(OUTBOX + client);
-    } catch { /* no storage in this browser: the marks live as long as the page */ }
+      const entries = JSON.parse(storage.getItem(key) || "[]");
+      return Array.isArray(entries) ? entries : [];
+    } catch {
+      return []; // not ours
+    }
   },
 
   // Take over what an earlier page on this computer could not deliver. Two pages doing so at once does no harm: a mark
   // that is delivered twice is stored once.
   adopt(person) {
     let others = 0;
-    for (let i = 0; i < localStorage.length; i++) {
-      const key = localStorage.key(i);
-      if (!key.startsWith(OUTBOX) || key === OUTBOX + clientId) continue;
-      let entries = [];
-      try { entries = JSON.parse(localStorage.getItem(key)); } catch { /* not ours */ }
-      if (!Array.isArray(entries)) continue;
-      const known = new Set(this.waiting.map((entry) => `${entry.client_id}:${entry.sequence}`));
-      for (const entry of entries) {
+    const keys = Array.from({ length: storage.length }, (_, i) => storage.key(i));
+    for (const key of keys.filter((each) => each.startsWith(OUTBOX) && each !== OUTBOX + clientId)) {
+      const known = new Set(this.waiting.map(nameOf));
+      for (const entry of this.read(key)) {
         if (entry.person !== person) others += 1;
-        else if (!known.has(`${entry.client_id}:${entry.sequence}`)) this.waiting.unshift(entry);
+        else if (!known.has(nameOf(entry))) this.waiting.unshift(entry);
       }
     }
     this.waiting.sort((a, b) => (a.made_at || 0) - (b.made_at || 0) || a.sequence - b.sequence);
@@ -76,21 +91,19 @@ const outbox = {
     if (!this.underWay || saved.batch !== this.underWay.batch) return [];
     const { entries } = this.underWay;
     this.underWay = null;
-    if (saved.retry) {
+    if (saved.error) { // a delivery that failed as a whole stays, whatever it was
+      this.nFailures += 1;
       this.problem = saved.error;
-      this.retryAt = Date.now() + RETRY_MS;
+      this.retryAt = Date.now() + RETRY_MS * Math.min(this.nFailures, 6);
       return [];
     }
     this.problem = "";
-    const name = (entry) => `${entry.client_id}:${entry.sequence}`;
-    const done = new Set([...(saved.stored || []), ...Object.keys(saved.refused || {})]);
-    const refused = entries.filter((entry) => saved.error || saved.refused?.[name(entry)])
-      .map((entry) => ({ ...entry, reason: saved.error || saved.refused[name(entry)] }));
-    const gone = new Set(saved.error ? entries.map(name) : done);
-    this.waiting = this.waiting.filter((entry) => !gone.has(name(entry)));
-    for (const client of new Set(entries.map((entry) => entry.client_id))) this.keep(client);
+    this.nFailures = 0;
+    const gone = new Set([...saved.stored, ...Object.keys(saved.refused)]);
+    this.waiting = this.waiting.filter((entry) => !gone.has(nameOf(entry)));
+    for (const client of new Set(entries.map((entry) => entry.client_id))) this.forget(client, gone);
     this.deliver();
-    return refused;
+    return entries.filter((entry) => saved.refused[nameOf(entry)]).map((entry) => ({ ...entry, reason: saved.refused[nameOf(entry)] }));
   },
 
   get isSlow() {
