@@ -51,6 +51,7 @@ def main() -> int:
             ensure_imported(workspace, content)
         worker = TrainingWorker(workspace)
         worker.start()
+        workspace.settings.spare_statistics()
         i18n = translations()
         blocks = build_ui(workspace, worker, i18n)
         blocks.queue(default_concurrency_limit=4, max_size=256)

@@ -100,12 +100,13 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
     """
     setup = setup_of(workspace, query.collection_id)
     pool = pool_of(workspace, author, label_set_id, query, setup.depth)
-    with workspace.reading() as session:
-        marks = storage.judgments.current_for_query(session, label_set_id, query.id)
-        history = storage.judgments.history(session, label_set_id, query.id)
     standing = workspace.standings(label_set_id).marks_of(query.id)
     offered = offered_to(_ids(pool), standing, author, setup)
     has_finished = is_finished(offered, standing, author)
+    whose = None if has_finished else author or ""  # what nobody may see yet need not be read
+    with workspace.reading() as session:
+        marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
+        history = storage.judgments.history(session, label_set_id, query.id, author or "")
     kept = set(offered)
     in_pool = [each for each in pool if each.doc_id in kept]
     in_order = order_for(in_pool, author, query.id) if setup.is_blind else in_pool
@@ -142,12 +143,13 @@ def lay_out_ranking(
         for rank, (doc_id, document) in enumerate(documents.items(), start=1)
     ]
     setup = setup_of(workspace, query.collection_id)
+    standing = workspace.standings(label_set_id).marks_of(query.id)
     with workspace.reading() as session:
         pool = storage.pools.list_for(session, label_set_id, query.id)
-        marks = storage.judgments.current_for_query(session, label_set_id, query.id)
-        history = storage.judgments.history(session, label_set_id, query.id)
-    standing = workspace.standings(label_set_id).marks_of(query.id)
-    has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+        has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+        whose = None if has_finished else author or ""
+        marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
+        history = storage.judgments.history(session, label_set_id, query.id, author or "")
     said = said_by(marks, author)
     return Desk(
         view=view,

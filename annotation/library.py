@@ -38,6 +38,7 @@ class Library:
     index: DenseIndex
     pair: EmbedderPair
     folder: Path
+    pooled: set[tuple[int, int, str]] = field(default_factory=set)  # (label set, query, ranking) that pools have seen
     _texts: AlignmentTexts | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)

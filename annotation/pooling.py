@@ -47,6 +47,9 @@ def pool_of(
     if pool and workspace.opened(query.collection_id) is None:
         return pool
     library = workspace.library(query.collection_id)
+    seen = (label_set_id, query.id, best)
+    if pool and seen in library.pooled:
+        return pool
     asked = Query(str(query.id), query.text, query.instruction)
     if pool:
         known = {document.doc_id for document in pool}
@@ -54,8 +57,11 @@ def pool_of(
         new = [PoolDocument(d, {best: rank}) for rank, d in enumerate(ranking, start=1) if d not in known]
     else:
         new = _new_pool(workspace, library, asked, best, depth)
-    if author is None or not new:
+    if author is None:
         return [*pool, *new]
+    library.pooled.add(seen)
+    if not new:
+        return pool
     with workspace.writing() as session:
         storage.pools.add(session, label_set_id, query.id, new)
         return storage.pools.list_for(session, label_set_id, query.id)

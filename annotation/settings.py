@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
     oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")
 
+    @staticmethod
+    def spare_statistics() -> None:
+        """Let Gradio summarise its own statistics rarely: by itself it does so after every event, and ever slower."""
+        os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
+
     @property
     def data_folder(self) -> Path:
         """Return the folder for everything that is kept."""

@@ -131,11 +131,13 @@ def counts(session: Session, label_set_id: int) -> JudgmentCounts:
     return JudgmentCounts(n_queries, n_judgments, n_relevant, n_judgments - n_relevant)
 
 
-def history(session: Session, label_set_id: int, query_id: int) -> Sequence[JudgmentRecord]:
-    """Return every event of the query, clearing ones too, oldest first."""
+def history(session: Session, label_set_id: int, query_id: int, author: str | None = None) -> Sequence[JudgmentRecord]:
+    """Return every event of the query, of every author or of one, clearing ones too, oldest first."""
     statement = _EVENTS.where(
         JudgmentEventRow.label_set_id == label_set_id, JudgmentEventRow.query_id == query_id
     ).order_by(JudgmentEventRow.id)
+    if author is not None:
+        statement = statement.where(JudgmentEventRow.author == author)
     return [_record(row) for row in session.execute(statement)]
 
 

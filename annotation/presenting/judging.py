@@ -169,12 +169,11 @@ def saved_panel(
     }
 
 
-def query_list(lines: Sequence[QueryLine], n_again: int) -> Payload:
-    """Return the query list, and how many marks deserve a second look."""
+def query_list(lines: Sequence[QueryLine]) -> Payload:
+    """Return the query list."""
     return {
         "kind": "queries",
         "nonce": nonce(),
-        "n_again": n_again,
         "queries": [
             {
                 "id": line.progress.query.id,

@@ -30,6 +30,7 @@ class JudgeAnswers:
         self._workspace = workspace
         for event, kind, handler in (
             ("list", "queries", self._list),
+            ("looks", "looks", self._looks),
             ("need", "need", self._need),
             ("read", "document", self._read),
             ("useful", "useful", self._useful),
@@ -54,9 +55,11 @@ class JudgeAnswers:
         return answer
 
     def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        return query_list(querying.list_lines(self._workspace, page, author))
+
+    def _looks(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         places = page.collection.id, page.label_set.id
-        n_again = len(second_looks.marks_to_look_at(self._workspace, author, *places))
-        return query_list(querying.list_lines(self._workspace, page, author), n_again)
+        return {"n": len(second_looks.marks_to_look_at(self._workspace, author, *places))}
 
     def _need(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query_id, need = message.number("query_id"), message.text("need")

@@ -1,6 +1,7 @@
 // The judging desk, queries: the list with its filters, what is left to settle, and the import of many.
 
-let listed = { queries: [], n_again: 0, n_conflicts: 0, is_ready: false };
+let listed = { queries: [] };
+let nAgain = 0; // marks that deserve a second look
 let wanted = ""; // words in the filter box
 let kind = storage.getItem("era-query-filter") || "all";
 let isListOpen = false;
@@ -17,6 +18,15 @@ const KINDS = {
 function askList() {
   trigger("list", ids());
 }
+
+// To find marks that deserve a second look takes longer than to list the queries, so that is asked for by itself.
+const askLooks = () => trigger("looks", ids());
+
+hear("looks", (answer) => {
+  if (answer.error || !view || answer.label_set_id !== view.page.label_set_id) return;
+  nAgain = answer.n;
+  drawCounts();
+});
 
 hear("queries", (answer) => {
   if (answer.error || (view && answer.label_set_id !== view.page.label_set_id)) return;
@@ -74,7 +84,7 @@ function drawList() {
 function drawCounts() {
   const nConflicts = listed.queries.reduce((sum, query) => sum + query.n_conflicts, 0);
   const item = (name, n) => n ? h("button", { type: "button", class: "era-link", "aria-pressed": String(view.view === name), title: t(`${name}.title`), onclick: () => { isListOpen = false; openView(name); } }, t(`${name}.link`, { n })) : null;
-  fill(counts, item("again", listed.n_again), item("conflicts", nConflicts),
+  fill(counts, item("again", nAgain), item("conflicts", nConflicts),
     view.can_write && h("button", { type: "button", class: "era-link", title: t("import.title"), onclick: openImport }, t("import.link")));
 }
 
@@ -154,7 +164,7 @@ hear("import", (answer) => {
 
 hear("ready", () => {
   if (view && view.query.id && !view.cards.length) openQuery(view.query.id);
-  if (view) askList();
+  if (view) { askList(); askLooks(); }
 });
 
 hear("settle", () => view && openView("conflicts"));
@@ -166,7 +176,7 @@ hear("better", ({ key, run }) => {
   if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
   else if (view.view === "ranking") { offered = { key, run }; drawCards(); }
   else view.ranker = key;
-  askList();
+  askLooks();
 });
 
 // Marks still under way can be undone as well, and those whose undoing is under way cannot; the server knows of neither.
@@ -213,6 +223,7 @@ function receive() {
   if (draft !== null && draft !== undefined) form.querySelector("textarea[name=query]").value = draft;
   drawCards();
   showCurrent();
+  if (isFirst || view.view === "again") askLooks();
   if (isFirst || (view.query.id && !listed.queries.some((query) => query.id === view.query.id))) askList();
   if (wantsFocus && !view.error) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
