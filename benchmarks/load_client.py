@@ -193,7 +193,7 @@ class Expert:
     async def list_queries(self) -> float:
         """Ask for the query list; return the seconds."""
         answer, took_s = await self.page.send("era-judge", "list", self._ids)
-        if answer.get("error") or len(answer["queries"]) != self.seeded.n_queries:
+        if answer.get("error") or len(json.loads(answer["json"])) != self.seeded.n_queries:
             raise RuntimeError(f"expected {self.seeded.n_queries} queries, got {answer}")
         return took_s
 

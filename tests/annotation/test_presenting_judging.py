@@ -1,6 +1,7 @@
 """The judging desk as the page gets it: JSON, texts as they are, and nothing that the desk left out."""
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -267,7 +268,7 @@ def test_query_list_says_what_is_mine_and_what_is_done() -> None:
     assert shown["kind"] == "queries"
     assert shown["nonce"] != query_list(lines)["nonce"]
     counts = {"n_relevant": 1, "n_judged": 3, "n_mine": 2}
-    assert shown["queries"] == [
+    assert json.loads(shown["json"]) == [
         {
             "id": 7, "text": "Which cats purr?", "instruction": "as an owner", "is_mine": True, "is_done": False,
             "n_conflicts": 1, **counts,

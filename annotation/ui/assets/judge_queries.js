@@ -30,7 +30,7 @@ hear("looks", (answer) => {
 
 hear("queries", (answer) => {
   if (answer.error || (view && answer.label_set_id !== view.page.label_set_id)) return;
-  listed = answer;
+  listed = { queries: JSON.parse(answer.json) };
   if (view) drawQueries();
 });
 
