@@ -12,7 +12,8 @@ import numpy as np
 import storage.queries
 from annotation.desk import unfinished_queries
 from annotation.library import Library
-from annotation.searching import DEPTH, Result, expectation, open_query, retriever
+from annotation.rankers import expectation, retriever
+from annotation.searching import DEPTH, Result, open_query
 from annotation.workspace import Workspace
 from era.certainty import Expectation
 from era.embedders import Vectors

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import storage.documents
-from annotation import searching
+from annotation import rankers
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.reading import closest_sentence
 from annotation.workspace import Workspace
@@ -50,7 +50,7 @@ def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str
     closest = None
     try:
         library = workspace.library(query.collection_id)
-        chosen, _ = searching.retriever(workspace, library, ranker)
+        chosen, _ = rankers.retriever(workspace, library, ranker)
         [vector] = chosen.query_vectors([Query(str(query.id), query.text, query.instruction)])
         found = closest_sentence(row.text, vector, library.pair.light)
         closest = None if found is None else (_utf16_units(row.text[: found[0]]), _utf16_units(row.text[: found[1]]))

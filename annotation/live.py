@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 import storage.queries
-from annotation import searching
+from annotation import rankers
 from annotation.desk import Card, lay_out_ranking
 from annotation.errors import NotAllowedError
 from annotation.library import Library
@@ -61,7 +61,7 @@ def follow(workspace: Workspace, author: str | None, label_set_id: int, query: Q
     if author is None:
         raise NotAllowedError("Sign in to judge.")
     library = workspace.library(query.collection_id)
-    chosen, held_out = searching.retriever(workspace, library, ranker)
+    chosen, held_out = rankers.retriever(workspace, library, ranker)
     standings = workspace.standings(label_set_id)
     mine = {
         mark.doc_id: mark.grade

@@ -9,7 +9,7 @@ from datetime import datetime
 import storage.judgments
 from annotation.agreement import Agreement, PairAgreement, agreement, agreement_by_pair
 from annotation.comparing import compare_all
-from annotation.searching import LIGHT, default_ranker
+from annotation.rankers import LIGHT, default_ranker
 from annotation.workspace import Workspace
 from storage.records import JudgmentRole
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import storage.pools
-from annotation import searching
+from annotation import rankers
 from annotation.errors import NotFoundError
 from annotation.library import Library
 from annotation.workspace import Workspace
@@ -41,8 +41,8 @@ def pool_of(
     """
     with workspace.reading() as session:
         pool = storage.pools.list_for(session, label_set_id, query.id)
-    best = searching.default_ranker(workspace, query.collection_id, label_set_id)
-    if pool and (best == searching.LIGHT or any(best in document.sources for document in pool)):
+    best = rankers.default_ranker(workspace, query.collection_id, label_set_id)
+    if pool and (best == rankers.LIGHT or any(best in document.sources for document in pool)):
         return pool
     if pool and workspace.opened(query.collection_id) is None:
         return pool
@@ -68,7 +68,7 @@ def pool_of(
 
 
 def _new_pool(workspace: Workspace, library: Library, query: Query, best: str, depth: int) -> list[PoolDocument]:
-    keys = dict.fromkeys((searching.LIGHT, best))
+    keys = dict.fromkeys((rankers.LIGHT, best))
     rankings = {key: _ranking(workspace, library, key, query, depth) for key in keys}
     rankings[WORDS] = list(library.words().search(query.text, depth)[0])
     n_random = max(1, depth // _ONE_IN)
@@ -79,7 +79,7 @@ def _new_pool(workspace: Workspace, library: Library, query: Query, best: str, d
 def _ranking(workspace: Workspace, library: Library, key: str, query: Query, depth: int) -> list[str]:
     """Return the best documents; none where a training run's adapter cannot be read, which must not stop judging."""
     try:
-        return [doc.doc_id for doc in searching.retriever(workspace, library, key)[0].search(query, depth)]
+        return [doc.doc_id for doc in rankers.retriever(workspace, library, key)[0].search(query, depth)]
     except (EraError, NotFoundError):
         logger.exception("The ranking %s cannot be used; the pool goes without it.", key)
         return []

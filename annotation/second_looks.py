@@ -8,7 +8,7 @@ import numpy as np
 import storage.judgments
 import storage.queries
 import storage.training_runs
-from annotation import searching
+from annotation import rankers
 from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_queries
 from annotation.duplicates import duplicates_of
 from annotation.errors import NotFoundError
@@ -125,7 +125,7 @@ def _held_out_rankings(
     if run is None:
         return {}
     try:
-        _, held_out = searching.retriever(workspace, library, searching.run_key(run))
+        _, held_out = rankers.retriever(workspace, library, rankers.run_key(run))
     except (EraError, NotFoundError):
         logger.exception("The adapter of the newest training run cannot be read; marks are not compared with it.")
         return {}

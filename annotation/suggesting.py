@@ -6,7 +6,7 @@ import numpy as np
 
 import storage.pools
 import storage.queries
-from annotation import searching
+from annotation import rankers
 from annotation.desk import Card, offered_to, setup_of
 from annotation.errors import NotAllowedError
 from annotation.library import Library
@@ -31,8 +31,8 @@ def most_useful_card(workspace: Workspace, author: str | None, label_set_id: int
     if author is None:
         raise NotAllowedError("Sign in to judge.")
     library = workspace.library(query.collection_id)
-    best = searching.default_ranker(workspace, query.collection_id, label_set_id)
-    chosen, _ = searching.retriever(workspace, library, best)
+    best = rankers.default_ranker(workspace, query.collection_id, label_set_id)
+    chosen, _ = rankers.retriever(workspace, library, best)
     asked = Query(str(query.id), query.text, query.instruction)
     [vector] = chosen.query_vectors([asked])
     standings = workspace.standings(label_set_id)

@@ -14,7 +14,7 @@ import storage.queries
 from annotation import desk_setup
 from annotation.desk_setup import DeskSetup
 from annotation.importing import ensure_demo
-from annotation.searching import ALIGNED, LIGHT
+from annotation.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.embedders import load_bundled_pair

@@ -14,7 +14,7 @@ from annotation.presenting.wording import (
     p_value_text,
     page_ids,
 )
-from annotation.searching import Ranker
+from annotation.rankers import Ranker
 from era.certainty import Expectation
 from era.evaluation import PairedDifference
 

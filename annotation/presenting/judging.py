@@ -13,7 +13,8 @@ from annotation.opening import OpenPage
 from annotation.presenting.markdown import markdown_tree
 from annotation.presenting.wording import Payload, nonce, page_ids
 from annotation.querying import ImportOutcome, QueryLine
-from annotation.searching import NOT_STORED, Ranker
+from annotation.rankers import Ranker
+from annotation.searching import NOT_STORED
 from storage.records import QueryRecord
 
 _STOP_WORDS = frozenset(

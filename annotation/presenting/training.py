@@ -13,7 +13,7 @@ from annotation.presenting.wording import (
     nonce,
     page_ids,
 )
-from annotation.searching import run_key, run_label
+from annotation.rankers import run_key, run_label
 from annotation.training import RECIPES, STAGES, Outlook
 from storage.records import TrainingRunRecord, TrainingRunState
 

@@ -32,7 +32,7 @@ class Page:
         self._header = make_panel("header")
         self._ids = gr.JSON(value={}, visible="hidden")  # which collection and label set; the page keeps it
         self._timer = gr.Timer(BUSY_SECONDS)
-        with gr.Tabs(overflow_behavior="wrap") as self.tabs:
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab(i18n("tab.judge"), id="Judge") as judge_tab:
                 self._judge = JudgeTab(workspace)
             with gr.Tab(i18n("tab.train"), id="Train") as train_tab:
@@ -69,21 +69,18 @@ class Page:
         ):
             on(event, handler, self.everything)
 
-    def load(self, request: gr.Request) -> Iterator[list[Any]]:
-        """Show what the address names."""
+    def load(self, request: gr.Request) -> list[Any]:
+        """Show what the address names; the header opens the tab that it names.
+
+        Not a generator: Gradio sends the last of its values twice, and a desk that is drawn anew takes away what was
+        typed meanwhile.
+        """
         message = Message(dict(request.query_params))
         page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
         tab = message.text("tab")
-        selected = gr.Tabs(selected=tab) if tab in TABS[1:] else gr.skip()  # the first one is open anyway
-        first = self._all(page, request, message, has_collection=tab == "Collection")
-        first[1] = {**first[1], "tab": tab if tab in TABS[1:] else ""}
-        if tab != "Compare":
-            yield [*first, selected]
-            return
-        author = author_of(self._workspace.settings, request)
-        for payload in self._compare.show(page, author, message):
-            first[4] = payload
-            yield [*first, selected]
+        everything = self._all(page, request, message, has_collection=tab == "Collection")
+        everything[1]["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
+        return everything
 
     def _all(
         self, page: OpenPage, request: gr.Request, message: Message, error: str = "", has_collection: bool = True
@@ -180,5 +177,5 @@ def build_ui(workspace: Workspace, worker: TrainingWorker, i18n: gr.I18n) -> gr.
         if workspace.settings.oauth_client_id:
             gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
         page = Page(workspace, worker, i18n)
-        on(blocks.load, page.load, [*page.everything, page.tabs])
+        on(blocks.load, page.load, page.everything)
     return blocks

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import comparing, searching
+from annotation import comparing, rankers, searching
 from annotation.opening import OpenPage, list_queries, open_page
 from annotation.presenting.comparing import compare_panel
 from annotation.ui.feedback import explain
@@ -27,10 +27,8 @@ class CompareTab:
 
     def show(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
         """Yield the screen for what the message names, choosing what it leaves open."""
-        before = message.text("before") or searching.LIGHT
-        after = message.text("after") or searching.default_ranker(
-            self._workspace, page.collection.id, page.label_set.id
-        )
+        before = message.text("before") or rankers.LIGHT
+        after = message.text("after") or rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id)
         query_id = message.optional_number("query_id")
         if query_id is None:
             query_id = message.optional_number("query")
@@ -76,7 +74,7 @@ class CompareTab:
     def _payload(self, page: OpenPage, before: str, after: str, query_id: int | None, **parts: Any) -> Payload:
         return compare_panel(
             page,
-            searching.rankers(self._workspace, page.collection.id),
+            rankers.list_rankers(self._workspace, page.collection.id),
             list_queries(self._workspace, page),
             before,
             after,

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import desk_setup, judging, searching
+from annotation import desk_setup, judging, rankers, searching
 from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
 from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
 from annotation.judging import Delivery, Mark, Saved
@@ -166,7 +166,7 @@ class JudgeTab:
         return open_page(self._workspace, *ids)
 
     def _default_ranker(self, page: OpenPage) -> str:
-        return searching.default_ranker(self._workspace, page.collection.id, page.label_set.id)
+        return rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id)
 
     def _payload(self, page: OpenPage, author: str | None, desk: Desk, ranker: str, **more: Any) -> Payload:
         setup = setup_of(self._workspace, page.collection.id)
@@ -179,7 +179,7 @@ class JudgeTab:
             desk,
             must_acknowledge=not has_read,
             instructions=list_instructions(self._workspace, page.collection.id),
-            rankers=searching.rankers(self._workspace, page.collection.id),
+            rankers=rankers.list_rankers(self._workspace, page.collection.id),
             ranker=ranker,
             pace=judging.pace(self._workspace, author, page.label_set.id),
             **more,

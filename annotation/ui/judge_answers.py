@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import desk_setup, live, querying, searching, second_looks, suggesting
+from annotation import desk_setup, live, querying, rankers, searching, second_looks, suggesting
 from annotation.document_view import look_into
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage, open_page
@@ -68,7 +68,7 @@ class JudgeAnswers:
 
     def _read(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or searching.LIGHT)
+        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or rankers.LIGHT)
         closest = list(view.closest) if view.closest else None
         return {"doc_id": view.doc_id, "closest": closest, "metadata": dict(view.metadata)}
 
@@ -79,7 +79,7 @@ class JudgeAnswers:
 
     def _live(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        ranker = message.text("ranker") or searching.LIGHT
+        ranker = message.text("ranker") or rankers.LIGHT
         followed = live.follow(self._workspace, author, page.label_set.id, query, ranker)
         return {
             "cards": [card_payload(card, query) for card in followed.cards],

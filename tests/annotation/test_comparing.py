@@ -11,7 +11,7 @@ from annotation.comparing import QueryComparison, Side, compare_all, compare_que
 from annotation.errors import NotFoundError
 from annotation.judging import start_label_set
 from annotation.opening import open_page
-from annotation.searching import ALIGNED, LIGHT
+from annotation.rankers import ALIGNED, LIGHT
 from era.adapter import QueryAdapter
 from era.types import Document, Query
 from tests.annotation.conftest import (

@@ -10,7 +10,8 @@ from annotation.desk import Desk as LaidOut
 from annotation.desk import Opinion, Revealed, lay_out_pool, lay_out_ranking, lay_out_similar, look_now
 from annotation.errors import NotFoundError
 from annotation.judging import Said
-from annotation.searching import LIGHT, ask, run_query
+from annotation.rankers import LIGHT
+from annotation.searching import ask, run_query
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from era.types import Document

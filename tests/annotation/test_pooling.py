@@ -7,7 +7,8 @@ import pytest
 import storage.pools
 from annotation.errors import NotReadyError
 from annotation.pooling import RANDOM, WORDS, compose, order_for, pool_of
-from annotation.searching import LIGHT, ask
+from annotation.rankers import LIGHT
+from annotation.searching import ask
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from era.types import Document

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotation import comparing, searching
+from annotation import comparing, rankers
 from annotation.agreement import Agreement, PairAgreement
 from annotation.collections import CollectionContent
 from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
@@ -31,7 +31,7 @@ def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str
     ids = desk.collection.id, desk.label_set_id
     return compare_panel(
         desk.page,
-        searching.rankers(desk.workspace, desk.collection.id),
+        rankers.list_rankers(desk.workspace, desk.collection.id),
         list_queries(desk.workspace, desk.page),
         before,
         after,

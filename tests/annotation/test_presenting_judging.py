@@ -26,7 +26,8 @@ from annotation.presenting.judging import (
 )
 from annotation.query_files import ImportedQuery
 from annotation.querying import ImportOutcome, QueryLine
-from annotation.searching import NOT_STORED, Ranker
+from annotation.rankers import Ranker
+from annotation.searching import NOT_STORED
 from era.types import Document
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, QueryRecord
 from tests.annotation.conftest import as_json

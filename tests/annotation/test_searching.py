@@ -12,19 +12,8 @@ import storage.searches
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError, NotReadyError
 from annotation.importing import store
-from annotation.searching import (
-    ALIGNED,
-    LIGHT,
-    NOT_STORED,
-    Found,
-    ask,
-    default_ranker,
-    find_documents,
-    open_query,
-    rankers,
-    run_query,
-    shown_last,
-)
+from annotation.rankers import ALIGNED, LIGHT, default_ranker, list_rankers
+from annotation.searching import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document
@@ -302,7 +291,7 @@ def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk:
 def test_rankers_lists_the_plain_ones_then_finished_runs_from_new_to_old(judged_desk: Desk) -> None:
     first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
     judged_desk.start()
-    listed = rankers(judged_desk.workspace, judged_desk.collection.id)
+    listed = list_rankers(judged_desk.workspace, judged_desk.collection.id)
     plain = [LIGHT, ALIGNED, f"run-{second.id}", f"run-{first.id}"]
     assert [ranker.key for ranker in listed] == [*plain, *(f"{key}+words" for key in plain)]
     assert [ranker.label for ranker in listed[2:4]] == ["after your marks (run 2)", "after your marks (run 1)"]

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 import storage.training_runs
 from annotation import training
 from annotation.importing import store
-from annotation.searching import ask, rankers, run_query
+from annotation.rankers import list_rankers
+from annotation.searching import ask, run_query
 from annotation.training import TrainingWorker
 from annotation.workspace import Workspace
 from era import recipes
@@ -159,7 +160,7 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monke
     json.dumps(run.measures, allow_nan=False)
     about = json.loads((judged_desk.workspace.adapter_folder(run.id) / "adapter.json").read_text())["provenance"]
     assert (about["recipe"], about["config"]["adaptation"]["n_epochs"]) == ("paper", 20)
-    listed = rankers(judged_desk.workspace, judged_desk.collection.id)
+    listed = list_rankers(judged_desk.workspace, judged_desk.collection.id)
     [ranker] = [each for each in listed if each.key == f"run-{run.id}"]
     assert (ranker.label, ranker.run) == ("after your marks (run 1, paper recipe)", "1, paper recipe")
 

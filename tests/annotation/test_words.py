@@ -13,7 +13,7 @@ from annotation import second_looks, suggesting, ui
 from annotation.live import LiveState
 from annotation.pooling import RANDOM, WORDS
 from annotation.quality import Reason
-from annotation.searching import ALIGNED, LIGHT
+from annotation.rankers import ALIGNED, LIGHT
 from annotation.ui.app import TABS
 from annotation.ui.words import script, translations
 
@@ -56,7 +56,6 @@ def lists() -> list[str]:
 
 PARTS = {
     "tab.${name.toLowerCase()}": [name.lower() for name in TABS],
-    "tab.${view.tab.toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
     'source.${key.startsWith("run-") ? "lost" : key}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],

@@ -44,6 +44,7 @@ def test_nearly_identical_documents_are_judged_together_and_undone_together(app:
     pair = {"bytes.decode", "bytearray.decode"}
     card.locator(".era-mark.era-yes").click()
     expect(card.locator(".era-saved")).to_have_text("saved")
+    one.wait_until_saved()
     assert app.grades(bad_bytes) == dict.fromkeys(pair, 1.0)
     one.page.reload()
     expect(card).to_have_count(1)

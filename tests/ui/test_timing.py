@@ -1,7 +1,9 @@
 """Slow answers, open dialogs and other tabs: a key never marks what nobody sees, and nothing is taken away."""
 
+import json
 import re
 import sqlite3
+import urllib.request
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -34,6 +36,15 @@ def test_late_answer_does_not_replace_what_was_opened_since(app: App, visit: Vis
     one.page.wait_for_timeout(2500)
     expect(one.box).to_have_value("the query that is really wanted")
     assert app.rows("SELECT count(*) FROM query WHERE text = 'slowly answered'") == [(1,)]  # asked all the same
+
+
+def test_desk_is_never_drawn_by_a_generator_whose_last_value_comes_twice(app: App) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/config") as answer:
+        config = json.load(answer)
+    desk = next(each["id"] for each in config["components"] if each["props"].get("elem_id") == "era-judge")
+    drawing = [each for each in config["dependencies"] if desk in each["outputs"]]
+    assert len(drawing) >= 5
+    assert not any(each["types"]["generator"] for each in drawing)
 
 
 def test_keys_behind_the_open_document_are_asleep(app: App, visit: Visits) -> None:

@@ -6,6 +6,22 @@ let wasReady = null;
 let wasPreparing = false;
 let isTabOpened = false;
 
+// Open the tab of the address, and again should it close: the tabs may come to life after this panel. Whoever presses
+// anything decides from then on.
+function keepOpen(name) {
+  const names = [name, t(`tab.${name.toLowerCase()}`)];
+  const until = Date.now() + 10000;
+  const isOpen = () => names.includes(document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim());
+  const look = () => { if (!isOpen()) openTab(name); if (Date.now() > until) stop(); };
+  const looking = setInterval(look, 200);
+  const stop = () => {
+    clearInterval(looking);
+    for (const act of ["pointerdown", "keydown"]) window.removeEventListener(act, stop, true);
+  };
+  for (const act of ["pointerdown", "keydown"]) window.addEventListener(act, stop, true);
+  look();
+}
+
 function receive() {
   const view = props.value;
   if (!view || !view.page) return;
@@ -13,12 +29,7 @@ function receive() {
   shown = JSON.stringify(view);
   if (view.tab && !isTabOpened) {
     isTabOpened = true;
-    const chosen = () => document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim();
-    let tries = 0;
-    const opening = setInterval(() => { // the tabs may come to life after this panel
-      if ([view.tab, t(`tab.${view.tab.toLowerCase()}`)].includes(chosen()) || (tries += 1) > 20) clearInterval(opening);
-      else openTab(view.tab);
-    }, 300);
+    keepOpen(view.tab);
   }
   const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");

@@ -110,7 +110,7 @@ function openNote(place) {
 function cardNode(card, place) {
   const said = saidOf(card.query_id, card.doc_id);
   const kind = kindOf(said);
-  const waiting = waitingOf(card.query_id, card.doc_id);
+  const waiting = [card, ...card.duplicates].some((each) => waitingOf(card.query_id, each.doc_id));
   return h("li", {
     class: `era-card${kind ? " era-is-" + kind : ""}${place === focused ? " era-focused" : ""}`, "data-place": place, "data-doc": card.doc_id,
     tabindex: place === focused ? "0" : "-1", "aria-current": place === focused ? "true" : null,
