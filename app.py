@@ -19,7 +19,7 @@ from annotation.collections import read_collection
 from annotation.errors import AnnotationError
 from annotation.importing import ensure_demo, ensure_imported
 from annotation.settings import Settings
-from annotation.training import TrainingWorker
+from annotation.training.worker import TrainingWorker
 from annotation.ui.app import HEAD, build_ui
 from annotation.ui.panel import style
 from annotation.ui.words import script, translations

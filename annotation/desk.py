@@ -21,7 +21,7 @@ from annotation.workspace import Workspace
 from era.types import Document
 from storage.records import JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord, StandingMark
 
-View = Literal["pool", "ranking", "similar", "again", "conflicts"]
+View = Literal["pool", "ranking", "similar", "again", "conflicts", "coverage"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ documents if it is missing, damaged, or of another embedder.
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from era.adapter import QueryAdapter, light_only
+from annotation.comparing.run_cache import RunCache
+from annotation.strong_reading import StrongReading
+from era.adapter import QueryAdapter, light_only, strong_only
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding, read_alignment_texts
 from era.certainty import Certainty
 from era.corpus import Corpus
@@ -25,7 +28,7 @@ from era.errors import AdapterDamagedError, IdentityMismatchError, IndexDamagedE
 from era.index import DenseIndex
 from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
-from era.retriever import Retriever
+from era.retriever import LexicalRetriever, Retriever
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ class Library:
     pair: EmbedderPair
     folder: Path
     pooled: set[tuple[int, int, str]] = field(default_factory=set)  # (label set, query, ranking) that pools have seen
+    strong_reading: StrongReading = field(init=False)
+    runs: RunCache = field(init=False)
     _texts: AlignmentTexts | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
@@ -48,6 +53,10 @@ class Library:
     _reading: Lock = field(default_factory=Lock)  # of the alignment texts, which takes many seconds
     _counting: Lock = field(default_factory=Lock)  # of words
 
+    def __post_init__(self) -> None:
+        self.strong_reading = StrongReading(self.corpus, self.pair, self.folder)
+        self.runs = RunCache(self.folder / "runs", self.corpus.doc_ids)
+
     @property
     def is_aligned(self) -> bool:
         """Return whether the strong embedder has read its share of the documents yet."""
@@ -56,6 +65,14 @@ class Library:
     def light(self) -> Retriever:
         """Return the retriever that knows nothing but the light embedder."""
         return Retriever(self.pair, self.index, light_only(self.index.embedder.dimension))
+
+    def strong(self) -> Retriever:
+        """Return the retriever that knows nothing but the strong embedder, over an index of its own.
+
+        Raises:
+            NotReadyError: if the strong embedder has not read every document.
+        """
+        return Retriever(self.pair, self.strong_reading.index(), strong_only(self.pair.strong.identity.dimension))
 
     def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
         """Return the texts that both embedders have read; the first call embeds them or reads them from disk."""
@@ -103,6 +120,11 @@ class Library:
             self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
 
+    def forget(self, adapter_folder: Path) -> None:
+        """Drop a training run whose adapter was deleted."""
+        for kept in (self._retrievers, self._held_out, self._certainty):
+            kept.pop(adapter_folder.name, None)
+
     def words(self) -> LexicalIndex:
         """Return the words of the corpus; the first call counts them."""
         with self._counting:
@@ -112,7 +134,12 @@ class Library:
 
     def with_words(self, retriever: Retriever) -> Retriever:
         """Return the retriever with matching words counted as well."""
-        return replace(retriever, lexical=self.words())
+        words = self.words()
+        return replace(retriever, lexical=words if retriever.index is self.index else words.beside(retriever.index))
+
+    def words_alone(self) -> LexicalRetriever:
+        """Return the retriever that knows nothing but matching words."""
+        return LexicalRetriever(self.pair, self.index, light_only(self.index.embedder.dimension), self.words())
 
     def certainty(self, adapter_folder: Path) -> Certainty | None:
         """Return how sure it is that a training run helps a query; None if it left nothing to judge that by.
@@ -130,12 +157,19 @@ class Library:
         doc_ids = self.index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
         if file.is_file():
             try:
-                return AlignmentTexts(doc_ids, load_file(file)["strong"], self.index.vectors(doc_ids))
+                kept = load_file(file)
+                texts = AlignmentTexts(doc_ids, kept["strong"], self.index.vectors(doc_ids))
+                if "seconds" in kept:
+                    self.strong_reading.seconds_per_text = float(kept["seconds"][0]) / len(doc_ids)
+                return texts
             except (OSError, ValueError, KeyError, SafetensorError):
                 logger.warning("The saved alignment texts are damaged; reading the documents again.")
+        started = time.perf_counter()
         texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)
+        seconds = time.perf_counter() - started
+        self.strong_reading.seconds_per_text = seconds / len(doc_ids)
         scratch = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({"strong": texts.strong}, scratch)
+        save_file({"strong": texts.strong, "seconds": np.array([seconds])}, scratch)
         scratch.replace(file)
         return texts
 

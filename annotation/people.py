@@ -8,7 +8,8 @@ from datetime import datetime
 
 import storage.judgments
 from annotation.agreement import Agreement, PairAgreement, agreement, agreement_by_pair
-from annotation.comparing import compare_all
+from annotation.comparing.all_queries import compare_all
+from annotation.comparing.views import ComparisonView
 from annotation.rankers import LIGHT, default_ranker
 from annotation.workspace import Workspace
 from storage.records import JudgmentRole
@@ -96,8 +97,8 @@ def coverage(workspace: Workspace, collection_id: int, label_set_id: int) -> Cov
         NotReadyError: if the embedders are still being loaded.
     """
     best = default_ranker(workspace, collection_id, label_set_id)
-    overall = compare_all(workspace, collection_id, label_set_id, LIGHT, best)
-    if overall is None:
+    overall = compare_all(workspace, ComparisonView(collection_id, label_set_id, (LIGHT, best), None))
+    if overall is None or not overall.queries:
         return None
-    judged = overall.differences["Judged@10"]
-    return Coverage(len(overall.changes), judged.before, judged.after)
+    before, after = (statistics.fmean(judged) for judged in zip(*(q.judged for q in overall.queries), strict=True))
+    return Coverage(len(overall.queries), before, after)

@@ -1,9 +1,12 @@
 """The ways to rank a collection's documents: what they are called, which is the best, and how to get one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import storage.label_sets
+import storage.snapshots
 import storage.training_runs
 from annotation.errors import NotFoundError
 from annotation.library import Library
@@ -16,8 +19,14 @@ from storage.records import TrainingRunRecord, TrainingRunState
 
 LIGHT = "light"
 ALIGNED = "aligned"
+STRONG = "strong"
+BM25 = "bm25"
+WITH_WORDS_GROUP = "with matching words"
+SNAPSHOTS_GROUP = "snapshots"
 _RUN_PREFIX = "run-"
 _WITH_WORDS = "+words"
+_STORED_PREFIX = "snap-"
+_STORED = re.compile(rf"{_STORED_PREFIX}([A-Za-z0-9]{{1,64}})-([0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +37,65 @@ class Ranker:
         key: names it in URLs and events.
         label: what a person calls it.
         run: number of its training run, with the recipe where that is not the usual one; empty for other rankers.
+        group: under which heading a list shows it; empty for none.
     """
 
     key: str
     label: str
     run: str = ""
+    group: str = ""
 
 
-def list_rankers(workspace: Workspace, collection_id: int) -> list[Ranker]:
+def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = False) -> list[Ranker]:
     """Return every way to rank this collection, the plainest first, then training runs from new to old.
 
-    At the end the same again with matching words counted, BM25 as a second signal.
+    At the end the same again with matching words counted, BM25 as a second signal. Where rankings are compared, BM25
+    alone, the strong model alone if it has read every document, and the sides of snapshots are offered as well; the
+    judging desk cannot move their queries after what was judged.
     """
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
-    plain = [
-        Ranker(LIGHT, "light model alone"),
-        Ranker(ALIGNED, "aligned, no labels"),
-        *(
-            Ranker(run_key(run), run_label(run), _run_name(run))
-            for run in runs
-            if run.state is TrainingRunState.FINISHED
-        ),
+        snapshots = storage.snapshots.list_for(session, collection_id) if is_comparing else ()
+    trained = [
+        Ranker(run_key(run), run_label(run), _run_name(run)) for run in runs if run.state is TrainingRunState.FINISHED
     ]
-    return [*plain, *(Ranker(r.key + _WITH_WORDS, f"{r.label} + matching words", r.run) for r in plain)]
+    plain = [Ranker(LIGHT, "light model alone"), Ranker(ALIGNED, "aligned, no labels"), *trained]
+    alone = []
+    if is_comparing:
+        library = workspace.opened(collection_id)
+        alone.append(Ranker(BM25, "BM25, matching words alone"))
+        if library is not None and library.strong_reading.is_ready:
+            plain.insert(2, Ranker(STRONG, "strong model alone"))
+    with_words = [
+        Ranker(each.key + _WITH_WORDS, f"{each.label} + matching words", each.run, WITH_WORDS_GROUP) for each in plain
+    ]
+    kept = [
+        Ranker(stored_key(snapshot.slug, place), f"{snapshot.name}: {side['label']}", group=SNAPSHOTS_GROUP)
+        for snapshot in snapshots
+        for place, side in enumerate(snapshot.about.get("sides", ()))
+    ]
+    return [*alone, *plain, *with_words, *kept]
+
+
+def without_words(key: str) -> str:
+    """Return the key of the ranker that is left where words are not counted; BM25 alone has light vectors beside it."""
+    return LIGHT if key == BM25 else key.removesuffix(_WITH_WORDS)
+
+
+def stored_key(slug: str, side: int) -> str:
+    """Return the key of a side of a snapshot."""
+    return f"{_STORED_PREFIX}{slug}-{side}"
+
+
+def stored_side(key: str) -> tuple[str, int] | None:
+    """Return slug and side if the key is of a side of a snapshot."""
+    found = _STORED.fullmatch(key)
+    return (found[1], int(found[2])) if found else None
+
+
+def is_trained(key: str) -> bool:
+    """Return whether the key is of a training run."""
+    return key.startswith(_RUN_PREFIX)
 
 
 def run_key(run: TrainingRunRecord) -> str:
@@ -69,11 +113,19 @@ def _run_name(run: TrainingRunRecord) -> str:
 
 
 def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
-    """Return the best there is: the newest training run of the label set, else aligned, else the light model."""
+    """Return what people chose to use, as long as that is there.
+
+    Else the best there is: the newest training run of the label set, else aligned, else the light model.
+    """
     with workspace.reading() as session:
-        for run in storage.training_runs.list_for(session, collection_id, label_set_id):
-            if run.state is TrainingRunState.FINISHED:
-                return run_key(run)
+        chosen = storage.label_sets.get(session, label_set_id).in_use
+        runs = storage.training_runs.list_for(session, collection_id)
+    finished = [run for run in runs if run.state is TrainingRunState.FINISHED]
+    if chosen in (LIGHT, ALIGNED, *(run_key(run) for run in finished)):
+        return chosen
+    for run in finished:
+        if run.label_set_id == label_set_id:
+            return run_key(run)
     library = workspace.opened(collection_id)
     return ALIGNED if library is not None and library.is_aligned else LIGHT
 
@@ -83,13 +135,18 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
 
     Raises:
         NotFoundError: if there is no such ranker.
+        NotReadyError: if it is the strong model alone, and that has not read every document.
     """
     plain = key.removesuffix(_WITH_WORDS)
     held_out: Mapping[str, Vectors] = {}
     if plain == LIGHT:
-        chosen = library.light()
+        chosen: Retriever = library.light()
     elif plain == ALIGNED:
         chosen = library.aligned()
+    elif plain == STRONG:
+        chosen = library.strong()
+    elif key == BM25:
+        chosen = library.words_alone()
     else:
         chosen, held_out = library.trained(_adapter_folder(workspace, plain))
     return (chosen if plain == key else library.with_words(chosen)), held_out

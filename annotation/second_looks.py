@@ -67,7 +67,7 @@ def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, 
         other = others.get(each.other_doc_id or "")
         why = {"code": each.reason, "rank": each.rank, "other": other and (other.title or other.doc_id)}
         pairs.append((each.query_id, each.doc_id, {**why, "other_grade": each.other_grade}))
-    return _lay_out_pairs(workspace, author, collection_id, label_set_id, "again", pairs)
+    return lay_out_pairs(workspace, author, collection_id, label_set_id, "again", pairs)
 
 
 def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
@@ -79,10 +79,10 @@ def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: i
     hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {query_id for query_id, _ in pairs})
     listed = [(query_id, doc_id, {"code": "conflict"}) for query_id, doc_id in pairs if query_id not in hidden]
     listed = listed[:MAX_LISTED]
-    return _lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed)
+    return lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed)
 
 
-def _lay_out_pairs(
+def lay_out_pairs(
     workspace: Workspace,
     author: str | None,
     collection_id: int,

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         """Let Gradio summarise its own statistics rarely: by itself it does so after every event, and ever slower."""
         os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 
+    def may_remove(self, author: str | None, owner: str) -> bool:
+        """Return whether a person may delete what somebody made: the own, or anything where there is one person."""
+        is_alone = self.people is None and self.space_id is None
+        return author is not None and (is_alone or author == owner)
+
     @property
     def data_folder(self) -> Path:
         """Return the folder for everything that is kept."""

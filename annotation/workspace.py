@@ -98,7 +98,9 @@ class Workspace:
         return board
 
     def close(self) -> None:
-        """Close the database and let another process use the data folder."""
+        """End what still reads documents, close the database, and let another process use the data folder."""
+        for library in self._libraries.values():
+            library.strong_reading.close()
         storage.engine.close(self._engine)
         self._lock_file.release()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.outcomes import MEASURES, Results
-from era.evaluation import PairedDifference, paired_difference
+from era.significance import PairedDifference, paired_difference
 
 OURS = "era"
 OURS_WITHOUT_LABELS = "era-aligned"

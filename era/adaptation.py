@@ -3,30 +3,26 @@
 First the halves of the aligned query are weighed (`era.blends`), which a handful of labels can decide. Then a change of
 the adapter is learned; it is paid for by the share of score variance over the corpus that it moves, so that a few
 labels leave alone what they say nothing about. Its strength is chosen by cross-validation over queries, and it is kept
-only if it helped queries it had not seen. All folds and strengths are solved side by side (`era.lbfgs`).
+only if it helped queries it had not seen. The fits themselves are the business of `era.fitting`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from era.adapter import QueryAdapter, normalise
 from era.alignment import AlignmentTexts
+from era.attribution import Influence
 from era.blends import Blend, BlendGains, ndcg
 from era.candidates import LabelledQueries, MiningConfig, Shortlists, shortlist, unjudged_candidates
 from era.embedders import Vectors
-from era.folds import FitName, Fits, Folds, assign_folds, best_strength
-from era.function_space import FunctionSpace, ScoreMetric
+from era.fitting import SHARE_BEFORE_FITS, Choice, Problem
+from era.folds import Fits, FoldOutcome, Trial, assign_folds, best_strength, trials_of
+from era.function_space import ScoreMetric
 from era.index import DenseIndex
-from era.lbfgs import minimise
-from era.listwise import ListwiseLoss
 from era.progress import Progress, no_progress
-
-_SHARE_OF_BLENDS = 0.1  # of the progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +66,9 @@ class Adaptation:
         start_losses: (n,) in nats; the blend that the fits started from on each query.
         held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
             nothing could be held out.
+        trials: how each strength did, as the gate saw it.
+        folds: what was learned without each fold and did for it, also where the last gate kept nothing of it.
+        influence: what each labelled query contributes to what was kept.
         reason: one sentence for a person, why the change was kept or not.
         metric: what changes of the aligned adapter cost.
         shortlists: what the aligned adapter ranks highest for each query.
@@ -85,6 +84,9 @@ class Adaptation:
     gains: NDArray[np.float64]
     start_losses: Vectors
     held_out_losses: Vectors
+    trials: Sequence[Trial]
+    folds: Sequence[FoldOutcome]
+    influence: Influence
     reason: str
     metric: ScoreMetric
     shortlists: Shortlists
@@ -123,48 +125,71 @@ def adapt(
     blend_without = [blends.choose(np.flatnonzero(folds != fold)) for fold in range(n_folds)]
     blend = blends.choose(np.arange(len(labelled))) if n_folds > 1 else 0
 
-    progress("adaptation", _SHARE_OF_BLENDS, "choosing documents to contrast")
+    progress("adaptation", SHARE_BEFORE_FITS, "choosing documents to contrast")
     metric = ScoreMetric.build(aligned, texts, config.ridge)
     shortlists = shortlist(labelled, aligned, index, config.mining.n_top, {})
-    problem = _Problem.build(metric, labelled, shortlists, blends.vectors, index, device, seed, config)
+    problem = _problem(metric, labelled, shortlists, blends.vectors, index, device, seed, config)
     fits = Fits.plan(folds, blend, blend_without)
     solved = problem.solve(fits.names, folds, progress)
 
     start_losses = solved.start_losses
+    checked, places = fits.held_out(folds, blend, also_excluded=None)
+    held_out_losses, shares_moved = solved.losses[:, places, checked], solved.shares_moved(place=0)
+    choices = [Choice((blend, frozenset()), best_strength(held_out_losses, start_losses[blend, checked]))]
     cross_fitted = np.empty_like(blends.vectors[0])
     for fold in range(n_folds):
         start, rows = blend_without[fold], folds == fold
         others, places = fits.held_out(folds, start, also_excluded=fold)
-        choice = best_strength(solved.losses[:, places, others], start_losses[start, others])
+        chosen = best_strength(solved.losses[:, places, others], start_losses[start, others])
+        choices.append(Choice((start, frozenset({fold})), chosen))
         cross_fitted[rows] = blends.vectors[start][rows]
-        if choice is not None:
-            coefficients = solved.coefficients[choice, fits.names.index((start, frozenset({fold})))]
+        if (coefficients := solved.of(choices[-1])) is not None:
             cross_fitted[rows] += problem.space.vector_changes(coefficients)[rows]
-    checked, places = fits.held_out(folds, blend, also_excluded=None)
-    held_out_losses = solved.losses[:, places, checked]
-    choice = best_strength(held_out_losses, start_losses[blend, checked])
 
     held_out_vectors = normalise(cross_fitted)
-    gains, kept = ndcg(labelled, held_out_vectors, index) - blends.values[0], blend
+    values = ndcg(labelled, held_out_vectors, index)
+    outcomes = [
+        FoldOutcome(
+            n=int((folds == fold).sum()),
+            before=float(blends.values[0][folds == fold].mean()),
+            after=float(values[folds == fold].mean()),
+            strength=choice.strength_of(config.strengths),
+            blend=blends.blends[choice.name[0]].factors,
+        )
+        for fold, choice in enumerate(choices[1:])
+    ]
+    gains = values - blends.values[0]
     if gains.mean() <= config.minimum_gain:  # the last gate: what was chosen step by step has to help in the end
-        kept, choice, gains = 0, None, np.zeros_like(gains)
+        choices, gains = [Choice((0, choice.name[1]), None) for choice in choices], np.zeros_like(gains)
         held_out_vectors = normalise(blends.vectors[0])
-    adapter, strength, share = blends.blends[kept].apply(aligned) if kept else aligned, None, 0.0
-    if choice is not None:
-        strength = config.strengths[choice]
-        full = solved.coefficients[choice, 0]
+    deployed, share = choices[0], 0.0
+    kept, full = deployed.name[0], solved.of(deployed)
+    adapter = blends.blends[kept].apply(aligned) if kept else aligned
+    if full is not None:
         adapter, share = problem.space.changed_adapter(adapter, full), float((full**2).sum())
+    influence = Influence(
+        query_ids=[query.query_id for query in labelled.queries],
+        views=metric.views,
+        keys=problem.space.keys,
+        centre=metric.centre,
+        moves=np.stack([problem.contributions(choice, solved, folds) for choice in choices]),
+        blends=[blends.blends[choice.name[0]].factors for choice in choices],
+        folds=folds.tolist(),
+    )
     progress("adaptation", 1.0, "done")
     return Adaptation(
         adapter=adapter,
         blend=blends.blends[kept],
-        strength=strength,
+        strength=deployed.strength_of(config.strengths),
         share_moved=share,
         held_out_vectors=held_out_vectors,
         gains=gains,
         start_losses=start_losses[blend],
         held_out_losses=held_out_losses,
-        reason=_reason(n_folds, kept > 0 or choice is not None, gains),
+        trials=trials_of(config.strengths, held_out_losses, start_losses[blend, checked], shares_moved),
+        folds=outcomes,
+        influence=influence,
+        reason=_reason(n_folds, kept > 0 or full is not None, gains),
         metric=metric,
         shortlists=shortlists,
         config=config,
@@ -185,81 +210,32 @@ def refit(previous: Adaptation, labelled: LabelledQueries, index: DenseIndex, de
     shortlists = shortlist(labelled, metric.aligned, index, config.mining.n_top, previous.shortlists)
     starts = [adapter.features(labelled.encoded) @ adapter.weight + adapter.bias for adapter in (metric.aligned, start)]
     only = replace(config, strengths=(previous.strength,))
-    problem = _Problem.build(metric, labelled, shortlists, np.stack(starts), index, device, previous.seed, only)
+    problem = _problem(metric, labelled, shortlists, np.stack(starts), index, device, previous.seed, only)
     solved = problem.solve([(1, frozenset())], np.zeros(len(labelled), np.int64), no_progress)
     return problem.space.changed_adapter(start, solved.coefficients[0, 0])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Solved:
-    """The solutions of S strengths times F fits."""
-
-    coefficients: Tensor  # (S, F, r, m)
-    losses: Vectors  # (S, F, n) in nats
-    start_losses: Vectors  # (B, n) in nats: of each blend before any change
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Problem:
-    """What a fit minimises: the mean loss of its n queries, plus strength times share of variance moved over n."""
-
-    space: FunctionSpace
-    loss: ListwiseLoss
-    starts: Tensor  # (B, n, m): the queries under each blend, along the axes
-    config: AdaptationConfig
-
-    @classmethod
-    def build(
-        cls,
-        metric: ScoreMetric,
-        labelled: LabelledQueries,
-        shortlists: Shortlists,
-        starts: Vectors,
-        index: DenseIndex,
-        device: str,
-        seed: int,
-        config: AdaptationConfig,
-    ) -> "_Problem":
-        """Lay out the candidates; `starts` (B, n, m) are the queries under each blend, the aligned one first."""
-        unjudged = unjudged_candidates(labelled, shortlists, index, config.mining, seed)
-        temperature = config.temperature * metric.score_spread(normalise(starts[0]))
-        return cls(
-            space=FunctionSpace.build(metric, labelled.encoded, device),
-            loss=ListwiseLoss.build(labelled, unjudged, index, metric.document_axes, temperature, device),
-            starts=torch.from_numpy(starts @ metric.document_axes).to(device),
-            config=config,
-        )
-
-    def solve(self, names: Sequence[FitName], folds: Folds, progress: Progress) -> _Solved:
-        """Fit every strength for every (blend, excluded folds)."""
-        space, strengths, device = self.space, self.config.strengths, self.starts.device
-        is_training = np.array([~np.isin(folds, list(excluded)) for _, excluded in names])  # (F, n)
-        n_training = is_training.sum(axis=1, keepdims=True)
-        query_weights = torch.from_numpy(is_training / n_training).float().repeat(len(strengths), 1).to(device)
-        penalties = torch.from_numpy((np.array(strengths)[:, None] / n_training.T).ravel()).float().to(device)
-        blends = torch.tensor([blend for blend, _ in names], device=device).repeat(len(strengths))  # (S * F,)
-
-        def objective(points: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
-            weights, penalty = query_weights[problems], penalties[problems]
-            vectors = self.starts[blends[problems]] + space.moves(points.view(len(points), *space.shape))
-            losses, vector_gradients = self.loss(vectors, weights)
-            gradients = space.pull_back(vector_gradients).flatten(1) + 2 * penalty[:, None] * points
-            return (losses * weights).sum(dim=1) + penalty * (points**2).sum(dim=1), gradients
-
-        def report(iteration: int) -> None:
-            share = _SHARE_OF_BLENDS + (1 - _SHARE_OF_BLENDS) * iteration / self.config.n_iterations
-            progress("adaptation", share, f"{len(strengths)} strengths tried")
-
-        nowhere = torch.zeros(len(penalties), space.shape[0] * space.shape[1], device=device)
-        points = minimise(objective, nowhere, self.config.n_iterations, on_iteration=report)
-        coefficients = points.view(len(penalties), *space.shape)
-        losses, _ = self.loss(self.starts[blends] + space.moves(coefficients), query_weights)
-        start_losses, _ = self.loss(self.starts, query_weights[:1].expand(len(self.starts), -1))
-        return _Solved(
-            coefficients=coefficients.view(len(strengths), len(names), *space.shape),
-            losses=losses.view(len(strengths), len(names), -1).cpu().numpy(),
-            start_losses=start_losses.cpu().numpy(),
-        )
+def _problem(
+    metric: ScoreMetric,
+    labelled: LabelledQueries,
+    shortlists: Shortlists,
+    starts: Vectors,
+    index: DenseIndex,
+    device: str,
+    seed: int,
+    config: AdaptationConfig,
+) -> Problem:
+    return Problem.build(
+        metric=metric,
+        labelled=labelled,
+        unjudged=unjudged_candidates(labelled, shortlists, index, config.mining, seed),
+        starts=starts,
+        index=index,
+        device=device,
+        temperature=config.temperature,
+        strengths=config.strengths,
+        n_iterations=config.n_iterations,
+    )
 
 
 def _reason(n_folds: int, is_changed: bool, gains: NDArray[np.float64]) -> str:

@@ -141,3 +141,10 @@ def light_only(dimension: int) -> QueryAdapter:
     return QueryAdapter(
         ("light",), np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32), {"recipe": "light"}
     )
+
+
+def strong_only(dimension: int) -> QueryAdapter:
+    """Return what searches an index of the strong embedder with the mean of a query with and without instruction."""
+    return QueryAdapter(
+        ("mean",), np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32), {"recipe": "strong"}
+    )

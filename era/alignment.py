@@ -95,9 +95,7 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
     strong_mean = strong.mean(axis=0)
     strong_centred, light_centred = strong - strong_mean, light - light.mean(axis=0)
     light_covariance = light_centred.T @ light_centred / len(light)
-    decoder = np.linalg.solve(
-        add_ridge(light_covariance, config.ridge), light_centred.T @ strong_centred / len(light)
-    )  # (m, p)
+    decoder = _decoder(strong_centred, light_centred, light_covariance, config.ridge)
     strong_covariance = strong_centred.T @ strong_centred / len(strong)
     strong_map = whitening(strong_covariance, config.strong_whitening, config.whitening_ridge) @ decoder.T  # (p, m)
     strong_map /= _mean_length(strong_centred @ strong_map)
@@ -121,6 +119,48 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
         provenance={"alignment": "decoding", **asdict(config), "n_texts": len(texts.doc_ids)},
         neighbourhood=neighbourhood,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentFit:
+    """How well strong vectors can be read from light ones, on texts that the reading was not learned from.
+
+    Attributes:
+        explained_variance: share of the variance of the strong vectors around the mean of the texts learned from, at
+            most 1, below 0 if the mean alone were nearer; None where there is none to explain.
+        mean_cosine: of the strong vectors and what was read; None as above.
+        n: texts; each was read by what the other half taught.
+    """
+
+    explained_variance: float | None
+    mean_cosine: float | None
+    n: int
+
+
+def alignment_fit(texts: AlignmentTexts, config: DecodingConfig | None = None) -> AlignmentFit:
+    """Return how well the decoder of `align_by_decoding` reads texts it has not seen, every second text in turn."""
+    config, n = config or DecodingConfig(), len(texts.doc_ids)
+    strong, light = texts.strong.astype(np.float64), texts.light.astype(np.float64)
+    is_even, unexplained, variance, cosines = np.arange(n) % 2 == 0, 0.0, 0.0, 0.0
+    for is_learned in (is_even, ~is_even) if n > 1 else ():
+        strong_mean, light_mean = strong[is_learned].mean(axis=0), light[is_learned].mean(axis=0)
+        light_centred = light[is_learned] - light_mean
+        light_covariance = light_centred.T @ light_centred / len(light_centred)
+        decoder = _decoder(strong[is_learned] - strong_mean, light_centred, light_covariance, config.ridge)
+        wanted, read = strong[~is_learned], (light[~is_learned] - light_mean) @ decoder + strong_mean
+        unexplained += float(((wanted - read) ** 2).sum())
+        variance += float(((wanted - strong_mean) ** 2).sum())
+        lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(read, axis=1)
+        cosines += float(((wanted * read).sum(axis=1) / np.maximum(lengths, 1e-12)).sum())
+    if variance <= 1e-9 * n:
+        return AlignmentFit(None, None, n)
+    return AlignmentFit(1 - unexplained / variance, cosines / n, n)
+
+
+def _decoder(strong_centred: Matrix, light_centred: Matrix, light_covariance: Matrix, ridge: float) -> Matrix:
+    """Return (m, p): the ridge regression of centred strong vectors on centred light ones."""
+    covariance = light_centred.T @ strong_centred / len(light_centred)
+    return np.asarray(np.linalg.solve(add_ridge(light_covariance, ridge), covariance), np.float64)
 
 
 def add_ridge(covariance: Matrix, share: float) -> Matrix:

@@ -35,6 +35,7 @@ BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4f
 BUNDLED_LIGHT_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
 _BREATH_S = 0.0005  # locks are not fair: without a pause the thread that embeds would take its own lock again
 _QUERIES_AT_ONCE = 8  # between two reports of progress
+_BATCH_SIZE_ON_CPU = 8
 INSTRUCTION_TEMPLATE = "Instruct: {instruction}\nQuery: {text}"
 
 
@@ -124,8 +125,9 @@ class SentenceTransformerEmbedder:
         """Return (n, dimension), a batch of similar lengths at a time; between batches a waiting search goes first."""
         vectors = np.empty((len(texts), self._identity.dimension), np.float32)
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
+        batch_size = self._batch_size  # it may become smaller meanwhile
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
             vectors[rows] = self._encode([self._identity.document_prompt + texts[i] for i in rows])
             done = start + len(rows)
             progress("embedding", done / len(texts), f"{done:,} of {len(texts):,} texts with {self._identity.name}")
@@ -134,15 +136,34 @@ class SentenceTransformerEmbedder:
 
     def _encode(self, texts: list[str]) -> Vectors:
         with self._lock:
-            vectors = self._model.encode(
-                texts,
-                prompt="",
-                batch_size=self._batch_size,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-            )
-        return np.asarray(vectors, dtype=np.float32)
+            while True:
+                try:
+                    vectors = self._model.encode(
+                        texts,
+                        prompt="",
+                        batch_size=self._batch_size,
+                        normalize_embeddings=True,
+                        show_progress_bar=False,
+                        convert_to_numpy=True,
+                    )
+                    return np.asarray(vectors, dtype=np.float32)
+                except RuntimeError as error:
+                    from era.devices import free_memory, is_out_of_memory
+
+                    if self._model.device.type == "cpu" or not is_out_of_memory(error):
+                        raise
+                self._use_less_memory(min(self._batch_size, len(texts)))
+                free_memory()  # not before the error, and with it what the model held, is gone
+
+    def _use_less_memory(self, n_at_once: int) -> None:
+        """Halve the batches; where a single text was too much, go on with the CPU."""
+        if n_at_once > 1:
+            self._batch_size = n_at_once // 2
+            logger.warning("The GPU is out of memory; %s now reads fewer texts at once.", self._identity.name)
+        else:
+            self._model.to("cpu")
+            self._batch_size = _BATCH_SIZE_ON_CPU
+            logger.warning("The GPU is out of memory; %s now runs on the CPU.", self._identity.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +265,7 @@ def load_bundled_pair(device: str) -> EmbedderPair:
     )
     return EmbedderPair(
         SentenceTransformerEmbedder(
-            strong, "all-MiniLM-L6-v2", strong_revision, batch_size=8 if device == "cpu" else 64
+            strong, "all-MiniLM-L6-v2", strong_revision, batch_size=_BATCH_SIZE_ON_CPU if device == "cpu" else 64
         ),
         SentenceTransformerEmbedder(light, "WordLlama 256", light_revision, batch_size=256),
     )

@@ -1,129 +1,184 @@
-"""Measures of rankings against judged relevance, and whether a difference between two rankings is more than chance.
+"""Measures of rankings against judged relevance, by the names that ir-measures gives them.
 
-Every measure comes from ir-measures, every test from scipy; here they are only put together.
+Every value comes from ir-measures; here names are read, grades made whole and queries chosen. Whether a difference
+between two rankings is more than chance is the business of `era.significance`.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import ir_measures
-import numpy as np
-from scipy import stats
 
 from era.types import Qrels, Run
 
 MEASURES = ("nDCG@10", "R@10", "RR", "Judged@10")
+COMPARISON_MEASURES = ("nDCG@10", "R@100", "RR", "P@10", "Judged@10")
+
+MAX_MEASURES = 12
+MIN_DEPTH, MAX_DEPTH = 100, 1000
+
 _GRADE_SCALE = 10_000  # measures take whole grades; nDCG does not change when all grades are scaled alike
+_MAX_CHARACTERS = 1000
+_EXAMPLES = f"Use names such as {', '.join(COMPARISON_MEASURES)} or P(rel=2)@5."
+_NAME = re.compile(r"(\w+)\s*(\([^()@]{0,100}\))?\s*(@[\d.]{1,10})?")
+_SEPARATOR = re.compile(r"[,;\s]+(?![^()]*\))")  # outside parentheses
+_KNOWN = {name.lower(): name for name in ir_measures.measures.registry} | {
+    "prec": "P",
+    "hit": "Success",
+    "hits": "Success",
+}
+_NUMBERS: Mapping[str, tuple[float, float, int]] = {  # lowest, highest, decimals
+    "cutoff": (1, MAX_DEPTH, 0),  # at 0 the library ends the process
+    "rel": (1 / _GRADE_SCALE, _GRADE_SCALE, 4),
+    "recall": (0, 1, 2),
+    "beta": (0.01, 100, 2),
+    "p": (0.01, 0.99, 2),
+}
+_COUNTS = ("NumQ", "NumRel", "NumRet")
+_PROVIDERS = (  # the others need more packages, or write ids to files for Perl
+    ir_measures.pytrec_eval,
+    ir_measures.judged,
+    ir_measures.msmarco,
+    ir_measures.compat,
+)
 
 
-def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = MEASURES) -> dict[str, dict[str, float]]:
-    """Return measure -> query id -> value in [0, 1], for queries of the run with at least one relevant document.
+def evaluate(
+    qrels: Qrels, run: Run, measures: Sequence[str] = MEASURES, threshold: float | None = None
+) -> dict[str, dict[str, float]]:
+    """Return measure, named as in `measures` -> query id -> value in [0, 1].
 
-    Unjudged documents count as not relevant; `Judged@10` says how many of the first ten were judged at all.
+    The queries are those of the run with at least one relevant document. Unjudged documents count as not relevant;
+    `Judged@10` says how many of the first ten were judged at all. Grades are told apart to 1/10,000.
+
+    Args:
+        qrels: grades >= 0, whole or not.
+        run: rankings, whose order counts and not their scores.
+        measures: names of ir-measures, in any case, with aliases such as MRR or Recall@100. A `rel` in a name is a
+            grade, and wins over the threshold.
+        threshold: the grade > 0 from which on a document is relevant; any grade above 0 if None. What weighs grades,
+            such as nDCG, weighs them all the same.
 
     Raises:
-        ValueError: if ir-measures does not know a measure.
+        ValueError: if a measure is unknown or cannot be computed, naming it; if the threshold is not above 0.
     """
-    judged = {
-        query_id: grades
-        for query_id, grades in qrels.items()
-        if query_id in run and any(grade > 0 for grade in grades.values())
-    }
-    is_whole = all(float(grade).is_integer() for grades in judged.values() for grade in grades.values())
-    scale = 1 if is_whole else _GRADE_SCALE
-    try:
-        parsed = {ir_measures.parse_measure(name): name for name in measures}
-    except NameError as error:
-        raise ValueError(f"Unknown measure: {error}. Expected names such as {', '.join(MEASURES)}.") from error
-    values: dict[str, dict[str, float]] = {name: {q: 0.0 for q in judged if not run[q]} for name in measures}
-    judged = {query_id: grades for query_id, grades in judged.items() if run[query_id]}
-    if judged:
-        scaled = {q: {d: round(grade * scale) for d, grade in grades.items()} for q, grades in judged.items()}
-        scores = {q: _strictly_falling([doc.doc_id for doc in run[q]]) for q in judged}
-        for metric in ir_measures.iter_calc(list(parsed), scaled, scores):
-            values[parsed[metric.measure]][metric.query_id] = float(metric.value)
+    if threshold is not None and not 0 < threshold < math.inf:
+        raise ValueError(f"Expected a threshold above 0, got {threshold}.")
+    parsed = {name: _read(name) for name in measures}
+    judged = {query_id: grades for query_id, grades in qrels.items() if query_id in run}
+    levels = [threshold or 1.0, *(measure.params.get("rel", 1.0) for measure in parsed.values())]
+    every_grade = [*levels, *(grade for grades in judged.values() for grade in grades.values())]
+    scale = 1 if all(float(grade).is_integer() for grade in every_grade) else _GRADE_SCALE
+    whole = {q: {d: _whole(grade, scale) for d, grade in grades.items()} for q, grades in judged.items()}
+    lowest = 1 if threshold is None else _whole(threshold, scale)
+    whole = {q: grades for q, grades in whole.items() if any(grade >= lowest for grade in grades.values())}
+    values = {name: dict.fromkeys(whole, 0.0) for name in parsed}
+    ranked = {query_id: grades for query_id, grades in whole.items() if run[query_id]}
+    scores = {query_id: _strictly_falling([doc.doc_id for doc in run[query_id]]) for query_id in ranked}
+    for name, measure in parsed.items() if ranked else ():
+        # one at a time: asked for together, measures that differ in a parameter alone overwrite each other
+        levelled = _from_level(measure, threshold, scale)
+        for metric in _provider_of(levelled, name).iter_calc([levelled], ranked, scores):
+            values[name][metric.query_id] = float(metric.value)
     return values
+
+
+def parse_measure_names(text: str) -> tuple[str, ...]:
+    """Return the measures named in a line such as "nDCG@10, R@100 RR", each once, as ir-measures spells them.
+
+    Raises:
+        ValueError: if none is named, more than 12 are, or one is unknown or cannot be computed, naming it.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"Expected measures in at most {_MAX_CHARACTERS} characters, got {len(text)}.")
+    names = tuple(dict.fromkeys(_spelled(_read(part)) for part in _SEPARATOR.split(text) if part))
+    if not names:
+        raise ValueError(f"Expected at least one measure. {_EXAMPLES}")
+    if len(names) > MAX_MEASURES:
+        raise ValueError(f"Expected at most {MAX_MEASURES} measures, got {len(names)}.")
+    return names
+
+
+def depth_of(measures: Sequence[str]) -> int:
+    """Return how many documents have to be ranked for every measure: the deepest cut-off, at least 100.
+
+    Measures without a cut-off, such as RR, see the ranking to that depth.
+
+    Raises:
+        ValueError: if a measure is unknown or cannot be computed, naming it.
+    """
+    return max([MIN_DEPTH, *(int(_read(name).params.get("cutoff", 0)) for name in measures)])
+
+
+def _read(name: str) -> ir_measures.Measure:
+    """Return the measure of a name; the `rel` in it, if there is one, may be a fraction."""
+    found = _NAME.fullmatch(name.strip())
+    known = _KNOWN.get(found[1].lower()) if found else None
+    if not found or not known:
+        raise ValueError(f"There is no measure {name.strip()[:60]!r}. {_EXAMPLES}")
+    try:
+        measure = ir_measures.parse_measure(known + (found[2] or "") + (found[3] or ""))
+    except ValueError as error:
+        raise ValueError(f"{name!r} cannot be read as a measure. {_EXAMPLES}") from error
+    try:
+        measure = type(measure)(**{key: _checked(measure, key, value) for key, value in measure.params.items()})
+    except ValueError as error:
+        raise ValueError(f"{name!r} cannot be computed: {error}. {_EXAMPLES}") from error
+    if any(param.required and key not in measure.params for key, param in measure.SUPPORTED_PARAMS.items()):
+        raise ValueError(f"{name!r} needs a number behind an @. {_EXAMPLES}")
+    _provider_of(_from_level(measure, None, 1), name)
+    return measure
+
+
+def _checked(measure: ir_measures.Measure, key: str, value: object) -> float | bool:
+    """Return the value of a parameter in the type that the measure expects."""
+    param = measure.SUPPORTED_PARAMS.get(key)
+    if param is None:
+        raise ValueError(f"{measure.NAME} has no {key}")
+    if param.dtype is bool and isinstance(value, bool):
+        return value
+    low, high, decimals = _NUMBERS.get(key, (0, 0, 0))
+    if not isinstance(value, int | float) or isinstance(value, bool) or key not in _NUMBERS:
+        raise ValueError(f"{key} cannot be {value!r}")
+    if not low <= value <= high or round(value, decimals) != value:
+        kind = f"a number with at most {decimals} decimals" if decimals else "a whole number"
+        raise ValueError(f"{key} has to be {kind} from {low:g} to {high:g}, not {value:g}")
+    is_whole = param.dtype is int and float(value).is_integer()
+    return int(value) if is_whole else float(value)
+
+
+def _spelled(measure: ir_measures.Measure) -> str:
+    """Return the name of a measure as ir-measures writes it, but with a `rel=1` kept: it is not "any grade above 0"."""
+    name = str(measure)
+    if measure.params.get("rel") != 1:
+        return name
+    plain, at, cutoff = name.partition("@")
+    return (f"{plain[:-1]},rel=1)" if plain.endswith(")") else f"{plain}(rel=1)") + at + cutoff
+
+
+def _from_level(measure: ir_measures.Measure, threshold: float | None, scale: int) -> ir_measures.Measure:
+    """Return the measure with the scaled grade from which on a document is relevant; left out, any grade is."""
+    level = measure.params.get("rel", threshold)
+    if level is None or "rel" not in measure.SUPPORTED_PARAMS:
+        return measure
+    return type(measure)(**{**measure.params, "rel": _whole(level, scale)})
+
+
+def _provider_of(measure: ir_measures.Measure, name: str) -> ir_measures.Provider:
+    """Return what computes the measure of that name."""
+    for provider in () if measure.NAME in _COUNTS else _PROVIDERS:
+        if provider.supports(measure) and provider.is_available():
+            return provider
+    raise ValueError(f"{name!r} cannot be computed here. {_EXAMPLES}")
+
+
+def _whole(grade: float, scale: int) -> int:
+    """Return a scaled grade as a whole number; what is above 0 stays above 0."""
+    scaled = round(grade * scale)
+    return max(scaled, 1) if grade > 0 else scaled
 
 
 def _strictly_falling(doc_ids: Sequence[str]) -> dict[str, float]:
     """Return scores that keep the given order: evaluation tools break ties of scores in ways of their own."""
     return {doc_id: float(len(doc_ids) - place) for place, doc_id in enumerate(doc_ids)}
-
-
-@dataclass(frozen=True, slots=True)
-class PairedDifference:
-    """How a measure differs between two rankings of the same n queries.
-
-    Attributes:
-        before: mean before, in the measure's unit.
-        after: mean after.
-        low: lower end of the 95 % bootstrap interval of the mean difference.
-        high: upper end.
-        p_value: two-sided paired randomisation test; 1 where all differences are 0.
-        n_better: queries whose value rose.
-        n_same: queries whose value stayed.
-        n_worse: queries whose value fell.
-    """
-
-    before: float
-    after: float
-    low: float
-    high: float
-    p_value: float
-    n_better: int
-    n_same: int
-    n_worse: int
-
-    @property
-    def difference(self) -> float:
-        """Return after minus before."""
-        return self.after - self.before
-
-    @property
-    def n(self) -> int:
-        """Return the number of queries."""
-        return self.n_better + self.n_same + self.n_worse
-
-
-def paired_difference(
-    before: Mapping[str, float], after: Mapping[str, float], seed: int = 0, n_resamples: int = 5000
-) -> PairedDifference:
-    """Compare a measure query by query.
-
-    Args:
-        before: query id -> value.
-        after: query id -> value, of the same queries.
-        seed: of the resampling.
-        n_resamples: for the bootstrap, and for the randomisation test where not all sign changes can be tried.
-
-    Raises:
-        ValueError: if the queries differ or there is none.
-
-    Source: percentile bootstrap (Efron 1979) and Fisher's paired randomisation test, as compared for retrieval by
-    Smucker, Allan and Carterette 2007.
-    """
-    if not before or before.keys() != after.keys():
-        raise ValueError(f"Expected values for the same queries, got {len(before)} before and {len(after)} after.")
-    ids = sorted(before)
-    old, new = np.array([before[i] for i in ids]), np.array([after[i] for i in ids])
-    change = np.where(np.abs(new - old) < 1e-9, 0.0, new - old)
-    low = high = float(change.mean())
-    p_value = 1.0
-    if change.any() and len(change) > 1:
-        rng = np.random.default_rng(seed)
-        interval = stats.bootstrap((change,), np.mean, n_resamples=n_resamples, method="percentile", rng=rng)
-        low, high = (float(end) for end in interval.confidence_interval)
-        test = stats.permutation_test(
-            (change,), np.mean, permutation_type="samples", n_resamples=n_resamples, vectorized=True, rng=rng
-        )
-        p_value = float(test.pvalue)
-    return PairedDifference(
-        before=float(old.mean()),
-        after=float(new.mean()),
-        low=low,
-        high=high,
-        p_value=p_value,
-        n_better=int((change > 0).sum()),
-        n_same=int((change == 0).sum()),
-        n_worse=int((change < 0).sum()),
-    )

@@ -1,11 +1,12 @@
 """Nested cross-validation over queries: which fits it needs, and what may be concluded from which."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from era.adapter import QueryView
 from era.embedders import Vectors
 
 Folds = NDArray[np.int64]
@@ -15,6 +16,42 @@ GATE_STANDARD_ERRORS = 0.5
 
 FitName = tuple[int, frozenset[int]]
 """The place of the blend a fit starts from, and the folds it must not see."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOutcome:
+    """What was learned without one fold, and what it did for the fold's queries, kept in the end or not.
+
+    Attributes:
+        n: queries of the fold.
+        before: their mean nDCG@100 by the aligned adapter.
+        after: the same by what was learned without them.
+        strength: chosen without them; None where the gate stayed closed.
+        blend: what the weight of each half was multiplied by.
+    """
+
+    n: int
+    before: float
+    after: float
+    strength: float | None
+    blend: Mapping[QueryView, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a strength did on queries that its fits had not seen.
+
+    Attributes:
+        strength: of the penalty.
+        gain: mean loss of the blend less that of the change, in nats; above 0 is better.
+        standard_error: of the gain.
+        share_moved: share of score variance that the fit on all queries moves.
+    """
+
+    strength: float
+    gain: float
+    standard_error: float
+    share_moved: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +127,32 @@ def best_strength(held_out_losses: Vectors, start_losses: Vectors) -> int | None
         held_out_losses: (S, n) in nats.
         start_losses: (n,) in nats, of the blend that the fits start from.
     """
-    n = held_out_losses.shape[1]
-    if n < 2:
+    if held_out_losses.shape[1] < 2:
         return None
-    gains = start_losses - held_out_losses
-    surest = gains.mean(axis=1) - GATE_STANDARD_ERRORS * gains.std(axis=1, ddof=1) / np.sqrt(n)
+    gains, standard_errors = _gains(held_out_losses, start_losses)
+    surest = gains - GATE_STANDARD_ERRORS * standard_errors
     best = int(surest.argmax())
     return best if surest[best] > 0 else None
+
+
+def trials_of(
+    strengths: Sequence[float], held_out_losses: Vectors, start_losses: Vectors, shares_moved: Vectors
+) -> list[Trial]:
+    """Return how each strength did, none where fewer than two queries could be held out.
+
+    Args:
+        strengths: S of them.
+        held_out_losses: (S, n) in nats.
+        start_losses: (n,) in nats, of the blend that the fits start from.
+        shares_moved: (S,).
+    """
+    if held_out_losses.shape[1] < 2:
+        return []
+    gains, standard_errors = _gains(held_out_losses, start_losses)
+    rows = zip(strengths, gains, standard_errors, shares_moved, strict=True)
+    return [Trial(strength, float(gain), float(error), float(share)) for strength, gain, error, share in rows]
+
+
+def _gains(held_out_losses: Vectors, start_losses: Vectors) -> tuple[Vectors, Vectors]:
+    gains = start_losses - held_out_losses  # (S, n)
+    return gains.mean(axis=1), gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1])

@@ -4,11 +4,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from era.adapter import QueryAdapter, QueryView
 from era.alignment import AlignmentTexts, Matrix, add_ridge
+from era.attribution import linear_features
 from era.embedders import EncodedQueries, Vectors
+
+_SMALLEST_SINGULAR_VALUE = 1e-5  # as a share of the largest: below it, coefficients of float32 hold only noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +63,7 @@ class ScoreMetric:
 
     def whitened(self, queries: EncodedQueries) -> Matrix:
         """Return (n, d): `L^-1` times the centred features of the linear views."""
-        features = self.aligned.features(queries).astype(np.float64)
-        linear = np.concatenate([features[:, self.aligned.rows(view)] for view in self.views], axis=1)
+        linear = linear_features(self.aligned, self.views, queries).astype(np.float64)
         return np.asarray(np.linalg.solve(self.feature_root, (linear - self.centre).T).T, np.float64)
 
 
@@ -76,6 +79,8 @@ class FunctionSpace:
     feature_map: Tensor  # (n, r): features of the queries in the basis, times norm
     document_scale: Tensor  # (m,): the diagonal of D^-1
     basis: Vectors  # (d, r): norm L^-T Q
+    root: Matrix  # (r, n): R, the whitened features of the queries in the basis
+    keys: Vectors  # (n, d): L^-T times the whitened features, see `contributions`
     metric: ScoreMetric
 
     @property
@@ -87,10 +92,13 @@ class FunctionSpace:
     def build(cls, metric: ScoreMetric, queries: EncodedQueries, device: str) -> "FunctionSpace":
         """Span the space by the labelled queries."""
         q, r = np.linalg.qr(metric.whitened(queries).T)  # (d, r), (r, n)
+        dual_basis = np.linalg.solve(metric.feature_root.T, q)  # (d, r)
         return cls(
             feature_map=torch.from_numpy((metric.norm * r.T).astype(np.float32)).to(device),
             document_scale=torch.from_numpy(1 / metric.document_spread).to(device),
-            basis=(metric.norm * np.linalg.solve(metric.feature_root.T, q)).astype(np.float32),
+            basis=(metric.norm * dual_basis).astype(np.float32),
+            root=r,
+            keys=(dual_basis @ r).T.astype(np.float32),
             metric=metric,
         )
 
@@ -117,3 +125,26 @@ class FunctionSpace:
             weight[rows] += change[first : first + n_rows]
             first += n_rows
         return replace(start, weight=weight, bias=(start.bias - self.metric.centre @ change).astype(np.float32))
+
+    def contributions(
+        self, coefficients: Tensor, gradients: Tensor, penalty: float, is_training: NDArray[np.bool_]
+    ) -> Vectors:
+        """Return (n, m): a query with centred features x moves by the sum over i of `(x . keys[i])` times row i.
+
+        At the minimum the coefficients are `R A` with `A = -norm / (2 penalty) gradients D^-1`. The optimiser stops a
+        little before it; what is left is shared out by least squares, so that the sum is exact. Queries that the fit
+        was not trained on contribute nothing.
+
+        Args:
+            coefficients: (r, m) of the fit.
+            gradients: (n, m) of its loss with respect to the moves, 0 where a query was not trained on.
+            penalty: of the squared norm of the coefficients, > 0.
+            is_training: (n,).
+
+        Source: representer points, Yeh et al. 2018.
+        """
+        scale = self.document_scale.cpu().numpy().astype(np.float64)
+        a = gradients.cpu().numpy() * scale * (-self.metric.norm / (2 * penalty))  # (n, m)
+        left = coefficients.cpu().numpy() - self.root @ a
+        a[is_training] += np.linalg.lstsq(self.root[:, is_training], left, rcond=_SMALLEST_SINGULAR_VALUE)[0]
+        return np.asarray((self.metric.norm * a * scale) @ self.metric.document_axes.T, np.float32)

@@ -5,6 +5,7 @@ and added to the cosine where that is asked for. Nothing here is learned.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,13 +34,22 @@ class LexicalIndex:
         from bm25s import BM25
 
         self._doc_ids = list(corpus.doc_ids)
-        self._index = index
-        self._sample = index.vectors(index.sample(_N_SAMPLED, seed=0))
+        self._take(index)
         tokens = _words(corpus.contents(self._doc_ids))
         self._bm25: bm25s.BM25 | None = None
         if any(tokens):
             self._bm25 = BM25(k1=1.5, b=0.75)
             self._bm25.index(tokens, show_progress=False)
+
+    def _take(self, index: DenseIndex) -> None:
+        self._index = index
+        self._sample = index.vectors(index.sample(_N_SAMPLED, seed=0))
+
+    def beside(self, index: DenseIndex) -> "LexicalIndex":
+        """Return the same words beside other vectors of the same documents; nothing is counted again."""
+        other = copy(self)
+        other._take(index)
+        return other
 
     def search(self, text: str, k: int) -> tuple[dict[str, float], float]:
         """Return the documents that share a word with `text`, at most the best k, and the spread of all scores.
@@ -58,14 +68,15 @@ class LexicalIndex:
         """Return for each query the `min(k, N)` documents of the highest cosine plus what matching words add.
 
         Both signals are brought to one scale by their standard deviation over the corpus, so no score depends on which
-        other documents were retrieved.
+        other documents were retrieved. Which documents are scored does: those that either signal puts first, as many
+        as `n_candidates` says, so that a deeper ranking may begin with others.
 
         Args:
             texts: n query texts, without instructions.
             vectors: (n, m) query vectors of length 1.
             k: at least 1.
         """
-        depth = max(k, _DEPTH)
+        depth = n_candidates(k)
         rankings = []
         for text, vector, nearest in zip(texts, vectors, self._index.search(vectors, depth), strict=True):
             scores, spread = self.search(text, depth)
@@ -77,6 +88,11 @@ class LexicalIndex:
             best = sorted(total, key=lambda doc_id: -total[doc_id])[:k]
             rankings.append([ScoredDoc(doc_id, total[doc_id]) for doc_id in best])
         return rankings
+
+
+def n_candidates(k: int) -> int:
+    """Return how many documents of each signal are scored by both for a ranking of k; it decides what is ranked."""
+    return max(k, _DEPTH)
 
 
 def _words(texts: Sequence[str]) -> list[list[str]]:

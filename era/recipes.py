@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from era.adaptation import AdaptationConfig, adapt
+from era.adaptation import Adaptation, AdaptationConfig, adapt
 from era.adapter import QueryAdapter
-from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding
+from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding, alignment_fit
+from era.attribution import Influence
 from era.blends import ndcg
 from era.candidates import LabelledQueries, label, teachable_queries
 from era.certainty import Certainty
 from era.contrastive import ContrastiveConfig, train_contrastive
+from era.devices import DeviceWithFallback
 from era.embedders import EmbedderPair, Vectors
 from era.encoding_alignment import EncodingConfig, align_by_encoding
 from era.folds import assign_folds
@@ -26,6 +28,12 @@ from era.progress import Progress, no_progress
 from era.types import Qrels, Query
 
 RecipeName = Literal["era", "era-dual", "era-single", "paper"]
+
+_DECODING_CONFIGS: Mapping[str, DecodingConfig] = {
+    "era": DecodingConfig(),
+    "era-dual": DecodingConfig(views=("mean", "light")),
+    "era-single": DecodingConfig(views=("instructed",)),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +46,8 @@ class Fit:
         query_ids: the labelled queries that taught something.
         held_out_vectors: (n, m); row i searches for `query_ids[i]` with adapters that never saw its labels.
         certainty: how sure it is that the adapter helps a query.
-        report: JSON-ready facts about how it went; `reason` is a sentence for a person.
+        influence: what each labelled query contributes to what was learned; None for `paper`, which does not add up.
+        report: JSON-ready facts about how it went; `reason` is a sentence for a person, `note` another one, or empty.
         config: JSON-ready settings that, with seed and data, give the same adapter again.
     """
 
@@ -47,8 +56,17 @@ class Fit:
     query_ids: Sequence[str]
     held_out_vectors: Vectors
     certainty: Certainty
+    influence: Influence | None
     report: Mapping[str, Any]
     config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A recipe after its first stage: it learns from as many sets of labelled queries as you like."""
+
+    aligned: QueryAdapter
+    learn: Callable[[LabelledQueries, Progress], QueryAdapter]
 
 
 def fit(
@@ -64,97 +82,154 @@ def fit(
 ) -> Fit:
     """Learn an adapter from the labelled ones among `queries`.
 
-    The same arguments give the same adapter, bit by bit, on the same device and thread count.
+    The same arguments give the same adapter, bit by bit, on the same device and thread count. A step that the memory of
+    the device is too small for is done on the CPU, and so is what follows it; the report says so.
 
     Raises:
         NothingToLearnError: if no query has a relevant document in the index.
         ValueError: if the recipe is unknown.
         Cancelled: if `progress` raises it.
     """
-    if recipe not in _FITTERS:
-        raise ValueError(f"Unknown recipe {recipe!r}; expected one of {sorted(_FITTERS)}.")
+    _require_known(recipe)
     teachable = teachable_queries(queries, qrels, index)
     labelled = label(teachable, pair.encode_queries(teachable, progress), qrels, index)
     progress("embedding", 1.0, f"{len(teachable)} labelled queries")
-    return _FITTERS[recipe](texts, index, labelled, device, seed, progress)
+    computer = DeviceWithFallback(device)
+    if recipe == "paper":
+        return _fit_paper(texts, index, labelled, computer, seed, progress)
+    return _fit_era(_DECODING_CONFIGS[recipe], texts, index, labelled, computer, seed, progress)
 
 
-def _fit_era(alignment_config: DecodingConfig) -> "_Fitter":
-    """Return the default recipe for the views that `alignment_config` names."""
+def prepare(
+    recipe: RecipeName,
+    texts: AlignmentTexts,
+    index: DenseIndex,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Learner:
+    """Do the first stage of a recipe, which needs no labels; its learner gives the adapters that `fit` would deploy.
 
-    def fitter(
-        texts: AlignmentTexts, index: DenseIndex, labelled: LabelledQueries, device: str, seed: int, progress: Progress
-    ) -> Fit:
+    Raises:
+        ValueError: if the recipe is unknown.
+        Cancelled: if `progress` raises it.
+    """
+    _require_known(recipe)
+    computer = DeviceWithFallback(device)
+    if recipe == "paper":
+        encoder = computer.run(lambda device: align_by_encoding(texts, device, seed, EncodingConfig(), progress))
+
+        def train(labelled: LabelledQueries, progress: Progress) -> QueryAdapter:
+            config = ContrastiveConfig()
+            return computer.run(
+                lambda device: train_contrastive(encoder, encoder, labelled, index, device, seed, config, progress)
+            )
+
+        return Learner(encoder, train)
+    decoder = align_by_decoding(texts, _DECODING_CONFIGS[recipe])
+
+    def learn(labelled: LabelledQueries, progress: Progress) -> QueryAdapter:
         config = AdaptationConfig()
-        progress("alignment", 0.0, "closed form")
-        aligned = align_by_decoding(texts, alignment_config)
-        progress("alignment", 1.0, "closed form")
-        adaptation = adapt(aligned, labelled, texts, index, device, seed, config, progress)
-        report = {
-            "reason": adaptation.reason,
-            "is_changed": adaptation.is_changed,
-            "blend": dict(adaptation.blend.factors),
-            "strength": adaptation.strength,
-            "share_of_score_variance_moved": adaptation.share_moved,
-            "start_loss": float(adaptation.start_losses.mean()),
-            "held_out_losses": {
-                f"{strength:g}": float(losses.mean())
-                for strength, losses in zip(config.strengths, adaptation.held_out_losses, strict=True)
-                if losses.size
-            },
-        }
-        return Fit(
-            adapter=adaptation.adapter,
-            aligned=aligned,
-            query_ids=[query.query_id for query in labelled.queries],
-            held_out_vectors=adaptation.held_out_vectors,
-            certainty=Certainty(aligned.transform(labelled.encoded), adaptation.gains),
-            report=report,
-            config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
-        )
+        return computer.run(
+            lambda device: adapt(decoder, labelled, texts, index, device, seed, config, progress)
+        ).adapter
 
-    return fitter
+    return Learner(decoder, learn)
+
+
+def _require_known(recipe: str) -> None:
+    known = sorted([*_DECODING_CONFIGS, "paper"])
+    if recipe not in known:
+        raise ValueError(f"Unknown recipe {recipe!r}; expected one of {known}.")
+
+
+def _fit_era(
+    alignment_config: DecodingConfig,
+    texts: AlignmentTexts,
+    index: DenseIndex,
+    labelled: LabelledQueries,
+    computer: DeviceWithFallback,
+    seed: int,
+    progress: Progress,
+) -> Fit:
+    config = AdaptationConfig()
+    progress("alignment", 0.0, "closed form")
+    aligned = align_by_decoding(texts, alignment_config)
+    progress("alignment", 0.5, "how well it reads texts it has not seen")
+    quality = alignment_fit(texts, alignment_config)
+    progress("alignment", 1.0, "closed form")
+    adaptation = computer.run(lambda device: adapt(aligned, labelled, texts, index, device, seed, config, progress))
+    return Fit(
+        adapter=adaptation.adapter,
+        aligned=aligned,
+        query_ids=[query.query_id for query in labelled.queries],
+        held_out_vectors=adaptation.held_out_vectors,
+        certainty=Certainty(aligned.transform(labelled.encoded), adaptation.gains),
+        influence=adaptation.influence,
+        report=_report(adaptation) | {"alignment_fit": asdict(quality)} | _computed_on(computer),
+        config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
+    )
+
+
+def _report(adaptation: Adaptation) -> dict[str, Any]:
+    return {
+        "reason": adaptation.reason,
+        "is_changed": adaptation.is_changed,
+        "blend": dict(adaptation.blend.factors),
+        "strength": adaptation.strength,
+        "share_of_score_variance_moved": adaptation.share_moved,
+        "start_loss": float(adaptation.start_losses.mean()),
+        "held_out_losses": {
+            f"{strength:g}": float(losses.mean())
+            for strength, losses in zip(adaptation.config.strengths, adaptation.held_out_losses, strict=True)
+            if losses.size
+        },
+        "strengths": [asdict(trial) for trial in adaptation.trials],
+        "folds": [asdict(outcome) for outcome in adaptation.folds],
+    }
+
+
+def _computed_on(computer: DeviceWithFallback) -> dict[str, str]:
+    return {"device": computer.device, "note": computer.note}
 
 
 def _fit_paper(
-    texts: AlignmentTexts, index: DenseIndex, labelled: LabelledQueries, device: str, seed: int, progress: Progress
+    texts: AlignmentTexts,
+    index: DenseIndex,
+    labelled: LabelledQueries,
+    computer: DeviceWithFallback,
+    seed: int,
+    progress: Progress,
 ) -> Fit:
     alignment_config, config = EncodingConfig(), ContrastiveConfig()
-    aligned = align_by_encoding(texts, device, seed, alignment_config, progress)
+    aligned = computer.run(lambda device: align_by_encoding(texts, device, seed, alignment_config, progress))
     aligned_vectors = aligned.transform(labelled.encoded)
     held_out_vectors = aligned_vectors.copy()
     folds = assign_folds([query.text for query in labelled.queries], 5, seed)
     n_folds = int(folds.max()) + 1 if folds.any() else 0  # one fold alone cannot be held out
 
-    def part(number: int) -> Progress:
+    def train(some: LabelledQueries, number: int) -> QueryAdapter:
         def report(stage: str, fraction: float, detail: str = "") -> None:
             progress(stage, (number + fraction) / (n_folds + 1), f"fit {number + 1} of {n_folds + 1}, {detail}")
 
-        return report
+        return computer.run(
+            lambda device: train_contrastive(aligned, aligned, some, index, device, seed, config, report)
+        )
 
     for fold in range(n_folds):
         rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        trained = train_contrastive(
-            aligned, aligned, labelled.subset(rest.tolist()), index, device, seed, config, part(fold)
-        )
+        trained = train(labelled.subset(rest.tolist()), fold)
         held_out_vectors[held_out] = trained.transform(labelled.subset(held_out.tolist()).encoded)
-    adapter = train_contrastive(aligned, aligned, labelled, index, device, seed, config, part(n_folds))
+    adapter = train(labelled, n_folds)
     gains = ndcg(labelled, held_out_vectors, index) - ndcg(labelled, aligned_vectors, index)
+    report = {"reason": "The published recipe keeps what it learned without checking it.", "is_changed": True}
     return Fit(
         adapter=adapter,
         aligned=aligned,
         query_ids=[query.query_id for query in labelled.queries],
         held_out_vectors=held_out_vectors,
         certainty=Certainty(aligned_vectors, gains),
-        report={"reason": "The published recipe keeps what it learned without checking it.", "is_changed": True},
+        influence=None,
+        report=report | _computed_on(computer),
         config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
     )
-
-
-_Fitter = Callable[[AlignmentTexts, DenseIndex, LabelledQueries, str, int, Progress], Fit]
-_FITTERS: dict[str, _Fitter] = {
-    "era": _fit_era(DecodingConfig()),
-    "era-dual": _fit_era(DecodingConfig(views=("mean", "light"))),
-    "era-single": _fit_era(DecodingConfig(views=("instructed",))),
-    "paper": _fit_paper,
-}

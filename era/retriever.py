@@ -1,6 +1,7 @@
 """Search: a pair of embedders, an index and an adapter, put together once and never changed.
 
-Before and after are two retrievers over one index, never one retriever with a switch.
+Before and after are two retrievers, never one retriever with a switch. Usually they share the index of the light
+embedder; the strong embedder alone searches an index of its own.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from era.types import Query, Run, ScoredDoc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retriever:
-    """Ranks the documents of `index` for a query through `adapter`; with `lexical`, matching words count as well."""
+    """Ranks the documents of `index` for a query through `adapter`; with `lexical`, matching words count as well.
+
+    The index holds vectors of either embedder of the pair; the adapter leads to that one's space.
+    """
 
     pair: EmbedderPair
     index: DenseIndex
@@ -25,9 +29,11 @@ class Retriever:
     lexical: LexicalIndex | None = None
 
     def __post_init__(self) -> None:
-        self.pair.light.identity.require(self.index.embedder, "The document index")
-        strong, light = self.pair.strong.identity.dimension, self.pair.light.identity.dimension
-        expected = (sum(light if view in ("light", "neighbours") else strong for view in self.adapter.views), light)
+        strong, light = self.pair.strong.identity, self.pair.light.identity
+        documents = strong if self.index.embedder == strong else light
+        documents.require(self.index.embedder, "The document index")
+        sizes = {"light": light.dimension, "neighbours": documents.dimension}
+        expected = (sum(sizes.get(view, strong.dimension) for view in self.adapter.views), documents.dimension)
         if self.adapter.weight.shape != expected:
             raise IdentityMismatchError(
                 f"The adapter leads from {self.adapter.weight.shape[0]} to {self.adapter.weight.shape[1]} dimensions; "
@@ -59,3 +65,16 @@ class Retriever:
         if self.adapter.views == ("light",):
             return self.adapter.transform(self.pair.encode_queries_lightly(queries))
         return self.adapter.transform(self.pair.encode_queries(queries, progress))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LexicalRetriever(Retriever):
+    """Ranks by matching words alone: neither the vector nor the instruction of a query counts."""
+
+    def rank(self, queries: Sequence[Query], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+        """Return for each query at most k documents that share a word with its text, best first."""
+        lexical = self.lexical
+        if lexical is None:
+            raise ValueError("Ranking by matching words needs the words of the corpus.")
+        found = [lexical.search(query.text, k)[0] for query in queries]
+        return [[ScoredDoc(doc_id, score) for doc_id, score in scores.items()] for scores in found]

@@ -1,19 +1,16 @@
 """Store of documents: added in order, read back in order or by id; a million of them pass through in batches."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
+from storage.batches import LOOKUP_BATCH, batches
 from storage.records import DocumentRecord, NewDocument
 from storage.schema import DocumentRow
 
-ItemT = TypeVar("ItemT")
-
 _ADD_BATCH = 5000
-_LOOKUP_BATCH = 500  # older SQLite takes no more than 999 parameters in a statement
 
 _DOCUMENTS = select(
     DocumentRow.collection_id,
@@ -37,7 +34,7 @@ def add_many(session: Session, collection_id: int, documents: Iterable[NewDocume
     next_position = select(func.coalesce(func.max(DocumentRow.position) + 1, 0))
     first = session.scalars(next_position.where(DocumentRow.collection_id == collection_id)).one()
     position = first
-    for batch in _batches(documents, _ADD_BATCH):
+    for batch in batches(documents, _ADD_BATCH):
         rows = [
             {
                 "collection_id": collection_id,
@@ -78,7 +75,7 @@ def get_many(session: Session, collection_id: int, doc_ids: Iterable[str]) -> Ma
     """Return the documents with these ids, by id in the order asked for; ids without a document are left out."""
     wanted = list(dict.fromkeys(doc_ids))
     found: dict[str, DocumentRecord] = {}
-    for batch in _batches(wanted, _LOOKUP_BATCH):
+    for batch in batches(wanted, LOOKUP_BATCH):
         statement = _DOCUMENTS.where(DocumentRow.collection_id == collection_id, DocumentRow.doc_id.in_(batch))
         found.update({row.doc_id: _record(row) for row in session.execute(statement)})
     return {doc_id: found[doc_id] for doc_id in wanted if doc_id in found}
@@ -88,12 +85,6 @@ def count(session: Session, collection_id: int) -> int:
     """Return how many documents are stored for the collection."""
     statement = select(func.count()).select_from(DocumentRow).where(DocumentRow.collection_id == collection_id)
     return session.scalars(statement).one()
-
-
-def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> DocumentRecord:

@@ -30,9 +30,18 @@ def get(session: Session, label_set_id: int) -> LabelSetRecord:
     Raises:
         UnknownRecord: if there is none.
     """
-    row = session.get(LabelSetRow, label_set_id)
-    if row is None:
-        raise UnknownRecord("label set", label_set_id)
+    return _record(_row(session, label_set_id))
+
+
+def set_in_use(session: Session, label_set_id: int, key: str) -> LabelSetRecord:
+    """Note which ranking people use from now on; "" is the best there is.
+
+    Raises:
+        UnknownRecord: if there is no such label set.
+    """
+    row = _row(session, label_set_id)
+    row.in_use = key
+    session.flush()
     return _record(row)
 
 
@@ -63,6 +72,13 @@ def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
     ]
 
 
+def _row(session: Session, label_set_id: int) -> LabelSetRow:
+    row = session.get(LabelSetRow, label_set_id)
+    if row is None:
+        raise UnknownRecord("label set", label_set_id)
+    return row
+
+
 def _record(row: LabelSetRow) -> LabelSetRecord:
     return LabelSetRecord(
         id=row.id,
@@ -70,4 +86,5 @@ def _record(row: LabelSetRow) -> LabelSetRecord:
         name=row.name,
         created_by=row.created_by,
         created_at=row.created_at,
+        in_use=row.in_use,
     )

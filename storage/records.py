@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-JsonObject = Mapping[str, Any]
-"""What a JSON column holds: text keys, and values that JSON can write (no NaN, no infinity)."""
-
-LabelSnapshot = Mapping[str, Mapping[str, float]]
-"""query id as text -> document id -> grade: the labels a training run learns from."""
+from storage.comparison_records import NewPreference as NewPreference
+from storage.comparison_records import NewSnapshot as NewSnapshot
+from storage.comparison_records import PreferenceRecord as PreferenceRecord
+from storage.comparison_records import Preferred as Preferred
+from storage.comparison_records import ShownLeft as ShownLeft
+from storage.comparison_records import SnapshotRanking as SnapshotRanking
+from storage.comparison_records import SnapshotRecord as SnapshotRecord
+from storage.json_values import JsonObject as JsonObject
+from storage.training_records import LabelSnapshot as LabelSnapshot
+from storage.training_records import NewTrainingRun as NewTrainingRun
+from storage.training_records import TrainingRunRecord as TrainingRunRecord
+from storage.training_records import TrainingRunState as TrainingRunState
 
 MAX_GRADE = 10.0
 """The highest grade; 0 is judged not relevant, above 0 is relevant."""
@@ -93,13 +99,17 @@ class QueryRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabelSetRecord:
-    """A named set of judgments over one collection."""
+    """A named set of judgments over one collection.
+
+    `in_use` is the key of the ranking that people chose to use ("run-7", "aligned"); "" is the best there is.
+    """
 
     id: int
     collection_id: int
     name: str
     created_by: str
     created_at: datetime
+    in_use: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,63 +270,3 @@ class SearchRecord:
     took_ms: float
     ranking: tuple[tuple[str, float], ...]
     created_at: datetime
-
-
-class TrainingRunState(StrEnum):
-    """Where a training run is; the last four are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class NewTrainingRun:
-    """A training run to be queued; `label_snapshot` fixes what it learns from, `snapshot_hash` names it."""
-
-    collection_id: int
-    label_set_id: int
-    recipe: str
-    seed: int
-    config: JsonObject
-    label_snapshot: LabelSnapshot
-    snapshot_hash: str
-    n_queries: int
-    n_relevant: int
-    n_not_relevant: int
-    author: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRunRecord:
-    """A training run as its row stands; `number` counts from 1 within the collection, `fraction` is in [0, 1].
-
-    The label snapshot may be large and never changes, so it is read on its own (`training_runs.label_snapshot`).
-    """
-
-    id: int
-    collection_id: int
-    label_set_id: int
-    number: int
-    state: TrainingRunState
-    recipe: str
-    seed: int
-    config: JsonObject
-    snapshot_hash: str
-    n_queries: int
-    n_relevant: int
-    n_not_relevant: int
-    stage: str
-    fraction: float
-    message: str
-    measures: JsonObject | None
-    device: str | None
-    author: str
-    is_cancel_requested: bool
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    heartbeat_at: datetime | None

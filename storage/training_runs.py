@@ -2,6 +2,7 @@
 
     queued -> running -> finished | failed | cancelled | interrupted
     queued -> cancelled
+    failed | cancelled | interrupted -> queued, where somebody resumes it
 
 Every step names the states it may start from in its own statement, so two workers cannot both take it.
 """
@@ -9,40 +10,22 @@ Every step names the states it may start from in its own statement, so two worke
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, exists, func, select, update
+from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
 from storage.records import JsonObject, LabelSnapshot, NewTrainingRun, TrainingRunRecord, TrainingRunState
 from storage.schema import CollectionRow, TrainingRunRow, utc_now
+from storage.training_descriptions import delete as delete
+from storage.training_descriptions import describe as describe
+from storage.training_descriptions import next_wanted_curve as next_wanted_curve
+from storage.training_descriptions import request_curve as request_curve
+from storage.training_descriptions import set_curve as set_curve
+from storage.training_rows import TRAINING_RUNS, change, record_of
+from storage.training_rows import get as get
 
 _QUEUED, _RUNNING = TrainingRunState.QUEUED, TrainingRunState.RUNNING
-
-_COLUMNS = (  # in the order of the record's fields
-    TrainingRunRow.id,
-    TrainingRunRow.collection_id,
-    TrainingRunRow.label_set_id,
-    TrainingRunRow.number,
-    TrainingRunRow.state,
-    TrainingRunRow.recipe,
-    TrainingRunRow.seed,
-    TrainingRunRow.config,
-    TrainingRunRow.snapshot_hash,
-    TrainingRunRow.n_queries,
-    TrainingRunRow.n_relevant,
-    TrainingRunRow.n_not_relevant,
-    TrainingRunRow.stage,
-    TrainingRunRow.fraction,
-    TrainingRunRow.message,
-    TrainingRunRow.measures,
-    TrainingRunRow.device,
-    TrainingRunRow.author,
-    TrainingRunRow.cancel_requested,
-    TrainingRunRow.created_at,
-    TrainingRunRow.started_at,
-    TrainingRunRow.finished_at,
-    TrainingRunRow.heartbeat_at,
-)
+_RESUMABLE = (TrainingRunState.FAILED, TrainingRunState.CANCELLED, TrainingRunState.INTERRUPTED)
 
 
 def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
@@ -70,6 +53,7 @@ def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
         n_relevant=run.n_relevant,
         n_not_relevant=run.n_not_relevant,
         author=run.author,
+        rerun_of=run.rerun_of,
     )
     session.add(row)
     session.flush()
@@ -77,26 +61,27 @@ def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
 
 
 def claim_next(session: Session) -> TrainingRunRecord | None:
-    """Turn the oldest queued training run into a running one and return it, or None when the queue is empty."""
-    oldest = select(TrainingRunRow.id).where(TrainingRunRow.state == _QUEUED).order_by(TrainingRunRow.id).limit(1)
-    while (run_id := session.scalars(oldest).one_or_none()) is not None:
+    """Turn the training run queued first into a running one and return it, or None when the queue is empty."""
+    first = (
+        select(TrainingRunRow.id)
+        .where(TrainingRunRow.state == _QUEUED)
+        .order_by(TrainingRunRow.queued_at, TrainingRunRow.id)
+        .limit(1)
+    )
+    while (run_id := session.scalars(first).one_or_none()) is not None:
         now = utc_now()
-        claimed = _change(session, run_id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
+        claimed = change(session, run_id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
         if claimed is not None:
             return claimed
     return None
 
 
-def get(session: Session, run_id: int) -> TrainingRunRecord:
-    """Return the training run as it stands.
-
-    Raises:
-        UnknownRecord: if there is none.
-    """
-    row = session.execute(select(*_COLUMNS).where(TrainingRunRow.id == run_id)).one_or_none()
-    if row is None:
-        raise UnknownRecord("training run", run_id)
-    return _record(row)
+def queue(session: Session) -> Sequence[TrainingRunRecord]:
+    """Return what is running and queued in all collections, in the order in which it will be done."""
+    statement = TRAINING_RUNS.where(TrainingRunRow.state.in_([_QUEUED, _RUNNING])).order_by(
+        case((TrainingRunRow.state == _RUNNING, 0), else_=1), TrainingRunRow.queued_at, TrainingRunRow.id
+    )
+    return [record_of(row) for row in session.execute(statement)]
 
 
 def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
@@ -105,7 +90,10 @@ def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
     Raises:
         UnknownRecord: if there is no such training run.
     """
-    snapshot = session.scalars(select(TrainingRunRow.label_snapshot).where(TrainingRunRow.id == run_id)).one_or_none()
+    found = select(TrainingRunRow.label_snapshot).where(
+        TrainingRunRow.id == run_id, TrainingRunRow.deleted_at.is_(None)
+    )
+    snapshot = session.scalars(found).one_or_none()
     if snapshot is None:
         raise UnknownRecord("training run", run_id)
     return snapshot
@@ -113,10 +101,10 @@ def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
 
 def list_for(session: Session, collection_id: int, label_set_id: int | None = None) -> Sequence[TrainingRunRecord]:
     """Return the collection's training runs, those of one label set if given, newest first."""
-    statement = select(*_COLUMNS).where(TrainingRunRow.collection_id == collection_id)
+    statement = TRAINING_RUNS.where(TrainingRunRow.collection_id == collection_id)
     if label_set_id is not None:
         statement = statement.where(TrainingRunRow.label_set_id == label_set_id)
-    return [_record(row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
+    return [record_of(row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
 
 
 def has_active(session: Session, collection_id: int) -> bool:
@@ -133,12 +121,7 @@ def is_cancel_requested(session: Session, run_id: int) -> bool:
     Raises:
         UnknownRecord: if there is none.
     """
-    requested = session.scalars(
-        select(TrainingRunRow.cancel_requested).where(TrainingRunRow.id == run_id)
-    ).one_or_none()
-    if requested is None:
-        raise UnknownRecord("training run", run_id)
-    return requested
+    return get(session, run_id).is_cancel_requested
 
 
 def progress(session: Session, run_id: int, *, stage: str, fraction: float, message: str) -> TrainingRunRecord:
@@ -157,7 +140,7 @@ def progress(session: Session, run_id: int, *, stage: str, fraction: float, mess
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"expected a fraction from 0 to 1, got {fraction!r}")
-    changed = _change(
+    changed = change(
         session, run_id, {_RUNNING}, stage=stage, fraction=fraction, message=message, heartbeat_at=utc_now()
     )
     if changed is None:
@@ -165,7 +148,15 @@ def progress(session: Session, run_id: int, *, stage: str, fraction: float, mess
     return changed
 
 
-def finish(session: Session, run_id: int, *, measures: JsonObject, device: str) -> TrainingRunRecord:
+def finish(
+    session: Session,
+    run_id: int,
+    *,
+    measures: JsonObject,
+    device: str,
+    config: JsonObject | None = None,
+    message: str = "",
+) -> TrainingRunRecord:
     """Note that a running training run ended well.
 
     Args:
@@ -173,14 +164,17 @@ def finish(session: Session, run_id: int, *, measures: JsonObject, device: str) 
         run_id: which training run.
         measures: what was measured, JSON without NaN.
         device: what it was computed on.
+        config: what it was computed with; None leaves the one it was queued with.
+        message: what people should know of how it went; it takes the place of the last progress.
 
     Raises:
         ValueError: if it is not running.
         UnknownRecord: if there is none.
     """
-    return _end(
-        session, run_id, {_RUNNING}, TrainingRunState.FINISHED, measures=dict(measures), device=device, fraction=1.0
-    )
+    values = {"measures": dict(measures), "device": device, "message": message, "fraction": 1.0}
+    if config is not None:
+        values["config"] = dict(config)
+    return _end(session, run_id, {_RUNNING}, TrainingRunState.FINISHED, **values)
 
 
 def fail(session: Session, run_id: int, message: str) -> TrainingRunRecord:
@@ -202,7 +196,7 @@ def cancel_request(session: Session, run_id: int) -> TrainingRunRecord:
     Raises:
         UnknownRecord: if there is none.
     """
-    cancelled = _change(
+    cancelled = change(
         session,
         run_id,
         {_QUEUED},
@@ -212,7 +206,7 @@ def cancel_request(session: Session, run_id: int) -> TrainingRunRecord:
     )
     if cancelled is not None:
         return cancelled
-    return _change(session, run_id, {_RUNNING}, cancel_requested=True) or get(session, run_id)
+    return change(session, run_id, {_RUNNING}, cancel_requested=True) or get(session, run_id)
 
 
 def mark_cancelled(session: Session, run_id: int) -> TrainingRunRecord:
@@ -241,29 +235,38 @@ def mark_interrupted_all_running(session: Session) -> int:
     return len(session.execute(statement).all())
 
 
+def resume(session: Session, run_id: int) -> TrainingRunRecord:
+    """Put a training run that ended before it was done at the end of the queue again.
+
+    It keeps its id, number, seed and labels, and starts from the beginning.
+
+    Raises:
+        ValueError: if it is queued, running or finished.
+        UnknownRecord: if there is none.
+    """
+    resumed = change(
+        session,
+        run_id,
+        _RESUMABLE,
+        state=_QUEUED,
+        queued_at=utc_now(),
+        stage="",
+        fraction=0.0,
+        message="",
+        cancel_requested=False,
+        started_at=None,
+        finished_at=None,
+        heartbeat_at=None,
+    )
+    if resumed is None:
+        raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot be resumed")
+    return resumed
+
+
 def _end(
     session: Session, run_id: int, allowed: Collection[TrainingRunState], state: TrainingRunState, **values: Any
 ) -> TrainingRunRecord:
-    ended = _change(session, run_id, allowed, state=state, finished_at=utc_now(), **values)
+    ended = change(session, run_id, allowed, state=state, finished_at=utc_now(), **values)
     if ended is None:
         raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot become {state}")
     return ended
-
-
-def _change(
-    session: Session, run_id: int, allowed: Collection[TrainingRunState], **values: Any
-) -> TrainingRunRecord | None:
-    """Set columns of the training run if its state is an allowed one; return it, or None if nothing was set."""
-    statement = (
-        update(TrainingRunRow)
-        .where(TrainingRunRow.id == run_id, TrainingRunRow.state.in_(list(allowed)))
-        .values(**values)
-        .returning(*_COLUMNS)
-        .execution_options(synchronize_session=False)
-    )
-    row = session.execute(statement).one_or_none()
-    return None if row is None else _record(row)
-
-
-def _record(row: Row[*tuple[Any, ...]]) -> TrainingRunRecord:
-    return TrainingRunRecord(*row)

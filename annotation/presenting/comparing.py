@@ -1,76 +1,117 @@
-"""The comparison screen: two rankings of one query, and what changed over all labelled queries."""
+"""The comparison screen: the rankings of one query, and what differs over all labelled queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from annotation.comparing import OverallComparison, QueryComparison, Side
+from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, QueryChange
+from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
+from annotation.comparing.views import ComparisonView
 from annotation.opening import OpenPage, QueryProgress
+from annotation.presenting.judging import query_terms
 from annotation.presenting.wording import (
-    MEASURE_MEANINGS,
-    MEASURE_NAMES,
+    OVERLAP_MEANINGS,
     Payload,
     chance,
-    named,
+    count,
+    effect,
+    measure_meaning,
     nonce,
     p_value_text,
     page_ids,
 )
-from annotation.rankers import Ranker
+from annotation.rankers import Ranker, is_trained
+from annotation.strong_reading import StrongState
 from era.certainty import Expectation
-from era.evaluation import PairedDifference
+from era.evaluation import COMPARISON_MEASURES
+from era.overlap import MeanOverlap
+from era.significance import PairedDifference
 
-COLUMN_MEANINGS = {
-    "95 % interval": "If the same was done with other queries of this kind, the difference would lie in here 95 times "
-    "out of 100 (percentile bootstrap)",
-    "p": "How often a difference at least this large would come about by chance alone (paired randomisation test)",
-}
+OWN_ONLY = (
+    "You have begun to judge this query: until you are done, only your own marks count and show up here, "
+    "so that nobody else's sway you."
+)
+_TOO_FEW = 10  # queries, below which nothing can be concluded
 
 
 def compare_panel(
     page: OpenPage,
+    author: str | None,
     rankers: Sequence[Ranker],
     queries: Sequence[QueryProgress],
-    before: str,
-    after: str,
-    query_id: int | None,
-    comparison: QueryComparison | None = None,
+    view: ComparisonView,
+    grade_names: Sequence[str],
+    strong: StrongState,
+    *,
+    one: QueryComparison | None = None,
     overall: OverallComparison | None = None,
+    hidden: Collection[int] = (),
     is_pending: bool = False,
+    intro: str = "",
     error: str = "",
     tried: str = "",
 ) -> Payload:
-    """Return the comparison screen; `is_pending` while the overall measures are still being computed."""
-    labels = {ranker.key: ranker.label for ranker in rankers}
+    """Return the comparison screen.
+
+    Args:
+        page: the open collection and label set.
+        author: who looks; None may not write.
+        rankers: every way to rank that can be compared.
+        queries: of the collection, as this person may see them.
+        view: what is compared.
+        grade_names: what the grades 0, 1, ... are called.
+        strong: whether the strong model alone can be compared.
+        one: the open query.
+        overall: all labelled queries.
+        hidden: those of them whose numbers this person may not see yet.
+        is_pending: whether `overall` is still being computed.
+        intro: what to say first, if anything.
+        error: what went wrong, if anything.
+        tried: the text of a query that could not be ranked.
+    """
+    labels = {key: key for key in view.sides} | {ranker.key: ranker.label for ranker in rankers}
     return {
         "nonce": nonce(),
         "page": page_ids(page),
-        "intro": "",
+        "can_write": author is not None,
+        "intro": intro,
         "error": error,
-        "rankers": [{"key": r.key, "label": r.label} for r in rankers],
-        "before": before,
-        "after": after,
-        "query_id": query_id,
-        "queries": [{"id": p.query.id, "text": p.query.text, "relevant": p.standing.n_relevant} for p in queries],
-        "instruction": next((p.query.instruction for p in queries if p.query.id == query_id), ""),
+        "rankers": [{"key": r.key, "label": r.label, "group": r.group} for r in rankers],
+        "sides": list(view.sides),
+        "query_id": view.query_id,
+        "queries": [
+            {
+                "id": q.query.id,
+                "text": q.query.text,
+                "instruction": q.query.instruction,
+                "relevant": q.standing.n_relevant,
+            }
+            for q in queries
+        ],
+        "instruction": next((p.query.instruction for p in queries if p.query.id == view.query_id), ""),
         "tried": tried,
-        "measures": [[name, MEASURE_MEANINGS[name]] for name in MEASURE_NAMES.values()],
-        "column_meanings": COLUMN_MEANINGS,
-        "comparison": _comparison(comparison, labels.get(before, before), labels.get(after, after))
-        if comparison
-        else None,
-        "overall": "pending" if is_pending else _overall(overall) if overall else None,
+        "measures": [[name, measure_meaning(name)] for name in view.measures],
+        "measure_names": ", ".join(view.measures),
+        "threshold": view.threshold,
+        "grades": list(grade_names),
+        "is_in_sample": view.is_in_sample,
+        "one": one_payload(one) if one else None,
+        "overall": "pending" if is_pending else overall_payload(overall, view, labels, hidden) if overall else None,
+        "strong": {"state": strong.state, "text": strong.text},
         "url": {
             "collection": page.collection.id,
             "labels": page.label_set.id,
-            "query": query_id,
-            "before": before,
-            "after": after,
+            "query": view.query_id,
+            "sides": "~".join(view.sides),
+            "measures": None if view.measures == COMPARISON_MEASURES else ", ".join(view.measures),
+            "threshold": view.threshold,
+            "insample": "1" if view.is_in_sample else None,
         },
     }
 
 
-def _comparison(comparison: QueryComparison, before: str, after: str) -> Payload:
-    honest = [name for name, side in ((before, comparison.before), (after, comparison.after)) if side.is_held_out]
-    explanation = ""
+def one_payload(comparison: QueryComparison) -> Payload:
+    """Return the rankings of one query."""
+    honest = [side.label for side in comparison.sides if side.origin == "held_out"]
+    explanation = _expectation(comparison.expected, comparison.sides[-1].label)
     if honest:
         explanation = (
             f"This query taught “{honest[0]}”, so it is ranked here by a version that never saw its marks: "
@@ -79,10 +120,12 @@ def _comparison(comparison: QueryComparison, before: str, after: str) -> Payload
     return {
         "text": comparison.query.text,
         "instruction": comparison.query.instruction,
-        "explanation": explanation or _expectation(comparison.expected, after),
+        "is_own_only": comparison.is_own_only,
+        "own_note": OWN_ONLY if comparison.is_own_only else "",
+        "explanation": explanation,
+        "terms": query_terms(comparison.query.text),
         "n_shared": comparison.n_shared,
-        "before": _side(comparison.before),
-        "after": _side(comparison.after),
+        "sides": [_side(side) for side in comparison.sides],
     }
 
 
@@ -98,71 +141,174 @@ def _expectation(expected: Expectation | None, after: str) -> str:
 
 
 def _side(side: Side) -> Payload:
+    notes = {
+        "plain": "",
+        "held_out": "ranked by a version that never saw this query's marks",
+        "in_sample": "in-sample: ranked by what learned from this query's marks, which flatters it",
+        "stored": "as it was kept" if side.results else "this snapshot never ranked the query",
+    }
     return {
-        "measures": named(side.measures),
+        "key": side.key,
+        "label": side.label,
+        "note": notes[side.origin],
+        "measures": dict(side.measures),
         "results": [
             {
-                "rank": row.result.rank,
-                "doc_id": row.result.doc_id,
-                "title": row.result.title,
-                "text": row.result.text,
-                "score": row.result.score,
+                "rank": row.rank,
+                "doc_id": row.doc_id,
+                "title": row.title,
+                "text": row.text,
+                "score": row.score,
                 "grade": row.grade,
-                "other_rank": row.other_rank,
+                "ranks": list(row.ranks),
             }
             for row in side.results
         ],
     }
 
 
-def _overall(overall: OverallComparison) -> Payload:
-    main = overall.differences["nDCG@10"]
-    judged = overall.differences["Judged@10"]
-    coverage = ""
-    if abs(judged.difference) > 0.05:
-        fewer = "before" if judged.difference > 0 else "after"
-        coverage = (
-            f"Of the first ten, {judged.before:.0%} are judged before and {judged.after:.0%} after. Unjudged documents "
-            f"count as not relevant, so “{fewer}” may be better than measured: judge more of its first ten."
-        )
+def overall_payload(
+    overall: OverallComparison, view: ComparisonView, labels: Mapping[str, str], hidden: Collection[int]
+) -> Payload:
+    """Return all labelled queries.
+
+    Args:
+        overall: what was measured.
+        view: what was compared.
+        labels: ranker key -> what a person calls it, for each side.
+        hidden: queries whose numbers whoever looks may not see yet; they come last.
+    """
+    sides = [labels[key] for key in view.sides]
+    n_runs = sum(is_trained(key) for key in view.sides)
+    parts = [_part(part, overall.main_measure, sides, "a run" if n_runs > 1 else "the run") for part in overall.parts]
+    if overall.n_left_out:
+        if not parts:
+            title = "No labelled query is ranked on every side"
+            parts = [{"kind": "plain", "title": title, "explanation": "", "n": 0, "against": []}]
+        parts[0]["explanation"] = f"{parts[0]['explanation']} {_left_out(overall.n_left_out)}".strip()
     return {
-        "n": main.n,
-        "n_better": main.n_better,
-        "n_same": main.n_same,
-        "n_worse": main.n_worse,
-        "verdict": _verdict(main),
-        "coverage": coverage,
+        "main": overall.main_measure,
+        "parts": parts,
+        "overlaps": [_overlap(place, sides[place], overlap) for place, overlap in enumerate(overall.overlaps, start=1)],
+        "overlap_meanings": OVERLAP_MEANINGS,
+        "coverage": _coverage(overall.coverage, sides) if overall.coverage else None,
+        "queries": [_query(each, overall.main_measure) for each in overall.queries if each.query.id not in hidden]
+        + [_hidden(each) for each in overall.queries if each.query.id in hidden],
+    }
+
+
+def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
+    titles: dict[PartKind, tuple[str, str]] = {
+        "learned": (
+            f"Queries {run} learned from, each ranked by a version that had not seen its marks ({part.n})",
+            "These numbers are what you would get on new queries like them.",
+        ),
+        "in_sample": (
+            f"IN-SAMPLE: {_these(part.n)} taught {run}; the numbers flatter it",
+            "They are ranked by what has seen their marks. Look for mistakes here; never report these numbers.",
+        ),
+        "unseen": (f"Queries {run} never learned from ({part.n})", ""),
+        "plain": (f"All labelled queries ({part.n})", ""),
+    }
+    title, explanation = titles[part.kind]
+    against = [
+        _against(place, sides[place], sides[0], differences, main)
+        for place, differences in enumerate(part.differences, start=1)
+    ]
+    return {"kind": part.kind, "title": title, "explanation": explanation, "n": part.n, "against": against}
+
+
+def _these(n: int) -> str:
+    return "this query" if n == 1 else f"these {n:,} queries"
+
+
+def _against(
+    place: int, label: str, first: str, differences: Mapping[str, PairedDifference], main_measure: str
+) -> Payload:
+    main = differences[main_measure]
+    return {
+        "side": place,
+        "label": label,
+        "better": main.n_better,
+        "same": main.n_same,
+        "worse": main.n_worse,
+        "verdict": verdict(main, main_measure, label, first),
+        "effect": effect(main.effect_size),
         "rows": [
             {
-                "measure": MEASURE_NAMES[measure],
-                "meaning": MEASURE_MEANINGS[MEASURE_NAMES[measure]],
-                "before": d.before,
-                "after": d.after,
-                "difference": d.difference,
-                "low": d.low,
-                "high": d.high,
-                "p": p_value_text(d.p_value).removeprefix("= "),
+                "measure": measure,
+                "meaning": measure_meaning(measure),
+                "before": each.before,
+                "after": each.after,
+                "difference": each.difference,
+                "low": each.low,
+                "high": each.high,
+                "p": p_value_text(each.p_value).removeprefix("= "),
+                "effect": each.effect_size,
             }
-            for measure, d in overall.differences.items()
-        ],
-        "queries": [
-            {
-                "id": change.query.id,
-                "text": change.query.text,
-                "before": change.before,
-                "after": change.after,
-                "change": round(change.after - change.before, 4),
-            }
-            for change in overall.changes
+            for measure, each in differences.items()
         ],
     }
 
 
-def _verdict(difference: PairedDifference) -> str:
+def verdict(difference: PairedDifference, measure: str, label: str, first: str) -> str:
+    """Return in words how a side differs from the first one, and whether that could be chance."""
+    n = count(difference.n, "query", "queries")
     if difference.n_better == difference.n_worse == 0:
-        return "Both rankings measure the same on every labelled query."
+        said = f"“{label}” and “{first}” measure the same in {measure} on every query."
+        return said if difference.n >= _TOO_FEW else f"{said} With only {n} nothing can be concluded."
     direction = "better" if difference.difference > 0 else "worse"
-    return (
-        f"In nDCG@10 “after” is {abs(difference.difference):.3f} {direction} on average, likely between "
-        f"{difference.low:+.3f} and {difference.high:+.3f}. {chance(difference.n, difference.p_value)}"
+    said = (
+        f"In {measure} “{label}” is {abs(difference.difference):.3f} {direction} than “{first}” on average, likely "
+        f"between {difference.low:+.3f} and {difference.high:+.3f}."
     )
+    if difference.n < _TOO_FEW:
+        return f"{said} With only {n} nothing can be concluded (p {p_value_text(difference.p_value)})."
+    return f"{said} {chance(difference.n, difference.p_value)}"
+
+
+def _left_out(n: int) -> str:
+    what = "1 labelled query is" if n == 1 else f"{n:,} labelled queries are"
+    return (
+        f"{what} left out on every side: a snapshot among the sides never ranked "
+        f"{'it' if n == 1 else 'them'}, and what was never tried has not failed."
+    )
+
+
+def _overlap(place: int, label: str, overlap: MeanOverlap) -> Payload:
+    return {
+        "side": place,
+        "label": label,
+        "rbo": overlap.rbo,
+        "jaccard": overlap.jaccard,
+        "tau": overlap.kendall_tau,
+    }
+
+
+def _coverage(coverage: Coverage, sides: Sequence[str]) -> Payload:
+    shares = ", ".join(f"{share:.0%} for “{side}”" for share, side in zip(coverage.judged, sides, strict=True))
+    return {
+        "text": f"Of the first ten, somebody judged {shares}. Unjudged documents count as not relevant, so "
+        f"“{sides[coverage.side_fewer]}” may be better than measured: judge more of its first ten.",
+        "n_documents": coverage.n_documents,
+    }
+
+
+def _query(change: QueryChange, main: str) -> Payload:
+    values = change.values[main]
+    return {
+        "id": change.query.id,
+        "text": change.query.text,
+        "part": change.part,
+        "hidden": "",
+        "relevant": change.n_relevant,
+        "values": list(values),
+        "change": round(values[-1] - values[0], 4),
+        "judged": list(change.judged),
+        "measures": {measure: list(each) for measure, each in change.values.items()},
+    }
+
+
+def _hidden(change: QueryChange) -> Payload:
+    about = {"id": change.query.id, "text": change.query.text, "part": change.part, "hidden": HIDDEN}
+    return about | dict.fromkeys(("relevant", "values", "change", "judged", "measures"))

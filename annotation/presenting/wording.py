@@ -1,5 +1,6 @@
 """Words and small values that several screens share."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,26 @@ MEASURE_MEANINGS = {
     "judged@10": "Share of the first ten that somebody judged; the others count as not relevant",
 }
 
+_MEANINGS = {
+    "nDCG": "How well {first} are ordered: 1 if every relevant document stands on top, 0 if none is there",
+    "R": "Share of the relevant documents that are among {first}",
+    "P": "Share of {first} that are relevant",
+    "RR": "1 divided by the place of the first relevant document, 0 if there is none; its mean is known as MRR",
+    "AP": "Share of relevant documents down to each relevant one, averaged over these; its mean is known as MAP",
+    "Success": "1 if a relevant document is among {first}, else 0",
+    "Judged": "Share of {first} that somebody judged; the others count as not relevant",
+    "Rprec": "Share of relevant documents among the first R, where R is how many relevant ones there are",
+}
+_MEASURE = re.compile(r"(\w+)(?:\(rel=([\d.]+)\))?(?:@(\d+))?")
+OVERLAP_MEANINGS = {
+    "rbo": "Rank-biased overlap: what both rankings share, the first places counting most; 1 for the same ranking, "
+    "0 if they have nothing in common",
+    "jaccard": "Documents among the first ten of both, divided by those among the first ten of either",
+    "tau": "Kendall's tau: whether documents that both rank stand in the same order; 1 if they do, -1 if in the "
+    "opposite one",
+}
+_EFFECTS = ((0.8, "a large effect"), (0.5, "a medium effect"), (0.2, "a small effect"), (0.0, "hardly any effect"))
+
 
 def nonce() -> str:
     """Make every answer to a person differ from the one before, or the page would not notice a repeated one."""
@@ -29,6 +50,31 @@ def page_ids(page: OpenPage) -> Payload:
         "label_set_id": page.label_set.id,
         "label_set": page.label_set.name,
     }
+
+
+def measure_meaning(name: str) -> str:
+    """Return what a measure says, as far as it is a known one."""
+    found = _MEASURE.fullmatch(name)
+    if found is None or found[1] not in _MEANINGS:
+        return f"{name}, as ir-measures defines it"
+    first = "all that were ranked"
+    if found[3]:
+        first = "the first ten" if found[3] == "10" else f"the first {found[3]}"
+    meaning = _MEANINGS[found[1]].format(first=first)
+    if "{first}" not in _MEANINGS[found[1]] and found[3]:
+        meaning += f"; looks at {first} only"
+    return f"{meaning}; a document counts as relevant from grade {found[2]} on" if found[2] else meaning
+
+
+def effect(size: float | None) -> str:
+    """Return in words how large a difference is beside its spread between queries; empty if that is not defined.
+
+    Source: Cohen 1988, whose limits are a rule of thumb.
+    """
+    if size is None or size == 0:
+        return ""
+    words = next(words for limit, words in _EFFECTS if abs(size) >= limit)
+    return f"That is {words} (Cohen's d {size:+.2f}; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large)."
 
 
 def chance(n: int, p_value: float) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 import gradio as gr
 
 from annotation import judging
+from annotation.comparing.views import open_shared
 from annotation.opening import OpenPage, open_page, use_collection
 from annotation.presenting.header import header
-from annotation.training import TrainingWorker
+from annotation.training.worker import TrainingWorker
 from annotation.ui.collection import CollectionTab
 from annotation.ui.compare import CompareTab
 from annotation.ui.feedback import explain
@@ -75,12 +76,22 @@ class Page:
         Not a generator: Gradio sends the last of its values twice, and a desk that is drawn anew takes away what was
         typed meanwhile.
         """
-        message = Message(dict(request.query_params))
+        message = self._address(request)
         page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
-        tab = message.text("tab")
+        tab = next((name for name in TABS if name.lower() == message.text("tab").lower()), "")
         everything = self._all(page, request, message, has_collection=tab == "Collection")
         everything[1]["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
         return everything
+
+    def _address(self, request: gr.Request) -> Message:
+        """Return what the address names; a short link stands for a comparison."""
+        named = dict(request.query_params)
+        shared = open_shared(self._workspace, named["v"]) if named.get("v") else None
+        if shared is not None:
+            named |= {"collection": shared["collection"], "labels": shared["labels"], "query": shared["query"]}
+        if named.get("v"):
+            named["tab"] = "Compare"
+        return Message(named)
 
     def _all(
         self, page: OpenPage, request: gr.Request, message: Message, error: str = "", has_collection: bool = True
@@ -164,7 +175,10 @@ window.eraTab = (name) => {
 };
 window.eraCompared = (ids) => {
   const named = new URL(window.location.href).searchParams;
-  return { ...ids, query: named.get("query"), before: named.get("before") || "", after: named.get("after") || "" };
+  const text = (name) => named.get(name) || "";
+  const names = ["v", "query", "sides", "measures", "threshold", "insample", "before", "after"];
+  const ask = window.eraCompareAsked ? window.eraCompareAsked() : 0;
+  return { ...ids, ask, ...Object.fromEntries(names.map((name) => [name, text(name)])) };
 };
 </script>
 """

@@ -1,13 +1,30 @@
-"""The Compare tab: before and after of one query, then of all labelled ones."""
+"""The Compare tab: rankings of one query side by side, then measured over all labelled ones."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from annotation import comparing, rankers, searching
-from annotation.opening import OpenPage, list_queries, open_page
+from annotation import rankers, searching
+from annotation.comparing.all_queries import compare_all
+from annotation.comparing.one_query import compare_query
+from annotation.comparing.snapshots import kept_comparison
+from annotation.comparing.views import ComparisonView, open_shared, without_missing
+from annotation.desk import setup_of
+from annotation.errors import NotFoundError
+from annotation.opening import OpenPage, QueryProgress, open_page
 from annotation.presenting.comparing import compare_panel
+from annotation.querying import list_lines
+from annotation.ui.compare_answers import (
+    CompareAnswers,
+    hidden_from,
+    open_snapshot,
+    query_of,
+    read_message,
+    sides_of,
+    strong_state,
+)
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
@@ -15,72 +32,121 @@ from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
+_SCRIPTS = ("query", "marks", "reasons", "keys", "plots", "overall", "blind", "snapshots")
+
 
 class CompareTab:
     """The comparison screen: the one query comes first, the overall measures follow."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("compare")
-        on(self.panel.choose, self._choose, [self.panel], trigger_mode="always_last")
-        on(getattr(self.panel, "try"), self._try, [self.panel])
+        self.panel = make_panel("compare", *(f"compare_{name}" for name in _SCRIPTS))
+        self._answers = CompareAnswers(workspace, self.panel)
+        on(self.panel.choose, self._choose, [self.panel], trigger_mode="multiple")
+        on(getattr(self.panel, "try"), self._try, [self.panel], trigger_mode="multiple")
 
     def show(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
-        """Yield the screen for what the message names, choosing what it leaves open."""
-        before = message.text("before") or rankers.LIGHT
-        after = message.text("after") or rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id)
-        query_id = message.optional_number("query_id")
-        if query_id is None:
-            query_id = message.optional_number("query")
-        yield from self._compare(page, author, before, after, query_id)
+        """Yield the screen for what the address names, choosing what it leaves open."""
+        slug, error = message.name("v"), ""
+        shared = open_shared(self._workspace, slug) if slug else None
+        if slug and shared is None:
+            error = (
+                "This link leads to no comparison that is known here. Ask for a new one; this is another comparison."
+            )
+        if shared is not None:
+            named = {"measures": ", ".join(shared["measures"]), "insample": str(shared["in_sample"])}
+            message = Message({**shared, **named, "ask": message.optional_number("ask")})
+        view, problem = self._read(page, message)
+        yield from self._compare(page, author, view, message, error or problem)
 
     def _choose(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
-        message = Message(event._data)
-        yield from self.show(self._page(message), author_of(self._workspace.settings, request), message)
+        message, author = Message(event._data), author_of(self._workspace.settings, request)
+        page = self._page(message)
+        view, problem = self._read(page, message)
+        try:
+            if message.name("snapshot"):
+                kept = open_snapshot(self._workspace, page, message.name("snapshot"))
+                view = replace(kept, query_id=view.query_id)
+        except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
+            problem = explain(error)
+        for payload in self._compare(page, author, view, message, problem):
+            if message.flag("is_query_only") and payload["overall"] == "pending":
+                yield {**payload, "overall": "same"}  # what all queries measure does not depend on the open one
+                return
+            yield payload
 
     def _try(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
-        message = Message(event._data)
-        page, author = self._page(message), author_of(self._workspace.settings, request)
-        before, after, tried = message.text("before"), message.text("after"), message.text("text")
+        message, author = Message(event._data), author_of(self._workspace.settings, request)
+        page, tried = self._page(message), message.name("text")
+        view, problem = self._read(page, message)
         try:
             query = searching.ask(self._workspace, author, page.collection.id, tried, message.text("instruction"))
+            if query.id == searching.NOT_STORED:
+                problem = "Sign in to compare queries of your own."
+            else:
+                view, tried = replace(view, query_id=query.id), ""
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            yield self._payload(page, before, after, None, error=explain(error), tried=tried)
-            return
-        if query.id == searching.NOT_STORED:
-            yield self._payload(page, before, after, None, error="Sign in to compare queries of your own.", tried=tried)
-            return
-        yield from self._compare(page, author, before, after, query.id)
+            problem = explain(error)
+        yield from self._compare(page, author, view, message, problem, tried)
+
+    def _read(self, page: OpenPage, message: Message) -> tuple[ComparisonView, str]:
+        """Return the comparison that is asked for, or what comes nearest to it and what was wrong."""
+        problem = ""
+        plain = Message({"sides": "~".join(sides_of(message)), "query_id": query_of(message)})
+        for asked in (message, plain):
+            try:
+                return read_message(self._workspace, page, asked), problem
+            except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
+                problem = problem or explain(error)
+        return read_message(self._workspace, page, Message({})), problem
 
     def _compare(
-        self, page: OpenPage, author: str | None, before: str, after: str, query_id: int | None
+        self,
+        page: OpenPage,
+        author: str | None,
+        view: ComparisonView,
+        message: Message,
+        problem: str,
+        tried: str = "",
     ) -> Iterator[Payload]:
-        ids = page.collection.id, page.label_set.id
+        """Yield the one query first, then all of them; what is not there any more is left out and said."""
         try:
-            if query_id is None:
-                queries = list_queries(self._workspace, page)
-                query_id = next(
-                    (p.query.id for p in queries if p.standing.n_relevant), queries[0].query.id if queries else None
-                )
-            one = None
-            if query_id is not None:
-                one = comparing.compare_query(self._workspace, author, *ids, before, after, query_id)
-            yield self._payload(page, before, after, query_id, comparison=one, is_pending=True)
-            overall = comparing.compare_all(self._workspace, *ids, before, after)
-            yield self._payload(page, before, after, query_id, comparison=one, overall=overall)
+            view, missing = without_missing(self._workspace, view)
+            problem = " ".join(filter(None, (problem, missing)))
+            if view.query_id is None:
+                queries = self._queries(page, author)
+                relevant = (each.query.id for each in queries if each.standing.n_relevant)
+                view = replace(view, query_id=next(relevant, queries[0].query.id if queries else None))
+            one = compare_query(self._workspace, author, view) if view.query_id is not None else None
+            kept = kept_comparison(self._workspace, view)
+            about: Payload = {"one": one, "error": problem, "tried": tried, "intro": kept.words if kept else ""}
+            yield self._payload(page, author, view, message, **about, is_pending=True)
+            overall = kept.overall if kept else compare_all(self._workspace, view)
+            hidden = hidden_from(self._workspace, author, view, overall)
+            yield self._payload(page, author, view, message, **about, overall=overall, hidden=hidden)
+        except NotFoundError as error:
+            problem = " ".join(filter(None, (problem, explain(error))))
+            yield self._payload(page, author, view, message, error=problem, tried=tried)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            yield self._payload(page, before, after, query_id, error=explain(error))
+            yield self._payload(page, author, view, message, error=explain(error), tried=tried)
 
-    def _payload(self, page: OpenPage, before: str, after: str, query_id: int | None, **parts: Any) -> Payload:
-        return compare_panel(
+    def _payload(
+        self, page: OpenPage, author: str | None, view: ComparisonView, message: Message, **parts: Any
+    ) -> Payload:
+        panel = compare_panel(
             page,
-            rankers.list_rankers(self._workspace, page.collection.id),
-            list_queries(self._workspace, page),
-            before,
-            after,
-            query_id,
+            author,
+            rankers.list_rankers(self._workspace, page.collection.id, is_comparing=True),
+            self._queries(page, author),
+            view,
+            setup_of(self._workspace, page.collection.id).grade_names,
+            strong_state(self._workspace, page.collection.id),
             **parts,
         )
+        return {**panel, "ask": message.optional_number("ask")}
+
+    def _queries(self, page: OpenPage, author: str | None) -> list[QueryProgress]:
+        return [line.progress for line in list_lines(self._workspace, page, author)]
 
     def _page(self, message: Message) -> OpenPage:
         ids = message.optional_number("collection_id"), message.optional_number("label_set_id")

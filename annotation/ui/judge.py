@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from annotation import desk_setup, judging, rankers, searching
+from annotation.comparing.coverage import lay_out_coverage
 from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar, look_now, setup_of
 from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
 from annotation.judging import Delivery, Mark, Saved
@@ -13,6 +14,7 @@ from annotation.opening import OpenPage, list_instructions, list_queries, open_p
 from annotation.presenting.judging import judge_panel, saved_panel
 from annotation.querying import as_seen_by
 from annotation.second_looks import lay_out_again, lay_out_conflicts
+from annotation.ui.compare_answers import read_message
 from annotation.ui.feedback import explain
 from annotation.ui.judge_answers import JudgeAnswers
 from annotation.ui.panel import Message, make_panel, on
@@ -33,8 +35,8 @@ class JudgeTab:
         self.panel = make_panel("judge", *_SCRIPTS)
         self._mailbox = make_panel("mailbox")
         self._answers = JudgeAnswers(workspace, self.panel)
-        on(self.panel.search, self._search, [self.panel], trigger_mode="always_last")
-        on(self.panel.open, self._open, [self.panel], trigger_mode="always_last")
+        on(self.panel.search, self._search, [self.panel], trigger_mode="multiple")
+        on(self.panel.open, self._open, [self.panel], trigger_mode="multiple")
         # A page has one delivery under way at a time, so its marks are stored in order whoever else is judging.
         on(
             self.panel.judge,
@@ -113,6 +115,10 @@ class JudgeTab:
             return self._payload(page, author, lay_out_again(self._workspace, author, *places), ranker, error=error)
         if view == "conflicts":
             return self._payload(page, author, lay_out_conflicts(self._workspace, author, *places), ranker, error=error)
+        if view == "coverage":
+            comparison = read_message(self._workspace, page, message)
+            desk = lay_out_coverage(self._workspace, author, comparison)
+            return self._payload(page, author, desk, ranker, error=error)
         if query is None:
             raise InvalidInputError("Choose a query from the list, or write a new one.")
         if view == "similar":

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,17 +9,14 @@ import gradio as gr
 from annotation import desk_setup, live, querying, rankers, searching, second_looks, suggesting
 from annotation.document_view import look_into
 from annotation.errors import InvalidInputError
-from annotation.opening import OpenPage, open_page
+from annotation.opening import OpenPage
 from annotation.presenting.judging import card_payload, import_panel, query_list
 from annotation.presenting.markdown import markdown_tree
-from annotation.presenting.wording import nonce
-from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, make_panel, on
-from annotation.ui.people import author_of
+from annotation.ui.answers import Handler, answer_events
+from annotation.ui.panel import Message
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
-_Handler = Callable[[OpenPage, str | None, Message], Payload]
 
 
 class JudgeAnswers:
@@ -28,7 +24,7 @@ class JudgeAnswers:
 
     def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
         self._workspace = workspace
-        for event, kind, handler in (
+        answers: list[tuple[str, str, Handler]] = [
             ("list", "queries", self._list),
             ("looks", "looks", self._looks),
             ("need", "need", self._need),
@@ -37,22 +33,8 @@ class JudgeAnswers:
             ("live", "live", self._live),
             ("import", "import", self._import),
             ("acknowledge", "acknowledged", self._acknowledge),
-        ):
-            mailbox = make_panel("mailbox", elem_id=f"era-mailbox-{kind}")
-            on(getattr(panel, event), self._answering(kind, handler), [mailbox], trigger_mode="always_last")
-
-    def _answering(self, kind: str, handler: _Handler) -> Callable[..., Payload]:
-        def answer(request: gr.Request, event: gr.EventData) -> Payload:
-            message, author = Message(event._data), author_of(self._workspace.settings, request)
-            about: Payload = {"kind": kind, "nonce": nonce(), "query_id": message.optional_number("query_id")}
-            about["label_set_id"] = message.optional_number("label_set_id")
-            try:
-                ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-                return {**about, **handler(open_page(self._workspace, *ids), author, message)}
-            except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-                return {**about, "error": explain(error)}
-
-        return answer
+        ]
+        answer_events(workspace, panel, "judge", answers)
 
     def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         return query_list(querying.list_lines(self._workspace, page, author))

@@ -1,20 +1,24 @@
-"""The Train tab: what there is to learn from, start, watch, cancel."""
+"""The Train tab: what there is to learn from, start, watch, cancel, and keeping order among the training runs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from annotation import training
+from annotation import rankers
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage, open_page
 from annotation.presenting.training import train_panel
-from annotation.training import TrainingWorker
+from annotation.training import curves, managing, queueing
+from annotation.training.worker import TrainingWorker
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
+from annotation.ui.train_answers import TrainAnswers
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
+_Action = Callable[[OpenPage, str | None, Message], None]
 
 BUSY_SECONDS = 0.7  # between two looks at a training run
 
@@ -25,44 +29,97 @@ class TrainTab:
     def __init__(self, workspace: Workspace, worker: TrainingWorker, timer: gr.Timer) -> None:
         self._workspace = workspace
         self._worker = worker
-        self.panel = make_panel("train")
-        on(self.panel.start, self._start, [self.panel, timer])
-        on(self.panel.cancel, self._cancel, [self.panel])
+        self.panel = make_panel("train", "train_plots", "train_runs", "train_details")
+        self._answers = TrainAnswers(workspace, self.panel)
+        for event, action in (
+            ("start", self._start),
+            ("rerun", self._rerun),
+            ("resume", self._resume),
+            ("curve", self._ask_for_curve),
+        ):
+            on(getattr(self.panel, event), self._setting_to_work(action), [self.panel, timer])
+        for event, action in (
+            ("cancel", self._cancel),
+            ("withdraw", self._withdraw_curve),
+            ("use", self._use),
+            ("describe", self._describe),
+            ("pin", self._pin),
+            ("archive", self._archive),
+            ("remove", self._remove),
+        ):
+            on(getattr(self.panel, event), self._doing(action), [self.panel])
 
     def show(self, page: OpenPage, author: str | None, error: str = "", is_answer: bool = False) -> Payload:
         """Return the screen as things stand now."""
         return train_panel(
             page,
             author,
-            training.outlook(self._workspace, page.collection.id, page.label_set.id),
-            training.history(self._workspace, page.collection.id),
+            queueing.outlook(self._workspace, page.collection.id, page.label_set.id),
+            queueing.history(self._workspace, page.collection.id),
             self._workspace.device_name,
+            rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id),
+            queueing.places_in_line(self._workspace),
+            self._worker.curves.under_way,
             error,
             is_answer,
         )
 
-    def _start(self, request: gr.Request, event: gr.EventData) -> tuple[Payload, gr.Timer]:
-        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
-        page = open_page(
-            self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
-        )
-        try:
-            seed = message.optional_number("seed")
-            if seed is None:
-                raise InvalidInputError("The seed is a whole number from 0 to 2,147,483,647.")
-            training.start(self._workspace, author, page.collection.id, page.label_set.id, message.text("recipe"), seed)
-            self._worker.poke()
-        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
-            error = explain(problem)
-        return self.show(page, author, error, is_answer=True), gr.Timer(BUSY_SECONDS)
+    def _doing(self, action: _Action) -> Callable[..., Payload]:
+        def answer(request: gr.Request, event: gr.EventData) -> Payload:
+            message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+            ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+            try:
+                action(open_page(self._workspace, *ids), author, message)
+            except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
+                error = explain(problem)
+            return self.show(open_page(self._workspace, *ids), author, error, is_answer=True)
 
-    def _cancel(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
-        page = open_page(
-            self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
-        )
-        try:
-            training.cancel(self._workspace, author, message.number("training_run_id"))
-        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
-            error = explain(problem)
-        return self.show(page, author, error, is_answer=True)
+        return answer
+
+    def _setting_to_work(self, action: _Action) -> Callable[..., tuple[Payload, gr.Timer]]:
+        do = self._doing(action)
+
+        def answer(request: gr.Request, event: gr.EventData) -> tuple[Payload, gr.Timer]:
+            shown = do(request, event)
+            self._worker.poke()
+            return shown, gr.Timer(BUSY_SECONDS)
+
+        return answer
+
+    def _start(self, page: OpenPage, author: str | None, message: Message) -> None:
+        seed = message.optional_number("seed")
+        if seed is None:
+            raise InvalidInputError("The seed is a whole number from 0 to 2,147,483,647.")
+        queueing.start(self._workspace, author, page.collection.id, page.label_set.id, message.text("recipe"), seed)
+
+    def _rerun(self, page: OpenPage, author: str | None, message: Message) -> None:
+        again = queueing.rerun_with_same_labels if message.flag("is_same") else queueing.rerun_with_todays_labels
+        again(self._workspace, author, message.number("training_run_id"))
+
+    def _resume(self, page: OpenPage, author: str | None, message: Message) -> None:
+        queueing.resume(self._workspace, author, message.number("training_run_id"))
+
+    def _cancel(self, page: OpenPage, author: str | None, message: Message) -> None:
+        queueing.cancel(self._workspace, author, message.number("training_run_id"))
+
+    def _ask_for_curve(self, page: OpenPage, author: str | None, message: Message) -> None:
+        curves.ask_for_curve(self._workspace, author, message.number("training_run_id"))
+
+    def _withdraw_curve(self, page: OpenPage, author: str | None, message: Message) -> None:
+        curves.withdraw_curve(self._workspace, author, message.number("training_run_id"))
+
+    def _use(self, page: OpenPage, author: str | None, message: Message) -> None:
+        managing.use(self._workspace, author, page.collection.id, page.label_set.id, message.text("key"))
+
+    def _describe(self, page: OpenPage, author: str | None, message: Message) -> None:
+        run_id = message.number("training_run_id")
+        managing.describe(self._workspace, author, run_id, message.text("name"), message.text("note"))
+
+    def _pin(self, page: OpenPage, author: str | None, message: Message) -> None:
+        managing.pin(self._workspace, author, message.number("training_run_id"), message.flag("is_pinned"))
+
+    def _archive(self, page: OpenPage, author: str | None, message: Message) -> None:
+        managing.archive(self._workspace, author, message.number("training_run_id"), message.flag("is_archived"))
+
+    def _remove(self, page: OpenPage, author: str | None, message: Message) -> None:
+        managing.delete(self._workspace, author, message.number("training_run_id"))

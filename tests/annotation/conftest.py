@@ -23,7 +23,8 @@ from annotation.importing import store
 from annotation.judging import Mark, Saved, judge
 from annotation.opening import OpenPage, open_page
 from annotation.settings import Settings
-from annotation.training import TrainingWorker, start
+from annotation.training.queueing import start
+from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair, Vectors

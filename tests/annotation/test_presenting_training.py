@@ -6,16 +6,20 @@ from typing import Any
 import pytest
 
 import storage.training_runs
-from annotation import training
-from annotation.presenting.training import blend_sentence, train_panel
+from annotation import rankers
+from annotation.presenting.training import blend_sentence, place_in_line, train_panel
+from annotation.training import queueing
+from annotation.training.curves import CurveProgress
 from storage.records import TrainingRunRecord, TrainingRunState
 from tests.annotation.conftest import Desk, as_json
 
 
 def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **more: Any) -> dict[str, Any]:
-    seen = training.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
-    listed = training.history(desk.workspace, desk.collection.id) if runs is None else runs
-    return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, **more)
+    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    listed = queueing.history(desk.workspace, desk.collection.id) if runs is None else runs
+    places = queueing.places_in_line(desk.workspace)
+    in_use = more.pop("in_use", None) or rankers.default_ranker(desk.workspace, desk.collection.id, desk.label_set_id)
+    return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, in_use, places, **more)
 
 
 def test_train_panel_is_equal_when_nothing_happened(trained_desk: Desk) -> None:
@@ -45,7 +49,7 @@ def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> Non
     assert latest["headline"].startswith("Gained on queries the model had not seen: nDCG@10 ")
     assert latest["means"]["after"].keys() == {"nDCG@10", "recall@10", "MRR", "judged@10"}
     [row] = payload["runs"]
-    assert (row["state"], row["in_use"], row["labels"], row["note"]) == ("finished", True, "12 queries", "")
+    assert (row["state"], row["in_use"], row["labels"], row["remark"]) == ("finished", True, "12 queries", "")
     assert payload["intro"] == ""
 
 
@@ -74,7 +78,7 @@ def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) ->
         "The reason.",
     ]
     assert payload["runs"][0]["change"] == "0.500 → 0.250"
-    assert payload["runs"][0]["note"] == "The marks did not help, so the aligned ranking was kept."
+    assert payload["runs"][0]["remark"] == "The marks did not help, so the aligned ranking was kept."
 
 
 def test_train_panel_calls_a_proven_gain_proven(trained_desk: Desk) -> None:
@@ -91,7 +95,7 @@ def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
     with judged_desk.workspace.writing() as session:
         storage.training_runs.claim_next(session)
         storage.training_runs.progress(session, run.id, stage="adaptation", fraction=0.625, message="step 5")
-    training.cancel(judged_desk.workspace, "ann", run.id)
+    queueing.cancel(judged_desk.workspace, "ann", run.id)
     active = as_json(train_payload(judged_desk))["active"]
     assert (active["state"], active["stage"], active["fraction"], active["message"], active["is_cancel_requested"]) == (
         "running", "adaptation", 0.625, "step 5", True,
@@ -102,7 +106,7 @@ def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
     ("state", "note"),
     [
         (TrainingRunState.FAILED, "It broke."),
-        (TrainingRunState.INTERRUPTED, "The app was stopped meanwhile. Your marks are safe; train again."),
+        (TrainingRunState.INTERRUPTED, "The app was stopped meanwhile. Your marks are safe; resume it or train again."),
         (TrainingRunState.CANCELLED, ""),
     ],
 )
@@ -110,15 +114,16 @@ def test_train_panel_says_how_a_run_ended(trained_desk: Desk, state: TrainingRun
     run = replace(trained_desk.run(1), state=state, message="It broke.", measures=None, device=None)
     payload = as_json(train_payload(trained_desk, [run]))
     [row] = payload["runs"]
-    assert (row["state"], row["note"], row["change"], row["in_use"]) == (state.value, note, "", False)
+    assert (row["state"], row["remark"], row["change"], row["in_use"]) == (state.value, note, "", False)
     assert payload["latest"] is None
 
 
 def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> None:
     run = replace(trained_desk.run(1), label_set_id=99)
-    payload = train_payload(trained_desk, [run])
+    payload = train_payload(trained_desk, [run], in_use="aligned")
     assert payload["latest"] is None
     assert payload["runs"][0]["in_use"] is False
+    assert payload["runs"][0]["is_of_label_set"] is False
 
 
 @pytest.mark.parametrize(
@@ -136,3 +141,83 @@ def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> N
 )
 def test_blend_sentence_says_in_words_what_counts(factors: dict[str, float], sentence: str) -> None:
     assert blend_sentence(factors) == sentence
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (0, ""), (1, "next in line"), (2, "2nd in line"), (3, "3rd in line"), (4, "4th in line"),
+        (11, "11th in line"), (12, "12th in line"), (13, "13th in line"), (21, "21st in line"), (22, "22nd in line"),
+    ],
+)  # fmt: skip
+def test_place_in_line_is_said_as_people_count(place: int, words: str) -> None:
+    assert place_in_line(place) == words
+
+
+def test_train_panel_shows_the_running_run_and_who_waits(judged_desk: Desk) -> None:
+    first, second, third = (judged_desk.start(seed=seed) for seed in range(3))
+    waiting = train_payload(judged_desk)
+    assert (waiting["active"]["id"], waiting["active"]["place"]) == (first.id, "next in line")
+    assert [(each["number"], each["place"]) for each in waiting["waiting"]] == [(2, "2nd in line"), (3, "3rd in line")]
+    with judged_desk.workspace.writing() as session:
+        storage.training_runs.claim_next(session)
+    payload = as_json(train_payload(judged_desk))
+    assert (payload["active"]["kind"], payload["active"]["id"], payload["active"]["place"]) == (
+        "training",
+        first.id,
+        "",
+    )
+    assert [(each["id"], each["place"]) for each in payload["waiting"]] == [
+        (second.id, "next in line"),
+        (third.id, "2nd in line"),
+    ]
+    assert [(row["number"], row["place"]) for row in payload["runs"]] == [
+        (3, "2nd in line"),
+        (2, "next in line"),
+        (1, ""),
+    ]
+
+
+def test_train_panel_shows_a_learning_curve_under_way(trained_desk: Desk) -> None:
+    run = replace(trained_desk.run(1), wants_curve=True)
+    curve = CurveProgress(run.id, 0.25, "adapter 5 of 20", 3.5)
+    active = as_json(train_payload(trained_desk, [run], curve=curve))["active"]
+    assert (active["kind"], active["id"], active["fraction"], active["message"], active["is_cancel_requested"]) == (
+        "curve", 1, 0.25, "adapter 5 of 20", False,
+    )  # fmt: skip
+    withdrawn = train_payload(trained_desk, [replace(run, wants_curve=False)], curve=curve)["active"]
+    assert withdrawn["is_cancel_requested"] is True
+    elsewhere = CurveProgress(99, 0.25, "", 3.5)
+    assert train_payload(trained_desk, [run], curve=elsewhere)["active"] is None
+
+
+def test_train_panel_puts_pinned_runs_on_top_and_names_what_is_in_use(trained_desk: Desk) -> None:
+    run = trained_desk.run(1)
+    runs = [
+        replace(run, id=3, number=3),
+        replace(run, id=2, number=2),
+        replace(run, is_pinned=True, name="the good one"),
+    ]
+    payload = as_json(train_payload(trained_desk, runs, in_use="run-1"))
+    assert [row["number"] for row in payload["runs"]] == [1, 3, 2]
+    assert [row["in_use"] for row in payload["runs"]] == [True, False, False]
+    assert payload["in_use"] == {"key": "run-1", "label": "run 1 “the good one”", "can_use_aligned": True}
+    assert train_payload(trained_desk, runs, in_use="aligned")["in_use"]["can_use_aligned"] is False
+
+
+@pytest.mark.parametrize(
+    ("state", "can_resume"),
+    [(state, state.value in ("failed", "cancelled", "interrupted")) for state in TrainingRunState],
+)
+def test_train_panel_offers_to_resume_what_ended_before_it_was_done(
+    trained_desk: Desk, state: TrainingRunState, can_resume: bool
+) -> None:
+    payload = train_payload(trained_desk, [replace(trained_desk.run(1), state=state)])
+    assert payload["runs"][0]["can_resume"] is can_resume
+
+
+def test_train_panel_says_that_a_run_fell_back(trained_desk: Desk) -> None:
+    run = replace(trained_desk.run(1), message="The GPU ran out of memory.")
+    payload = train_payload(trained_desk, [run])
+    assert payload["runs"][0]["remark"] == "The GPU ran out of memory."
+    assert payload["latest"]["sentences"][-1] == "The GPU ran out of memory."

@@ -12,11 +12,11 @@ import pytest
 from safetensors.numpy import load_file
 
 import storage.training_runs
-from annotation import training
 from annotation.importing import store
 from annotation.rankers import list_rankers
 from annotation.searching import ask, run_query
-from annotation.training import TrainingWorker
+from annotation.training import queueing
+from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era import recipes
 from era.adapter import QueryAdapter
@@ -127,7 +127,7 @@ def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
     assert about["versions"]["torch"] == version("torch")
     assert about["versions"].keys() >= {"numpy", "faiss-cpu", "sentence-transformers"}
     assert run.measures is not None
-    assert about["measures"] == {name: value for name, value in run.measures.items() if name != "seconds"}
+    assert about["measures"] == {name: value for name, value in run.measures.items() if name not in ("seconds", "cost")}
 
 
 def test_training_twice_gives_the_same_adapter_byte_by_byte(judged_desk: Desk) -> None:
@@ -185,7 +185,7 @@ def test_cancelling_a_running_run_leaves_no_adapter(desk: Desk) -> None:
     desk.strong.is_reached.clear()
     worker.start()
     assert desk.strong.is_reached.wait(PATIENCE_S)
-    seen = training.cancel(desk.workspace, "ann", run.id)
+    seen = queueing.cancel(desk.workspace, "ann", run.id)
     assert (seen.state, seen.is_cancel_requested) == (TrainingRunState.RUNNING, True)
     desk.strong.gate.set()
     ended = desk.wait_for(run.id)
@@ -313,7 +313,7 @@ def test_close_of_the_worker_interrupts_the_run_under_way(desk: Desk) -> None:
     assert desk.strong.is_reached.wait(PATIENCE_S)
     closing = threading.Thread(target=worker.close)
     closing.start()
-    wait_until(lambda: worker._is_closing, bool)
+    wait_until(lambda: worker._closing.is_set(), bool)
     desk.strong.gate.set()
     closing.join(PATIENCE_S)
     assert training_threads() == before

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from annotation import second_looks, suggesting, ui
+from annotation.comparing import coverage
 from annotation.live import LiveState
 from annotation.pooling import RANDOM, WORDS
 from annotation.quality import Reason
@@ -38,8 +39,9 @@ OPENING, CLOSING = "([{", ")]}"
 
 
 def whys() -> list[str]:
-    """Return the codes of why a card is shown; those of two modules are known by their source alone."""
-    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (second_looks, suggesting)]
+    """Return the codes of why a card is shown; those of three modules are known by their source alone."""
+    modules = (second_looks, suggesting, coverage)
+    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     told = [re.findall(r'code(?:": | = )"([a-z-]+)"', source) for source in sources]
     assert all(told)
     return [*get_args(Reason), *(code for codes in told for code in codes)]

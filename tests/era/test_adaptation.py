@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from era import adaptation as adaptation_module
+from era import fitting
 from era.adaptation import AdaptationConfig, adapt
 from era.adapter import light_only
 from era.alignment import align_by_decoding
@@ -47,7 +47,7 @@ def test_adapt_finds_the_minimum_of_the_documented_objective(
     shifted: ShiftedWorld, is_patient: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_patient:
-        monkeypatch.setattr(adaptation_module, "minimise", functools.partial(minimise, tolerance=0.0))
+        monkeypatch.setattr(fitting, "minimise", functools.partial(minimise, tolerance=0.0))
     n, strength = 12, 36.0
     judgments = shifted.judgments(n)
     labelled = shifted.labelled(judgments)

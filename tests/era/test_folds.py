@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from era.folds import FitName, Fits, assign_folds, best_strength
+from era.folds import FitName, Fits, assign_folds, best_strength, trials_of
 
 
 def texts(n: int) -> list[str]:
@@ -137,3 +137,19 @@ def test_best_strength_is_the_one_whose_gain_is_surest(gains: list[list[float]],
     start = np.arange(2.0, 2.0 + len(gains[0]))
     held_out = start - np.array(gains)
     assert best_strength(held_out.astype(np.float32), start.astype(np.float32)) == expected
+
+
+def test_trials_are_mean_gain_and_its_standard_error() -> None:
+    start = np.array([3.0, 2.0, 4.0], np.float32)
+    losses = np.array([[2.0, 2.0, 2.0], [3.5, 2.5, 4.5]], np.float32)  # gains of 1, 0, 2 and of -0.5 each
+    first, second = trials_of((80.0, 20.0), losses, start, np.array([0.01, 0.04], np.float32))
+    assert (first.strength, first.gain) == (80.0, 1.0)
+    assert first.standard_error == pytest.approx(3**-0.5)  # the variance of 1, 0, 2 with n - 1 is 1
+    assert first.share_moved == pytest.approx(0.01)
+    assert (second.strength, second.gain, second.standard_error) == (20.0, -0.5, 0.0)
+    assert second.share_moved == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_trials_are_none_when_fewer_than_two_queries_were_held_out(n: int) -> None:
+    assert trials_of((80.0,), np.ones((1, n), np.float32), np.ones(n, np.float32), np.ones(1, np.float32)) == []

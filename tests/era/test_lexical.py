@@ -5,7 +5,7 @@ from era.adapter import light_only
 from era.corpus import Corpus
 from era.embedders import EmbedderPair
 from era.index import DenseIndex
-from era.lexical import WORD_WEIGHT, LexicalIndex
+from era.lexical import WORD_WEIGHT, LexicalIndex, n_candidates
 from era.retriever import Retriever
 from era.types import Document, Query
 from tests.fakes import light_embedder, random_unit_rows, strong_embedder
@@ -99,6 +99,13 @@ def test_a_document_far_away_is_found_by_its_words() -> None:
     assert "wanted" not in [doc.doc_id for doc in index.search(query, 300)[0]]
     [ranking] = LexicalIndex(Corpus(documents), index).rank(["xk-4711"], query, 10)
     assert ranking[0].doc_id == "wanted"
+
+
+def test_a_ranking_up_to_the_candidates_is_the_beginning_of_any_other(lexical: LexicalIndex, index: DenseIndex) -> None:
+    vectors = random_unit_rows(1, index.embedder.dimension, seed=7)
+    [longest] = lexical.rank(["zebra kind"], vectors, 4)
+    assert [lexical.rank(["zebra kind"], vectors, k)[0] for k in range(1, 5)] == [longest[:k] for k in range(1, 5)]
+    assert [n_candidates(k) for k in (1, 100, 101, 1000)] == [100, 100, 101, 1000]
 
 
 def test_a_retriever_counts_words_only_where_it_is_told_to(lexical: LexicalIndex, index: DenseIndex) -> None:

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
-from era.adapter import QueryAdapter, light_only
+from era.adapter import QueryAdapter, light_only, strong_only
 from era.alignment import AlignmentTexts, align_by_decoding
+from era.corpus import Corpus
 from era.embedders import EmbedderPair
 from era.errors import IdentityMismatchError
 from era.index import DenseIndex
-from era.retriever import Retriever
+from era.lexical import LexicalIndex
+from era.retriever import LexicalRetriever, Retriever
 from era.types import Query
 from tests.era.stopping import assert_stops
 from tests.fakes import WordEmbedder, light_embedder, random_unit_rows, strong_embedder, word_pair
@@ -101,3 +103,64 @@ def test_retriever_takes_an_adapter_that_reads_neighbours(
 def test_run_stops_when_the_report_raises(index: DenseIndex, adapter: QueryAdapter) -> None:
     queries = [Query(str(i), f"cat {i}") for i in range(30)]
     assert_stops(lambda progress: Retriever(word_pair(), index, adapter).run(queries, 3, progress), 0.6)
+
+
+def strong_index(pair: EmbedderPair, index: DenseIndex) -> DenseIndex:
+    """Return the documents of the small world as the strong embedder reads them."""
+    doc_ids = index.sample(len(index), 0)
+    contents = [doc_id.replace("-", " ") for doc_id in doc_ids]
+    return DenseIndex(doc_ids, pair.strong.encode_documents(contents), pair.strong.identity)
+
+
+def test_the_strong_embedder_alone_searches_by_the_mean_of_a_query_with_and_without_instruction(
+    pair: EmbedderPair, index: DenseIndex
+) -> None:
+    retriever = Retriever(pair, strong_index(pair, index), strong_only(13))
+    found = retriever.search(Query("1", "cat illness", "owner"), 2)
+    assert found[0].doc_id == "cat-illness"
+    # "owner cat illness" holds sqrt(2 / 3) of "cat illness" and sqrt(1 / 3) of "owner"
+    across, along = (1 / 3) ** 0.5, (2 / 3) ** 0.5 + 1
+    assert found[0].score == pytest.approx(along / (along**2 + across**2) ** 0.5, abs=1e-6)
+    [vector] = retriever.query_vectors([Query("1", "cat")])
+    np.testing.assert_allclose(vector, pair.strong.encode_queries([Query("1", "cat")])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("adapter", [light_only(11), light_only(13), strong_only(11)])
+def test_an_index_of_the_strong_embedder_needs_an_adapter_that_leads_there(
+    pair: EmbedderPair, index: DenseIndex, adapter: QueryAdapter
+) -> None:
+    with pytest.raises(IdentityMismatchError):
+        Retriever(pair, strong_index(pair, index), adapter)
+
+
+def test_an_adapter_of_the_strong_embedder_does_not_fit_the_light_index(pair: EmbedderPair, index: DenseIndex) -> None:
+    with pytest.raises(IdentityMismatchError, match="13 to 13"):
+        Retriever(pair, index, strong_only(13))
+
+
+def test_words_alone_rank_only_documents_that_share_one(pair: EmbedderPair, index: DenseIndex, corpus: Corpus) -> None:
+    retriever = LexicalRetriever(pair, index, light_only(11), LexicalIndex(corpus, index))
+    run = retriever.run([Query("1", "cat illness", "dog"), Query("2", "unknown"), Query("3", "the and")], 3)
+    assert [doc.doc_id for doc in run["1"]][:2] == ["cat-illness", "cat-feeding"]  # the instruction does not count
+    assert [doc.score for doc in run["1"]] == sorted((doc.score for doc in run["1"]), reverse=True)
+    assert (len(run["1"]), run["2"], run["3"]) == (3, [], [])
+    assert retriever.search(Query("1", "trout"), 99) == retriever.search(Query("2", "trout"), 2)
+
+
+def test_words_alone_cannot_rank_without_words(pair: EmbedderPair, index: DenseIndex) -> None:
+    with pytest.raises(ValueError, match="words of the corpus"):
+        LexicalRetriever(pair, index, light_only(11)).search(Query("1", "cat"), 1)
+
+
+def test_words_count_beside_the_vectors_of_either_embedder(
+    pair: EmbedderPair, index: DenseIndex, corpus: Corpus
+) -> None:
+    documents = strong_index(pair, index)
+    words = LexicalIndex(corpus, index).beside(documents)
+    plain = Retriever(pair, documents, strong_only(13)).search(Query("1", "cat illness"), 16)
+    added = Retriever(pair, documents, strong_only(13), words).search(Query("1", "cat illness"), 16)
+    before, after = ({doc.doc_id: doc.score for doc in ranking} for ranking in (plain, added))
+    gains = {doc_id: after[doc_id] - before[doc_id] for doc_id in before}
+    assert max(gains, key=lambda doc_id: gains[doc_id]) == "cat-illness"
+    assert gains["dog-feeding"] == pytest.approx(0, abs=1e-6)
+    assert gains["cat-feeding"] > gains["dog-illness"] > 0

@@ -141,17 +141,18 @@ def test_upgrade_after_downgrade_gives_the_schema_again(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
-def test_second_schema_taken_back_is_the_first(tmp_path: Path) -> None:
-    first, second = plain_engine(tmp_path / "first.sqlite"), plain_engine(tmp_path / "second.sqlite")
-    with first.begin() as connection:
-        migrations.upgrade(connection, "0001")
-    with second.begin() as connection:
-        migrations.upgrade(connection, "0002")
-        assert shape_of(connection) != shape_of_the_file(first)
-        migrations.downgrade(connection, "0001")
-        assert shape_of(connection) == shape_of_the_file(first)
-    first.dispose()
-    second.dispose()
+@pytest.mark.parametrize(("earlier", "later"), [("0001", "0002"), ("0002", "0003")])
+def test_schema_taken_back_is_the_one_before(tmp_path: Path, earlier: str, later: str) -> None:
+    before, after = plain_engine(tmp_path / "before.sqlite"), plain_engine(tmp_path / "after.sqlite")
+    with before.begin() as connection:
+        migrations.upgrade(connection, earlier)
+    with after.begin() as connection:
+        migrations.upgrade(connection, later)
+        assert shape_of(connection) != shape_of_the_file(before)
+        migrations.downgrade(connection, earlier)
+        assert shape_of(connection) == shape_of_the_file(before)
+    before.dispose()
+    after.dispose()
 
 
 def test_migration_that_fails_leaves_no_tables(engine: Engine) -> None:

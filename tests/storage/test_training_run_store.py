@@ -11,45 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import label_sets, training_runs
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, NewTrainingRun, TrainingRunRecord, TrainingRunState
+from tests.storage.training_states import STEPS, bring_to, claim, queue
 
 Sessions = sessionmaker[Session]
-
-STEPS: dict[str, Callable[[Session, int], TrainingRunRecord]] = {
-    "progress": lambda session, run: training_runs.progress(session, run, stage="adapt", fraction=0.5, message=""),
-    "finish": lambda session, run: training_runs.finish(session, run, measures={}, device="cpu"),
-    "fail": lambda session, run: training_runs.fail(session, run, "no memory left"),
-    "mark_cancelled": training_runs.mark_cancelled,
-}
-
-
-def queue(sessions: Sessions, run: NewTrainingRun) -> TrainingRunRecord:
-    with sessions.begin() as session:
-        return training_runs.create_queued(session, run)
-
-
-def claim(sessions: Sessions) -> TrainingRunRecord:
-    with sessions.begin() as session:
-        claimed = training_runs.claim_next(session)
-    assert claimed is not None
-    return claimed
-
-
-def bring_to(sessions: Sessions, run: NewTrainingRun, state: str) -> int:
-    """Queue a training run, take it to the state, and return its id."""
-    queued = queue(sessions, run)
-    if state == "queued":
-        return queued.id
-    claim(sessions)
-    ends: dict[str, Callable[[Session], object]] = {
-        "running": lambda session: None,
-        "finished": lambda session: STEPS["finish"](session, queued.id),
-        "failed": lambda session: STEPS["fail"](session, queued.id),
-        "cancelled": lambda session: STEPS["mark_cancelled"](session, queued.id),
-        "interrupted": training_runs.mark_interrupted_all_running,
-    }
-    with sessions.begin() as session:
-        ends[state](session)
-    return queued.id
 
 
 def test_queued_run_comes_back_as_it_was_given(sessions: Sessions, new_run: NewTrainingRun) -> None:
@@ -78,6 +42,13 @@ def test_queued_run_comes_back_as_it_was_given(sessions: Sessions, new_run: NewT
         started_at=None,
         finished_at=None,
         heartbeat_at=None,
+        name="",
+        note="",
+        is_pinned=False,
+        is_archived=False,
+        rerun_of=None,
+        curve=None,
+        wants_curve=False,
     )
     with sessions.begin() as session:
         assert training_runs.get(session, queued.id) == queued
@@ -169,6 +140,21 @@ def test_finished_run_keeps_its_measures(sessions: Sessions, new_run: NewTrainin
     assert (found.state, found.fraction, found.device) == (TrainingRunState.FINISHED, 1.0, "cuda:0")
     assert found.measures == {"nDCG@10": {"before": 0.25, "after": 0.5}}
     assert found.finished_at is not None
+    assert (found.message, found.config) == ("", {"steps": 100})
+
+
+def test_finished_run_keeps_its_config_and_a_message_that_replaces_the_last_progress(
+    sessions: Sessions, new_run: NewTrainingRun
+) -> None:
+    run_id = bring_to(sessions, new_run, "running")
+    with sessions.begin() as session:
+        training_runs.progress(session, run_id, stage="adapt", fraction=0.9, message="Step 9 of 10")
+        training_runs.finish(
+            session, run_id, measures={}, device="cpu", config={"strength": 0.5}, message="Done on the CPU"
+        )
+    with sessions.begin() as session:
+        found = training_runs.get(session, run_id)
+    assert (found.config, found.message) == ({"strength": 0.5}, "Done on the CPU")
 
 
 def test_failed_run_keeps_the_reason(sessions: Sessions, new_run: NewTrainingRun) -> None:

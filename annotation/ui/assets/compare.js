@@ -1,165 +1,240 @@
-// Two rankings of one query side by side, and what changed over all labelled queries.
+// Compare: which rankings, which query, and the frame that the other parts draw into. They follow in files of their own
+// and share this scope.
 
 const root = element.querySelector(".era-panel");
-const ROW = 44; // height of a row and its gap, in px, for the connecting lines
-let view = null;
-let isOnlyChanges = false;
-let isBusy = false;
-let opened = null; // document whose text is shown
+let view = null; // the latest payload
+let isBusy = false; // a comparison was asked for and is not here yet
+let asked = 0; // counts what was asked for; only the answer to the latest is shown
+let askedFor = null; // the latest, and when it was asked for
+let isBlind = false; // the blind round takes the whole width
+let draft = ""; // a query that is being typed and was not compared yet
+
+const controlsBox = h("div", { class: "era-controls" });
+const noticeBox = h("div");
+const oneBox = h("section", { "aria-label": "One query" });
+const keepBox = h("section", { class: "era-keeping", "aria-label": "Keep and hand on" });
+const overallBox = h("section", { class: "era-overall", "aria-label": "All queries" });
+const comparing = h("div", { class: "era-page era-wide" }, controlsBox, noticeBox, oneBox, overallBox, keepBox);
 
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
+const lookedAt = () => ({ ...ids(), sides: view.sides, query_id: view.query_id, measures: view.measure_names,
+  threshold: view.threshold, is_in_sample: view.is_in_sample });
+const labelOf = (key) => view.rankers.find((ranker) => ranker.key === key)?.label || key;
+const isRun = (key) => /^run-/.test(key);
+const isKept = (key) => /^snap-/.test(key);
+const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : Number(x).toFixed(digits));
 
-function choose(change) {
-  isBusy = true;
-  const wanted = { before: view.before, after: view.after, query_id: view.query_id, ...change };
-  Object.assign(view, wanted);
-  draw();
-  trigger("choose", { ...ids(), ...wanted });
+// --- asking: each question goes out at once, since Gradio would send a question that waits with the data of an earlier one
+
+const PATIENCE_MS = 20000; // after which a question is asked again
+
+function ask(event, data) {
+  asked += 1;
+  askedFor = { event, data: { ...data, ask: asked }, at: Date.now() };
+  send();
 }
 
-hear("compare", (wanted) => view && choose(wanted));
+function send() {
+  if (askedFor.event === "try") trigger("try", askedFor.data);
+  else trigger("choose", askedFor.data);
+}
+
+window.eraCompareAsked = () => { asked += 1; askedFor = null; return asked; }; // the tab itself asks when it is opened
+
+function choose(change) {
+  const isQueryOnly = Object.keys(change).join() === "query_id" && view.overall && !view.isMeasuring && !isBusy;
+  const isFlatteryOver = change.sides && (!change.sides.some(isRun) || view.sides.every(isKept));
+  isBusy = true;
+  if ("query_id" in change) forgetDocument();
+  Object.assign(view, change, isFlatteryOver ? { is_in_sample: false } : null);
+  draw();
+  ask("choose", { ...lookedAt(), is_query_only: Boolean(isQueryOnly) });
+}
+
+// Ask for the same again because a mark changed what is measured; nothing on the page moves meanwhile.
+const refresh = () => ask("choose", lookedAt());
 
 function tryQuery(event) {
   event.preventDefault();
+  const text = draft.trim();
+  if (!text) return event.target.elements.text.focus();
   isBusy = true;
-  const form = event.target;
-  trigger("try", { ...ids(), before: view.before, after: view.after, text: form.elements.text.value, instruction: view.instruction });
+  forgetDocument();
+  draw();
+  ask("try", { ...lookedAt(), text, instruction: view.instruction });
+}
+
+hear("ready", () => view && !view.one && choose({})); // the documents can be ranked now
+
+// Another panel wants two rankings compared; the tab that opens next reads the address.
+hear("compare", ({ before, after }) => {
+  const isLeavingKept = view?.sides.every(isKept);
+  rememberInUrl({ sides: `${before || "light"}~${after}`, before: null, after: null, v: null, ...(isLeavingKept ? { insample: null } : {}) });
+  if (view) { isBusy = true; draw(); }
+});
+
+// --- drawing: a part is drawn anew without taking the focus, what is being typed, or the place scrolled to
+
+const nameOfNode = (node) => node.dataset.hold || node.getAttribute("aria-label") || node.textContent;
+
+function refill(box, ...children) {
+  const active = document.activeElement;
+  const held = active && box !== active && box.contains(active) ? [active.tagName, nameOfNode(active)] : null;
+  const isText = held && active.matches("input:not([type=checkbox]), textarea");
+  const typed = isText ? [active.value, active.selectionStart, active.selectionEnd] : null;
+  const scrolled = [...box.querySelectorAll("[data-scroll]")].map((node) => [node.dataset.scroll, node.scrollLeft, node.scrollTop]);
+  fill(box, ...children);
+  for (const [name, left, top] of scrolled) {
+    const node = [...box.querySelectorAll("[data-scroll]")].find((each) => each.dataset.scroll === name);
+    if (node) { node.scrollLeft = left; node.scrollTop = top; }
+  }
+  if (!held) return;
+  const again = [...box.querySelectorAll(held[0])].find((node) => nameOfNode(node) === held[1]);
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (typed) { again.value = typed[0]; again.setSelectionRange?.(typed[1], typed[2]); }
+}
+
+const unfolded = new Set(); // names of what is unfolded
+
+function fold(name, summary, ...children) {
+  return h("details", { class: "era-fold", open: unfolded.has(name), ontoggle: (event) => (event.target.open ? unfolded.add(name) : unfolded.delete(name)) },
+    h("summary", { "data-hold": `fold ${name}` }, summary), ...children);
+}
+
+const button = (label, onclick, attributes = {}) => h("button", { type: "button", class: "era-button", onclick, ...attributes }, label);
+const link = (label, onclick, attributes = {}) => h("button", { type: "button", class: "era-link", onclick, ...attributes }, label);
+
+// --- what is compared
+
+const SIDE_NAMES = ["Before", "After", "Third"];
+
+function rankerSelect(i) {
+  const groups = [...new Set(view.rankers.map((ranker) => ranker.group || ""))];
+  const option = ({ key, label }) => h("option", { value: key, selected: key === view.sides[i] }, label);
+  const of = (group) => view.rankers.filter((ranker) => (ranker.group || "") === group).map(option);
+  const isListed = view.rankers.some((ranker) => ranker.key === view.sides[i]);
+  const control = h("select", { "aria-label": SIDE_NAMES[i], onchange: () => chooseSide(i, control.value) },
+    isListed ? null : h("option", { value: view.sides[i], selected: true }, `${view.sides[i]} (not there any more)`),
+    groups.map((group) => (group ? h("optgroup", { label: group }, of(group)) : of(group))));
+  return h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control);
+}
+
+// A ranking that is chosen twice changes places with the one that was there.
+function chooseSide(i, key) {
+  const sides = [...view.sides];
+  const there = sides.indexOf(key);
+  if (there >= 0) sides[there] = sides[i];
+  sides[i] = key;
+  choose({ sides });
+}
+
+function addThird() {
+  const usual = ["aligned", "light", "bm25", ...view.rankers.map((ranker) => ranker.key)];
+  const key = usual.find((each) => !view.sides.includes(each) && view.rankers.some((ranker) => ranker.key === each));
+  if (key) choose({ sides: [...view.sides, key] });
+}
+
+function stepQuery(by) {
+  const place = view.queries.findIndex((query) => query.id === view.query_id);
+  const next = view.queries[place < 0 ? 0 : place + by];
+  if (next) choose({ query_id: next.id });
+}
+
+// Equal texts under different instructions are different queries, so there the instruction is said too.
+function namesOfQueries() {
+  const counts = new Map();
+  for (const { text } of view.queries) counts.set(text, (counts.get(text) || 0) + 1);
+  const shortened = (text) => (text.length > 48 ? `${text.slice(0, 47).trimEnd()}\u2026` : text);
+  const under = ({ text, instruction }) => (counts.get(text) > 1 && instruction !== undefined ? ` \u2014 ${shortened(instruction) || "no instruction"}` : "");
+  return view.queries.map((query) => [String(query.id), `${query.relevant ? "\u2713 " : "   "}${query.text}${under(query)}`]);
 }
 
 function controls() {
-  const rankers = view.rankers.map((r) => [r.key, r.label]);
   const place = view.queries.findIndex((query) => query.id === view.query_id);
-  const step = (by) => view.queries[place + by] && choose({ query_id: view.queries[place + by].id });
+  const third = view.sides.length > 2;
   return [
+    h("div", { class: "era-row era-choices" }, view.sides.map((_, i) => rankerSelect(i)),
+      third ? link("remove the third", () => choose({ sides: view.sides.slice(0, 2) }))
+        : view.rankers.length > 2 && link("add a third", addThird)),
     h("div", { class: "era-row era-choices" },
-      h("label", {}, h("span", { class: "era-label" }, "Before"), select("Before", rankers, view.before, (key) => choose({ before: key }))),
-      h("label", {}, h("span", { class: "era-label" }, "After"), select("After", rankers, view.after, (key) => choose({ after: key }))),
       h("label", { class: "era-grow" }, h("span", { class: "era-label" }, "Query"),
-        select("Query", view.queries.map((q) => [String(q.id), (q.relevant ? "\u2713 " : "   ") + q.text]), String(view.query_id), (id) => choose({ query_id: Number(id) }))),
+        select("Query", namesOfQueries(), String(view.query_id), (id) => choose({ query_id: Number(id) }))),
       h("span", { class: "era-steps" },
-        h("button", { type: "button", class: "era-button", "aria-label": "Previous query", title: "Previous query", disabled: place <= 0, onclick: () => step(-1) }, "\u25c2"),
-        h("button", { type: "button", class: "era-button", "aria-label": "Next query", title: "Next query", disabled: place < 0 || place >= view.queries.length - 1, onclick: () => step(1) }, "\u25b8"))),
+        button("\u25c2", () => stepQuery(-1), { "aria-label": "Previous query", title: "Previous query, key [", disabled: place <= 0 }),
+        button("\u25b8", () => stepQuery(1), { "aria-label": "Next query", title: "Next query, key ]", disabled: place < 0 || place >= view.queries.length - 1 })),
+      button("Judge blind", () => openBlind(), { disabled: !view.can_write || !view.queries.length, "data-hold": "blind",
+        title: view.can_write ? "Two unnamed lists for each query: say which is better, without knowing where it comes from" : "Sign in to say which list is better" })),
     h("form", { class: "era-row", onsubmit: tryQuery },
-      h("input", { name: "text", class: "era-grow", "aria-label": "Try another query", placeholder: "Or try any other query, under the same instruction", value: view.tried || "" }),
+      h("input", { name: "text", class: "era-grow", "aria-label": "Try another query", placeholder: "Or try any other query, under the same instruction", value: draft,
+        oninput: (event) => { draft = event.target.value; } }),
       h("button", { type: "submit", class: "era-button" }, "Compare")),
+    strongLine(),
   ];
 }
 
-function measures(side) {
-  if (!Object.keys(side.measures).length) return h("p", { class: "era-quiet" }, "No relevant document is marked for this query, so there is nothing to measure.");
-  return h("p", { class: "era-measures" }, view.measures.map(([name, meaning]) =>
-    h("span", {}, h("strong", {}, side.measures[name].toFixed(2)), " ", h("abbr", { title: meaning }, name))));
+// --- every document read by the strong model
+
+let isStrongAsked = false;
+const isPending = () => view.strong?.state === "building";
+
+function strongLine() {
+  const strong = view.strong;
+  if (!strong || strong.state === "ready") return null;
+  if (strong.state === "building") return h("p", { class: "era-busy", role: "status" }, strong.text);
+  return h("p", { class: "era-quiet" }, strong.text, " ",
+    view.can_write && link(isStrongAsked ? "Starting \u2026" : "Read every document with the strong model",
+      () => { isStrongAsked = true; drawControls(); trigger("read-all", ids()); }, { disabled: isStrongAsked }));
 }
 
-function movement(row, isAfter) {
-  if (row.other_rank === row.rank) return h("span", { class: "era-move", title: "same place on both sides" }, "=");
-  if (!isAfter) return h("span", { class: "era-move era-quiet" }, row.other_rank === null || row.other_rank > 10 ? "left" : "");
-  if (row.other_rank === null) return h("span", { class: "era-move era-up", title: "was not among the first 100" }, "new");
-  const by = row.other_rank - row.rank;
-  return h("span", { class: `era-move ${by > 0 ? "era-up" : "era-down"}`, title: `was at place ${row.other_rank}` }, `${by > 0 ? "\u25b2" : "\u25bc"} ${Math.abs(by)}`);
-}
+hear("strong", (answer) => {
+  if (!view) return;
+  isStrongAsked = false;
+  const wasBuilding = isPending();
+  if (answer.error) { view.error = answer.error; drawNotice(); } else view.strong = { state: answer.state, text: answer.text };
+  drawControls();
+  if (wasBuilding && view.strong.state === "ready") refresh(); // it can be chosen now
+});
 
-function trace(docId, isOn) {
-  root.querySelectorAll("[data-doc]").forEach((node) => node.classList.toggle("era-traced", isOn && node.dataset.doc === docId));
-}
+setInterval(() => {
+  if (isBusy && askedFor && Date.now() - askedFor.at > PATIENCE_MS) { askedFor.at = Date.now(); send(); }
+  if (view && isPending() && root.offsetParent !== null) trigger("strong", ids());
+}, 3000);
 
-function rows(side, isAfter) {
-  return h("ol", { class: "era-ranking" }, side.results.map((row) => {
-    const grade = gradeOf(row.grade);
-    return h("li", {
-      "data-doc": row.doc_id, class: `${grade ? "era-is-" + grade.kind : ""}${isOnlyChanges && row.rank === row.other_rank ? " era-faded" : ""}`,
-      onmouseenter: () => trace(row.doc_id, true), onmouseleave: () => trace(row.doc_id, false),
-    },
-      h("span", { class: "era-rank" }, String(row.rank)),
-      h("button", { type: "button", class: "era-title", "aria-expanded": String(opened === row.doc_id), title: "Show the text",
-        onclick: () => { opened = opened === row.doc_id ? null : row.doc_id; draw(); } }, row.title || row.text.slice(0, 90)),
-      grade && h("span", { class: `era-sign era-${grade.kind}`, role: "img", "aria-label": grade.name, title: `judged ${grade.name}` }, grade.sign),
-      movement(row, isAfter));
-  }));
-}
+// --- the whole
 
-function lines(before, after) {
-  const height = ROW * Math.max(before.results.length, after.results.length);
-  const places = new Map(after.results.map((row) => [row.doc_id, row.rank]));
-  return h("svg", { class: "era-lines", viewBox: `0 0 64 ${height}`, width: 64, height, "aria-hidden": "true" },
-    before.results.filter((row) => places.has(row.doc_id)).map((row) => {
-      const from = (row.rank - 0.5) * ROW, to = (places.get(row.doc_id) - 0.5) * ROW;
-      const grade = gradeOf(row.grade);
-      return h("path", { d: `M0 ${from} C 32 ${from}, 32 ${to}, 64 ${to}`, "data-doc": row.doc_id,
-        class: `${grade ? "era-is-" + grade.kind : ""}${from === to ? " era-straight" : ""}` });
-    }));
-}
-
-function text(before, after) {
-  const row = [...after.results, ...before.results].find((r) => r.doc_id === opened);
-  if (!row) return null;
-  const other = after.results.includes(row) ? before.results.find((r) => r.doc_id === opened) : null;
-  return h("section", { class: "era-opened" },
-    h("h3", {}, row.title || row.doc_id), h("p", {}, row.text),
-    h("p", { class: "era-quiet", title: "Cosine similarity, plus what matching words add where they count; scores of two rankings are not on one scale, places are" },
-      other ? `score before ${other.score.toFixed(3)}, after ${row.score.toFixed(3)}` : `score ${row.score.toFixed(3)}`));
-}
-
-function comparison() {
-  const c = view.comparison;
-  if (!c) return isBusy ? h("p", { class: "era-busy", role: "status" }, "Ranking \u2026") : null;
-  return h("section", { "aria-busy": String(isBusy), class: isBusy ? "era-faded" : "" },
-    h("p", { class: "era-compared" }, c.text, c.instruction && h("span", { class: "era-quiet" }, ` \u2014 ${c.instruction}`)),
-    c.explanation && h("p", { class: "era-quiet" }, c.explanation),
-    h("div", { class: "era-sides" },
-      h("div", { class: "era-side" }, h("h2", {}, "Before"), measures(c.before)),
-      h("div", { class: "era-gap" }),
-      h("div", { class: "era-side" }, h("h2", {}, "After"), measures(c.after)),
-      h("div", { class: "era-side" }, rows(c.before, false)),
-      lines(c.before, c.after),
-      h("div", { class: "era-side" }, rows(c.after, true))),
-    h("div", { class: "era-row" },
-      h("span", { class: "era-quiet" }, `${c.n_shared} of the first ten are on both sides.`),
-      h("label", {}, h("input", { type: "checkbox", checked: isOnlyChanges, onchange: (event) => { isOnlyChanges = event.target.checked; draw(); } }), " fade what stayed")),
-    text(c.before, c.after));
-}
-
-function overall() {
-  if (view.overall === "pending") return h("p", { class: "era-busy", role: "status" }, "Measuring all labelled queries \u2026");
-  const o = view.overall;
-  if (!o) return h("p", { class: "era-empty" }, "Mark relevant documents for a query, and the two rankings will be measured here.");
-  return h("section", { class: "era-overall" },
-    h("h2", {}, `All ${many(o.n, "labelled query", "labelled queries")}: ${o.n_better} better \u00b7 ${o.n_same} same \u00b7 ${o.n_worse} worse`),
-    h("p", {}, o.verdict),
-    h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
-      h("thead", {}, h("tr", {}, ["mean over queries", "before", "after", "difference", "95 % interval", "p"].map((name, i) =>
-        h("th", { scope: "col", class: i ? "era-number" : "", title: view.column_meanings[name] || null }, name)))),
-      h("tbody", {}, o.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("abbr", { title: row.meaning }, row.measure)),
-        [row.before.toFixed(3), row.after.toFixed(3), signed(row.difference, 3), `${signed(row.low, 3)} to ${signed(row.high, 3)}`, row.p].map((cell) =>
-          h("td", { class: "era-number" }, cell))))))),
-    o.coverage && h("p", { class: "era-advice" }, o.coverage),
-    h("details", {}, h("summary", {}, "Every query, from the largest gain to the largest loss"),
-      h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
-        h("thead", {}, h("tr", {}, ["query", "before", "after", "nDCG@10"].map((name, i) => h("th", { scope: "col", class: i ? "era-number" : "" }, name)))),
-        h("tbody", {}, o.queries.map((q) => h("tr", {},
-          h("td", {}, h("button", { type: "button", class: "era-link era-left", onclick: () => { choose({ query_id: q.id }); root.scrollIntoView({ block: "start" }); } }, q.text)),
-          h("td", { class: "era-number" }, q.before.toFixed(3)), h("td", { class: "era-number" }, q.after.toFixed(3)),
-          h("td", { class: `era-number ${q.change > 0 ? "era-up" : q.change < 0 ? "era-down" : ""}` }, q.change ? signed(q.change, 3) : "="))))))));
-}
+const drawControls = () => refill(controlsBox, view.intro && h("p", { class: "era-intro" }, view.intro), controls());
+const drawNotice = () => fill(noticeBox, notice(view.error));
 
 function draw() {
-  const held = document.activeElement && root.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-  const isDetailOpen = root.querySelector(".era-overall details")?.open;
-  fill(root, h("div", { class: "era-page era-wide" }, view.intro && h("p", { class: "era-intro" }, view.intro),
-    controls(), notice(view.error), comparison(), overall()));
-  if (isDetailOpen && root.querySelector(".era-overall details")) root.querySelector(".era-overall details").open = true;
-  if (held) [...root.querySelectorAll("[aria-label]")].find((n) => n.getAttribute("aria-label") === held)?.focus({ preventScroll: true });
+  if (isBlind) return drawBlind();
+  if (comparing.parentNode !== root) fill(root, comparing);
+  drawControls();
+  drawNotice();
+  drawOne();
+  drawOverall();
+  drawKeeping();
+}
+
+function clearDraft() {
+  const field = controlsBox.querySelector("input[name=text]");
+  draft = "";
+  if (field) field.value = "";
 }
 
 function receive() {
   const fresh = props.value;
-  if (!fresh || !fresh.rankers) return;
-  if (!view || fresh.query_id !== view.query_id) opened = null;
+  if (!fresh || !fresh.rankers || (fresh.ask || 0) !== asked || fresh.nonce === view?.nonce) return;
+  const isOther = !view || fresh.page.label_set_id !== view.page.label_set_id || fresh.page.collection_id !== view.page.collection_id;
+  if (isOther || fresh.query_id !== view.query_id) forgetDocument();
+  if (isOther) forgetCollection();
+  const isTried = isBusy && askedFor?.event === "try" && !fresh.tried && draft.trim() === askedFor.data.text;
+  if (isOther || isTried) clearDraft();
+  fresh.isMeasuring = fresh.overall === "pending";
+  if (fresh.isMeasuring || fresh.overall === "same") fresh.overall = isOther ? null : view.overall; // the earlier one stays until the new one is there
   view = fresh;
   isBusy = false;
+  takeInMarks();
   draw();
-  if (root.offsetParent !== null) rememberInUrl(view.url);
+  if (root.offsetParent !== null) rememberInUrl({ ...view.url, before: null, after: null, v: null });
 }
-
-watch("value", receive);
-receive();

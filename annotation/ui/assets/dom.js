@@ -74,6 +74,7 @@ function rememberInUrl(values) {
 
 // Open a tab by its name in English; on the page it may read otherwise.
 function openTab(name) {
+  say("tab", name);
   const label = t(`tab.${name.toLowerCase()}`);
   const tab = [...document.querySelectorAll('button[role="tab"]')].find((each) => [name, label].includes(each.textContent.trim()));
   if (tab) tab.click();

@@ -6,19 +6,21 @@ let wasReady = null;
 let wasPreparing = false;
 let isTabOpened = false;
 
-// Open the tab of the address, and again should it close: the tabs may come to life after this panel. Whoever presses
-// anything decides from then on.
+// Open the tab of the address, and again should it close: the tabs may come to life long after this panel. Whoever
+// chooses another one decides from then on.
 function keepOpen(name) {
   const names = [name, t(`tab.${name.toLowerCase()}`)];
-  const until = Date.now() + 10000;
+  const until = Date.now() + 15000;
   const isOpen = () => names.includes(document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim());
   const look = () => { if (!isOpen()) openTab(name); if (Date.now() > until) stop(); };
   const looking = setInterval(look, 200);
+  const choose = (event) => { if (event.isTrusted && event.target.closest?.('[role="tab"]')) stop(); };
   const stop = () => {
     clearInterval(looking);
-    for (const act of ["pointerdown", "keydown"]) window.removeEventListener(act, stop, true);
+    for (const act of ["pointerdown", "keydown"]) window.removeEventListener(act, choose, true);
   };
-  for (const act of ["pointerdown", "keydown"]) window.addEventListener(act, stop, true);
+  for (const act of ["pointerdown", "keydown"]) window.addEventListener(act, choose, true);
+  hear("tab", (other) => { if (other !== name) stop(); });
   look();
 }
 

@@ -148,6 +148,7 @@ function drawLead() {
   else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
   else if (view.view === "again") words = t("again.lead", { n });
   else if (view.view === "conflicts") words = t("conflicts.lead", { n });
+  else if (view.view === "coverage") words = t("coverage.lead", { n });
   fill(lead, isSearching ? h("span", { class: "era-busy" }, t("desk.searching")) : words);
 }
 
@@ -209,6 +210,7 @@ function emptyWords() {
   if (isSearching) return t("desk.searching");
   if (view.view === "again") return t("again.empty");
   if (view.view === "conflicts") return t("conflicts.empty");
+  if (view.view === "coverage") return t("coverage.empty");
   if (view.view === "ranking" && view.phrase) return t("phrase.empty", { phrase: view.phrase });
   if (view.view === "pool" && view.n_by_others) return t("pool.all_by_others", { n: view.n_by_others });
   return t("desk.empty");

@@ -49,13 +49,15 @@ function liveSwitch() {
     } }), ` ${t("live.label")}`, liveState ? h("span", { class: "era-quiet", role: "status" }, ` ${liveState}`) : null);
 }
 
+let liveAsked = 0; // only the answer to the latest is shown
+
 function askLive() {
   if (!isLive || view.view !== "ranking" || !view.query.id || view.phrase) return;
   clearTimeout(liveTimer);
   liveTimer = setTimeout(() => { // several marks in a row are learned from together
     liveState = t("live.learning");
     drawCards();
-    trigger("live", { ...ids(), query_id: view.query.id, ranker: view.ranker });
+    trigger("live", { ...ids(), query_id: view.query.id, ranker: view.ranker, ask: (liveAsked += 1) });
   }, 250);
 }
 
@@ -65,7 +67,7 @@ function afterSaving(saved) {
 
 // What was judged stays where it is, and so does everything down to the card under the expert's eyes.
 hear("live", (answer) => {
-  if (!view || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
+  if (!view || answer.ask !== liveAsked || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
   if (answer.error) { liveState = answer.error; return drawCards(); }
   const isFixed = (card, place) => place <= focused || hasSaid(saidOf(card.query_id, card.doc_id)) || notes.has(keyOf(card));
   const fixed = view.cards.filter(isFixed);

@@ -97,6 +97,31 @@ hear("saved", (saved) => {
   afterSaving(saved);
 });
 
+// A mark made on another tab goes the same way as the desk's own; who made it is told what became of it.
+const elsewhere = new Map(); // name of a delivery -> { query_id, doc_id, turn }
+const tellElsewhere = (about, state, reason = "") => say("marked-elsewhere", { ...about, state, reason });
+
+hear("mark-elsewhere", ({ collection_id, label_set_id, query_id, doc_id, grade, unsure, note, rank, ranker, turn }) => {
+  const about = { query_id, doc_id, turn };
+  if (!view || !view.can_write) return tellElsewhere(about, "refused", t("marks.sign_in"));
+  if (view.must_acknowledge) return tellElsewhere(about, "refused", t("guidelines.read_once"));
+  const before = label_set_id === view.page.label_set_id ? saidOf(query_id, doc_id) : SILENT;
+  const entry = outbox.add({ collection_id, label_set_id, person: view.person, made_at: Date.now(), query_id, doc_id, grade, unsure, note,
+    rank, ranker, seconds: null, together_with: "", is_adjudication: false });
+  elsewhere.set(nameOf(entry), about);
+  if (query_id === view.query.id && !isSettling()) undoable.push([{ client_id: entry.client_id, sequence: entry.sequence, query_id, doc_id, before }]);
+  const place = view.cards.findIndex((card) => card.query_id === query_id && card.doc_id === doc_id);
+  if (place >= 0) redrawCard(place);
+  drawStatus();
+  tellElsewhere(about, "waiting");
+});
+
+hear("saved", (saved) => {
+  for (const name of saved.stored || []) if (elsewhere.has(name)) tellElsewhere(elsewhere.get(name), "saved");
+  for (const [name, reason] of Object.entries(saved.refused || {})) if (elsewhere.has(name)) tellElsewhere(elsewhere.get(name), "refused", reason);
+  for (const name of [...(saved.stored || []), ...Object.keys(saved.refused || {})]) elsewhere.delete(name);
+});
+
 const titleOf = (queryId, docId) =>
   view.cards.flatMap((card) => [card, ...card.duplicates]).find((doc) => doc.doc_id === docId)?.title || docId;
 

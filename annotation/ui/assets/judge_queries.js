@@ -168,6 +168,7 @@ hear("ready", () => {
 });
 
 hear("settle", () => view && openView("conflicts"));
+hear("settle-coverage", ({ view: compared }) => view && openView("coverage", { ...compared, query_id: null }));
 
 // A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
 hear("better", ({ key, run }) => {
@@ -225,7 +226,7 @@ function receive() {
   showCurrent();
   if (isFirst || view.view === "again") askLooks();
   if (isFirst || (view.query.id && !listed.queries.some((query) => query.id === view.query.id))) askList();
-  if (wantsFocus && !view.error) { document.activeElement?.blur(); focusCard(); }
+  if (wantsFocus && !view.error && root.offsetParent !== null) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
   rememberInUrl(view.url);
   if (isLive) askLive();

@@ -116,6 +116,8 @@ setInterval(() => {
   if (outbox.waiting.length) {
     outbox.deliver();
     drawStatus();
+  } else if (storage.getItem(OUTBOX + clientId)) {
+    outbox.keep(clientId); // another page, at the same moment, put back what it had read before this one was done
   }
 }, 500);
 for (const name of ["online", "offline"]) window.addEventListener(name, () => {

@@ -1,8 +1,7 @@
-// What there is to learn from, the Train button, live progress, and the training runs so far.
+// What there is to learn from, the Train button, live progress, and what was gained; each part is redrawn on its own.
 
 const root = element.querySelector(".era-panel");
 let view = null;
-let shown = null;
 let isAdvancedOpen = false;
 let recipe = null;
 let seed = "0";
@@ -11,6 +10,27 @@ let isStarting = false;
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
 const STEPS = ["embedding", "alignment", "adaptation", "evaluation"];
 const STEP_WORDS = { embedding: "reading", alignment: "aligning", adaptation: "adapting", evaluation: "checking on unseen queries" };
+
+const page = h("div", { class: "era-page" });
+const drawnAs = new Map(); // part -> [its place on the page, what it showed last]
+
+// Draw a part anew only if what it shows has changed, and leave the person where she was.
+function part(name, shown, build, isForced = false) {
+  const text = JSON.stringify(shown);
+  if (!drawnAs.has(name)) drawnAs.set(name, [page.appendChild(h("div", { class: "era-part" })), null]);
+  const [place, before] = drawnAs.get(name);
+  if (!isForced && before === text) return;
+  drawnAs.set(name, [place, text]);
+  const active = place.contains(document.activeElement) ? document.activeElement : null;
+  const label = active && (active.getAttribute("aria-label") || active.textContent);
+  const caret = active && "selectionStart" in active ? [active.selectionStart, active.selectionEnd] : null;
+  fill(place, build());
+  place.hidden = !place.childNodes.length;
+  if (!label) return;
+  const again = [...place.querySelectorAll("button, input, textarea, select, summary")].find((n) => (n.getAttribute("aria-label") || n.textContent) === label);
+  again?.focus({ preventScroll: true });
+  if (again && caret && caret[0] !== null && again.setSelectionRange) again.setSelectionRange(...caret);
+}
 
 function outlook() {
   const o = view.outlook;
@@ -26,10 +46,13 @@ function controls() {
     h("label", {}, h("span", { class: "era-label" }, "Recipe"), select("Recipe", view.recipes, recipe || view.recipes[0][0], (value) => { recipe = value; })),
     h("label", {}, h("span", { class: "era-label", title: "The same labels and the same seed give the same adapter" }, "Seed"),
       h("input", { type: "number", min: 0, max: 2147483647, step: 1, value: seed, "aria-label": "Seed", oninput: (event) => { seed = event.target.value; } })));
+  const isBusy = view.active?.kind === "training";
   return [
     h("div", { class: "era-row" },
-      h("button", { type: "button", class: "era-button era-primary", disabled: !o.can_train || isStarting || !view.can_write, onclick: start }, "Train"),
-      h("span", { class: "era-quiet" }, view.device ? `on ${view.device}` : "", o.usual_seconds ? `${view.device ? ", " : ""}usually ${Math.max(1, Math.round(o.usual_seconds))} s` : "")),
+      h("button", { type: "button", class: "era-button era-primary", disabled: !o.can_train || isStarting || !view.can_write, onclick: start,
+        title: isBusy ? "It waits in line until the runs before it are done" : null }, "Train"),
+      h("span", { class: "era-quiet" }, view.device ? `on ${view.device}` : "", o.usual_seconds ? `${view.device ? ", " : ""}usually ${Math.max(1, Math.round(o.usual_seconds))} s` : "",
+        isBusy && o.can_train ? "; another run would wait in line" : "")),
     o.advice && h("p", { class: "era-advice" }, o.advice),
     options,
   ];
@@ -41,80 +64,74 @@ function start() {
   draw();
 }
 
+// What an event of a training run carries, and the button that sends it; a second click waits for the answer.
+const about = (id, more) => ({ ...ids(), training_run_id: id, ...more });
+function sending(label, event, id, more, attributes) {
+  return h("button", { type: "button", class: "era-button", disabled: !view.can_write, ...attributes,
+    onclick: (click) => { click.target.disabled = true; trigger(event, about(id, more)); } }, label);
+}
+
 function progress() {
   const run = view.active;
-  if (!run) return null;
+  if (!run) return [];
   const step = STEPS.indexOf(run.stage);
+  const isCurve = run.kind === "curve";
+  const detail = run.message ? ` \u00b7 ${run.message}` : "";
+  const words = isCurve ? `Would more labels help? Run ${run.number}${detail} \u00b7 ${run.seconds.toFixed(1)} s`
+    : run.state === "queued" ? `Run ${run.number} is waiting: ${run.place}`
+      : `Run ${run.number} \u00b7 ${step + 1}/4 ${STEP_WORDS[run.stage] || "starting"}${detail} \u00b7 ${run.seconds.toFixed(1)} s`;
   return h("div", { class: "era-progress", role: "status" },
-    h("progress", { max: 1, value: run.fraction, "aria-label": `Training run ${run.number}` }),
+    h("progress", { max: 1, value: run.fraction, "aria-label": isCurve ? `Learning curve of run ${run.number}` : `Training run ${run.number}` }),
     h("div", { class: "era-row" },
-      h("span", {}, run.state === "queued" ? "Waiting for its turn"
-        : `${step + 1}/4 ${STEP_WORDS[run.stage] || "starting"}${run.message ? ` \u00b7 ${run.message}` : ""} \u00b7 ${run.seconds.toFixed(1)} s`),
+      h("span", {}, words),
       h("span", { class: "era-grow" }),
-      h("button", { type: "button", class: "era-button", disabled: run.is_cancel_requested || !view.can_write,
-        onclick: (event) => { event.target.disabled = true; trigger("cancel", { ...ids(), training_run_id: run.id }); } },
-      run.is_cancel_requested ? "Cancelling \u2026" : "Cancel")),
-    h("p", { class: "era-quiet" }, "You can close or leave this page; the training goes on and shows here again."));
+      sending(run.is_cancel_requested ? "Cancelling \u2026" : "Cancel", isCurve ? "withdraw" : "cancel", run.id, {}, { disabled: run.is_cancel_requested || !view.can_write })),
+    view.waiting.length > 0 && h("ul", { class: "era-waiting" }, view.waiting.map((each) => h("li", { class: "era-row" },
+      h("span", {}, `Run ${each.number}`), h("span", { class: "era-quiet" }, each.place),
+      sending("Cancel", "cancel", each.id, {}, { class: "era-link", "aria-label": `Cancel run ${each.number}` })))),
+    h("p", { class: "era-quiet" }, "You can close or leave this page; the work goes on and shows here again."));
 }
 
 function outcome() {
   const gain = view.latest;
-  if (!gain) return null;
+  if (!gain) return [];
   const rows = [["light", "Light model alone"], ["aligned", "Aligned, no labels"], ["after", `After your marks (run ${gain.number})`]];
   return h("section", { class: "era-outcome" },
     h("h2", {}, gain.headline),
     gain.sentences.map((sentence) => h("p", {}, sentence)),
-    h("table", { class: "era-table" },
+    h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `${many(gain.n, "query", "queries")}, each ranked by an adapter that had not seen its marks`),
         view.measures.map(([name, meaning]) => h("th", { scope: "col", class: "era-number" }, h("abbr", { title: meaning }, name))))),
       h("tbody", {}, rows.map(([key, label]) => h("tr", {}, h("th", { scope: "row" }, label),
-        view.measures.map(([name]) => h("td", { class: "era-number" }, gain.means[key][name].toFixed(3))))))),
+        view.measures.map(([name]) => h("td", { class: "era-number" }, gain.means[key][name].toFixed(3)))))))),
     h("button", { type: "button", class: "era-button", onclick: () => compare(gain.key) }, "See the difference"));
-}
-
-// Today only the time matters, otherwise the day as well.
-function when(iso) {
-  const at = new Date(iso);
-  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
 }
 
 const compare = (key) => { say("compare", { after: key }); openTab("Compare"); };
 
-function runs() {
-  if (!view.runs.length) return h("p", { class: "era-empty" }, "Your training runs will be listed here, with what each of them gained.");
-  return h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
-    h("caption", {}, "Training runs"),
-    h("thead", {}, h("tr", {}, ["run", "when", "labels", "recipe"].map((name) => h("th", { scope: "col" }, name)),
-      h("th", { scope: "col", class: "era-number", title: "nDCG@10 of the light model alone and after training, on queries held out in turn" }, "before \u2192 after"),
-      ["state", "note", ""].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, view.runs.map((run) => h("tr", {},
-      h("td", {}, String(run.number)), h("td", { title: new Date(run.at).toLocaleString() }, when(run.at)), h("td", { title: run.labels_title }, run.labels), h("td", {}, run.recipe),
-      h("td", { class: "era-number" }, run.change || ""), h("td", {}, h("span", { class: `era-state era-state-${run.state}` }, run.in_use ? "in use" : run.state)),
-      h("td", { class: "era-note" }, run.note),
-      h("td", {}, run.state === "finished" && h("button", { type: "button", class: "era-link", onclick: () => compare(run.key) }, "compare")))))));
-}
-
 function draw() {
-  const hasFocus = document.activeElement && root.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-  fill(root, h("div", { class: "era-page" },
-    view.intro && h("p", { class: "era-intro" }, view.intro),
-    notice(view.error), outlook(), controls(), progress(), outcome(), runs()));
-  if (hasFocus) [...root.querySelectorAll("[aria-label]")].find((n) => n.getAttribute("aria-label") === hasFocus)?.focus({ preventScroll: true });
+  const { outlook: seen, can_write, active, waiting, latest } = view;
+  part("intro", [view.intro, view.error], () => [view.intro && h("p", { class: "era-intro" }, view.intro), notice(view.error)].filter(Boolean));
+  part("outlook", [seen, view.page], outlook);
+  part("controls", [seen, can_write, isStarting, view.device, active?.kind], controls);
+  part("progress", [active, waiting, can_write], progress);
+  part("outcome", latest, outcome);
+  drawRuns();
 }
 
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.outlook) return;
-  const text = JSON.stringify(fresh);
-  if (text === shown && !isStarting) return;
   const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.latest && fresh.latest.key !== view.latest?.key;
   if (isNew) say("better", { key: fresh.latest.key, run: String(fresh.latest.number) });
-  shown = text;
+  const isAnswer = fresh.nonce && fresh.nonce !== view?.nonce;
+  const isElsewhere = view && view.page.collection_id !== fresh.page.collection_id;
   view = fresh;
   isStarting = false;
+  if (!page.isConnected) root.prepend(page);
+  if (isElsewhere) closeRun();
+  if (isAnswer) drawnAs.forEach((each, name) => name !== "runs" && (each[1] = null)); // buttons that were pressed come back
+  refreshRun();
   draw();
+  if (isAnswer) drawRuns(true);
 }
-
-watch("value", receive);
-receive();

@@ -1,0 +1,274 @@
+"""All judged queries: how the sides measure, kept apart by what a training run had learned from, and what they share.
+
+The queries that a run learned from and those it never saw are different populations, so no mean ever mixes them.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Literal
+
+import numpy as np
+
+import storage.queries
+from annotation.comparing.rankings import RankedQuery, rank_queries
+from annotation.comparing.views import ComparisonView
+from annotation.rankers import is_trained
+from annotation.searching import DEPTH
+from annotation.workspace import Workspace
+from era.evaluation import depth_of, evaluate
+from era.overlap import MeanOverlap, mean_overlap
+from era.significance import PairedDifference, paired_difference
+from storage.records import QueryRecord
+
+PartKind = Literal["learned", "unseen", "in_sample", "plain"]
+
+N_TO_SETTLE = 8  # documents whose judgment is asked for at once
+_JUDGED = "Judged@10"
+_ORDER: tuple[PartKind, ...] = ("learned", "in_sample", "unseen", "plain")
+_MAX_MEASURED = 8  # comparisons that are remembered
+_MUCH_LESS = 0.05  # of Judged@10, from which on a side may be measured too low
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Queries that are measured together.
+
+    Attributes:
+        kind: `learned` from by a training run and ranked by versions that had not seen them, `in_sample` if by those
+            that had, `unseen` by any run, or `plain` where no run is compared.
+        n: queries.
+        differences: measure -> difference from the first side, for each further side.
+    """
+
+    kind: PartKind
+    n: int
+    differences: Sequence[Mapping[str, PairedDifference]]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryChange:
+    """One labelled query; `values` are measure -> value on every side, `judged` is Judged@10 on every side."""
+
+    query: QueryRecord
+    part: PartKind
+    n_relevant: int
+    values: Mapping[str, tuple[float, ...]]
+    judged: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One side shows fewer judged documents than another.
+
+    Attributes:
+        side_fewer: its place among the sides.
+        judged: mean Judged@10 of every side.
+        n_documents: how many unjudged documents there are to judge next.
+    """
+
+    side_fewer: int
+    judged: tuple[float, ...]
+    n_documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class OverallComparison:
+    """All labelled queries.
+
+    Attributes:
+        parts: groups of queries, never empty ones.
+        queries: from the largest gain of the last side over the first to the largest loss.
+        overlaps: what each further side shares with the first.
+        main_measure: the one to look at first.
+        coverage: where judgments are distributed unfairly.
+        n_left_out: labelled queries that a stored side never ranked; they count nowhere.
+    """
+
+    parts: Sequence[Part]
+    queries: Sequence[QueryChange]
+    overlaps: Sequence[MeanOverlap]
+    main_measure: str
+    coverage: Coverage | None
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RankedSides:
+    """Every labelled query that every side ranks.
+
+    Attributes:
+        queries: query id -> query.
+        qrels: query id -> document id -> grade.
+        disputed: (query id, document id) of what judges disagree about.
+        sides: query id -> ranking, for each side.
+        n_left_out: labelled queries that a stored side never ranked.
+    """
+
+    queries: Mapping[int, QueryRecord]
+    qrels: Mapping[int, Mapping[str, float]]
+    disputed: Set[tuple[int, str]]
+    sides: Sequence[Mapping[int, RankedQuery]]
+    n_left_out: int
+
+
+def compare_all(
+    workspace: Workspace, view: ComparisonView, qrels: Mapping[int, Mapping[str, float]] | None = None
+) -> OverallComparison | None:
+    """Measure all sides on every query with a relevant document; None if there is no such query.
+
+    Args:
+        workspace: of this process.
+        view: the comparison.
+        qrels: what is agreed, query id -> document id -> grade; None for what is agreed now.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+        InvalidInputError: if a measure looks deeper than a stored side goes.
+    """
+    ranked = rank_sides(workspace, view, qrels)
+    if ranked is None:
+        return None
+    kinds = _kinds(view, ranked)
+    measured = _measured(view, ranked, kinds)
+    main = main_measure(view)
+    changes = [
+        QueryChange(
+            query=query,
+            part=kinds[query.id],
+            n_relevant=sum(_is_relevant(view, grade) for grade in ranked.qrels[query.id].values()),
+            values={measure: measured.values[measure][row] for measure in view.measures},
+            judged=measured.values[_JUDGED][row],
+        )
+        for row, query in enumerate(ranked.queries.values())
+    ]
+    changes.sort(key=lambda change: change.values[main][0] - change.values[main][-1])
+    parts = [
+        replace(part, differences=[{name: by[name] for name in view.measures} for by in part.differences])
+        for part in measured.parts
+    ]
+    coverage = _coverage(ranked, changes) if changes else None
+    return OverallComparison(parts, changes, measured.overlaps, main, coverage, ranked.n_left_out)
+
+
+def rank_sides(
+    workspace: Workspace, view: ComparisonView, qrels: Mapping[int, Mapping[str, float]] | None = None
+) -> RankedSides | None:
+    """Return the rankings of every query with a relevant document; None if there is no such query.
+
+    Arguments and errors are those of `compare_all`.
+    """
+    library = workspace.library(view.collection_id)
+    standings = workspace.standings(view.label_set_id)
+    qrels = standings.qrels() if qrels is None else qrels
+    with workspace.reading() as session:
+        listed = storage.queries.list_all(session, view.collection_id)
+    labelled = [q for q in listed if any(_is_relevant(view, grade) for grade in qrels.get(q.id, {}).values())]
+    if not labelled:
+        return None
+    depth = depth_of(view.measures)
+    sides = [rank_queries(workspace, library, key, labelled, depth, view.is_in_sample) for key in view.sides]
+    queries = {query.id: query for query in labelled if all(query.id in side for side in sides)}
+    return RankedSides(
+        queries=queries,
+        qrels={query_id: qrels[query_id] for query_id in queries},
+        disputed=set(standings.conflicts()),
+        sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
+        n_left_out=len(labelled) - len(queries),
+    )
+
+
+def unjudged_on_top(ranked: RankedSides, query_id: int) -> dict[str, tuple[int | None, ...]]:
+    """Return the documents among the first ten of any side that nobody has judged, with their places there."""
+    tens = [[doc.doc_id for doc in side[query_id].ranking[:DEPTH]] for side in ranked.sides]
+    shown = dict.fromkeys(doc_id for ten in tens for doc_id in ten)
+    return {
+        doc_id: tuple(ten.index(doc_id) + 1 if doc_id in ten else None for ten in tens)
+        for doc_id in shown
+        if doc_id not in ranked.qrels[query_id] and (query_id, doc_id) not in ranked.disputed
+    }
+
+
+def main_measure(view: ComparisonView) -> str:
+    """Return the first measure that says how good a ranking is."""
+    return next((name for name in view.measures if not name.startswith("Judged")), view.measures[0])
+
+
+def _is_relevant(view: ComparisonView, grade: float) -> bool:
+    return grade > 0 if view.threshold is None else grade >= view.threshold
+
+
+def _kinds(view: ComparisonView, ranked: RankedSides) -> dict[int, PartKind]:
+    """Return which part each query belongs to."""
+    learned = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_learned}
+    flattered = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_flattered}
+    if not learned and not any(is_trained(key) for key in view.sides):
+        return dict.fromkeys(ranked.queries, "plain")
+    kinds: dict[int, PartKind] = dict.fromkeys(ranked.queries, "unseen")
+    kinds |= dict.fromkeys(learned & kinds.keys(), "learned")
+    return kinds | dict.fromkeys(flattered & kinds.keys(), "in_sample")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Measure -> value of every query on every side; the parts; what each further side shares with the first."""
+
+    values: Mapping[str, Sequence[tuple[float, ...]]]
+    parts: Sequence[Part]
+    overlaps: Sequence[MeanOverlap]
+
+
+_remembered: OrderedDict[bytes, _Measured] = OrderedDict()  # by digest, so that no ranking is held by it
+_remembering = Lock()
+
+
+def _measured(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, PartKind]) -> _Measured:
+    """Measure, or remember: it takes a second for hundreds of queries, and opening another query asks for it again."""
+    digest = hashlib.sha256(repr((view.measures, view.threshold, list(kinds.values()))).encode())
+    for query_id, grades in ranked.qrels.items():
+        rankings = [[doc.doc_id for doc in side[query_id].ranking] for side in ranked.sides]
+        digest.update(repr((sorted(grades.items()), rankings)).encode("utf-8", "surrogatepass"))
+    name = digest.digest()
+    with _remembering:
+        if name in _remembered:
+            _remembered.move_to_end(name)
+            return _remembered[name]
+    measured = _measure(view, ranked, kinds)
+    with _remembering:
+        _remembered[name] = measured
+        while len(_remembered) > _MAX_MEASURED:
+            _remembered.popitem(last=False)
+    return measured
+
+
+def _measure(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, PartKind]) -> _Measured:
+    """Measure rankings; queries are called by their place, since who has the same rankings has the same numbers."""
+    measures = tuple(dict.fromkeys((*view.measures, _JUDGED)))
+    if not kinds:
+        return _Measured({name: [] for name in measures}, [], [])
+    runs = [{str(row): each.ranking for row, each in enumerate(side.values())} for side in ranked.sides]
+    qrels = {str(row): dict(sorted(grades.items())) for row, grades in enumerate(ranked.qrels.values())}
+    by_side = [evaluate(qrels, run, measures, view.threshold) for run in runs]
+    parts = []
+    for kind in _ORDER:
+        rows = [str(row) for row, each in enumerate(kinds.values()) if each == kind]
+        if rows:
+            own = [{name: {row: values[name][row] for row in rows} for name in measures} for values in by_side]
+            differences = [{name: paired_difference(own[0][name], side[name]) for name in measures} for side in own[1:]]
+            parts.append(Part(kind, len(rows), differences))
+    return _Measured(
+        values={name: [tuple(values[name][row] for values in by_side) for row in qrels] for name in measures},
+        parts=parts,
+        overlaps=[mean_overlap((runs[0][row], run[row]) for row in qrels) for run in runs[1:]],
+    )
+
+
+def _coverage(ranked: RankedSides, changes: Sequence[QueryChange]) -> Coverage | None:
+    judged = tuple(float(mean) for mean in np.mean([change.judged for change in changes], axis=0))
+    if round(max(judged) - min(judged), 9) <= _MUCH_LESS:
+        return None
+    n_unjudged = sum(len(unjudged_on_top(ranked, query_id)) for query_id in ranked.queries)
+    return Coverage(judged.index(min(judged)), judged, min(n_unjudged, N_TO_SETTLE))

@@ -1,0 +1,58 @@
+"""Which unjudged documents to judge, so that a comparison is no longer decided by what nobody looked at."""
+
+from collections.abc import Sequence
+from math import log2
+
+from annotation.comparing.all_queries import N_TO_SETTLE, rank_sides, unjudged_on_top
+from annotation.comparing.views import ComparisonView
+from annotation.desk import Desk
+from annotation.second_looks import lay_out_pairs
+from annotation.workspace import Workspace
+from storage.records import JudgmentRole
+
+Why = dict[str, object]
+
+
+def documents_to_settle(
+    workspace: Workspace, author: str | None, view: ComparisonView, limit: int = N_TO_SETTLE
+) -> list[tuple[int, str, Why]]:
+    """Return (query id, document id, why) of what to judge, the most telling first.
+
+    These are the documents among the first ten of any side that nobody has judged; what the author could not tell, or
+    judges disagree about, is left out. A judgment changes the difference between two sides the more, the further apart
+    the discounts of the two places are. The places themselves are not told: who judges is not to see them before.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    ranked = rank_sides(workspace, view)
+    if ranked is None:
+        return []
+    standings, found = workspace.standings(view.label_set_id), []
+    for query_id in ranked.queries:
+        marks = standings.marks_of(query_id)
+        said = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
+        for doc_id, ranks in unjudged_on_top(ranked, query_id).items():
+            if doc_id not in said:
+                order = -_difference(ranks), min(rank for rank in ranks if rank is not None)
+                found.append((order, query_id, doc_id))
+    found.sort(key=lambda each: each[:2])
+    return [(query_id, doc_id, {"code": "settle"}) for _, query_id, doc_id in found[:limit]]
+
+
+def lay_out_coverage(workspace: Workspace, author: str | None, view: ComparisonView) -> Desk:
+    """Return the documents that would settle a comparison, as the judging desk shows them.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    pairs = documents_to_settle(workspace, author, view)
+    return lay_out_pairs(workspace, author, view.collection_id, view.label_set_id, "coverage", pairs)
+
+
+def _difference(ranks: Sequence[int | None]) -> float:
+    """Return how far the discount of nDCG (Järvelin and Kekäläinen 2002) on any side is from that on the first one."""
+    first, *others = (0.0 if rank is None else 1 / log2(rank + 1) for rank in ranks)
+    return max(abs(other - first) for other in others)

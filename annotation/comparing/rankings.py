@@ -1,0 +1,176 @@
+"""The rankings of a side of a comparison, searched for once and honest about what the ranker had learned.
+
+A query that a training run learned from is ranked by the adapter of the fold that did not see it, so that no number
+flatters the run; only where somebody asks for it, by the adapter that did.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+
+import storage.snapshots
+from annotation.errors import InvalidInputError, NotFoundError
+from annotation.library import Library
+from annotation.rankers import BM25, retriever, stored_side, without_words
+from annotation.workspace import Workspace
+from era.embedders import Vectors
+from era.evaluation import MIN_DEPTH
+from era.lexical import WORD_WEIGHT, n_candidates
+from era.retriever import Retriever
+from era.types import Query, ScoredDoc
+from storage.records import QueryRecord
+
+RANKING_VERSION = 1
+"""Raise it with every change of the code that ranks anything differently: what was kept before is then not found."""
+
+Origin = Literal["plain", "held_out", "in_sample", "stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedQuery:
+    """One query as one side ranks it.
+
+    Attributes:
+        ranking: best first.
+        origin: `held_out` if the ranker learned from the query and this comes from the adapter of its fold,
+            `in_sample` if it comes from the adapter that learned from it, `stored` in a snapshot, else `plain`.
+        is_learned: whether the ranker learned from the query's judgments.
+        is_flattered: whether this very ranking comes from what learned from them, now or when it was stored.
+    """
+
+    ranking: Sequence[ScoredDoc]
+    origin: Origin
+    is_learned: bool = False
+    is_flattered: bool = False
+
+
+def rank_queries(
+    workspace: Workspace,
+    library: Library,
+    key: str,
+    queries: Sequence[QueryRecord],
+    depth: int = MIN_DEPTH,
+    is_in_sample: bool = False,
+) -> dict[int, RankedQuery]:
+    """Return the ranking of each query by one ranker, by query id; what was searched for before is not again.
+
+    Args:
+        workspace: of this process.
+        library: of the collection that the queries belong to.
+        key: of the ranker, or of a side of a snapshot; that one lacks the queries it never ranked.
+        queries: to be ranked.
+        depth: how many documents of each ranking.
+        is_in_sample: rank also those queries by the deployed adapter that it learned from.
+
+    Raises:
+        NotFoundError: if there is no such ranker.
+        NotReadyError: if it is the strong model alone, and that has not read every document.
+        InvalidInputError: if the ranker is a side of a snapshot that was stored less deep.
+    """
+    if stored_side(key) is not None:
+        return _stored(workspace, library, key, queries, depth)
+    plain = without_words(key)
+    without, held_out = retriever(workspace, library, plain)
+    honest = {} if is_in_sample else held_out
+    rows = {query.id: honest.get(str(query.id)) for query in queries}
+    names = {query.id: _query_name(query, rows[query.id]) for query in queries}
+    ranker = _ranker_name(library, without, _words_name(key, plain, depth))
+    known = library.runs.find(ranker, names.values(), depth)
+    missing = [query for query in queries if names[query.id] not in known]
+    if missing:
+        chosen, _ = retriever(workspace, library, key)  # not before: counting words takes seconds
+        asked = [Query(str(query.id), query.text, query.instruction) for query in missing]
+        fresh = chosen.rank(asked, _vectors(chosen, asked, [rows[query.id] for query in missing]), depth)
+        named = {names[query.id]: ranking for query, ranking in zip(missing, fresh, strict=True)}
+        library.runs.keep(ranker, named, depth)
+        known |= named
+    ranked = {}
+    for query in queries:
+        is_learned = str(query.id) in held_out
+        origin: Origin = "plain"
+        if is_learned:
+            origin = "in_sample" if is_in_sample else "held_out"
+        ranked[query.id] = RankedQuery(known[names[query.id]], origin, is_learned, origin == "in_sample")
+    return ranked
+
+
+def _stored(
+    workspace: Workspace, library: Library, key: str, queries: Sequence[QueryRecord], depth: int
+) -> dict[int, RankedQuery]:
+    """Return what a side of a snapshot ranked, but for documents that are no longer there."""
+    slug, side = stored_side(key) or ("", 0)
+    with workspace.reading() as session:
+        snapshot = storage.snapshots.find(session, slug)
+        here = {query.id for query in queries if snapshot and query.collection_id == snapshot.collection_id}
+        if snapshot is None or (queries and not here) or side >= len(snapshot.about.get("sides", ())):
+            raise NotFoundError("This snapshot does not exist here (any more). Choose another ranking.")
+        stored_depth = int(snapshot.about.get("depth", MIN_DEPTH))
+        if depth > stored_depth:
+            raise InvalidInputError(
+                f"The kept comparison “{snapshot.name}” holds the first {stored_depth:,} documents of each ranking; "
+                "choose measures that look no deeper."
+            )
+        found = storage.snapshots.rankings(session, snapshot.id, side, here)
+    return {
+        query_id: RankedQuery(
+            [ScoredDoc(doc_id, score) for doc_id, score in kept.ranking[:depth] if doc_id in library.corpus],
+            "stored",
+            kept.is_held_out or kept.is_flattered,
+            kept.is_flattered,
+        )
+        for query_id, kept in found.items()
+    }
+
+
+def _vectors(chosen: Retriever, queries: Sequence[Query], held_out: Sequence[Vectors | None]) -> Vectors:
+    """Return (n, m): the given vectors, and those of the retriever where none is given."""
+    open_rows = [row for row, vector in enumerate(held_out) if vector is None]
+    vectors = np.empty((len(queries), chosen.index.embedder.dimension), np.float32)
+    for row, vector in enumerate(held_out):
+        if vector is not None:
+            vectors[row] = vector
+    if open_rows:
+        vectors[open_rows] = chosen.query_vectors([queries[row] for row in open_rows])
+    return vectors
+
+
+def _query_name(query: QueryRecord, vector: Vectors | None) -> bytes:
+    """Return 32 bytes that stand for a query, with the vector it is searched with if that is a given one."""
+    digest = hashlib.sha256(f"{len(query.text)} {query.text}{query.instruction}".encode("utf-8", "surrogatepass"))
+    if vector is not None:
+        digest.update(np.ascontiguousarray(vector, np.float32).data)
+    return digest.digest()
+
+
+def _words_name(key: str, plain: str, depth: int) -> str:
+    """Return what stands for how words count; empty if they do not.
+
+    Beside vectors they are counted for some candidates only, and how many that are depends on the depth.
+    """
+    if key == plain:
+        return ""
+    candidates = "all" if key == BM25 else f"{n_candidates(depth)} weighing {WORD_WEIGHT}"
+    return f"{candidates}, bm25s {version('bm25s')}"
+
+
+def _ranker_name(library: Library, without: Retriever, words: str) -> str:
+    """Return 64 digits that stand for everything that decides how queries are ranked, but for the queries.
+
+    Args:
+        library: of the collection.
+        without: the retriever, words not counted.
+        words: how words count; empty if they do not.
+    """
+    adapter, embedders = without.adapter, (without.pair.strong.identity, without.pair.light.identity)
+    about = (RANKING_VERSION, library.corpus.fingerprint, without.index.fingerprint, adapter.views, words)
+    digest = hashlib.sha256(repr((about, [embedder.to_json() for embedder in embedders])).encode())
+    arrays = [adapter.weight, adapter.bias]
+    if (near := adapter.neighbourhood) is not None:
+        arrays += [near.keys, near.values, near.centre, np.array(near.temperature, np.float32)]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, np.float32).data)
+    return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""A comparison as one HTML file that opens anywhere without the app: words, tables, pictures, and what it came from."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import storage.queries
+from annotation.comparing import charts
+from annotation.comparing.facts import side_facts, side_labels
+from annotation.comparing.rankings import rank_queries
+from annotation.comparing.snapshots import judgments_then, kept_comparison
+from annotation.comparing.views import ComparisonView, to_json
+from annotation.searching import DEPTH
+from annotation.workspace import Workspace
+from storage.records import SnapshotRecord
+
+N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side
+
+_PARTS = {
+    "learned": "learned from, held out",
+    "unseen": "never learned from",
+    "in_sample": "learned from, in sample",
+    "plain": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A document of one side; `grade` is empty where it is unjudged."""
+
+    title: str
+    grade: str
+    is_relevant: bool
+    rank_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """A query with the first ten of each side."""
+
+    query: Mapping[str, Any]
+    lists: Sequence[Sequence[_Row]]
+
+
+def report_html(
+    workspace: Workspace, author: str | None, view: ComparisonView, shown: Mapping[str, Any] | None, collection: str
+) -> str:
+    """Return the report of a comparison, live or kept.
+
+    Args:
+        workspace: of this process.
+        author: who asks.
+        view: the comparison.
+        shown: its numbers in words and tables as the comparison screen shows them to the author; None if nothing is
+            judged. Queries whose numbers are hidden there are not laid out either.
+        collection: what the collection is called.
+
+    Raises:
+        NotFoundError: if there is no such ranker.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    kept = kept_comparison(workspace, view)
+    labels = side_labels(workspace, view)
+    queries = [query for query in shown["queries"] if not query["hidden"]] if shown else []
+    gains, losses = _extremes(queries)
+    laid = _lay_out(workspace, view, [*gains, *losses], kept.record if kept else None)
+    template = _environment().get_template("report.html")
+    made_at = datetime.now(UTC)
+    return template.render(
+        title=kept.record.name if kept else _listed(labels.values()),
+        is_kept=kept is not None,
+        note=kept.record.note if kept else "",
+        author=kept.record.author if kept else author,
+        measured=kept.words if kept else f"As measured on {made_at.day} {made_at:%b %Y}.",
+        collection=collection,
+        labels=list(labels.values()),
+        view=view,
+        shown=shown,
+        part_names=_PARTS,
+        charts=charts,
+        pictures=[
+            {"side": side, "label": label, "points": charts.scatter(queries, side), "bars": charts.bars(queries, side)}
+            for side, label in enumerate(labels.values())
+            if side > 0 and queries
+        ],
+        gains=laid[: len(gains)],
+        losses=laid[len(gains) :],
+        provenance=_provenance(workspace, view, labels, kept.record if kept else None),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["places"] = lambda value: f"{value:.3f}"
+    environment.filters["signed"] = lambda value: f"{value:+.3f}"
+    environment.filters["at"] = lambda value: f"{value:.1f}"
+    return environment
+
+
+def _extremes(
+    queries: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the queries that gained most and those that lost most, of the last side against the first."""
+    ordered = sorted(queries, key=lambda query: -query["change"])
+    gains = [query for query in ordered if charts.kind(query["change"]) == "better"][:N_EXTREMES]
+    losses = [query for query in reversed(ordered) if charts.kind(query["change"]) == "worse"][:N_EXTREMES]
+    return gains, losses
+
+
+def _lay_out(
+    workspace: Workspace,
+    view: ComparisonView,
+    queries: Sequence[Mapping[str, Any]],
+    kept: SnapshotRecord | None,
+) -> list[_Laid]:
+    library = workspace.library(view.collection_id)
+    wanted = {query["id"] for query in queries}
+    with workspace.reading() as session:
+        records = [each for each in storage.queries.list_all(session, view.collection_id) if each.id in wanted]
+    ranked = [
+        rank_queries(workspace, library, key, records, is_in_sample=view.is_in_sample) if records else {}
+        for key in view.sides
+    ]
+    qrels: Mapping[int, Mapping[str, float]]
+    qrels = judgments_then(workspace, kept) if kept else workspace.standings(view.label_set_id).qrels()
+    laid = []
+    for query in queries:
+        grades = qrels.get(query["id"], {})
+        tops = [
+            [doc.doc_id for doc in by_query[query["id"]].ranking[:DEPTH]] if query["id"] in by_query else []
+            for by_query in ranked
+        ]
+        first = {doc_id: rank for rank, doc_id in enumerate(tops[0], start=1)}
+        lists = []
+        for top in tops:
+            rows = []
+            for doc_id in top:
+                title = library.corpus[doc_id].title if doc_id in library.corpus else ""
+                grade, level = grades.get(doc_id), view.threshold
+                is_relevant = grade is not None and (grade > 0 if level is None else grade >= level)
+                shown_grade = "" if grade is None else f"{grade:g}"
+                rows.append(_Row(title or doc_id, shown_grade, is_relevant, first.get(doc_id)))
+            lists.append(rows)
+        laid.append(_Laid(query, lists))
+    return laid
+
+
+def _provenance(
+    workspace: Workspace, view: ComparisonView, labels: Mapping[str, str], kept: SnapshotRecord | None
+) -> list[tuple[str, str]]:
+    """Return (heading, JSON text) of what the comparison came from."""
+    if kept is not None:
+        sides, rest = kept.about["sides"], {name: kept.about[name] for name in ("view", "judgments", "depth")}
+    else:
+        sides, rest = [side_facts(workspace, view, key, label) for key, label in labels.items()], {}
+    about = [(side["label"], _json({"key": side["key"], **side["provenance"]})) for side in sides]
+    return [*about, ("Comparison", _json(rest or {"view": to_json(view)}))]
+
+
+def _listed(labels: Iterable[str]) -> str:
+    *others, last = (f"“{label}”" for label in labels)
+    return f"{', '.join(others)} and {last}"
+
+
+def _json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)

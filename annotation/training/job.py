@@ -1,0 +1,192 @@
+"""Do one training run: fit, measure on queries it had not seen, and save the adapter with all it was made from."""
+
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import storage.queries
+import storage.training_runs
+from annotation.training.reporting import Reporter
+from annotation.workspace import Workspace
+from era.embedders import EmbedderPair, Vectors
+from era.evaluation import evaluate
+from era.index import DenseIndex
+from era.significance import paired_difference
+from era.types import Query, ScoredDoc
+from storage.records import TrainingRunRecord
+
+_MEASURE_DEPTH = 100
+_SEARCHED_AT_ONCE = 32  # queries between two chances to cancel
+_READ_AHEAD = 2000  # queries; fewer than the embedders remember
+_PACKAGES = ("torch", "sentence-transformers", "faiss-cpu", "numpy", "ir-measures")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training run leaves in its row.
+
+    Attributes:
+        measures: JSON-ready; `report` says how learning went, `seconds` and `cost` what it took.
+        config: JSON-ready: settings, embedders, index and versions; with labels and seed they give the adapter again.
+        device: what it was computed on, as a person calls it.
+        note: what the person should know besides, or empty.
+    """
+
+    measures: dict[str, Any]
+    config: dict[str, Any]
+    device: str
+    note: str
+
+
+def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> Outcome:
+    """Train, evaluate and save the adapter of one run.
+
+    Nothing is left behind unless everything succeeded: the adapter's folder appears in one step at the end.
+
+    Raises:
+        Cancelled: if `progress` raises it.
+    """
+    from era.devices import choose_device, describe_device
+    from era.recipes import fit
+
+    library = workspace.library(run.collection_id)
+    with workspace.reading() as session:
+        snapshot = storage.training_runs.label_snapshot(session, run.id)
+        records = [storage.queries.get(session, int(query_id)) for query_id in snapshot]
+    queries = [Query(str(record.id), record.text, record.instruction) for record in records]
+    device = choose_device(workspace.settings.device)
+    _watch_memory(device)
+    started = time.perf_counter()
+    texts = library.alignment_texts(progress)
+    _read_ahead(
+        library.pair, [query for query in queries if any(g > 0 for g in snapshot[query.query_id].values())], progress
+    )
+    fitted = fit(
+        run.recipe,  # type: ignore[arg-type]
+        texts, library.index, library.pair, queries, snapshot, device, run.seed, progress,
+    )  # fmt: skip
+    fit_seconds = time.perf_counter() - started
+
+    progress("evaluation", 0.0, "ranking the queries it had not seen")
+    used_device = str(fitted.report.get("device") or device)
+    wanted = set(fitted.query_ids)
+    taught = sorted((query for query in queries if query.query_id in wanted), key=lambda query: query.query_id)
+    encoded = library.pair.encode_queries(taught)
+    rows = {query_id: row for row, query_id in enumerate(fitted.query_ids)}
+    held_out = fitted.held_out_vectors[[rows[query.query_id] for query in taught]]
+    rankings = {
+        "light": _search(library.index, library.light().adapter.transform(encoded), progress, 0.0),
+        "aligned": _search(library.index, fitted.aligned.transform(encoded), progress, 0.3),
+        "after": _search(library.index, held_out, progress, 0.6),
+    }
+    progress("evaluation", 0.9, "measuring")
+    measures = summarise(snapshot, [query.query_id for query in taught], rankings)
+    measures["report"] = dict(fitted.report)
+    made_with = {
+        "strong_embedder": asdict(library.pair.strong.identity),
+        "light_embedder": asdict(library.pair.light.identity),
+        "index_fingerprint": library.index.fingerprint,
+        "corpus_fingerprint": library.corpus.fingerprint,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "device": used_device,
+    }
+    provenance = {
+        **fitted.adapter.provenance,
+        **made_with,
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "config": fitted.config,
+        "label_snapshot": snapshot,
+        "snapshot_hash": run.snapshot_hash,
+        "query_ids": list(fitted.query_ids),
+        "measures": measures,
+    }
+    extra = {
+        "held_out": fitted.held_out_vectors,
+        "keys": fitted.certainty.keys,
+        "gains": np.asarray(fitted.certainty.gains, np.float32),
+    }
+    if fitted.influence is not None:
+        provenance["influence"] = fitted.influence.facts()
+        extra |= {f"influence_{name}": array for name, array in fitted.influence.arrays().items()}
+    progress("evaluation", 1.0, "saving")
+    _make_room(workspace.adapter_folder(run.id))
+    replace(fitted.adapter, provenance=provenance).save(workspace.adapter_folder(run.id), extra)
+    return Outcome(
+        measures={
+            **measures,
+            "seconds": fit_seconds,
+            "cost": {"stage_seconds": dict(progress.seconds), **_peak_memory(device)},
+        },
+        config={**fitted.config, **made_with},
+        device=describe_device(used_device),
+        note=str(fitted.report.get("note") or ""),
+    )
+
+
+def summarise(
+    qrels: Mapping[str, Mapping[str, float]], query_ids: Sequence[str], rankings: Mapping[str, list[list[ScoredDoc]]]
+) -> dict[str, Any]:
+    """Return the mean measures of each ranking, and how `after` differs from the other two in nDCG@10."""
+    values = {name: evaluate(qrels, dict(zip(query_ids, ranking, strict=True))) for name, ranking in rankings.items()}
+    main = {name: by_measure["nDCG@10"] for name, by_measure in values.items()}
+    return {
+        "n": len(query_ids),
+        "means": {
+            name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
+            for name, by_measure in values.items()
+        },
+        "from_light": asdict(paired_difference(main["light"], main["after"])),
+        "from_aligned": asdict(paired_difference(main["aligned"], main["after"])),
+    }
+
+
+def _read_ahead(pair: EmbedderPair, queries: Sequence[Query], progress: Reporter) -> None:
+    """Embed queries one at a time, so that cancelling need not wait for several; the embedders remember them."""
+    for place, query in enumerate(queries[:_READ_AHEAD]):
+        progress("embedding", place / len(queries), f"{place:,} of {len(queries):,} queries")
+        pair.encode_queries([query])
+
+
+def _search(index: DenseIndex, vectors: Vectors, progress: Reporter, before: float) -> list[list[ScoredDoc]]:
+    """Return the ranking of each vector, a few at a time so that cancelling need not wait for all."""
+    rankings: list[list[ScoredDoc]] = []
+    for first in range(0, len(vectors), _SEARCHED_AT_ONCE):
+        progress("evaluation", before + 0.3 * first / len(vectors), f"query {first + 1} of {len(vectors)}")
+        rankings += index.search(vectors[first : first + _SEARCHED_AT_ONCE], _MEASURE_DEPTH)
+    return rankings
+
+
+def _watch_memory(device: str) -> None:
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(torch.device(device))
+
+
+def _peak_memory(device: str) -> dict[str, int]:
+    """Return the most memory taken so far, in bytes: by this process, and on the GPU by this run if there is one."""
+    found = {}
+    if sys.platform != "win32":  # which has no such count
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if device.startswith("cuda"):
+        import torch
+
+        found["gpu_memory_bytes"] = int(torch.cuda.max_memory_allocated(torch.device(device)))
+    return found
+
+
+def _make_room(folder: Path) -> None:
+    """Put aside what a lost database left behind under this number; nothing is deleted."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}-left-behind-{time.time_ns()}"))

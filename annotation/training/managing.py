@@ -1,0 +1,156 @@
+"""Keeping order among training runs: which ranking is in use, names and notes, the archive, and deleting."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import storage.label_sets
+import storage.snapshots
+import storage.training_runs
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.rankers import ALIGNED, run_key
+from annotation.workspace import Workspace
+from storage.records import TrainingRunRecord, TrainingRunState
+
+MAX_NAME_LENGTH = 80
+MAX_NOTE_LENGTH = 2000
+
+_DELETED = ".deleted-"  # how the folder of an adapter is called while it is being removed
+_UNDER_WAY = (TrainingRunState.QUEUED, TrainingRunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependents:
+    """What deleting a training run would concern.
+
+    Attributes:
+        label_sets: names of the label sets that rank with it.
+        snapshots: names of the kept comparisons that show it; their stored rankings stay.
+        reruns: numbers of the training runs that repeat it.
+    """
+
+    label_sets: Sequence[str]
+    snapshots: Sequence[str]
+    reruns: Sequence[int]
+
+
+def use(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, key: str) -> None:
+    """Rank with a finished training run (`run-7`) or with the aligned model where nobody chooses otherwise.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        InvalidInputError: if the key names neither, or label set and collection do not belong together.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to choose which ranking is used.")
+    with workspace.writing() as session:
+        if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
+            raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
+        finished = [
+            run_key(run)
+            for run in storage.training_runs.list_for(session, collection_id)
+            if run.state is TrainingRunState.FINISHED
+        ]
+        if key != ALIGNED and key not in finished:
+            raise InvalidInputError("Only a finished training run can be used. Reload the page and choose another.")
+        storage.label_sets.set_in_use(session, label_set_id, key)
+
+
+def describe(workspace: Workspace, author: str | None, training_run_id: int, name: str, note: str) -> TrainingRunRecord:
+    """Give a training run a name and a note; empty ones take them away.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        InvalidInputError: if one of them is too long.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to name training runs.")
+    name, note = " ".join(name.split()), note.strip()
+    if len(name) > MAX_NAME_LENGTH or len(note) > MAX_NOTE_LENGTH:
+        raise InvalidInputError(
+            f"A name has at most {MAX_NAME_LENGTH} letters and a note at most {MAX_NOTE_LENGTH:,}. Shorten it."
+        )
+    with workspace.writing() as session:
+        return storage.training_runs.describe(session, training_run_id, name=name, note=note)
+
+
+def pin(workspace: Workspace, author: str | None, training_run_id: int, is_pinned: bool) -> TrainingRunRecord:
+    """Keep a training run on top of the list, or no longer.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to pin training runs.")
+    with workspace.writing() as session:
+        return storage.training_runs.describe(session, training_run_id, is_pinned=is_pinned)
+
+
+def archive(workspace: Workspace, author: str | None, training_run_id: int, is_archived: bool) -> TrainingRunRecord:
+    """Hide a training run from the list unless it is asked for, or show it again; it can be used either way.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to archive training runs.")
+    with workspace.writing() as session:
+        return storage.training_runs.describe(session, training_run_id, is_archived=is_archived)
+
+
+def dependents(workspace: Workspace, training_run_id: int) -> tuple[TrainingRunRecord, Dependents]:
+    """Return a training run and what deleting it would concern."""
+    with workspace.reading() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        label_sets = storage.label_sets.list_names(session, run.collection_id)
+        snapshots = storage.snapshots.list_for(session, run.collection_id)
+        runs = storage.training_runs.list_for(session, run.collection_id)
+    key = run_key(run)
+    found = Dependents(
+        [each.name for each in label_sets if _shows(each.in_use, key)],
+        [each.name for each in snapshots if any(_shows(str(s["key"]), key) for s in each.about.get("sides", []))],
+        [each.number for each in runs if each.rerun_of == run.id],
+    )
+    return run, found
+
+
+def delete(workspace: Workspace, author: str | None, training_run_id: int) -> None:
+    """Delete a training run and its adapter; label sets that rank with it take the best there is instead.
+
+    Its number is never given again, and kept comparisons that show it stay as they are.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed, or somebody else trained it.
+        InvalidInputError: if it is queued or running.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to delete training runs.")
+    folder = workspace.adapter_folder(training_run_id)
+    away = folder.with_name(f"{_DELETED}{folder.name}-{time.time_ns()}")
+    with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        if not workspace.settings.may_remove(author, run.author):
+            raise NotAllowedError(f"Run {run.number} was trained by {run.author}, who alone may delete it.")
+        if run.state in _UNDER_WAY:
+            raise InvalidInputError(f"Run {run.number} is {run.state.value}. Cancel it first.")
+        for label_set in storage.label_sets.list_names(session, run.collection_id):
+            if _shows(label_set.in_use, run_key(run)):
+                storage.label_sets.set_in_use(session, label_set.id, "")
+        storage.training_runs.delete(session, training_run_id)
+        if folder.is_dir():
+            folder.rename(away)  # at once, so that nobody reads half an adapter
+    library = workspace.opened(run.collection_id)
+    if library is not None:
+        library.forget(folder)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def sweep(workspace: Workspace) -> None:
+    """Remove what a deletion left behind that was cut short."""
+    for left in workspace.adapter_folder(0).parent.glob(f"{_DELETED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _shows(shown: str, key: str) -> bool:
+    return shown == key or shown.startswith(f"{key}+")

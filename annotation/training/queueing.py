@@ -1,0 +1,220 @@
+"""The queue of training runs: what there is to learn from, joining the queue, leaving it, joining it again."""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import storage.label_sets
+import storage.training_runs
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.workspace import Workspace
+from storage.records import NewTrainingRun, TrainingRunRecord, TrainingRunState
+
+DEFAULT_RECIPE = "era"
+RECIPES = {
+    DEFAULT_RECIPE: "ERA, our default: stays close to the aligned model, learns only what your marks prove",
+    "paper": "The published recipe (Align then Train, 2026): for comparison",
+}
+MAX_WAITING = 10
+"""How many training runs may wait for their turn, over all collections."""
+
+_RESUMABLE = (TrainingRunState.INTERRUPTED, TrainingRunState.CANCELLED, TrainingRunState.FAILED)
+
+Labels = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What there is to learn from now.
+
+    Attributes:
+        n_queries: queries with at least one relevant document.
+        n_relevant: relevant marks.
+        n_not_relevant: not-relevant marks.
+        advice: what is still missing, or empty.
+        can_train: whether a training run may be started.
+        usual_seconds: median duration of finished runs of this collection, or None.
+    """
+
+    n_queries: int
+    n_relevant: int
+    n_not_relevant: int
+    advice: str
+    can_train: bool
+    usual_seconds: float | None
+
+
+def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outlook:
+    """Say in numbers what a training run would learn from."""
+    labels = labels_now(workspace, label_set_id)
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+        n_waiting = _n_waiting(storage.training_runs.queue(session))
+    n_queries, n_relevant, n_not_relevant = count_labels(labels)
+    advice = ""
+    if n_queries == 0:
+        advice = "There is nothing to learn from yet. In Judge, mark at least one document as relevant."
+    elif n_queries == 1:
+        advice = "One query cannot be checked against another. Mark relevant documents for a second query."
+    elif n_queries < 5:
+        advice = f"{n_queries} queries are a start; from 5 on it usually pays, from 20 on clearly."
+    durations = [
+        (run.finished_at - run.started_at).total_seconds()
+        for run in runs
+        if run.state is TrainingRunState.FINISHED and run.finished_at and run.started_at
+    ]
+    return Outlook(
+        n_queries=n_queries,
+        n_relevant=n_relevant,
+        n_not_relevant=n_not_relevant,
+        advice=advice,
+        can_train=n_queries > 0 and n_waiting < MAX_WAITING,
+        usual_seconds=statistics.median(durations) if durations else None,
+    )
+
+
+def start(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, recipe: str, seed: int
+) -> TrainingRunRecord:
+    """Queue a training run on the labels as they stand now.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        InvalidInputError: if too many runs wait, there is nothing to learn from, the label set belongs to another
+            collection, or recipe or seed are unusable.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to train.")
+    if recipe not in RECIPES:
+        raise InvalidInputError(f"There is no recipe {recipe[:40]!r}. Choose one from the list.")
+    if not 0 <= seed < 2**31:
+        raise InvalidInputError("The seed is a whole number from 0 to 2,147,483,647.")
+    return _queue(workspace, author, collection_id, label_set_id, recipe, seed, labels_now(workspace, label_set_id))
+
+
+def rerun_with_same_labels(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
+    """Queue a training run with recipe, seed and labels of an earlier one; see `start` for what is refused."""
+    if author is None:
+        raise NotAllowedError("Sign in to train.")
+    with workspace.reading() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        labels = storage.training_runs.label_snapshot(session, training_run_id)
+    return _queue(workspace, author, run.collection_id, run.label_set_id, run.recipe, run.seed, labels, run.id)
+
+
+def rerun_with_todays_labels(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
+    """Queue a training run with recipe and seed of an earlier one on what is marked now; see `start`."""
+    if author is None:
+        raise NotAllowedError("Sign in to train.")
+    with workspace.reading() as session:
+        run = storage.training_runs.get(session, training_run_id)
+    labels = labels_now(workspace, run.label_set_id)
+    return _queue(workspace, author, run.collection_id, run.label_set_id, run.recipe, run.seed, labels, run.id)
+
+
+def resume(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
+    """Put a training run that was interrupted, cancelled or failed back into the queue, with its own labels and seed.
+
+    What it had embedded by then is kept with the collection and is not read again.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        InvalidInputError: if it ended otherwise, or too many runs wait.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to resume a training run.")
+    with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        if run.state not in _RESUMABLE:
+            raise InvalidInputError(f"Run {run.number} is {run.state.value}; there is nothing to resume.")
+        _refuse_a_crowd(storage.training_runs.queue(session))
+        return storage.training_runs.resume(session, training_run_id)
+
+
+def cancel(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
+    """Cancel a queued training run, or ask a running one to stop at its next step.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to cancel a training run.")
+    with workspace.writing() as session:
+        return storage.training_runs.cancel_request(session, training_run_id)
+
+
+def history(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
+    """Return the training runs of a collection, newest first."""
+    with workspace.reading() as session:
+        return list(storage.training_runs.list_for(session, collection_id))
+
+
+def places_in_line(workspace: Workspace) -> dict[int, int]:
+    """Return the place of every waiting training run, by its id; 1 comes next."""
+    with workspace.reading() as session:
+        queue = storage.training_runs.queue(session)
+    waiting = [run for run in queue if run.state is TrainingRunState.QUEUED]
+    return {run.id: place for place, run in enumerate(waiting, start=1)}
+
+
+def labels_now(workspace: Workspace, label_set_id: int) -> Labels:
+    """Return what is agreed in a label set, as a training run keeps it: query id as text -> document id -> grade."""
+    qrels = workspace.standings(label_set_id).qrels()
+    return {str(query_id): dict(judged) for query_id, judged in qrels.items() if judged}
+
+
+def count_labels(labels: Labels) -> tuple[int, int, int]:
+    """Return the number of queries with something relevant, of relevant marks, and of not-relevant marks."""
+    grades = [grade for judged in labels.values() for grade in judged.values()]
+    n_relevant = sum(grade > 0 for grade in grades)
+    n_queries = sum(any(grade > 0 for grade in judged.values()) for judged in labels.values())
+    return n_queries, n_relevant, len(grades) - n_relevant
+
+
+def _queue(
+    workspace: Workspace,
+    author: str,
+    collection_id: int,
+    label_set_id: int,
+    recipe: str,
+    seed: int,
+    labels: Labels,
+    rerun_of: int | None = None,
+) -> TrainingRunRecord:
+    n_queries, n_relevant, n_not_relevant = count_labels(labels)
+    if n_queries == 0:
+        raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
+    with workspace.writing() as session:
+        if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
+            raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
+        _refuse_a_crowd(storage.training_runs.queue(session))
+        return storage.training_runs.create_queued(
+            session,
+            NewTrainingRun(
+                collection_id=collection_id,
+                label_set_id=label_set_id,
+                recipe=recipe,
+                seed=seed,
+                config={},
+                label_snapshot=labels,
+                snapshot_hash=hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest(),
+                n_queries=n_queries,
+                n_relevant=n_relevant,
+                n_not_relevant=n_not_relevant,
+                author=author,
+                rerun_of=rerun_of,
+            ),
+        )
+
+
+def _n_waiting(queue: Sequence[TrainingRunRecord]) -> int:
+    return sum(run.state is TrainingRunState.QUEUED for run in queue)
+
+
+def _refuse_a_crowd(queue: Sequence[TrainingRunRecord]) -> None:
+    if _n_waiting(queue) >= MAX_WAITING:
+        raise InvalidInputError(
+            f"{MAX_WAITING} training runs are waiting already. Wait until one of them has begun, or cancel one."
+        )

@@ -1,0 +1,109 @@
+"""What the Compare tab tells to whom: no mark of others before one's own are made, nothing of another collection."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from annotation.comparing.snapshots import take
+from annotation.comparing.views import read_view
+from annotation.errors import NotAllowedError, NotFoundError
+from annotation.importing import store
+from annotation.opening import open_page
+from annotation.ui.compare import CompareTab
+from annotation.ui.panel import Message
+from tests.annotation.conftest import GRADED_TEXT, Desk, small_world
+from tests.annotation.judging_world import begin, say
+
+HIDDEN = "hidden until you have finished it"
+
+
+@pytest.fixture
+def tab(judged_desk: Desk) -> Iterator[CompareTab]:
+    with gr.Blocks():
+        yield CompareTab(judged_desk.workspace)
+
+
+def opened(desk: Desk, tab: CompareTab, author: str | None) -> dict[str, Any]:
+    """Return the whole screen as a person gets it."""
+    *_, payload = tab.show(desk.page, author, Message({"sides": "light~bm25"}))
+    assert payload["error"] == ""
+    return payload
+
+
+def exported(desk: Desk, tab: CompareTab, author: str, file_format: str) -> str:
+    message = Message({"sides": ["light", "bm25"], "format": file_format})
+    content: str = tab._answers._export(desk.page, author, message)["content"]
+    return content
+
+
+def test_compare_tab_hides_what_others_said_until_the_own_judging_is_done(judged_desk: Desk, tab: CompareTab) -> None:
+    query_id = judged_desk.query_id("cat-vet")
+    begin(judged_desk, "ben", query_id)
+    for author, is_hidden in (("ben", True), ("cem", False), (None, False)):
+        payload = opened(judged_desk, tab, author)
+        [line] = [each for each in payload["queries"] if each["id"] == query_id]
+        [row] = [each for each in payload["overall"]["queries"] if each["id"] == query_id]
+        assert (line["relevant"], row["relevant"]) == ((0, None) if is_hidden else (1, 1))
+        assert (row["hidden"] == HIDDEN, row["values"] is None) == (is_hidden, is_hidden)
+        assert len(payload["overall"]["queries"]) == payload["overall"]["parts"][0]["n"] == 12
+    say(judged_desk, "ben", query_id, "moth-feeding", 0.0)
+    assert {each["hidden"] for each in opened(judged_desk, tab, "ben")["overall"]["queries"]} == {""}
+
+
+def test_compare_tab_measures_an_unfinished_query_that_nobody_else_judged(judged_desk: Desk, tab: CompareTab) -> None:
+    query_id = judged_desk.ask(GRADED_TEXT)
+    begin(judged_desk, "ben", query_id)
+    say(judged_desk, "ben", query_id, "seal-feeding", 1.0)
+    [row] = [each for each in opened(judged_desk, tab, "ben")["overall"]["queries"] if each["id"] == query_id]
+    assert (row["hidden"], row["relevant"]) == ("", 1)
+    assert row["values"][0] > 0
+
+
+def test_files_hide_what_others_said_until_the_own_judging_is_done(judged_desk: Desk, tab: CompareTab) -> None:
+    begin(judged_desk, "ben", judged_desk.query_id("cat-vet"))
+    for file_format in ("csv", "html"):
+        assert exported(judged_desk, tab, "ben", file_format).count(HIDDEN) == 1
+        assert HIDDEN not in exported(judged_desk, tab, "cem", file_format)
+    for author, is_there in (("ben", False), ("cem", True)):
+        packed = io.BytesIO(base64.b64decode(exported(judged_desk, tab, author, "trec")))
+        with zipfile.ZipFile(packed) as archive:
+            assert ("cat-vet 0 cat-illness 1" in archive.read("qrels.txt").decode()) == is_there
+
+
+def test_kept_comparison_of_another_collection_is_neither_opened_nor_taken_along(
+    judged_desk: Desk, tab: CompareTab
+) -> None:
+    view = read_view(judged_desk.workspace, judged_desk.page, "light~bm25")
+    slug = take(judged_desk.workspace, "ann", view, "secret").slug
+    other = store(judged_desk.workspace, small_world("other"), author="ann", labels="", is_demo=False)
+    for file_format in ("csv", "html", "trec"):
+        message = Message({"slug": slug, "format": file_format})
+        assert tab._answers._export(judged_desk.page, "ann", message)["content"]
+        with pytest.raises(NotFoundError, match="belongs to another collection"):
+            tab._answers._export(open_page(judged_desk.workspace, other.id, None), "ann", message)
+    here, there = (
+        chosen(tab, {"collection_id": each, "snapshot": slug}) for each in (judged_desk.collection.id, other.id)
+    )
+    assert (here["error"], here["sides"]) == ("", [f"snap-{slug}-0", f"snap-{slug}-1"])
+    assert "belongs to another collection" in there["error"]
+    assert not [side for side in there["sides"] if side.startswith("snap-")]
+
+
+def chosen(tab: CompareTab, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page gets in the end when it chooses something."""
+    request, event = SimpleNamespace(username="ann"), SimpleNamespace(_data=data)
+    *_, payload = tab._choose(request, event)  # type: ignore[arg-type]
+    return payload
+
+
+def test_short_link_is_for_who_is_signed_in(judged_desk: Desk, tab: CompareTab) -> None:
+    message = Message({"sides": ["light", "bm25"]})
+    with pytest.raises(NotAllowedError, match="Sign in to make a short link"):
+        tab._answers._link(judged_desk.page, None, message)
+    assert len(tab._answers._link(judged_desk.page, "ann", message)["slug"]) == 7

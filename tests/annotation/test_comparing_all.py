@@ -1,0 +1,294 @@
+"""All labelled queries: measured apart by what was learned from them, and never where a side did not rank them."""
+
+from math import log2
+from typing import Any
+
+import numpy as np
+import pytest
+
+import storage.snapshots
+from annotation.comparing import all_queries
+from annotation.comparing.all_queries import OverallComparison, Part, compare_all
+from annotation.comparing.one_query import compare_query
+from annotation.comparing.views import ComparisonView
+from annotation.desk_setup import FOUR_GRADES
+from annotation.errors import InvalidInputError, NotFoundError
+from annotation.judging import start_label_set
+from annotation.opening import open_page
+from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
+from storage.records import NewSnapshot, SnapshotRanking
+from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics
+from tests.annotation.judging_world import with_setup
+from tests.fakes import light_embedder
+
+SECOND_OF_TEN, TENTH_OF_TEN = 1 / log2(3), 1 / log2(11)  # nDCG@10 of one relevant document
+
+
+def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
+    return ComparisonView(desk.collection.id, desk.label_set_id, sides, more.pop("query_id", None), **more)
+
+
+def compared(desk: Desk, *sides: str, **more: Any) -> OverallComparison:
+    overall = compare_all(desk.workspace, view_of(desk, *sides, **more))
+    assert overall is not None
+    return overall
+
+
+def means(part: Part, measure: str, against: int = 0) -> list[float]:
+    difference = part.differences[against][measure]
+    return [difference.before, difference.after]
+
+
+def ndcg_at_10(ranking: list[str], grades: dict[str, float]) -> float:
+    """Return nDCG@10 with linear gains (Järvelin and Kekäläinen 2002), as trec_eval counts it."""
+    gained = sum(grades.get(doc_id, 0.0) / log2(place + 2) for place, doc_id in enumerate(ranking[:10]))
+    best = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:10]
+    return gained / sum(grade / log2(place + 2) for place, grade in enumerate(best))
+
+
+def second_label_set(desk: Desk) -> None:
+    """Open a label set with nothing in it; the desk's marks go there from now on."""
+    start_label_set(desk.workspace, "ann", desk.collection.id, "second")
+
+
+def keep(desk: Desk, rankings: dict[int, list[str]], *, is_flattered: bool = False, depth: int = 100) -> str:
+    """Keep a snapshot whose one side ranks these queries, and return the key of that side."""
+    about = {"sides": [{"key": LIGHT, "label": "as it was"}], "depth": depth}
+    new = NewSnapshot("abc2345", desk.collection.id, desk.label_set_id, "May", "", "ann", about)
+    rows = [
+        SnapshotRanking(
+            0, query_id, tuple((d, 1.0 - place / 100) for place, d in enumerate(ranking)), False, is_flattered
+        )
+        for query_id, ranking in rankings.items()
+    ]
+    with desk.workspace.writing() as session:
+        storage.snapshots.create(session, new, rows)
+    return "snap-abc2345-0"
+
+
+@pytest.mark.parametrize("sides", [(LIGHT, "run-1"), ("run-1", ALIGNED), (LIGHT, ALIGNED), (LIGHT, "run-1", BM25)])
+def test_compare_all_equals_ndcg_computed_from_the_shown_rankings(trained_desk: Desk, sides: tuple[str, ...]) -> None:
+    overall = compared(trained_desk, *sides)
+    values: list[list[float]] = []
+    for public_id, grades in QRELS.items():
+        view = view_of(trained_desk, *sides, query_id=trained_desk.query_id(public_id))
+        shown = compare_query(trained_desk.workspace, "ann", view).sides
+        values.append([ndcg_at_10([each.doc_id for each in side.results], grades) for side in shown])
+        [change] = [each for each in overall.queries if each.query.public_id == public_id]
+        assert list(change.values["nDCG@10"]) == pytest.approx(values[-1])
+        assert change.n_relevant == 1
+    [part] = overall.parts
+    assert (part.kind, part.n) == ("learned" if "run-1" in sides else "plain", 12)
+    assert len(part.differences) == len(overall.overlaps) == len(sides) - 1
+    by_side = np.array(values).T
+    for place, differences in enumerate(part.differences, start=1):
+        assert differences.keys() == {"nDCG@10", "R@100", "RR", "P@10", "Judged@10"}
+        main = differences["nDCG@10"]
+        assert [main.before, main.after] == pytest.approx([by_side[0].mean(), by_side[place].mean()])
+        change_of = by_side[place] - by_side[0]
+        assert (main.n_better, main.n_worse) == (int((change_of > 1e-9).sum()), int((change_of < -1e-9).sum()))
+    gains = [change.values["nDCG@10"][-1] - change.values["nDCG@10"][0] for change in overall.queries]
+    assert gains == sorted(gains, reverse=True)
+    assert overall.main_measure == "nDCG@10"
+
+
+def test_compare_all_measures_apart_what_the_run_learned_from(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    taught, untaught, unlabelled = (judged_desk.ask(GRADED_TEXT, reader) for reader in ("", "owner", "vet"))
+    judged_desk.mark(taught, "dog-feeding", 1.0, 1)
+    judged_desk.mark(untaught, "dog-feeding", 1.0, 2)
+    judged_desk.mark(unlabelled, "dog-feeding", 0.0, 3)
+    only_dogs = light_embedder().encode_documents(["dog dog feeding"])[0]
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: only_dogs}).id}"
+    overall = compared(judged_desk, LIGHT, run)
+    assert [(each.query.id, each.part) for each in overall.queries] == [(taught, "learned"), (untaught, "unseen")]
+    assert overall.queries[0].values["nDCG@10"] == pytest.approx((SECOND_OF_TEN, 1))
+    assert overall.queries[1].values["nDCG@10"] == pytest.approx((SECOND_OF_TEN, TENTH_OF_TEN))
+    learned, unseen = overall.parts
+    assert (learned.kind, learned.n, unseen.kind, unseen.n) == ("learned", 1, "unseen", 1)
+    assert means(learned, "RR") == pytest.approx([1 / 2, 1])
+    assert means(unseen, "RR") == pytest.approx([1 / 2, 1 / 10])
+    in_sample = compared(judged_desk, LIGHT, run, is_in_sample=True)
+    assert [(part.kind, part.n) for part in in_sample.parts] == [("in_sample", 1), ("unseen", 1)]
+    assert means(in_sample.parts[0], "RR") == pytest.approx([1 / 2, 1 / 10])  # the deployed adapter swaps topics
+    assert [part.kind for part in compared(judged_desk, LIGHT, ALIGNED).parts] == ["plain"]
+
+
+def test_compare_all_of_two_runs_counts_what_any_of_them_learned_from(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    queries = [judged_desk.ask(GRADED_TEXT, reader) for reader in ("", "owner", "vet")]
+    for number, query_id in enumerate(queries):
+        judged_desk.mark(query_id, "dog-feeding", 1.0, number + 1)
+    dogs = light_embedder().encode_documents(["dog"])[0]
+    keys = [f"run-{judged_desk.finish_by_hand(swapped_topics(), {query_id: dogs}).id}" for query_id in queries[:2]]
+    overall = compared(judged_desk, *keys)
+    assert {each.query.id: each.part for each in overall.queries} == dict(
+        zip(queries, ["learned", "learned", "unseen"], strict=True)
+    )
+
+
+def test_compare_all_compares_every_further_side_with_the_first(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    query_id = judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(query_id, "dog-feeding", 1.0, 1)
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics()).id}"
+    overall = compared(judged_desk, LIGHT, run, f"{LIGHT}+words", measures=("Judged@10", "RR"))
+    [part] = overall.parts
+    assert means(part, "RR") == pytest.approx([1 / 2, 1 / 10])
+    assert part.kind == "unseen"
+    assert part.differences[0].keys() == {"Judged@10", "RR"}
+    assert overall.main_measure == "RR"
+    swapped, with_words = overall.overlaps
+    assert swapped.jaccard == pytest.approx(4 / 16)  # both documents of cat and dog
+    # of 120 pairs of documents, the 28 within either topic keep their order and the 64 across topics change it
+    assert swapped.kendall_tau == pytest.approx((2 * 28 - 64) / 120)
+    assert with_words.rbo > swapped.rbo
+    assert (swapped.n, swapped.n_shared) == (1, len(DOCUMENTS))
+
+
+def test_compare_all_counts_as_relevant_from_the_threshold_on(desk: Desk) -> None:
+    with_setup(desk, grade_names=FOUR_GRADES)
+    first, second = desk.ask(GRADED_TEXT), desk.ask(GRADED_TEXT, "owner")
+    desk.mark(first, "cat-feeding", 1.0, 1)
+    desk.mark(first, "dog-feeding", 2.0, 2)
+    desk.mark(second, "cat-feeding", 1.0, 3)
+    everything = compared(desk, LIGHT, BM25)
+    assert {each.query.id: (each.n_relevant, each.values["RR"][0]) for each in everything.queries} == {
+        first: (2, 1.0),
+        second: (1, 1.0),
+    }
+    [change] = compared(desk, LIGHT, BM25, threshold=2.0).queries
+    assert (change.query.id, change.n_relevant) == (first, 1)
+    assert change.values["RR"][0] == pytest.approx(1 / 2)
+    assert compare_all(desk.workspace, view_of(desk, LIGHT, BM25, threshold=3.0)) is None
+
+
+def test_compare_all_warns_when_one_side_shows_fewer_judged_documents(desk: Desk) -> None:
+    query_id = desk.ask(GRADED_TEXT)
+    run = f"run-{finish_untaught(desk)}"
+    desk.mark(query_id, "dog-feeding", 1.0, 3)  # second on one side and tenth on the other
+    assert compared(desk, LIGHT, run).coverage is None
+    desk.mark(query_id, "trout-feeding", 1.0, 4)  # third, and eleventh
+    found = compared(desk, LIGHT, run).coverage
+    assert found is not None
+    assert found.side_fewer == 1
+    assert found.judged == pytest.approx((2 / 10, 1 / 10))
+    assert found.n_documents == 8  # of the 14 that nobody has judged
+    for place, doc_id in enumerate(GRADED_RANKING[:8]):
+        desk.mark(query_id, doc_id, 1.0, 5 + place)
+    found = compared(desk, run, LIGHT).coverage
+    assert found is not None
+    assert found.side_fewer == 0
+    assert found.judged == pytest.approx((2 / 10, 8 / 10))
+
+
+def finish_untaught(desk: Desk) -> int:
+    """Finish a run that swaps topics and learned from none of the queries asked here."""
+    other = desk.query_id("cat-owner")
+    desk.mark(other, "cat-feeding", 1.0, 1)
+    run = desk.finish_by_hand(swapped_topics())
+    desk.mark(other, "cat-feeding", None, 2)  # no longer labelled
+    return run.id
+
+
+def test_compare_all_leaves_out_queries_that_a_stored_side_never_ranked(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    ranked, unranked = judged_desk.ask(GRADED_TEXT), judged_desk.ask(GRADED_TEXT, "owner")
+    judged_desk.mark(ranked, "dog-feeding", 1.0, 1)
+    judged_desk.mark(unranked, "dog-feeding", 1.0, 2)
+    key = keep(judged_desk, {ranked: ["dog-feeding", "gone-meanwhile", "cat-feeding"]})
+    overall = compared(judged_desk, LIGHT, key)
+    assert [each.query.id for each in overall.queries] == [ranked]
+    assert overall.n_left_out == 1
+    [part] = overall.parts
+    assert (part.kind, part.n) == ("plain", 1)
+    assert means(part, "RR") == pytest.approx([1 / 2, 1])
+    assert overall.queries[0].values["nDCG@10"] == pytest.approx((SECOND_OF_TEN, 1))
+    view = view_of(judged_desk, LIGHT, key, query_id=ranked)
+    stored = compare_query(judged_desk.workspace, "ann", view).sides[1]
+    assert [(each.doc_id, each.ranks) for each in stored.results] == [("dog-feeding", (2, 1)), ("cat-feeding", (1, 2))]
+    assert (stored.origin, stored.label) == ("stored", "May: as it was")
+    view = view_of(judged_desk, LIGHT, key, query_id=unranked)
+    missing = compare_query(judged_desk.workspace, "ann", view).sides[1]
+    assert (missing.results, missing.measures, missing.origin) == ([], {}, "stored")
+    assert [each.key for each in list_rankers(judged_desk.workspace, judged_desk.collection.id, True)][-1] == key
+
+
+def test_compare_all_with_nothing_ranked_on_every_side_measures_nothing(judged_desk: Desk) -> None:
+    overall = compared(judged_desk, LIGHT, keep(judged_desk, {}))
+    assert (overall.parts, overall.queries, overall.overlaps, overall.coverage) == ([], [], [], None)
+    assert overall.n_left_out == 12
+
+
+@pytest.mark.parametrize(("is_flattered", "kind"), [(True, "in_sample"), (False, "plain")])
+def test_compare_all_remembers_that_a_stored_side_was_flattered(
+    judged_desk: Desk, is_flattered: bool, kind: str
+) -> None:
+    key = keep(judged_desk, {judged_desk.query_id("cat-owner"): ["cat-feeding"]}, is_flattered=is_flattered)
+    [part] = compared(judged_desk, LIGHT, key).parts
+    assert (part.kind, part.n) == (kind, 1)
+
+
+def test_measures_never_look_deeper_than_a_side_was_stored(judged_desk: Desk) -> None:
+    query_id = judged_desk.query_id("cat-owner")
+    key = keep(judged_desk, {query_id: ["cat-feeding"]}, depth=200)
+    at_the_end = compared(judged_desk, LIGHT, key, measures=("R@200",))
+    assert [part.n for part in at_the_end.parts] == [1]
+    beyond = view_of(judged_desk, LIGHT, key, query_id=query_id, measures=("RR", "R@201"))
+    with pytest.raises(InvalidInputError, match="“May” holds the first 200 documents"):
+        compare_all(judged_desk.workspace, beyond)
+    with pytest.raises(InvalidInputError, match="“May” holds the first 200 documents"):
+        compare_query(judged_desk.workspace, "ann", beyond)
+
+
+def test_numbers_are_remembered_by_a_digest_alone(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compared(judged_desk, LIGHT, BM25)
+    names = list(all_queries._remembered)
+    assert all(len(each) == 32 for each in names)
+    assert len(names) <= 8
+
+    def measure_again(*_: object) -> None:
+        raise AssertionError("measured before")
+
+    with monkeypatch.context() as remembered:
+        remembered.setattr(all_queries, "evaluate", measure_again)
+        assert compared(judged_desk, LIGHT, BM25) == first
+        for changed in ({"measures": ("RR",)}, {"threshold": 0.5}):
+            with pytest.raises(AssertionError, match="measured before"):
+                compared(judged_desk, LIGHT, BM25, **changed)
+        with pytest.raises(AssertionError, match="measured before"):
+            compared(judged_desk, BM25, LIGHT)
+        judged_desk.mark(judged_desk.query_id("cat-owner"), "moth-illness", 1.0, 1)
+        with pytest.raises(AssertionError, match="measured before"):
+            compared(judged_desk, LIGHT, BM25)
+
+
+def test_a_side_of_a_snapshot_exists_in_its_own_collection_only(judged_desk: Desk) -> None:
+    key = keep(judged_desk, {judged_desk.query_id("cat-owner"): ["cat-feeding"]})
+    for wrong in (key.replace("abc", "xyz"), f"{key[:-1]}1"):
+        with pytest.raises(NotFoundError, match="snapshot does not exist"):
+            compare_all(judged_desk.workspace, view_of(judged_desk, LIGHT, wrong))
+
+
+def test_compare_all_uses_the_label_set_of_the_view(judged_desk: Desk) -> None:
+    first = judged_desk.label_set_id
+    second_label_set(judged_desk)
+    assert compare_all(judged_desk.workspace, view_of(judged_desk, LIGHT, ALIGNED)) is None
+    earlier = ComparisonView(judged_desk.collection.id, first, (LIGHT, ALIGNED), None)
+    overall = compare_all(judged_desk.workspace, earlier)
+    assert overall is not None
+    assert len(overall.queries) == 12
+
+
+def test_compare_all_is_none_when_nothing_is_relevant(desk: Desk) -> None:
+    view = view_of(desk, LIGHT, ALIGNED)
+    assert compare_all(desk.workspace, view) is None
+    desk.mark(desk.query_id("cat-vet"), "cat-feeding", 0.0, 1)
+    assert compare_all(desk.workspace, view) is None
+    assert open_page(desk.workspace, desk.collection.id, desk.label_set_id).remark == ""
+
+
+@pytest.mark.parametrize("key", ["bm26", "run-9", "snap-nothing-0"])
+def test_compare_all_says_so_when_a_ranking_does_not_exist(judged_desk: Desk, key: str) -> None:
+    with pytest.raises(NotFoundError):
+        compare_all(judged_desk.workspace, view_of(judged_desk, LIGHT, key))

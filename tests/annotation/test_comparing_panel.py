@@ -1,0 +1,255 @@
+"""The comparison screen: JSON of the agreed shape, and words that fit the numbers."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, compare_all
+from annotation.comparing.one_query import compare_query
+from annotation.comparing.views import ComparisonView
+from annotation.opening import list_queries
+from annotation.presenting.comparing import compare_panel
+from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
+from annotation.strong_reading import StrongState
+from era.evaluation import COMPARISON_MEASURES
+from era.overlap import MeanOverlap
+from era.significance import PairedDifference
+from tests.annotation.conftest import GRADED_TEXT, QRELS, Desk, as_json, new_desk, small_world, swapped_topics
+from tests.fakes import light_embedder
+
+GRADES = ("not relevant", "relevant")
+OVERLAP = MeanOverlap(0.5, 0.25, None, 4.0, 12)
+
+
+def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
+    return ComparisonView(desk.collection.id, desk.label_set_id, sides, more.pop("query_id", None), **more)
+
+
+def panel(desk: Desk, view: ComparisonView, **parts: Any) -> dict[str, Any]:
+    shown = compare_panel(
+        desk.page,
+        "ann",
+        list_rankers(desk.workspace, desk.collection.id, is_comparing=True),
+        list_queries(desk.workspace, desk.page),
+        view,
+        GRADES,
+        desk.workspace.library(desk.collection.id).strong_reading.state,
+        **parts,
+    )
+    return as_json(shown)
+
+
+def compare_payload(desk: Desk, *sides: str, **more: Any) -> dict[str, Any]:
+    """Return the whole screen of a comparison."""
+    view = view_of(desk, *sides, **more)
+    one = compare_query(desk.workspace, "ann", view) if view.query_id is not None else None
+    return panel(desk, view, one=one, overall=compare_all(desk.workspace, view))
+
+
+def paired(before: float, after: float, p_value: float, n: tuple[int, int, int], d: float | None) -> PairedDifference:
+    return PairedDifference(before, after, -0.25, 0.5, p_value, *n, d)
+
+
+def overall_of(*parts: tuple[PartKind, list[PairedDifference]], **more: Any) -> OverallComparison:
+    made = [Part(kind, mains[0].n, [{"nDCG@10": main} for main in mains]) for kind, mains in parts]
+    overlaps = [OVERLAP] * len(parts[0][1]) if parts else []
+    return OverallComparison(made, [], overlaps, "nDCG@10", more.pop("coverage", None), **more)
+
+
+def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
+    query_id = trained_desk.query_id("cat-vet")
+    shown = compare_payload(trained_desk, LIGHT, "run-1", BM25, query_id=query_id)
+    assert shown.keys() == {
+        "nonce", "page", "can_write", "intro", "error", "rankers", "sides", "query_id", "queries", "instruction",
+        "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong", "url",
+    }  # fmt: skip
+    assert shown["sides"] == [LIGHT, "run-1", BM25]
+    assert shown["measure_names"] == "nDCG@10, R@100, RR, P@10, Judged@10"
+    assert [name for name, meaning in shown["measures"] if meaning] == list(COMPARISON_MEASURES)
+    assert (shown["grades"], shown["threshold"], shown["is_in_sample"]) == (list(GRADES), None, False)
+    assert {"key": BM25, "label": "BM25, matching words alone", "group": ""} in shown["rankers"]
+    assert {"id": query_id, "text": "cat", "instruction": "vet", "relevant": 1} in shown["queries"]
+    assert (shown["instruction"], shown["can_write"]) == ("vet", True)
+    assert shown["url"] == {
+        "collection": trained_desk.collection.id, "labels": trained_desk.label_set_id, "query": query_id,
+        "sides": "light~run-1~bm25", "measures": None, "threshold": None, "insample": None,
+    }  # fmt: skip
+    assert shown["strong"]["state"] == "absent"
+    assert "read all 16 documents once" in shown["strong"]["text"]
+    one = shown["one"]
+    assert one.keys() == {"text", "instruction", "explanation", "terms", "n_shared", "sides"}
+    assert one["terms"] == ["cat"]
+    assert one["sides"][1].keys() == {"key", "label", "note", "measures", "results"}
+    assert one["sides"][1]["measures"].keys() == set(COMPARISON_MEASURES)
+    assert one["sides"][1]["results"][0].keys() == {"rank", "doc_id", "title", "text", "score", "grade", "ranks"}
+    assert len(one["sides"][1]["results"][0]["ranks"]) == 3
+    overall = shown["overall"]
+    assert overall.keys() == {"main", "parts", "overlaps", "overlap_meanings", "coverage", "queries"}
+    [part] = overall["parts"]
+    assert part.keys() == {"kind", "title", "explanation", "n", "against"}
+    assert [each["side"] for each in part["against"]] == [each["side"] for each in overall["overlaps"]] == [1, 2]
+    assert part["against"][0]["label"] == "after your marks (run 1)"
+    assert part["against"][0].keys() == {"side", "label", "better", "same", "worse", "verdict", "effect", "rows"}
+    assert part["against"][0]["rows"][0].keys() == {
+        "measure", "meaning", "before", "after", "difference", "low", "high", "p", "effect",
+    }  # fmt: skip
+    assert overall["overlaps"][0].keys() == {"side", "label", "rbo", "jaccard", "tau"}
+    assert overall["overlap_meanings"].keys() == {"rbo", "jaccard", "tau"}
+    [query] = [each for each in overall["queries"] if each["id"] == query_id]
+    assert query.keys() == {"id", "text", "part", "hidden", "relevant", "values", "change", "judged", "measures"}
+    assert (query["text"], query["part"], query["relevant"]) == ("cat", "learned", 1)
+    assert query["measures"]["nDCG@10"] == query["values"]
+    assert query["change"] == pytest.approx(query["values"][2] - query["values"][0], abs=5e-5)
+
+
+def test_compare_panel_names_a_hidden_query_last_and_without_numbers(trained_desk: Desk) -> None:
+    view = view_of(trained_desk, LIGHT, "run-1")
+    overall = compare_all(trained_desk.workspace, view)
+    assert overall is not None
+    first = overall.queries[0].query
+    shown = panel(trained_desk, view, overall=overall)["overall"]
+    hiding = panel(trained_desk, view, overall=overall, hidden={first.id})["overall"]
+    assert hiding["queries"][-1] == {
+        "id": first.id, "text": first.text, "part": "learned", "hidden": "hidden until you have finished it",
+        "relevant": None, "values": None, "change": None, "judged": None, "measures": None,
+    }  # fmt: skip
+    assert hiding["queries"][:-1] == shown["queries"][1:]
+    assert {each["hidden"] for each in shown["queries"]} == {""}
+    assert {**hiding, "queries": []} == {**shown, "queries": []}  # all means stay
+
+
+def test_compare_panel_writes_into_the_address_what_is_not_usual(trained_desk: Desk) -> None:
+    view = view_of(trained_desk, LIGHT, ALIGNED, measures=("P@10", "RR"), threshold=1.0, is_in_sample=True)
+    url = panel(trained_desk, view)["url"]
+    assert (url["measures"], url["threshold"], url["insample"]) == ("P@10, RR", 1.0, "1")
+
+
+def test_compare_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
+    query_id = trained_desk.query_id("cat-vet")
+    first, second = (compare_payload(trained_desk, LIGHT, "run-1", query_id=query_id) for _ in range(2))
+    assert first["nonce"] != second["nonce"]
+    assert {**first, "nonce": ""} == {**second, "nonce": ""}
+
+
+def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> None:
+    query_id = trained_desk.query_id("cat-vet")
+    one = compare_payload(trained_desk, LIGHT, "run-1", query_id=query_id)["one"]
+    assert "“after your marks (run 1)”" in one["explanation"]
+    assert "never saw its marks" in one["explanation"]
+    assert [side["note"] for side in one["sides"]] == ["", "ranked by a version that never saw this query's marks"]
+    plain = compare_payload(trained_desk, LIGHT, ALIGNED, query_id=query_id)["one"]
+    assert (plain["explanation"], [side["note"] for side in plain["sides"]]) == ("", ["", ""])
+    flattered = compare_payload(trained_desk, LIGHT, "run-1", query_id=query_id, is_in_sample=True)["one"]
+    assert flattered["explanation"] == ""
+    assert flattered["sides"][1]["note"].startswith("in-sample: ")
+
+
+def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> None:
+    desk = new_desk(tmp_path, small_world(qrels=QRELS))
+    desk.train()
+    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("cat dog"))["one"]["explanation"]
+    desk.workspace.close()
+    assert "So say the 12 labelled queries" in explanation
+    assert re.search(r"with a probability of \d+%; expected change [+-]0\.\d\d nDCG@100", explanation)
+
+
+@pytest.mark.parametrize(
+    ("main", "verdict", "effect"),
+    [
+        (
+            paired(0.5, 0.75, 0.0004, (9, 2, 1), 0.55),
+            "In nDCG@10 “aligned, no labels” is 0.250 better than “light model alone” on average, likely between "
+            "-0.250 and +0.500. With 12 queries this is unlikely to be chance (p < 0.001).",
+            "That is a medium effect (Cohen's d +0.55; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
+        ),
+        (
+            paired(0.75, 0.5, 0.25, (0, 0, 10), -0.21),
+            "In nDCG@10 “aligned, no labels” is 0.250 worse than “light model alone” on average, likely between "
+            "-0.250 and +0.500. With 10 queries this could be chance (p = 0.250); more marked queries will tell.",
+            "That is a small effect (Cohen's d -0.21; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
+        ),
+        (
+            paired(0.5, 0.75, 0.0004, (9, 0, 0), None),
+            "In nDCG@10 “aligned, no labels” is 0.250 better than “light model alone” on average, likely between "
+            "-0.250 and +0.500. With only 9 queries nothing can be concluded (p < 0.001).",
+            "",
+        ),
+        (
+            paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0),
+            "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query.",
+            "",
+        ),
+        (
+            paired(0.5, 0.5, 1.0, (0, 1, 0), None),
+            "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query. "
+            "With only 1 query nothing can be concluded.",
+            "",
+        ),
+    ],
+)
+def test_compare_panel_puts_the_difference_into_words(
+    trained_desk: Desk, main: PairedDifference, verdict: str, effect: str
+) -> None:
+    view = view_of(trained_desk, LIGHT, ALIGNED)
+    [part] = panel(trained_desk, view, overall=overall_of(("plain", [main])))["overall"]["parts"]
+    [against] = part["against"]
+    assert (against["verdict"], against["effect"]) == (verdict, effect)
+    assert (against["better"], against["same"], against["worse"]) == (main.n_better, main.n_same, main.n_worse)
+    [row] = against["rows"]
+    assert row["p"] in ("< 0.001", "0.250", "1.000")
+    assert row["effect"] == main.effect_size
+
+
+def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> None:
+    taught, untaught = judged_desk.query_id("cat-owner"), judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(untaught, "dog-feeding", 1.0, 1)
+    vector = light_embedder().encode_documents(["cat feeding"])[0]
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: vector}).id}"
+    titles = [part["title"] for part in compare_payload(judged_desk, LIGHT, run)["overall"]["parts"]]
+    assert titles == [
+        "Queries the run learned from, each ranked by a version that had not seen its marks (1)",
+        "Queries the run never learned from (12)",
+    ]
+    parts = compare_payload(judged_desk, LIGHT, run, is_in_sample=True)["overall"]["parts"]
+    assert parts[0]["title"] == "IN-SAMPLE: this query taught the run; the numbers flatter it"
+    assert "never report these numbers" in parts[0]["explanation"]
+    [part] = compare_payload(judged_desk, LIGHT, ALIGNED)["overall"]["parts"]
+    assert part["title"] == "All labelled queries (13)"
+
+
+def test_compare_panel_says_what_was_left_out_and_why(trained_desk: Desk) -> None:
+    view, main = view_of(trained_desk, LIGHT, ALIGNED), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
+    [part] = panel(trained_desk, view, overall=overall_of(("plain", [main]), n_left_out=2))["overall"]["parts"]
+    assert part["explanation"] == (
+        "2 labelled queries are left out on every side: a snapshot among the sides never ranked them, "
+        "and what was never tried has not failed."
+    )
+    [part] = panel(trained_desk, view, overall=overall_of(n_left_out=1))["overall"]["parts"]
+    assert (part["n"], part["against"]) == (0, [])
+    assert part["title"] == "No labelled query is ranked on every side"
+    assert part["explanation"].startswith("1 labelled query is left out")
+
+
+def test_compare_panel_warns_when_one_side_is_judged_less(trained_desk: Desk) -> None:
+    view, same = view_of(trained_desk, LIGHT, ALIGNED, "run-1"), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
+    overall = overall_of(("unseen", [same, same]), coverage=Coverage(1, (0.6, 0.2, 0.5), 8))
+    assert panel(trained_desk, view, overall=overall)["overall"]["coverage"] == {
+        "text": "Of the first ten, somebody judged 60% for “light model alone”, 20% for “aligned, no labels”, 50% for "
+        "“after your marks (run 1)”. Unjudged documents count as not relevant, so “aligned, no labels” may be better "
+        "than measured: judge more of its first ten.",
+        "n_documents": 8,
+    }
+
+
+def test_compare_panel_shows_that_measures_are_pending(trained_desk: Desk) -> None:
+    payload = panel(trained_desk, view_of(trained_desk, LIGHT, "gone"), is_pending=True, error="Gone.")
+    assert (payload["overall"], payload["one"], payload["error"]) == ("pending", None, "Gone.")
+
+
+def test_compare_panel_of_a_visitor_cannot_write(trained_desk: Desk) -> None:
+    shown = compare_panel(
+        trained_desk.page, None, [], [], view_of(trained_desk, LIGHT, ALIGNED), GRADES, StrongState("ready", 1.0, "")
+    )
+    assert (shown["can_write"], shown["overall"], shown["instruction"]) == (False, None, "")

@@ -1,0 +1,102 @@
+"""Which rankings are offered where, and which one is used when nobody chooses."""
+
+import pytest
+
+import storage.label_sets
+import storage.snapshots
+from annotation.errors import NotFoundError
+from annotation.rankers import (
+    ALIGNED,
+    BM25,
+    LIGHT,
+    Ranker,
+    default_ranker,
+    is_trained,
+    list_rankers,
+    retriever,
+    stored_key,
+    stored_side,
+)
+from era.types import Query
+from storage.records import NewSnapshot
+from tests.annotation.conftest import Desk, swapped_topics
+
+WORDS = "with matching words"
+
+
+def use(desk: Desk, key: str) -> str:
+    """Note that people use this ranking, and return the one that is used."""
+    with desk.workspace.writing() as session:
+        storage.label_sets.set_in_use(session, desk.label_set_id, key)
+    return default_ranker(desk.workspace, desk.collection.id, desk.label_set_id)
+
+
+def test_the_desk_is_offered_what_it_can_move_after_marks(judged_desk: Desk) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    judged_desk.start()  # not finished
+    assert list_rankers(judged_desk.workspace, judged_desk.collection.id) == [
+        Ranker("light", "light model alone"),
+        Ranker("aligned", "aligned, no labels"),
+        Ranker(f"run-{run.id}", "after your marks (run 1)", "1"),
+        Ranker("light+words", "light model alone + matching words", "", WORDS),
+        Ranker("aligned+words", "aligned, no labels + matching words", "", WORDS),
+        Ranker(f"run-{run.id}+words", "after your marks (run 1) + matching words", "1", WORDS),
+    ]
+
+
+def test_comparing_is_offered_bm25_and_the_sides_of_snapshots_too(judged_desk: Desk) -> None:
+    sides = [{"key": "light", "label": "light model alone"}, {"key": "run-7", "label": "after your marks (run 2)"}]
+    new = NewSnapshot(
+        "q2w3e4r", judged_desk.collection.id, judged_desk.label_set_id, "May", "", "ann", {"sides": sides}
+    )
+    with judged_desk.workspace.writing() as session:
+        storage.snapshots.create(session, new, [])
+    offered = list_rankers(judged_desk.workspace, judged_desk.collection.id, is_comparing=True)
+    plain = list_rankers(judged_desk.workspace, judged_desk.collection.id)
+    assert [each for each in offered if each not in plain] == [
+        Ranker("bm25", "BM25, matching words alone"),
+        Ranker("snap-q2w3e4r-0", "May: light model alone", group="snapshots"),
+        Ranker("snap-q2w3e4r-1", "May: after your marks (run 2)", group="snapshots"),
+    ]
+    assert [each for each in offered if each in plain] == plain
+
+
+def test_default_ranker_is_what_people_chose_as_long_as_it_is_there(judged_desk: Desk) -> None:
+    assert use(judged_desk, "") == ALIGNED
+    runs = [judged_desk.finish_by_hand(swapped_topics()) for _ in range(2)]
+    assert use(judged_desk, "") == f"run-{runs[1].id}"
+    assert use(judged_desk, f"run-{runs[0].id}") == f"run-{runs[0].id}"
+    assert use(judged_desk, ALIGNED) == ALIGNED
+    assert use(judged_desk, LIGHT) == LIGHT
+    for gone in ("run-999", "nonsense", BM25, "snap-abc-0"):
+        assert use(judged_desk, gone) == f"run-{runs[1].id}"
+
+
+def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Desk) -> None:
+    waiting = judged_desk.start()
+    assert use(judged_desk, f"run-{waiting.id}") == ALIGNED
+
+
+@pytest.mark.parametrize("key", ["light", "light+words", "aligned", "aligned+words", "bm25"])
+def test_retriever_finds_by_every_key(judged_desk: Desk, key: str) -> None:
+    library = judged_desk.workspace.library(judged_desk.collection.id)
+    chosen, held_out = retriever(judged_desk.workspace, library, key)
+    assert held_out == {}
+    found = chosen.search(Query("1", "cat illness"), 2)
+    assert found[0].doc_id == "cat-illness"
+    assert len(found) == 2
+    assert list(chosen.run([Query("1", "cat illness")], 2)["1"]) == found
+
+
+@pytest.mark.parametrize("key", ["BM25", "bm25+words", "run-1", "run-", "snap-abc-0", "light+words+words"])
+def test_retriever_says_so_when_there_is_none(judged_desk: Desk, key: str) -> None:
+    library = judged_desk.workspace.library(judged_desk.collection.id)
+    with pytest.raises(NotFoundError):
+        retriever(judged_desk.workspace, library, key)
+
+
+def test_keys_of_stored_sides_are_told_from_others() -> None:
+    assert stored_side(stored_key("q2w3e4r", 1)) == ("q2w3e4r", 1)
+    for other in ("light", "snap-", "snap-abc", "snap-abc-", "snap-a/b-0", "snap-abc-0+words", "snap-abc-12"):
+        assert stored_side(other) is None
+    assert [is_trained(key) for key in ("run-7", "run-7+words", "light", "snap-run-1")] == [True, True, False, False]

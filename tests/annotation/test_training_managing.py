@@ -1,0 +1,264 @@
+"""Keeping order among training runs: which is in use, names and notes, deleting, what was marked otherwise."""
+
+import shutil
+from typing import Any
+
+import pytest
+
+import storage.snapshots
+import storage.training_runs
+from annotation import desk, rankers
+from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.importing import store
+from annotation.judging import start_label_set
+from annotation.opening import open_page
+from annotation.training import details, label_changes, managing, queueing
+from annotation.training.label_changes import changed_marks, changes_between
+from storage.errors import UnknownRecord
+from storage.records import NewSnapshot, TrainingRunRecord, TrainingRunState
+from tests.annotation.conftest import QRELS, Desk, small_world, swapped_topics
+
+
+def in_use(judged: Desk) -> str:
+    return rankers.default_ranker(judged.workspace, judged.collection.id, judged.label_set_id)
+
+
+def use(judged: Desk, key: str, author: str | None = "ann") -> None:
+    managing.use(judged.workspace, author, judged.collection.id, judged.label_set_id, key)
+
+
+def listed(judged: Desk) -> list[TrainingRunRecord]:
+    return queueing.history(judged.workspace, judged.collection.id)
+
+
+def test_use_goes_back_to_an_earlier_run_and_to_no_labels(judged_desk: Desk) -> None:
+    first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
+    use(judged_desk, f"run-{first.id}")
+    assert in_use(judged_desk) == f"run-{first.id}"
+    use(judged_desk, "aligned")
+    assert in_use(judged_desk) == "aligned"
+    use(judged_desk, f"run-{second.id}")
+    assert in_use(judged_desk) == f"run-{second.id}"
+
+
+@pytest.mark.parametrize("key", ["", "light", "run-99", "run-1", "nonsense", "run-1+words"])
+def test_use_refuses_what_is_no_finished_run(judged_desk: Desk, key: str) -> None:
+    judged_desk.start()  # run-1, which is only queued
+    with pytest.raises(InvalidInputError, match="Only a finished training run can be used"):
+        use(judged_desk, key)
+
+
+def test_use_refuses_strangers_and_label_sets_of_other_collections(judged_desk: Desk) -> None:
+    with pytest.raises(NotAllowedError, match="Sign in"):
+        use(judged_desk, "aligned", author=None)
+    other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
+    with pytest.raises(InvalidInputError, match="another collection"):
+        managing.use(judged_desk.workspace, "ann", other.id, judged_desk.label_set_id, "aligned")
+
+
+def test_describe_keeps_name_and_note_without_blanks_around(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    managing.describe(judged_desk.workspace, "ann", run.id, "  the   good\none ", "\n why it is good\n")
+    assert (judged_desk.run(run.id).name, judged_desk.run(run.id).note) == ("the good one", "why it is good")
+    managing.describe(judged_desk.workspace, "ann", run.id, "", "")
+    assert (judged_desk.run(run.id).name, judged_desk.run(run.id).note) == ("", "")
+
+
+@pytest.mark.parametrize(("name", "note"), [("x" * 81, ""), ("", "x" * 2001)])
+def test_describe_refuses_what_is_too_long(judged_desk: Desk, name: str, note: str) -> None:
+    run = judged_desk.start()
+    with pytest.raises(InvalidInputError, match="Shorten it"):
+        managing.describe(judged_desk.workspace, "ann", run.id, name, note)
+    assert judged_desk.run(run.id).note == ""
+
+
+def test_pin_and_archive_can_be_taken_back(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    assert managing.pin(judged_desk.workspace, "ann", run.id, True).is_pinned
+    archived = managing.archive(judged_desk.workspace, "ann", run.id, True)
+    assert (archived.is_pinned, archived.is_archived) == (True, True)
+    assert not managing.archive(judged_desk.workspace, "ann", run.id, False).is_archived
+    assert not managing.pin(judged_desk.workspace, "ann", run.id, False).is_pinned
+
+
+def test_nobody_but_signed_in_people_changes_a_run(judged_desk: Desk) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    for act in (
+        lambda: managing.describe(judged_desk.workspace, None, run.id, "mine", ""),
+        lambda: managing.pin(judged_desk.workspace, None, run.id, True),
+        lambda: managing.archive(judged_desk.workspace, None, run.id, True),
+        lambda: managing.delete(judged_desk.workspace, None, run.id),
+    ):
+        with pytest.raises(NotAllowedError, match="Sign in"):
+            act()
+    assert judged_desk.run(run.id) == run
+    assert judged_desk.workspace.adapter_folder(run.id).is_dir()
+
+
+def test_delete_takes_away_the_adapter_and_never_gives_the_number_again(judged_desk: Desk) -> None:
+    first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
+    managing.delete(judged_desk.workspace, "ann", second.id)
+    assert [run.id for run in listed(judged_desk)] == [first.id]
+    folder = judged_desk.workspace.adapter_folder(first.id).parent
+    assert [each.name for each in folder.iterdir()] == [f"run-{first.id}"]
+    with pytest.raises(UnknownRecord):
+        judged_desk.run(second.id)
+    library = judged_desk.workspace.library(judged_desk.collection.id)
+    with pytest.raises(NotFoundError, match="left no adapter"):
+        rankers.retriever(judged_desk.workspace, library, f"run-{second.id}")
+    third = judged_desk.start()
+    assert (third.number, third.id) == (3, 3)
+
+
+def test_delete_of_the_run_in_use_leaves_the_best_there_is(judged_desk: Desk) -> None:
+    first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
+    use(judged_desk, f"run-{first.id}")
+    managing.delete(judged_desk.workspace, "ann", first.id)
+    assert in_use(judged_desk) == f"run-{second.id}"
+
+
+def test_delete_is_for_who_trained_where_several_people_sign_in(judged_desk: Desk) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    shared = judged_desk.workspace.settings.model_copy(update={"people": judged_desk.workspace.folder / "people.txt"})
+    judged_desk.workspace.settings = shared
+    with pytest.raises(NotAllowedError, match="Run 1 was trained by ann, who alone may delete it"):
+        managing.delete(judged_desk.workspace, "ben", run.id)
+    assert judged_desk.workspace.adapter_folder(run.id).is_dir()
+    managing.delete(judged_desk.workspace, "ann", run.id)
+    assert not judged_desk.workspace.adapter_folder(run.id).exists()
+
+
+def test_deletion_cut_short_is_finished_at_the_next_start(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    with monkeypatch.context() as dying:
+        dying.setattr(shutil, "rmtree", lambda *args, **named: None)
+        managing.delete(judged_desk.workspace, "ann", run.id)
+    folder = judged_desk.workspace.adapter_folder(run.id).parent
+    assert len(list(folder.iterdir())) == 1
+    managing.sweep(judged_desk.workspace)
+    assert list(folder.iterdir()) == []
+
+
+def test_delete_refuses_what_is_under_way(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    with pytest.raises(InvalidInputError, match=r"Run 1 is queued\. Cancel it first"):
+        managing.delete(judged_desk.workspace, "ann", run.id)
+    with judged_desk.workspace.writing() as session:
+        storage.training_runs.claim_next(session)
+    with pytest.raises(InvalidInputError, match="Run 1 is running"):
+        managing.delete(judged_desk.workspace, "ann", run.id)
+
+
+def keep_comparison(judged: Desk, name: str, *keys: str) -> None:
+    about: dict[str, Any] = {"sides": [{"key": key, "label": key} for key in keys]}
+    with judged.workspace.writing() as session:
+        new = NewSnapshot(name, judged.collection.id, judged.label_set_id, name, "", "ann", about)
+        storage.snapshots.create(session, new, [])
+
+
+def test_dependents_are_label_sets_kept_comparisons_and_reruns(judged_desk: Desk) -> None:
+    one, other = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
+    use(judged_desk, f"run-{one.id}")
+    keep_comparison(judged_desk, "shows", "light", f"run-{one.id}")
+    keep_comparison(judged_desk, "shows-with-words", f"run-{one.id}+words", "light")
+    keep_comparison(judged_desk, "shows-another", "light", f"run-{one.id}0")
+    queueing.rerun_with_same_labels(judged_desk.workspace, "ann", one.id)
+    run, found = managing.dependents(judged_desk.workspace, one.id)
+    assert run.id == one.id
+    assert list(found.label_sets) == ["Ann's labels"]
+    assert sorted(found.snapshots) == ["shows", "shows-with-words"]
+    assert list(found.reruns) == [3]
+    _, none = managing.dependents(judged_desk.workspace, other.id)
+    assert (list(none.label_sets), list(none.snapshots), list(none.reruns)) == ([], [], [])
+
+
+def test_changed_marks_are_those_added_removed_or_graded_otherwise() -> None:
+    before = {"2": {"a": 1.0, "b": 0.0, "c": 2.0}, "10": {"a": 1.0}, "3": {"x": 1.0}}
+    after = {"2": {"a": 1.0, "c": 0.0, "d": 1.0}, "3": {"x": 1.0}, "11": {"z": 0.0}}
+    assert changed_marks(before, after) == {
+        "2": {"b": (0.0, None), "c": (2.0, 0.0), "d": (None, 1.0)},
+        "10": {"a": (1.0, None)},
+        "11": {"z": (None, 0.0)},
+    }
+    assert list(changed_marks(before, after)) == ["2", "10", "11"]
+
+
+def test_changes_between_a_run_and_today_name_documents(judged_desk: Desk) -> None:
+    run = judged_desk.start()
+    dog, cat = judged_desk.query_id("dog-owner"), judged_desk.query_id("cat-owner")
+    judged_desk.mark(dog, "moth-illness", 1.0, 1)  # added
+    judged_desk.mark(cat, "cat-feeding", 0.0, 2)  # relevant until now, by the import
+    judged_desk.mark(cat, "cat-feeding", 0.0, 3, author="bob")
+    found = changes_between(judged_desk.workspace, "ann", run.id, None)
+    assert (found.n_added, found.n_removed, found.n_changed, found.n_hidden) == (1, 0, 1, 0)
+    by_query = {query.id: [(m.doc_id, m.title, m.before, m.after) for m in marks] for query, marks in found.queries}
+    assert by_query == {dog: [("moth-illness", "moth", None, 1.0)], cat: [("cat-feeding", "cat", 1.0, 0.0)]}
+    later = judged_desk.start()
+    assert changes_between(judged_desk.workspace, "ann", later.id, None).queries == []
+    backwards = changes_between(judged_desk.workspace, "ann", later.id, run.id)
+    assert (backwards.n_added, backwards.n_removed, backwards.n_changed) == (0, 1, 1)
+
+
+def test_changes_between_runs_of_different_collections_are_refused(judged_desk: Desk) -> None:
+    other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
+    label_set_id = open_page(judged_desk.workspace, other.id, None).label_set.id
+    theirs = queueing.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0)
+    with pytest.raises(InvalidInputError, match="different collections"):
+        changes_between(judged_desk.workspace, "ann", judged_desk.start().id, theirs.id)
+
+
+def test_details_list_what_the_run_learned_from(trained_desk: Desk) -> None:
+    found = details.details(trained_desk.workspace, "ann", 1)
+    assert (found.run.id, found.label_set, found.rerun_of) == (1, "Ann's labels", None)
+    assert [taught.query.public_id for taught in found.queries] == list(QRELS)
+    assert {(t.n_relevant, t.n_not_relevant, t.is_hidden) for t in found.queries} == {(1, 1, False)}
+    assert found.made_with["strong_embedder"]["name"] == trained_desk.strong.identity.name
+    marks = details.snapshot_marks(trained_desk.workspace, "ann", 1, trained_desk.query_id("wren-vet"))
+    assert [(m.doc_id, m.title, m.grade) for m in marks] == [
+        ("wren-illness", "wren", 1.0),
+        ("wren-feeding", "wren", 0.0),
+    ]
+    with pytest.raises(NotFoundError, match="learned nothing from that query"):
+        details.snapshot_marks(trained_desk.workspace, "ann", 1, 999)
+
+
+def test_details_of_a_run_from_before_read_what_the_adapter_says(judged_desk: Desk) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    found = details.details(judged_desk.workspace, "ann", run.id)
+    assert found.made_with["light_embedder"]["name"] == judged_desk.light.identity.name
+    managing.delete(judged_desk.workspace, "ann", run.id)
+    left = judged_desk.start()
+    assert details.details(judged_desk.workspace, "ann", left.id).made_with == {}
+
+
+def test_marks_of_a_query_stay_hidden_while_somebody_is_judging_it(
+    judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, hidden = judged_desk.start(), judged_desk.query_id("wren-vet")
+    judged_desk.mark(hidden, "moth-illness", 1.0, 1)
+
+    def unfinished(workspace: Any, author: str | None, collection_id: int, label_set_id: int, ids: Any) -> set[int]:
+        return {hidden} & set(ids) if author == "ben" else set()
+
+    assert details.unfinished_queries is label_changes.unfinished_queries is desk.unfinished_queries  # type: ignore[attr-defined]
+    for module in (details, label_changes):
+        monkeypatch.setattr(module, "unfinished_queries", unfinished)
+    assert [t.query.id for t in details.details(judged_desk.workspace, "ben", run.id).queries if t.is_hidden] == [
+        hidden
+    ]
+    with pytest.raises(NotFoundError, match="still judging"):
+        details.snapshot_marks(judged_desk.workspace, "ben", run.id, hidden)
+    assert details.snapshot_marks(judged_desk.workspace, "ann", run.id, hidden)
+    found = changes_between(judged_desk.workspace, "ben", run.id, None)
+    assert (found.n_hidden, found.n_added, found.queries) == (1, 0, [])
+    assert changes_between(judged_desk.workspace, "ann", run.id, None).n_added == 1
+
+
+def test_a_new_label_set_does_not_take_over_what_another_one_uses(judged_desk: Desk) -> None:
+    run = judged_desk.finish_by_hand(swapped_topics())
+    use(judged_desk, f"run-{run.id}")
+    start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
+    assert in_use(judged_desk) == "aligned"
+    use(judged_desk, f"run-{run.id}")  # but it may be chosen there
+    assert in_use(judged_desk) == f"run-{run.id}"
+    assert judged_desk.run(run.id).state is TrainingRunState.FINISHED

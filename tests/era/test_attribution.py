@@ -1,0 +1,267 @@
+"""What is said of why a document moved has to add up to how it moved, and to blame nobody who had no part in it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from era.adaptation import Adaptation, AdaptationConfig, adapt
+from era.adapter import QueryAdapter, QueryView, light_only, normalise
+from era.alignment import DecodingConfig, align_by_decoding
+from era.attribution import Explanation, Influence, explain, explain_documents
+from era.candidates import LabelledQueries
+from era.embedders import EncodedQueries, Vectors
+from era.errors import AdapterDamagedError
+from era.index import DenseIndex
+from tests.era.score_variance import weight_change
+from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, shifted_world
+from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
+
+DOC_IDS = [f"d{row:03}" for row in range(N_DOCUMENTS)]
+CONFIG = AdaptationConfig(strengths=(3000.0, 200.0, 20.0), minimum_gain=-1.0)
+N = 12
+
+
+@pytest.fixture(scope="module")
+def shifted() -> ShiftedWorld:
+    return shifted_world()
+
+
+@pytest.fixture(scope="module")
+def learned(shifted: ShiftedWorld) -> Adaptation:
+    found = adapted(shifted, N)
+    assert found.strength is not None
+    assert found.blend.n_steps > 0
+    return found
+
+
+def adapted(shifted: ShiftedWorld, n: int, config: AdaptationConfig = CONFIG) -> Adaptation:
+    return adapt(
+        shifted.aligned, shifted.labelled(shifted.judgments(n)), shifted.texts, shifted.index, "cpu", 0, config
+    )
+
+
+def one(encoded: EncodedQueries, row: int) -> EncodedQueries:
+    return EncodedQueries(encoded.instructed[[row]], encoded.plain[[row]], encoded.light[[row]])
+
+
+def explained(
+    found: Adaptation, aligned: QueryAdapter, encoded: EncodedQueries, documents: Vectors, query_id: str | None
+) -> list[Explanation]:
+    return explain_documents(found.influence, aligned, encoded, documents, documents, query_id)
+
+
+def assert_adds_up(explanations: list[Explanation], documents: Vectors, before: Vectors, after: Vectors) -> None:
+    """Hold that the parts are the difference of the two cosines, and relative to the others that of the differences.
+
+    Args:
+        explanations: of each document.
+        documents: (k, m), the background too.
+        before: (m,) of length 1.
+        after: (m,) of length 1.
+    """
+    change = documents @ (after - before)
+    for row, explanation in enumerate(explanations):
+        assert explanation.before == pytest.approx(float(documents[row] @ before), abs=1e-5)
+        assert explanation.after == pytest.approx(float(documents[row] @ after), abs=1e-5)
+        total = explanation.before + explanation.weighing + sum(explanation.by_query.values())
+        assert total == pytest.approx(explanation.after, abs=1e-5)
+        relative = explanation.relative_weighing + sum(explanation.relative_by_query.values())
+        assert relative == pytest.approx(float(change[row] - change.mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("views", [("mean", "light", "neighbours"), ("light", "mean"), ("instructed",)])
+def test_influence_is_the_change_of_the_deployed_adapter(shifted: ShiftedWorld, views: tuple[QueryView, ...]) -> None:
+    aligned = align_by_decoding(shifted.texts, DecodingConfig(views=views))
+    labelled = shifted.labelled(shifted.judgments(N))
+    found = adapt(aligned, labelled, shifted.texts, shifted.index, "cpu", 0, CONFIG)
+    assert found.strength is not None
+    blended = found.blend.apply(aligned)
+    change = weight_change(found.adapter, blended)
+    assert np.abs(change).max() > 0.1
+    influence = found.influence
+    expected = np.concatenate([change[aligned.rows(view)] for view in influence.views])
+    by_labels = influence.keys.T @ influence.moves[0]
+    np.testing.assert_allclose(by_labels, expected, atol=1e-5)
+    np.testing.assert_allclose(-influence.centre @ by_labels, found.adapter.bias - blended.bias, atol=1e-5)
+
+
+def test_influence_of_each_fold_is_that_of_the_held_out_vectors(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    encoded = shifted.labelled(shifted.judgments(N)).encoded
+    documents = shifted.index.vectors(DOC_IDS)
+    before = shifted.aligned.transform(encoded)
+    assert np.abs(before - learned.held_out_vectors).max() > 0.1
+    for i in range(N):
+        explanations = explained(learned, shifted.aligned, one(encoded, i), documents, f"q{i}")
+        assert_adds_up(explanations, documents, before[i], learned.held_out_vectors[i])
+
+
+def test_explanations_of_a_new_query_add_up_to_what_the_deployed_adapter_changes(
+    shifted: ShiftedWorld, learned: Adaptation
+) -> None:
+    encoded = shifted.labelled(shifted.judgments(30)).encoded
+    documents = shifted.index.vectors(DOC_IDS)
+    for i in (0, 20, 29):  # a labelled query that nobody names is a new one
+        before, after = (adapter.transform(one(encoded, i))[0] for adapter in (shifted.aligned, learned.adapter))
+        assert_adds_up(explained(learned, shifted.aligned, one(encoded, i), documents, None), documents, before, after)
+
+
+def test_explain_is_explain_documents_for_one(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 3)
+    documents = shifted.index.vectors(DOC_IDS)
+    several = explain_documents(learned.influence, shifted.aligned, encoded, documents[:5], documents, "q3")
+    alone = explain(learned.influence, shifted.aligned, encoded, documents[4], documents, "q3")
+    assert alone.after == pytest.approx(several[4].after)
+    assert alone.relative_weighing == pytest.approx(several[4].relative_weighing)
+    assert alone.relative_by_query == pytest.approx(several[4].relative_by_query)
+
+
+def test_no_query_of_its_own_fold_contributes_to_a_held_out_one(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    encoded = shifted.labelled(shifted.judgments(N)).encoded
+    documents = shifted.index.vectors(DOC_IDS)
+    folds = learned.influence.folds
+    for i in range(N):
+        found = explained(learned, shifted.aligned, one(encoded, i), documents, f"q{i}")
+        for other in range(N):
+            size = max(abs(explanation.by_query[f"q{other}"]) for explanation in found)
+            assert (size == 0) == (folds[other] == folds[i])
+
+
+def test_weighing_alone_explains_what_only_the_blend_did(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    blend_alone = replace(learned.influence, moves=np.zeros_like(learned.influence.moves))
+    encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 0)
+    documents = shifted.index.vectors(DOC_IDS)
+    found = explain_documents(blend_alone, shifted.aligned, encoded, documents, documents, None)
+    after = learned.blend.apply(shifted.aligned).transform(encoded)[0]
+    assert_adds_up(found, documents, shifted.aligned.transform(encoded)[0], after)
+    assert not any(value for explanation in found for value in explanation.by_query.values())
+    assert max(abs(explanation.weighing) for explanation in found) > 0.01
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_nothing_contributes_when_too_few_queries_are_labelled(shifted: ShiftedWorld, n: int) -> None:
+    found = adapted(shifted, n)
+    encoded = shifted.labelled(shifted.judgments(n)).encoded
+    documents = shifted.index.vectors(DOC_IDS)
+    assert found.influence.moves.shape == (1 + n, n, DIMENSION)
+    for i in range(n):
+        explanations = explained(found, shifted.aligned, one(encoded, i), documents, f"q{i}")
+        assert_adds_up(explanations, documents, shifted.aligned.transform(encoded)[i], found.held_out_vectors[i])
+        assert not any(value for explanation in explanations for value in explanation.by_query.values())
+
+
+def test_nothing_contributes_when_the_last_gate_is_closed(shifted: ShiftedWorld) -> None:
+    found = adapted(shifted, N, replace(CONFIG, minimum_gain=1.0))
+    assert not found.is_changed
+    assert not found.influence.moves.any()
+    encoded = shifted.labelled(shifted.judgments(N)).encoded
+    for explanation in explained(found, shifted.aligned, one(encoded, 0), shifted.index.vectors(DOC_IDS), "q0"):
+        assert explanation.after == pytest.approx(explanation.before, abs=1e-6)
+        assert explanation.weighing == pytest.approx(0, abs=1e-6)
+
+
+def test_queries_of_one_text_each_pull_to_their_own_document(shifted: ShiftedWorld) -> None:
+    """The embedders are deaf to the instruction of q12, which asks what q0 asks and wants another document."""
+    own, other = shifted.nearest(0)[0], shifted.nearest(0)[-1]
+    usual = shifted.labelled(shifted.judgments(N))
+    rows = [*range(N), 0]
+    encoded = EncodedQueries(usual.encoded.instructed[rows], usual.encoded.plain[rows], usual.encoded.light[rows])
+    labelled = labelled_queries(encoded, {**shifted.judgments(N), "q12": {other: 1.0}}, shifted.index)
+    found = adapt(shifted.aligned, labelled, shifted.texts, shifted.index, "cpu", 0, CONFIG)
+    assert found.strength is not None
+    documents = shifted.index.vectors([own, other])
+    before, after = (adapter.transform(one(encoded, 0))[0] for adapter in (shifted.aligned, found.adapter))
+    explanations = explained(found, shifted.aligned, one(encoded, 0), documents, None)
+    assert_adds_up(explanations, documents, before, after)
+    for place, query_id in ((0, "q0"), (1, "q12")):
+        assert explanations[place].relative_by_query[query_id] > 0.01
+        assert explanations[1 - place].relative_by_query[query_id] < -0.01
+
+
+def topic_world(left_out: int | None) -> tuple[QueryAdapter, DenseIndex, LabelledQueries, Adaptation]:
+    """Return what is learned of 5 topics with 4 queries each, one of all these left out.
+
+    Queries of topic i lie around axis i; what they want is the one document on axis 5 + i, which no embedder knows.
+    """
+    axes = np.eye(10, dtype=np.float32)
+    vectors = np.concatenate([axes[5:], random_unit_rows(60, 10, seed=0)])
+    index = index_of(vectors)
+    asked = normalise(axes[np.arange(20) // 4] + 0.3 * random_unit_rows(20, 10, seed=1))
+    encoded = EncodedQueries(asked, asked, np.full((20, 10), 0.3, np.float32))
+    every = labelled_queries(encoded, {f"q{i}": {f"d{i // 4:03}": 1.0} for i in range(20)}, index)
+    labelled = every.subset([i for i in range(20) if i != left_out])
+    texts = texts_of(index, vectors)
+    aligned = align_by_decoding(texts)
+    found = adapt(aligned, labelled, texts, index, "cpu", 0, AdaptationConfig(strengths=(1000.0,)))
+    assert found.strength is not None
+    return aligned, index, every, found
+
+
+def test_a_document_falls_when_the_query_that_raised_it_most_is_left_out() -> None:
+    aligned, index, every, found = topic_world(None)
+    documents = index.vectors([f"d{row:03}" for row in range(len(index))])
+    for place in (0, 9, 18):
+        asked, topic = one(every.encoded, place), place // 4
+        explanation = explain(found.influence, aligned, asked, documents[topic], documents, None)
+        ranked = sorted(explanation.relative_by_query.items(), key=lambda item: -item[1])
+        best = int(ranked[0][0].removeprefix("q"))
+        assert best // 4 == topic
+        _, _, _, without = topic_world(best)
+        leads = []
+        for adapter in (found.adapter, without.adapter):
+            scores = documents @ adapter.transform(asked)[0]
+            leads.append(scores[topic] - scores.mean())
+        assert leads[1] < leads[0] - 0.01
+
+
+def test_influence_comes_back_as_it_was_saved(shifted: ShiftedWorld, learned: Adaptation, tmp_path: Path) -> None:
+    adapter = replace(learned.adapter, provenance={"influence": learned.influence.facts()})
+    adapter.save(tmp_path / "adapter", learned.influence.arrays() | {"held_out": learned.held_out_vectors})
+    loaded, extra = QueryAdapter.load(tmp_path / "adapter")
+    found = Influence.from_saved(extra, json.loads(json.dumps(loaded.provenance["influence"], allow_nan=False)))
+    encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 5)
+    documents = shifted.index.vectors(DOC_IDS)
+    for query_id in (None, "q5"):
+        first, second = (
+            explain_documents(influence, shifted.aligned, encoded, documents, documents, query_id)
+            for influence in (learned.influence, found)
+        )
+        assert first == second
+
+
+@pytest.mark.parametrize("part", ["influence.keys", "influence.centre", "influence.moves"])
+def test_influence_says_so_when_what_was_saved_is_damaged(learned: Adaptation, part: str) -> None:
+    arrays, facts = learned.influence.arrays(), learned.influence.facts()
+    incomplete = {name: array for name, array in arrays.items() if name != part}
+    with pytest.raises(AdapterDamagedError, match="train again"):
+        Influence.from_saved(incomplete, facts)
+    with pytest.raises(AdapterDamagedError, match="do not fit together"):
+        Influence.from_saved({**arrays, part: arrays[part][:-1]}, facts)
+
+
+@pytest.mark.parametrize("part", ["query_ids", "views", "blends", "folds"])
+def test_influence_says_so_when_a_fact_is_missing(learned: Adaptation, part: str) -> None:
+    facts = {name: fact for name, fact in learned.influence.facts().items() if name != part}
+    with pytest.raises(AdapterDamagedError, match=part):
+        Influence.from_saved(learned.influence.arrays(), facts)
+
+
+def test_influence_refuses_ids_and_folds_of_other_queries(learned: Adaptation) -> None:
+    with pytest.raises(ValueError, match="12 queries"):
+        replace(learned.influence, query_ids=learned.influence.query_ids[1:])
+    with pytest.raises(ValueError, match="12 queries"):
+        replace(learned.influence, folds=[5, *learned.influence.folds[1:]])
+
+
+def test_explain_refuses_what_it_cannot_explain(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    encoded = shifted.labelled(shifted.judgments(2)).encoded
+    documents = shifted.index.vectors(DOC_IDS)
+    influence, first = learned.influence, one(encoded, 0)
+    with pytest.raises(ValueError, match="got 2 and 40"):
+        explain_documents(influence, shifted.aligned, encoded, documents, documents, None)
+    with pytest.raises(ValueError, match="got 1 and 0"):
+        explain_documents(influence, shifted.aligned, first, documents, documents[:0], None)
+    with pytest.raises(ValueError, match="has not learned by the views"):
+        explain_documents(influence, light_only(DIMENSION), first, documents, documents, None)

@@ -1,0 +1,294 @@
+"""Comparing as a person does it: side by side, why, all queries, blind, kept, shared, and on a phone."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.ui.conftest import PATIENCE_S, App, Visit, Visits
+
+pytestmark = pytest.mark.browser
+
+
+def _wait(one: Visit, n_sides: int) -> Locator:
+    """Return the panel once its rankings and its overall measures are there."""
+    panel = one.page.locator("#era-compare")
+    expect(panel.locator(".era-ranking")).to_have_count(n_sides)
+    expect(panel.locator(".era-busy")).to_have_count(0, timeout=PATIENCE_S * 1000)
+    return panel
+
+
+def _compare(app: App, visit: Visits, width: int = 1280, **parameters: str | int) -> tuple[Visit, Locator]:
+    """Open an address that names a comparison."""
+    named = {"labels": 1, "tab": "compare", "sides": "light~aligned", **parameters}
+    one = visit(app, named, width=width)
+    return one, _wait(one, str(named["sides"]).count("~") + 1)
+
+
+def _trained(app: App, visit: Visits) -> str:
+    """Return the key of a training run of the default recipe, trained now if there is none."""
+    found = "SELECT max(id) FROM training_run WHERE state = 'finished' AND recipe = 'era' AND label_set_id = 1"
+    if app.rows(found)[0][0] is None:
+        train = visit(app).tab("Train")
+        train.get_by_role("button", name="Train", exact=True).click()
+        expect(train.get_by_role("button", name="See the difference")).to_be_visible(timeout=PATIENCE_S * 1000)
+    return f"run-{app.rows(found)[0][0]}"
+
+
+def test_document_is_traced_over_three_sides_and_marked_there(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="light~aligned", query=7)
+    panel.get_by_role("button", name="add a third").click()
+    panel.get_by_label("Third").select_option("light+words")
+    _wait(one, 3)
+    expect(panel.get_by_label("Third")).to_have_value("light+words")
+    top = panel.locator(".era-ranking").first.locator("li").first
+    doc_id = top.get_attribute("data-doc") or ""
+    top.hover()
+    on_sides = panel.locator(f'.era-ranking li[data-doc="{doc_id}"]').count()
+    expect(panel.locator(".era-ranking li.era-traced")).to_have_count(on_sides)
+    assert on_sides > 1
+
+    before = app.grades(7)
+    top.get_by_role("button").first.focus()
+    one.press("Enter")
+    expect(panel.locator(".era-opened h3")).to_have_text(top.locator(".era-title").inner_text())
+    one.press("1")
+    expect(panel.locator(".era-opened .era-saved")).to_have_text("saved")
+    assert app.grades(7) == before | {doc_id: 1.0}
+    _wait(one, 3)
+    expect(top.locator(".era-sign")).to_contain_text("✓")
+    expect(top.locator(".era-title")).to_be_focused()  # the keys still act on it
+    one.press("c")
+    expect(panel.locator(".era-opened .era-mark[aria-pressed=true]")).to_have_count(0)
+    _wait(one, 3)
+    assert app.grades(7) == {doc: grade for doc, grade in before.items() if doc != doc_id}
+    assert one.complaints == []
+
+
+def test_mark_keeps_the_place_on_the_side_it_was_made_on(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=11)
+    first, second = panel.locator(".era-ranking").all()
+    places = second.locator("li").evaluate_all("rows => rows.map((row) => row.dataset.doc)")
+    there = first.locator("li").evaluate_all("rows => rows.map((row) => row.dataset.doc)")
+    moved = [doc for i, doc in enumerate(places) if doc in there and there.index(doc) != i]
+    doc_id = moved[0]
+    n_before = app.n_events()
+    second.locator(f'li[data-doc="{doc_id}"] .era-title').focus()
+    one.press("1", "s", "c")  # faster than they are saved: the answer to the first says nothing of the last
+    expect(second.locator(f'li[data-doc="{doc_id}"] .era-sign')).to_have_text("")
+    _wait(one, 2)
+    stored = app.rows(
+        "SELECT retriever, rank_shown, doc_id FROM judgment_event ORDER BY id DESC LIMIT ?", app.n_events() - n_before
+    )
+    assert set(stored) == {("light", places.index(doc_id) + 1, doc_id)}
+    assert one.complaints == []
+
+
+def test_half_typed_query_stays_until_it_is_compared(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=1)
+    box = panel.get_by_label("Try another query")
+    box.fill("copy a list and everything in it")
+    text = panel.locator(".era-compared").inner_text()
+    panel.get_by_role("button", name="Next query").click()
+    expect(panel.locator(".era-compared")).not_to_have_text(text)
+    _wait(one, 2)
+    expect(box).to_have_value("copy a list and everything in it")
+    box.press("Enter")
+    expect(panel.locator(".era-compared")).to_contain_text("copy a list and everything in it")
+    expect(box).to_have_value("")
+
+
+def test_why_names_the_queries_that_taught_the_run(app: App, visit: Visits) -> None:
+    run = _trained(app, visit)
+    one, panel = _compare(app, visit, sides=f"aligned~{run}", query=9)
+    text = panel.locator(".era-compared").inner_text()
+    panel.locator(".era-ranking").last.locator(".era-title").first.focus()
+    one.press("w")
+    answer = panel.locator(".era-why-answer")
+    expect(answer).to_be_visible()
+    shares = answer.locator(".era-shares li")
+    expect(shares.first).to_contain_text(re.compile(r"[+−]0\.\d{3}"))
+    assert text.partition(" —")[0] not in answer.inner_text()  # held out: its own marks taught it nothing here
+    taught = shares.get_by_role("button").first
+    name = taught.inner_text()
+    taught.click()
+    expect(panel.locator(".era-compared")).to_contain_text(name)
+
+
+def test_every_query_sorts_and_opens_and_the_last_step_wins(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=1)
+    table = panel.locator(".era-sortable")
+
+    def changes() -> list[float]:
+        shown = "rows => rows.filter((row) => row.cells.length > 4).map((row) => row.cells[4].textContent)"
+        cells = table.locator("tbody tr").evaluate_all(shown)
+        return [0.0 if cell == "=" else float(cell.replace("−", "-")) for cell in cells]
+
+    expect(table.locator("th[aria-sort=descending]")).to_contain_text("change")
+    falling = changes()
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > falling[-1]
+    table.get_by_role("button", name="change", exact=True).click()
+    expect(table.locator("th[aria-sort=ascending]")).to_contain_text("change")
+    assert changes() == sorted(falling)
+    panel.get_by_label("Queries with these words").fill("THE")
+    expect(table.locator("tbody tr")).not_to_have_count(len(falling))
+    texts = table.locator("tbody tr td:first-child").all_inner_texts()
+    assert texts
+    assert all("the" in text.lower() for text in texts)
+    table.locator("tbody tr").nth(1).get_by_role("button").click()
+    expect(panel.locator(".era-compared")).to_contain_text(texts[1])
+    _wait(one, 2)
+
+    order = panel.get_by_label("Query", exact=True).locator("option").evaluate_all("all => all.map((one) => one.value)")
+    here = order.index(panel.get_by_label("Query", exact=True).input_value())
+    step, key = (1, "]") if here + 3 < len(order) else (-1, "[")
+    one.page.evaluate("document.activeElement.blur()")
+    one.press(key, key, key)
+    expect(one.page).to_have_url(re.compile(rf"query={order[here + 3 * step]}(&|$)"))
+    _wait(one, 2)
+    expect(panel.get_by_label("Query", exact=True)).to_have_value(order[here + 3 * step])
+
+
+def test_short_link_opens_the_same_comparison_elsewhere(app: App, visit: Visits) -> None:
+    _, panel = _compare(app, visit, sides="bm25~aligned~light", query=4, measures="AP, P@5")
+    text = panel.locator(".era-compared").inner_text()
+    panel.get_by_role("button", name="Copy link").click()
+    link = panel.get_by_label("Link to this comparison").input_value()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?v=[a-z0-9]{7,}", link)
+    other = visit(app, {"v": link.partition("?v=")[2]})
+    opened = _wait(other, 3)
+    expect(opened.locator(".era-compared")).to_have_text(text)
+    assert [opened.get_by_label(name).input_value() for name in ("Before", "After", "Third")] == [
+        "bm25",
+        "aligned",
+        "light",
+    ]
+    expect(opened.locator(".era-part .era-table").first.locator("tbody th")).to_have_text(["AP", "P@5"])
+    lost = visit(app, {"v": "2222222"})
+    expect(lost.page.locator("#era-compare").get_by_role("alert")).to_contain_text("This link leads to no comparison")
+
+
+def test_blind_round_is_stored_without_naming_a_side(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light")
+    panel.get_by_role("button", name="Judge blind").click()
+    for key in ("a", "b", "t", "x"):
+        expect(panel.locator(".era-unnamed li")).to_have_count(20)
+        shown = panel.locator(".era-blind").inner_text()
+        assert "BM25" not in shown
+        assert "light model" not in shown
+        text = panel.locator(".era-compared").inner_text()
+        one.press(key)
+        expect(panel.locator(".era-compared")).not_to_have_text(text)
+    expect(panel.locator(".era-blind")).to_contain_text("4 done")
+    stored = app.rows("SELECT preferred, shown_left FROM preference_event ORDER BY id")
+    assert [preferred for preferred, _ in stored][2:] == ["tie", "neither"]
+    assert [preferred == left for preferred, left in stored[:2]] == [True, False]
+    panel.get_by_role("button", name="Results").click()
+    results = panel.get_by_role("region", name="Results")
+    expect(results).to_contain_text("of 2 preferences")
+    with one.page.expect_download() as download:
+        results.get_by_role("button", name="Download as CSV").click()
+    assert len(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()) == 5
+    one.press("a")
+    expect(results).to_contain_text("of 3 preferences")  # what is open is counted again
+    one.press("Escape")
+    _wait(one, 2)
+    expect(panel.get_by_role("button", name="Judge blind")).to_be_focused()
+
+
+def test_kept_comparison_opens_again_and_its_report_without_the_app(app: App, visit: Visits, tmp_path: Path) -> None:
+    one, panel = _compare(app, visit, query=3)
+    measured = panel.locator(".era-part .era-main td").first.inner_text()
+    panel.get_by_role("button", name="Keep this comparison").click()
+    dialog = one.page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("Monday <b>first</b>")
+    dialog.get_by_role("button", name="Keep", exact=True).click()
+    expect(panel.locator(".era-kept li")).to_have_count(1)
+    expect(panel.locator(".era-kept strong")).to_have_text("Monday <b>first</b>")
+    with one.page.expect_download() as download:
+        panel.get_by_role("button", name="Report of Monday").click()
+    file = tmp_path / "report.html"
+    download.value.save_as(file)
+    report = one.page.context.new_page()
+    report.goto(file.as_uri())
+    expect(report.locator("body")).to_contain_text("Monday <b>first</b>")
+    expect(report.locator("body")).to_contain_text(measured)
+    expect(report.locator("svg").first).to_be_visible()
+    report.close()
+
+    _wait(one, 2)
+    panel.get_by_role("button", name="Open Monday").click()
+    expect(panel.locator(".era-intro")).to_contain_text("As measured on")
+    _wait(one, 2)
+    expect(panel.locator(".era-part .era-main td").first).to_have_text(measured)
+    panel.get_by_role("button", name="Delete Monday").click()
+    dialog.get_by_role("button", name="Delete", exact=True).click()
+    expect(panel.locator(".era-kept li")).to_have_count(0)
+    assert app.rows("SELECT count(*) FROM snapshot") == [(0,)]
+
+
+def test_what_would_settle_a_comparison_lies_on_the_judging_desk(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides=f"bm25~{_trained(app, visit)}")
+    button = panel.get_by_role("button", name="that would settle it")
+    n = int(re.findall(r"\d+", button.inner_text())[0])
+    button.click()
+    expect(one.page.get_by_role("tab", name="Judge", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(one.cards).to_have_count(n)
+    expect(one.cards.first.locator(".era-for")).to_be_visible()
+    judged = app.rows(
+        "SELECT query.text, doc_id FROM current_judgment JOIN query ON query.id = query_id WHERE grade IS NOT NULL"
+    )
+    for place in range(n):
+        asked = one.cards.nth(place).locator(".era-for").inner_text()
+        assert not [text for text, doc_id in judged if text in asked and doc_id == one.doc(place)]
+
+
+def test_phone_shows_columns_to_swipe_and_never_scrolls_sideways(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, width=390, sides="light~aligned~bm25", query=2)
+    panel.locator(".era-ranking .era-title").first.click()
+    expect(panel.locator(".era-opened")).to_be_visible()
+    panel.get_by_text("How it is measured").click()
+    panel.get_by_role("button", name="Copy link").click()
+    expect(panel.get_by_label("Link to this comparison")).to_be_visible()
+    inner = "[document.documentElement.scrollWidth, window.innerWidth]"
+    width, available = one.page.evaluate(inner)
+    assert width <= available
+    columns = panel.locator(".era-sides")
+    held, shown = columns.evaluate("(node) => [node.scrollWidth, node.clientWidth]")
+    assert held > 2 * shown
+    panel.get_by_role("group", name="Lists to swipe").get_by_role("button").last.click()
+    expect(panel.locator(".era-ranking").last).to_be_in_viewport(ratio=0.1)
+    panel.get_by_role("button", name="Judge blind").click()
+    expect(panel.locator(".era-unnamed")).to_have_count(2)
+    width, available = one.page.evaluate(inner)
+    assert width <= available
+    tops = panel.locator(".era-unnamed").evaluate_all(
+        "lists => lists.map((one) => one.getBoundingClientRect().toJSON())"
+    )
+    assert tops[0]["left"] == tops[1]["left"]  # one below the other, each as wide as the screen
+    assert tops[0]["bottom"] < tops[1]["top"]
+    question = panel.get_by_role("heading", name="Which list would have served you better?").bounding_box()
+    assert question
+    assert question["width"] > 300
+
+
+def test_query_that_is_still_being_judged_has_a_row_without_numbers(app: App, visit: Visits) -> None:
+    desk = visit(app, {"query": 11})
+    desk.press("1")
+    desk.wait_until_saved()
+    one, panel = _compare(app, visit, sides="bm25~light", query=11)
+    row = panel.locator('.era-sortable tr[data-query="11"]')
+    expect(row).to_contain_text("hidden until you have finished it")
+    expect(row.locator("td")).to_have_count(2)
+    expect(panel.locator('.era-scatter [data-query="11"]')).to_have_count(0)
+    assert panel.locator(".era-scatter [data-query]").count() > 1
+    for name in ("change", "relevant", "judged", "before"):
+        for _ in range(2):
+            panel.locator(".era-sortable").get_by_role("button", name=name, exact=True).click()
+            expect(panel.locator(".era-sortable tbody tr").last).to_contain_text("hidden until you have finished it")
+    desk.press("k", "c")
+    desk.wait_until_saved()
+    assert app.grades(11) == {}
+    assert one.complaints == []
