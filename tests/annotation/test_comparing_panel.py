@@ -79,7 +79,10 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     assert shown["strong"]["state"] == "absent"
     assert "read all 16 documents once" in shown["strong"]["text"]
     one = shown["one"]
-    assert one.keys() == {"text", "instruction", "explanation", "terms", "n_shared", "sides"}
+    assert one.keys() == {
+        "text", "instruction", "is_own_only", "own_note", "explanation", "terms", "n_shared", "sides",
+    }  # fmt: skip
+    assert (one["is_own_only"], one["own_note"]) == (False, "")
     assert one["terms"] == ["cat"]
     assert one["sides"][1].keys() == {"key", "label", "note", "measures", "results"}
     assert one["sides"][1]["measures"].keys() == set(COMPARISON_MEASURES)
