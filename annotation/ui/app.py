@@ -44,15 +44,22 @@ class Page:
                 self._collection = CollectionTab(workspace)
         for tab in (judge_tab, train_tab, compare_tab, collection_tab):
             tab.select(None, js=f"() => window.eraTab({tab.id!r})")
-        on(train_tab.select, self._show_train, [self._train.panel], [self._ids])
+        on(train_tab.select, self._show_train, [self._train.panel], [self._ids], trigger_mode="multiple")
         on(
             compare_tab.select,
             self._show_compare,
             [self._compare.panel],
             [self._ids],
             js="(ids) => window.eraCompared(ids)",
+            trigger_mode="multiple",  # a look back at the tab while it still measures must not be passed over
         )
-        on(collection_tab.select, self._show_collection, [self._collection.panel], [self._ids])
+        on(
+            collection_tab.select,
+            self._show_collection,
+            [self._collection.panel],
+            [self._ids],
+            trigger_mode="multiple",
+        )
         on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids])
         self.everything = [
             self._ids,
