@@ -53,13 +53,13 @@ def preferences_csv(workspace: Workspace, view: ComparisonView, preferences: Pre
     with workspace.reading() as session:
         queries = {query.id: query for query in storage.queries.list_all(session, view.collection_id)}
     header = ["query id", "query", "instruction", "first", "second", "preferred", "shown left", "person", "at"]
-    rows = []
+    names, rows = _query_names(list(queries.values())), []
     for each in preferences.records:
         query, first, second = queries[each.query_id], labels[each.first], labels[each.second]
         chosen = {Preferred.FIRST: first, Preferred.SECOND: second}.get(each.preferred, each.preferred.value)
         left = first if each.shown_left is ShownLeft.FIRST else second
         at = each.created_at.isoformat(timespec="seconds")
-        rows.append([query.id, query.text, query.instruction, first, second, chosen, left, each.author, at])
+        rows.append([names[query.id], query.text, query.instruction, first, second, chosen, left, each.author, at])
     return csv_text(header, rows)
 
 

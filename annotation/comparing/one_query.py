@@ -92,7 +92,9 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
         raise NotFoundError("Choose a query to lay the rankings of it side by side.")
     record = open_query(workspace, view.collection_id, view.query_id)
     library = workspace.library(view.collection_id)
-    grades = _grades(workspace, author, view, record.id)
+    standings = workspace.standings(view.label_set_id)
+    is_own_only = bool(hidden_queries(workspace, author, view, [record.id]))
+    grades = _own_grades(standings.marks_of(record.id), author) if is_own_only else standings.qrels().get(record.id, {})
     depth, ranked = depth_of(view.measures), {}
     for key in view.sides:
         found = rank_queries(workspace, library, key, [record], depth, view.is_in_sample)
@@ -108,16 +110,12 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
         sides=[_side(library, view, key, labels.get(key, key), ranked[key], places, grades) for key in view.sides],
         n_shared=len(set.intersection(*first_tens)),
         expected=expected,
-        is_own_only=bool(hidden_queries(workspace, author, view, [record.id])),
+        is_own_only=is_own_only,
     )
 
 
-def _grades(workspace: Workspace, author: str | None, view: ComparisonView, query_id: int) -> Mapping[str, float]:
-    """Return what the person may see judged: what is agreed, or the own marks while still judging."""
-    standings = workspace.standings(view.label_set_id)
-    if not unfinished_queries(workspace, author, view.collection_id, view.label_set_id, [query_id]):
-        return standings.qrels().get(query_id, {})
-    own = [mark for mark in standings.marks_of(query_id) if _is_own(mark, author)]
+def _own_grades(marks: Sequence[StandingMark], author: str | None) -> dict[str, float]:
+    own = [mark for mark in marks if _is_own(mark, author)]
     return {mark.doc_id: mark.grade for mark in own if mark.grade is not None}
 
 

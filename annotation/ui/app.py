@@ -176,6 +176,7 @@ class Page:
 HEAD = """
 <script>
 window.eraTab = (name) => {
+  if (!window.eraIsOpen) return;  // Gradio selects its first tab before it sends the address to the server
   const url = new URL(window.location.href);
   url.searchParams.set("tab", name);
   window.history.replaceState(window.history.state, "", url);

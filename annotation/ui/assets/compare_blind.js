@@ -90,6 +90,7 @@ const blindKeys = () => ({ Escape: closeBlind, n: skipPair, ...Object.fromEntrie
 
 function unnamed(name, rows) {
   return h("div", { class: "era-side" }, h("h3", { class: "era-side-head" }, name),
+    !rows.length && h("p", { class: "era-quiet" }, "This list is empty: nothing was found."),
     h("ol", { class: "era-unnamed" }, rows.map((row, i) => h("li", {},
       h("span", { class: "era-rank" }, String(i + 1)),
       h("details", {}, h("summary", {}, h("span", { class: "era-unnamed-title" }, row.title || row.doc_id), h("span", { class: "era-unnamed-start era-quiet" }, row.text.slice(0, 400))),

@@ -27,18 +27,22 @@ function forgetCollection() {
 
 // --- how it is measured
 
+let refused = null; // the list of measures that was sent last, while it is the reason of an error
+
 function measuring() {
-  const isChanged = view.threshold !== null || view.is_in_sample;
+  const hasRun = view.sides.some(isRun);
+  const isChanged = view.threshold !== null || (view.is_in_sample && hasRun) || Boolean(view.url.measures);
+  if (!view.error) refused = null;
   const grades = view.grades.map((name, grade) => [grade, name]).slice(2);
   return fold("measures", `How it is measured${isChanged ? " (changed)" : ""}`,
-    h("form", { class: "era-row", onsubmit: (event) => { event.preventDefault(); choose({ measure_names: event.target.elements.measures.value }); } },
+    h("form", { class: "era-row", onsubmit: (event) => { event.preventDefault(); refused = event.target.elements.measures.value; choose({ measure_names: refused }); } },
       h("label", { class: "era-grow era-choice" }, h("span", { class: "era-label", title: "Names as ir-measures writes them, with commas between; the first one is the main one" }, "Measures"),
-        h("input", { name: "measures", class: "era-grow", "aria-label": "Measures", value: view.measure_names, spellcheck: "false" })),
+        h("input", { name: "measures", class: "era-grow", "aria-label": "Measures", value: refused ?? view.measure_names, spellcheck: "false" })),
       h("button", { type: "submit", class: "era-button" }, "Change measures")),
     grades.length ? h("label", { class: "era-choice" }, h("span", { class: "era-label", title: "For measures that only know relevant and not relevant" }, "Counts as relevant"),
       select("Counts as relevant", [["", `everything above \u201c${view.grades[0]}\u201d`], ...grades.map(([grade, name]) => [String(grade), `\u201c${name}\u201d (${grade})${grade < view.grades.length - 1 ? " and better" : ""}`])],
         view.threshold === null ? "" : String(view.threshold), (value) => choose({ threshold: value === "" ? null : Number(value) }))) : null,
-    view.sides.some(isRun) ? h("label", {}, h("input", { type: "checkbox", checked: view.is_in_sample, "aria-label": "In-sample", onchange: (event) => choose({ is_in_sample: event.target.checked }) }),
+    hasRun || view.is_in_sample ? h("label", {}, h("input", { type: "checkbox", checked: view.is_in_sample, "aria-label": "In-sample", onchange: (event) => choose({ is_in_sample: event.target.checked }) }),
       " in-sample: let a run rank the queries that taught it ",
       h("span", { class: "era-warn" }, "This flatters the run: it has seen the answers. Use it to look for mistakes, never to report.")) : null);
 }

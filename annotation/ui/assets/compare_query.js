@@ -26,19 +26,6 @@ function forgetDocument() {
   reasons = null;
 }
 
-function highlighted(text) {
-  const terms = view.one.terms || [];
-  if (!terms.length) return [text];
-  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${terms.join("|")})[\\p{L}\\p{N}]{0,3}(?![\\p{L}\\p{N}])`, "giu");
-  const parts = [];
-  let end = 0;
-  for (const match of text.matchAll(pattern)) {
-    parts.push(text.slice(end, match.index), h("mark", {}, match[0]));
-    end = match.index + match[0].length;
-  }
-  return [...parts, text.slice(end)];
-}
-
 function measuresOf(side) {
   const known = view.measures.filter(([name]) => name in side.measures);
   if (!known.length) {
@@ -178,9 +165,9 @@ function document_() {
   const row = opened && findRow(opened);
   if (!row) return null;
   return h("section", { class: "era-opened", "aria-label": `Document ${row.title}` },
-    h("div", { class: "era-row" }, h("h3", { class: "era-grow" }, highlighted(row.title || row.doc_id)),
+    h("div", { class: "era-row" }, h("h3", { class: "era-grow" }, textWithTerms(row.title || row.doc_id, view.one.terms)),
       link("close", () => { const back = current; openDocument(null); if (back) focusRow(back.side, back.doc); }, { title: "Key Escape", "aria-label": "Close the document" })),
-    h("p", { class: "era-full-text" }, highlighted(row.text)),
+    h("p", { class: "era-full-text" }, textWithTerms(row.text, view.one.terms)),
     markLine(row),
     placesOf(row, view.one),
     reasons?.doc_id === row.doc_id ? whyLines() : link("Why did it move?", () => askWhy(row.doc_id), { class: "era-link era-left", title: "Key w" }));

@@ -126,7 +126,7 @@ function drawKeeping() {
   refill(keepBox,
     h("h2", {}, "Keep and hand on"),
     h("div", { class: "era-row" },
-      button("Copy link", () => { shareAnswer = { isAsked: true }; drawKeeping(); trigger("link", lookedAt()); }, { title: "A short address that opens this comparison" }),
+      view.can_write && button("Copy link", () => { shareAnswer = { isAsked: true }; drawKeeping(); trigger("link", lookedAt()); }, { title: "A short address that opens this comparison" }),
       view.can_write && button("Keep this comparison", openKeeping, { title: "Store the rankings and numbers as they are today" }),
       FORMATS.map(([format, label, title]) => button(wasAskedFor === format ? "Making it \u2026" : label, () => askFile(format), { title, disabled: wasAskedFor === format, "data-hold": format }))),
     shareLine(), notice(snapshots.error),

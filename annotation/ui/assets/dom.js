@@ -17,6 +17,19 @@ function h(tag, attributes, ...children) {
   return node;
 }
 
+// A text with words marked in it; `terms` are pieces of a regular expression, and a word may end a little later.
+function textWithTerms(text, terms) {
+  if (!terms || !terms.length) return [text];
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${terms.join("|")})[\\p{L}\\p{N}]{0,3}(?![\\p{L}\\p{N}])`, "giu");
+  const parts = [];
+  let end = 0;
+  for (const match of text.matchAll(pattern)) {
+    parts.push(text.slice(end, match.index), h("mark", {}, match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...parts, text.slice(end)];
+}
+
 function fill(node, ...children) {
   node.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return node;

@@ -29,6 +29,7 @@ function receive() {
   if (!view || !view.page) return;
   if (shown === JSON.stringify(view)) return;
   shown = JSON.stringify(view);
+  window.eraIsOpen = true; // the address was read; from now on it follows the tabs
   if (view.tab && !isTabOpened) {
     isTabOpened = true;
     keepOpen(view.tab);

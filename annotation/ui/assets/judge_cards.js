@@ -14,18 +14,6 @@ const rankerName = ({ key, run }) => {
 const kindOf = (said) => (said.unsure ? "unsure" : said.grade === null ? null : said.grade > 0 ? "yes" : "no");
 const signOf = (grade) => (grade === 0 ? "\u2715" : view.setup.grades.length === 2 ? "\u2713" : "\u2713".repeat(grade));
 
-function textWithTerms(text, terms) {
-  if (!terms || !terms.length) return [text];
-  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${terms.join("|")})[\\p{L}\\p{N}]{0,3}(?![\\p{L}\\p{N}])`, "giu");
-  const parts = [];
-  let end = 0;
-  for (const match of text.matchAll(pattern)) {
-    parts.push(text.slice(end, match.index), h("mark", {}, match[0]));
-    end = match.index + match[0].length;
-  }
-  return [...parts, text.slice(end)];
-}
-
 const termsOf = (card) => card.terms || view.terms;
 
 function markButtons(card, place) {
