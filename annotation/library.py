@@ -1,8 +1,4 @@
-"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it.
-
-Built once per process and collection; the index on disk is used if it still fits, and built again from the stored
-documents if it is missing, damaged, or of another embedder.
-"""
+"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it."""
 
 import hashlib
 import logging
@@ -24,7 +20,7 @@ from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, ali
 from era.certainty import Certainty
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
-from era.errors import AdapterDamagedError, IdentityMismatchError, IndexDamagedError
+from era.errors import AdapterDamagedError, IdentityMismatchError
 from era.index import DenseIndex
 from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
@@ -172,29 +168,3 @@ class Library:
         save_file({"strong": texts.strong, "seconds": np.array([seconds])}, scratch)
         scratch.replace(file)
         return texts
-
-
-def open_library(
-    corpus: Corpus, indexed_fingerprint: str, pair: EmbedderPair, folder: Path, progress: Progress = no_progress
-) -> tuple[Library, bool]:
-    """Return the library of a corpus, and whether its index had to be built.
-
-    Args:
-        corpus: the stored documents.
-        indexed_fingerprint: of the corpus that the index on disk was built from; empty if there is none.
-        pair: the embedders.
-        folder: of this collection; the index is its subfolder `index`.
-        progress: told about embedding.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if indexed_fingerprint == corpus.fingerprint:
-        try:
-            index = DenseIndex.load(folder / "index")
-            pair.light.identity.require(index.embedder, "The document index")
-            return Library(corpus, index, pair, folder), False
-        except (IndexDamagedError, IdentityMismatchError) as error:
-            logger.warning("%s Building it again.", error)
-    doc_ids = list(corpus.doc_ids)
-    index = DenseIndex(doc_ids, pair.light.encode_documents(corpus.contents(doc_ids), progress), pair.light.identity)
-    index.save(folder / "index")
-    return Library(corpus, index, pair, folder), True

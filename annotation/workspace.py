@@ -21,7 +21,8 @@ import storage.documents
 import storage.engine
 import storage.queries
 from annotation.errors import NotFoundError, NotReadyError
-from annotation.library import Library, open_library
+from annotation.indexing import open_library
+from annotation.library import Library
 from annotation.settings import Settings
 from annotation.standings import Standings
 from era.corpus import Corpus
@@ -168,6 +169,13 @@ class Workspace:
             if collection_id not in self._libraries:
                 self._libraries[collection_id] = self._open(collection_id, self._pair, progress or self._quiet)
             return self._libraries[collection_id]
+
+    def close_library(self, collection_id: int) -> None:
+        """Forget an opened collection, whose documents or embedders have changed; it is opened anew when asked for."""
+        with self._opening:
+            library = self._libraries.pop(collection_id, None)
+        if library is not None:
+            library.strong_reading.close()
 
     def opened(self, collection_id: int) -> Library | None:
         """Return the collection if it is open already."""

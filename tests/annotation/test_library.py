@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import storage.collections
-from annotation.library import Library, open_library
+from annotation.indexing import open_library
+from annotation.library import Library
 from annotation.opening import list_label_sets
 from era.corpus import Corpus
 from era.embedders import Embedder, EmbedderPair
