@@ -24,6 +24,7 @@ class Settings(BaseSettings):
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
+        api: whether programs may search: one public endpoint that only reads, and the same as a tool of an MCP server.
     """
 
     model_config = SettingsConfigDict(env_prefix="ERA_", frozen=True, env_ignore_empty=True)
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     device: str | None = None
     name: str | None = None
     people: Path | None = None
+    api: bool = False
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
     port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
     oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")

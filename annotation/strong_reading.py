@@ -72,6 +72,8 @@ class StrongReading:
         if self._is_kept:
             return StrongState("ready", 1.0, f"The strong model has read all {n:,} documents.")
         if self._thread is not None and self._thread.is_alive():
+            if self._stop.is_set():
+                return StrongState("building", 0.0, "The strong model stops reading the documents.")
             done, took = self._n_read, time.monotonic() - self._started
             left = f"{in_words(took / done * (n - done))} left" if done else self._estimate(n)
             text = f"The strong model reads the documents: {done:,} of {n:,}; {left}. You may leave this page."
@@ -106,6 +108,10 @@ class StrongReading:
             self._thread = Thread(target=self._read, name="strong-reading", daemon=True)
             self._thread.start()
         atexit.register(self.close)
+
+    def stop(self) -> None:
+        """Stop after the current texts; what was read so far is dropped, and it may be started again."""
+        self._stop.set()
 
     def close(self) -> None:
         """Stop after the current texts, for good; what was read so far is dropped."""

@@ -21,6 +21,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.library import Library
 from annotation.searching import DEPTH, open_query
 from annotation.workspace import Workspace
+from era.evaluation import depth_of
 from era.significance import PreferenceShare, preference_interval
 from era.types import Document
 from storage.records import NewPreference, PreferenceRecord, Preferred, QueryRecord, ShownLeft
@@ -135,10 +136,10 @@ def _ranked(
     A query that a run learned from is always ranked by a version that has not seen it: a preference lasts longer than
     a switch of the screen.
     """
-    keys = _pair(view)
+    keys, depth = _pair(view), depth_of(view.measures)
     for start in range(0, len(queries), _AT_ONCE):
         some = queries[start : start + _AT_ONCE]
-        one, other = (rank_queries(workspace, library, key, some) for key in keys)
+        one, other = (rank_queries(workspace, library, key, some, depth) for key in keys)
         for query in some:
             if query.id in one and query.id in other:
                 tops = [[doc.doc_id for doc in each[query.id].ranking[:DEPTH]] for each in (one, other)]

@@ -17,6 +17,7 @@ from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.views import ComparisonView, to_json
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
+from era.evaluation import depth_of
 from storage.records import SnapshotRecord
 
 N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side
@@ -126,7 +127,7 @@ def _lay_out(
     with workspace.reading() as session:
         records = [each for each in storage.queries.list_all(session, view.collection_id) if each.id in wanted]
     ranked = [
-        rank_queries(workspace, library, key, records, is_in_sample=view.is_in_sample) if records else {}
+        rank_queries(workspace, library, key, records, depth_of(view.measures), view.is_in_sample) if records else {}
         for key in view.sides
     ]
     qrels: Mapping[int, Mapping[str, float]]

@@ -47,6 +47,7 @@ class CompareAnswers:
             ("export", "file", self._export),
             ("strong", "strong", self._strong),
             ("read-all", "strong", self._read_all),
+            ("read-none", "strong", self._read_none),
         ]
         answer_events(workspace, panel, "compare", answers)
 
@@ -119,6 +120,12 @@ class CompareAnswers:
         if author is None:
             raise NotAllowedError("Sign in to let the strong model read every document.")
         self._workspace.library(page.collection.id).strong_reading.start()
+        return self._strong(page, author, message)
+
+    def _read_none(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        if author is None:
+            raise NotAllowedError("Sign in to stop the strong model.")
+        self._workspace.library(page.collection.id).strong_reading.stop()
         return self._strong(page, author, message)
 
     def _strong(self, page: OpenPage, author: str | None, message: Message) -> Payload:

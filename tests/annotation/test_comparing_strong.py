@@ -102,6 +102,18 @@ def test_closing_stops_the_reading_and_leaves_nothing(tmp_path: Path, strong: Ga
     assert finish(reading).state == "absent"  # for good: the data folder may be another process's by then
 
 
+def test_a_stopped_reading_leaves_nothing_and_can_be_started_again(tmp_path: Path, strong: GatedEmbedder) -> None:
+    reading = reading_of(tmp_path, strong)
+    reading.start()
+    assert strong.is_reached.wait(PATIENCE_S)
+    reading.stop()
+    assert reading.state == StrongState("building", 0.0, "The strong model stops reading the documents.")
+    strong.gate.set()
+    assert wait_until(lambda: reading.state, lambda state: state.state != "building").state == "absent"
+    assert list(tmp_path.iterdir()) == []
+    assert finish(reading).state == "ready"
+
+
 def test_a_failed_reading_says_so_and_leaves_nothing(tmp_path: Path, strong: GatedEmbedder) -> None:
     strong.gate.set()
     strong.error = RuntimeError("out of memory")

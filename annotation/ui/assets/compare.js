@@ -181,7 +181,8 @@ const isPending = () => view.strong?.state === "building";
 function strongLine() {
   const strong = view.strong;
   if (!strong || strong.state === "ready") return null;
-  if (strong.state === "building") return h("p", { class: "era-busy", role: "status" }, strong.text);
+  if (strong.state === "building") return h("div", { class: "era-row" }, h("p", { class: "era-busy era-grow", role: "status" }, strong.text),
+    view.can_write && link("Stop", () => trigger("read-none", ids()), { title: "What was read so far is dropped" }));
   return h("p", { class: "era-quiet" }, strong.text, " ",
     view.can_write && link(isStrongAsked ? "Starting \u2026" : "Read every document with the strong model",
       () => { isStrongAsked = true; drawControls(); trigger("read-all", ids()); }, { disabled: isStrongAsked }));

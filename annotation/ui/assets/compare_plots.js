@@ -21,9 +21,18 @@ function scatter(queries, side, measure, onopen) {
   const largest = Math.max(1, ...queries.flatMap((query) => [query.values[0], query.values[side]]));
   const x = (value) => margin + (value / largest) * (size - margin - 12);
   const y = (value) => size - margin - (value / largest) * (size - margin - 12);
-  const told = h("p", { class: "era-quiet era-told" }, "Point at one to see its query; click to open it.");
-  const tell = (query) => fill(told, query ? `${query.text}: ${decimals(query.values[0])} \u2192 ${decimals(query.values[side])}` : "Point at one to see its query; click to open it.");
+  const hint = "Point at one to see its query; click to open it. Equal ones stand side by side.";
+  const told = h("p", { class: "era-quiet era-told" }, hint);
+  const tell = (query) => fill(told, query ? `${query.text}: ${decimals(query.values[0])} \u2192 ${decimals(query.values[side])}` : hint);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => part * largest);
+  const taken = new Map(); // how many stand at a place; further ones stand around the first, so that each can be pointed at
+  const at = (query) => {
+    const place = [x(query.values[0]), y(query.values[side])];
+    const n = taken.get(place.map(Math.round).join()) || 0;
+    taken.set(place.map(Math.round).join(), n + 1);
+    const [right, down] = [Math.cos(2.4 * n), Math.sin(2.4 * n)].map((part) => 5 * Math.sqrt(n) * part);
+    return `${(place[0] + right).toFixed(1)} ${(place[1] + down).toFixed(1)}`;
+  };
   const picture = shape("svg", { viewBox: `0 0 ${size} ${size}`, class: "era-scatter", "aria-hidden": "true" },
     ...ticks.flatMap((value) => [
       shape("line", { x1: x(value), x2: x(value), y1: y(0), y2: y(largest), class: "era-grid" }),
@@ -35,7 +44,7 @@ function scatter(queries, side, measure, onopen) {
     shape("text", { x: size / 2, y: size - 10, "text-anchor": "middle" }, `${measure}, ${SIDE_NAMES[0].toLowerCase()}`),
     shape("text", { x: 11, y: size / 2, "text-anchor": "middle", transform: `rotate(-90 11 ${size / 2})` }, `${measure}, ${SIDE_NAMES[side].toLowerCase()}`),
     ...queries.map((query) => shape("path", {
-      d: POINTS[directionOf(query.values[side] - query.values[0])], transform: `translate(${x(query.values[0]).toFixed(1)} ${y(query.values[side]).toFixed(1)})`,
+      d: POINTS[directionOf(query.values[side] - query.values[0])], transform: `translate(${at(query)})`,
       class: `era-point era-point-${directionOf(query.values[side] - query.values[0])}${query.id === view.query_id ? " era-point-here" : ""}`, "data-query": query.id,
       onmouseenter: () => tell(query), onmouseleave: () => tell(null), onclick: () => onopen(query.id),
     })));
