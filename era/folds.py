@@ -108,13 +108,14 @@ def assign_folds(texts: Sequence[str], n_folds: int, seed: int) -> Folds:
     Different texts are spread evenly in an order shuffled by the seed; each is a fold of its own if there are fewer
     than `n_folds`.
     """
-    groups = {text: group for group, text in enumerate(dict.fromkeys(_same(text) for text in texts))}
+    groups = {text: group for group, text in enumerate(dict.fromkeys(same_text(text) for text in texts))}
     n_folds = min(n_folds, len(groups))
     fold_of_group = np.random.default_rng(seed).permutation(np.arange(len(groups)) % n_folds)
-    return np.array([fold_of_group[groups[_same(text)]] for text in texts], np.int64)
+    return np.array([fold_of_group[groups[same_text(text)]] for text in texts], np.int64)
 
 
-def _same(text: str) -> str:
+def same_text(text: str) -> str:
+    """Return what is equal for texts that differ in nothing but case and blanks."""
     return " ".join(text.casefold().split())
 
 

@@ -5,13 +5,14 @@ flatters the run; only where somebody asks for it, by the adapter that did.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
 import numpy as np
 
+import storage.queries
 import storage.snapshots
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
@@ -19,6 +20,7 @@ from annotation.rankers import BM25, retriever, stored_side, without_words
 from annotation.workspace import Workspace
 from era.embedders import Vectors
 from era.evaluation import MIN_DEPTH
+from era.folds import same_text
 from era.lexical import WORD_WEIGHT, n_candidates
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
@@ -38,7 +40,8 @@ class RankedQuery:
         ranking: best first.
         origin: `held_out` if the ranker learned from the query and this comes from the adapter of its fold,
             `in_sample` if it comes from the adapter that learned from it, `stored` in a snapshot, else `plain`.
-        is_learned: whether the ranker learned from the query's judgments.
+        is_learned: whether the ranker learned from the query's judgments, or from those of the same text under another
+            instruction; for that one no adapter was held back, so it is `in_sample`.
         is_flattered: whether this very ranking comes from what learned from them, now or when it was stored.
     """
 
@@ -88,14 +91,23 @@ def rank_queries(
         named = {names[query.id]: ranking for query, ranking in zip(missing, fresh, strict=True)}
         library.runs.keep(ranker, named, depth)
         known |= named
-    ranked = {}
+    ranked, texts = {}, _learned_texts(workspace, held_out, queries)
     for query in queries:
-        is_learned = str(query.id) in held_out
+        is_learned = same_text(query.text) in texts
         origin: Origin = "plain"
         if is_learned:
-            origin = "in_sample" if is_in_sample else "held_out"
+            origin = "held_out" if str(query.id) in honest else "in_sample"
         ranked[query.id] = RankedQuery(known[names[query.id]], origin, is_learned, origin == "in_sample")
     return ranked
+
+
+def _learned_texts(workspace: Workspace, held_out: Mapping[str, Vectors], queries: Sequence[QueryRecord]) -> set[str]:
+    """Return the texts of the queries that a ranker learned from."""
+    if not held_out or not queries:
+        return set()
+    with workspace.reading() as session:
+        listed = storage.queries.list_all(session, queries[0].collection_id)
+    return {same_text(query.text) for query in listed if str(query.id) in held_out}
 
 
 def _stored(

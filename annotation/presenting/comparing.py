@@ -144,7 +144,7 @@ def _side(side: Side) -> Payload:
     notes = {
         "plain": "",
         "held_out": "ranked by a version that never saw this query's marks",
-        "in_sample": "in-sample: ranked by what learned from this query's marks, which flatters it",
+        "in_sample": "in-sample: ranked by what learned from marks on this text, which flatters it",
         "stored": "as it was kept" if side.results else "this snapshot never ranked the query",
     }
     return {
@@ -205,7 +205,8 @@ def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
         ),
         "in_sample": (
             f"IN-SAMPLE: {_these(part.n)} taught {run}; the numbers flatter it",
-            "They are ranked by what has seen their marks. Look for mistakes here; never report these numbers.",
+            "They are ranked by what has seen their marks, or marks on the same text under another instruction. Look "
+            "for mistakes here; never report these numbers.",
         ),
         "unseen": (f"Queries {run} never learned from ({part.n})", ""),
         "plain": (f"All labelled queries ({part.n})", ""),

@@ -171,7 +171,7 @@ def test_compare_query_ranks_as_deep_as_its_measures_look(tmp_path: Path) -> Non
 
 
 def test_compare_query_ranks_a_query_of_the_run_by_its_held_out_vector(judged_desk: Desk) -> None:
-    taught, untaught = judged_desk.ask(GRADED_TEXT), judged_desk.ask(GRADED_TEXT, "another instruction")
+    taught, untaught = judged_desk.ask(GRADED_TEXT), judged_desk.ask(f"{GRADED_TEXT}, please")
     illness_of_cats = light_embedder().encode_documents(["cat illness illness"])[0]
     run = judged_desk.finish_by_hand(swapped_topics(), {taught: illness_of_cats})
     before, after = compare(judged_desk, LIGHT, f"run-{run.id}", query_id=taught).sides

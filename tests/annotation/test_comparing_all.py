@@ -94,7 +94,7 @@ def test_compare_all_equals_ndcg_computed_from_the_shown_rankings(trained_desk: 
 
 def test_compare_all_measures_apart_what_the_run_learned_from(judged_desk: Desk) -> None:
     second_label_set(judged_desk)
-    taught, untaught, unlabelled = (judged_desk.ask(GRADED_TEXT, reader) for reader in ("", "owner", "vet"))
+    taught, untaught, unlabelled = (judged_desk.ask(f"{GRADED_TEXT}{more}") for more in ("", ", please", ", thanks"))
     judged_desk.mark(taught, "dog-feeding", 1.0, 1)
     judged_desk.mark(untaught, "dog-feeding", 1.0, 2)
     judged_desk.mark(unlabelled, "dog-feeding", 0.0, 3)
@@ -114,9 +114,20 @@ def test_compare_all_measures_apart_what_the_run_learned_from(judged_desk: Desk)
     assert [part.kind for part in compared(judged_desk, LIGHT, ALIGNED).parts] == ["plain"]
 
 
+def test_compare_all_knows_a_text_that_was_learned_from_under_another_instruction(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    taught, twin = judged_desk.ask(GRADED_TEXT), judged_desk.ask(f" {GRADED_TEXT.upper()}", "owner")
+    for number, query_id in enumerate((taught, twin)):
+        judged_desk.mark(query_id, "dog-feeding", 1.0, number + 1)
+    only_dogs = light_embedder().encode_documents(["dog dog feeding"])[0]
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: only_dogs}).id}"
+    overall = compared(judged_desk, LIGHT, run)
+    assert {each.query.id: each.part for each in overall.queries} == {taught: "learned", twin: "in_sample"}
+
+
 def test_compare_all_of_two_runs_counts_what_any_of_them_learned_from(judged_desk: Desk) -> None:
     second_label_set(judged_desk)
-    queries = [judged_desk.ask(GRADED_TEXT, reader) for reader in ("", "owner", "vet")]
+    queries = [judged_desk.ask(f"{GRADED_TEXT}{more}") for more in ("", ", please", ", thanks")]
     for number, query_id in enumerate(queries):
         judged_desk.mark(query_id, "dog-feeding", 1.0, number + 1)
     dogs = light_embedder().encode_documents(["dog"])[0]

@@ -206,17 +206,17 @@ def test_compare_panel_puts_the_difference_into_words(
 
 
 def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> None:
-    taught, untaught = judged_desk.query_id("cat-owner"), judged_desk.ask(GRADED_TEXT)
-    judged_desk.mark(untaught, "dog-feeding", 1.0, 1)
+    taught = [judged_desk.query_id(public_id) for public_id in ("cat-owner", "cat-vet")]  # of the same text
+    judged_desk.mark(judged_desk.ask(GRADED_TEXT), "dog-feeding", 1.0, 1)
     vector = light_embedder().encode_documents(["cat feeding"])[0]
-    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: vector}).id}"
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), dict.fromkeys(taught, vector)).id}"
     titles = [part["title"] for part in compare_payload(judged_desk, LIGHT, run)["overall"]["parts"]]
     assert titles == [
-        "Queries the run learned from, each ranked by a version that had not seen its marks (1)",
-        "Queries the run never learned from (12)",
+        "Queries the run learned from, each ranked by a version that had not seen its marks (2)",
+        "Queries the run never learned from (11)",
     ]
     parts = compare_payload(judged_desk, LIGHT, run, is_in_sample=True)["overall"]["parts"]
-    assert parts[0]["title"] == "IN-SAMPLE: this query taught the run; the numbers flatter it"
+    assert parts[0]["title"] == "IN-SAMPLE: these 2 queries taught the run; the numbers flatter it"
     assert "never report these numbers" in parts[0]["explanation"]
     [part] = compare_payload(judged_desk, LIGHT, ALIGNED)["overall"]["parts"]
     assert part["title"] == "All labelled queries (13)"
