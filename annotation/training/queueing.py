@@ -15,6 +15,7 @@ from storage.records import NewTrainingRun, TrainingRunRecord, TrainingRunState
 DEFAULT_RECIPE = "era"
 RECIPES = {
     DEFAULT_RECIPE: "ERA, our default: stays close to the aligned model, learns only what your marks prove",
+    "era-single": "ERA with the strong model alone: less exact, but leaves the app as one sentence-transformers model",
     "paper": "The published recipe (Align then Train, 2026): for comparison",
 }
 MAX_WAITING = 10

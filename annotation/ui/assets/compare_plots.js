@@ -30,7 +30,7 @@ function scatter(queries, side, measure, onopen) {
     const place = [x(query.values[0]), y(query.values[side])];
     const n = taken.get(place.map(Math.round).join()) || 0;
     taken.set(place.map(Math.round).join(), n + 1);
-    const [right, down] = [Math.cos(2.4 * n), Math.sin(2.4 * n)].map((part) => 5 * Math.sqrt(n) * part);
+    const [right, down] = [Math.cos(2.4 * n), Math.sin(2.4 * n)].map((part) => 3 * Math.sqrt(n) * part);
     return `${(place[0] + right).toFixed(1)} ${(place[1] + down).toFixed(1)}`;
   };
   const picture = shape("svg", { viewBox: `0 0 ${size} ${size}`, class: "era-scatter", "aria-hidden": "true" },
