@@ -1,6 +1,6 @@
 """Start ERA: settings, workspace, screens, server.
 
-Run `python app.py`, or `python app.py FOLDER` for documents of your own.
+Run `python app.py`, or `python app.py PATH` for documents of your own, in any format that can be imported.
 """
 
 import argparse
@@ -15,62 +15,84 @@ with contextlib.suppress(ImportError):  # on a Space with shared GPUs this has t
 
 import gradio as gr
 
-from annotation.collections import read_collection
 from annotation.errors import AnnotationError
-from annotation.importing import ensure_demo, ensure_imported
+from annotation.importing import ensure_demo
+from annotation.importing.now import import_now
+from annotation.importing.worker import ImportWorker
 from annotation.settings import Settings
 from annotation.training.worker import TrainingWorker
+from annotation.ui.api import add_search
 from annotation.ui.app import HEAD, build_ui
 from annotation.ui.panel import style
 from annotation.ui.words import script, translations
 from annotation.workspace import Workspace
-from era.embedders import load_bundled_pair
+from era.command_line.sources import embedders_named
+from era.embedder_specs import PairSpec
+from era.embedders import EmbedderPair
+from era.errors import EraError
+from era.formats.opening import FORMATS, open_hub, open_source
+from era.loading import load_pair
+from era.vector_cache import VectorCache
 from storage.errors import StorageError
+
+_LARGEST_UPLOAD = "4gb"
+_LARGEST_UPLOAD_ON_A_SPACE = "500mb"  # where anybody may upload, and disks are small
 
 
 def main() -> int:
     """Run the app until it is stopped; return the exit code."""
     parser = argparse.ArgumentParser(description="Search, mark, train and compare in the browser.")
-    parser.add_argument(
-        "folder", type=Path, nargs="?", help="a collection of your own: a folder with corpus.jsonl (see README)"
-    )
+    parser.add_argument("path", type=Path, nargs="?", help="a collection of your own: a file, folder or zip")
+    parser.add_argument("--format", default="", choices=list(FORMATS), help="of that; default: as it looks")
+    parser.add_argument("--embedders", default="", help="of a new collection: a preset or a JSON file; default bundled")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "alembic", "sentence_transformers", "faiss"):
+    for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logger = logging.getLogger("era")
     sys.setswitchinterval(0.001)  # pages wait for answers while an embedder computes in the background
     try:
-        workspace = Workspace(Settings(), load_bundled_pair)
+        settings = Settings()
+        cache = VectorCache(settings.data_folder / "vectors", settings.cache_bytes)
+
+        def load(spec: PairSpec, device: str) -> EmbedderPair:
+            return load_pair(spec, device, cache)
+
+        workspace = Workspace(settings, load)
         logger.info("Everything is kept in %s", workspace.folder)
         ensure_demo(workspace)
-        if arguments.folder is not None:
-            content = read_collection(arguments.folder)
-            for remark in content.remarks:
-                logger.info("%s", remark)
-            ensure_imported(workspace, content)
-        worker = TrainingWorker(workspace)
-        worker.start()
-        workspace.settings.spare_statistics()
+        if arguments.path is not None:
+            embedders = embedders_named(arguments.embedders) if arguments.embedders else None
+            is_hub = arguments.format == "hub"
+            source = open_hub(str(arguments.path)) if is_hub else open_source(arguments.path, arguments.format)
+            import_now(workspace, source, settings.local_name, embedders)
+        workers = (TrainingWorker(workspace), ImportWorker(workspace))
+        for worker in workers:
+            worker.start()
+        settings.spare_statistics()
         i18n = translations()
-        blocks = build_ui(workspace, worker, i18n)
+        blocks = build_ui(workspace, workers[0], i18n)
+        if settings.api:
+            add_search(blocks, workspace)
         blocks.queue(default_concurrency_limit=4, max_size=256)
         blocks.launch(
-            server_port=workspace.settings.port,
+            server_port=settings.port,
             prevent_thread_lock=True,
             quiet=True,
             show_error=True,
             run_history=False,
-            footer_links=[],
+            footer_links=["api"] if settings.api else [],
+            mcp_server=settings.api,
+            max_file_size=_LARGEST_UPLOAD if settings.space_id is None else _LARGEST_UPLOAD_ON_A_SPACE,
             ssr_mode=False,
             theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css=style(),
             head=script(i18n) + HEAD,
             i18n=i18n,
-            auth=workspace.settings.read_people() or None,
+            auth=settings.read_people() or None,
             auth_message="Sign in, so that your marks carry your name.",
         )
-    except (StorageError, AnnotationError) as error:
+    except (StorageError, AnnotationError, EraError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - command-line output
         return 1
     except OSError as error:
@@ -81,7 +103,8 @@ def main() -> int:
     try:
         blocks.block_thread()
     finally:
-        worker.close()
+        for worker in workers:
+            worker.close()
         workspace.close()
     return 0
 

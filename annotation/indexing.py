@@ -1,19 +1,43 @@
-"""Open a collection: the index on disk is used if it still fits.
+"""Open a collection, and build its index: what is on disk is used if it fits, and what is missing is embedded.
 
-It is built again from the stored documents if it is missing, damaged, or of another embedder.
+An index lies in a folder named after the documents and the embedder it was made of, so that another one can be built
+beside it, and which of them counts follows from what the database says of the collection.
 """
 
+import hashlib
+import json
 import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from annotation.library import Library
-from era.corpus import Corpus
-from era.embedders import EmbedderPair
+from era.corpus import Corpus, content_hash
+from era.embedders import Embedder, EmbedderIdentity, EmbedderPair
 from era.errors import IdentityMismatchError, IndexDamagedError
 from era.index import DenseIndex
+from era.index_building import IndexBuilding
 from era.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
+
+BATCH = 2048
+"""How many documents are read and stored at once."""
+
+_KEPT_AT_ONCE = 512  # documents; a slow embedder that is stopped loses no more than these
+_BUILDING = "building"
+_OLD_FOLDER = "index"  # of the versions that knew one index of a collection only
+
+Texts = Sequence[tuple[str, str]]
+"""(content hash, content) of documents."""
+
+
+def index_folder(folder: Path, corpus_fingerprint: str, embedder: EmbedderIdentity) -> Path:
+    """Return where, in the folder of a collection, the index of these documents by this embedder is kept."""
+    made_of = f"{corpus_fingerprint} {embedder.to_json()}".encode()
+    return folder / f"index-{hashlib.sha256(made_of).hexdigest()[:16]}"
 
 
 def open_library(
@@ -25,18 +49,105 @@ def open_library(
         corpus: the stored documents.
         indexed_fingerprint: of the corpus that the index on disk was built from; empty if there is none.
         pair: the embedders.
-        folder: of this collection; the index is its subfolder `index`.
+        folder: of this collection.
         progress: told about embedding.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    place = index_folder(folder, corpus.fingerprint, pair.light.identity)
     if indexed_fingerprint == corpus.fingerprint:
-        try:
-            index = DenseIndex.load(folder / "index")
-            pair.light.identity.require(index.embedder, "The document index")
-            return Library(corpus, index, pair, folder), False
-        except (IndexDamagedError, IdentityMismatchError) as error:
-            logger.warning("%s Building it again.", error)
-    doc_ids = list(corpus.doc_ids)
-    index = DenseIndex(doc_ids, pair.light.encode_documents(corpus.contents(doc_ids), progress), pair.light.identity)
-    index.save(folder / "index")
+        _move_old_index(folder, corpus.fingerprint)
+    index = find_index(place, pair.light.identity) if indexed_fingerprint == corpus.fingerprint else None
+    if index is not None:
+        return Library(corpus, index, pair, folder), False
+    with IndexBuilding(folder / _BUILDING, pair.light.identity, corpus.fingerprint) as building:
+        doc_ids = list(corpus.doc_ids)
+        embed_rest(building, _batches_of(corpus, doc_ids[len(building) :]), pair.light, len(doc_ids), progress)
+        index = building.finish(doc_ids)
+        index.save(place)
+        building.discard()
+    drop_other_indexes(folder, place)
     return Library(corpus, index, pair, folder), True
+
+
+def find_index(place: Path, embedder: EmbedderIdentity) -> DenseIndex | None:
+    """Return the index in that folder, or None if there is none or it is damaged."""
+    if not place.is_dir():
+        return None
+    try:
+        index = DenseIndex.load(place)
+        embedder.require(index.embedder, "The document index")
+    except (IndexDamagedError, IdentityMismatchError) as error:
+        logger.warning("%s Building it again.", error)
+        return None
+    return index
+
+
+def embed_rest(
+    building: IndexBuilding,
+    batches: Iterable[Texts],
+    embedder: Embedder,
+    n_documents: int,
+    progress: Progress,
+    known: Mapping[str, int] | None = None,
+    known_index: DenseIndex | None = None,
+) -> int:
+    """Embed the documents that the building lacks, batch by batch, and return how many texts were read for it.
+
+    Args:
+        building: takes the vectors; what it has is kept.
+        batches: the documents that come next, in their order.
+        embedder: reads the texts.
+        n_documents: of the whole building, for the progress.
+        progress: told about embedding; raising `Cancelled` in it keeps what is done.
+        known: content hash -> row of `known_index`, for texts that need not be read again.
+        known_index: made by the same embedder.
+    """
+    known = known or {}
+    n_read = 0
+    for batch in batches:
+        for start in range(0, len(batch), _KEPT_AT_ONCE):
+            some = batch[start : start + _KEPT_AT_ONCE]
+            done = len(building)
+
+            def within(stage: str, fraction: float, detail: str = "", done: int = done, n: int = len(some)) -> None:
+                so_far = done + round(n * fraction)
+                progress(
+                    "embedding", min(so_far / max(n_documents, 1), 1.0), f"{so_far:,} of {n_documents:,} documents"
+                )
+
+            within("embedding", 0.0)
+            vectors = np.empty((len(some), embedder.identity.dimension), np.float32)
+            missing = [place for place, (text_hash, _) in enumerate(some) if text_hash not in known]
+            if missing:
+                vectors[missing] = embedder.encode_documents([some[place][1] for place in missing], within)
+            if known_index is not None:
+                found = [(place, known[text_hash]) for place, (text_hash, _) in enumerate(some) if text_hash in known]
+                vectors[[place for place, _ in found]] = known_index.rows([row for _, row in found])
+            building.append(vectors)
+            n_read += len(missing)
+    return n_read
+
+
+def drop_other_indexes(folder: Path, kept: Path) -> None:
+    """Remove the indexes of a collection that do not count any more, and what was read along with them."""
+    for left in [*folder.glob("index-*"), folder / _OLD_FOLDER]:
+        if left.is_dir() and left != kept:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _batches_of(corpus: Corpus, doc_ids: Sequence[str]) -> Iterator[Texts]:
+    for start in range(0, len(doc_ids), BATCH):
+        documents = [corpus[doc_id] for doc_id in doc_ids[start : start + BATCH]]
+        yield [(content_hash(document), document.content) for document in documents]
+
+
+def _move_old_index(folder: Path, corpus_fingerprint: str) -> None:
+    """Give the index that an earlier version made the name that it would have now."""
+    old = folder / _OLD_FOLDER
+    if not old.is_dir():
+        return
+    try:
+        identity = EmbedderIdentity(**json.loads((old / "index.json").read_text(encoding="utf-8"))["embedder"])
+        old.rename(index_folder(folder, corpus_fingerprint, identity))
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("The index in %s cannot be used and is built again.", old)

@@ -1,22 +1,18 @@
 """One collection in memory, ready to be searched: its documents, its index, and the retrievers over it."""
 
-import hashlib
 import logging
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from annotation.alignment_texts import alignment_texts
 from annotation.comparing.run_cache import RunCache
 from annotation.strong_reading import StrongReading
 from era.adapter import QueryAdapter, light_only, strong_only
-from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding, read_alignment_texts
+from era.alignment import AlignmentTexts, align_by_decoding
 from era.certainty import Certainty
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
@@ -74,7 +70,8 @@ class Library:
         """Return the texts that both embedders have read; the first call embeds them or reads them from disk."""
         with self._reading:
             if self._texts is None:
-                self._texts = self._read_texts(progress)
+                found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
+                self._texts, self.strong_reading.seconds_per_text = found
             return self._texts
 
     def aligned(self, progress: Progress = no_progress) -> Retriever:
@@ -88,21 +85,12 @@ class Library:
 
         Raises:
             AdapterDamagedError: if its files are.
-            IdentityMismatchError: if it was trained with other embedders or over another index.
+            IdentityMismatchError: if it was trained with other embedders.
         """
         key = adapter_folder.name
         if key not in self._retrievers:
             adapter, extra = QueryAdapter.load(adapter_folder)
-            if adapter.provenance.get("index_fingerprint") != self.index.fingerprint:
-                raise IdentityMismatchError(
-                    "This training run belongs to an earlier index of the collection. Your marks are safe; train again."
-                )
-            made_with = adapter.provenance.get("strong_embedder", {})
-            if made_with != asdict(self.pair.strong.identity):
-                raise IdentityMismatchError(
-                    f"This training run was made with {made_with.get('name', 'another embedder')}, but "
-                    f"{self.pair.strong.identity.name} is loaded. Your marks are safe; train again."
-                )
+            self._require_embedders_of(adapter)
             query_ids, held_out = adapter.provenance.get("query_ids", []), extra.get("held_out")
             if held_out is None or len(held_out) != len(query_ids):
                 raise AdapterDamagedError(
@@ -115,6 +103,29 @@ class Library:
                 self._certainty[key] = Certainty(extra["keys"], extra["gains"].astype(np.float64))
             self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
+
+    def _require_embedders_of(self, adapter: QueryAdapter) -> None:
+        """Refuse an adapter for other embedders; one trained before documents changed leads to the same space."""
+        sides = (("strong_embedder", self.pair.strong.identity), ("light_embedder", self.pair.light.identity))
+        for side, loaded in sides:
+            made_with = adapter.provenance.get(side) or {}
+            if made_with != asdict(loaded):
+                name = made_with.get("name", "another embedder")
+                other = loaded.name if name != loaded.name else f"another version of {loaded.name}"
+                raise IdentityMismatchError(
+                    f"This training run was made with {name}, but {other} is loaded. Your marks are safe; train again."
+                )
+
+    def with_pair(self, pair: EmbedderPair) -> "Library":
+        """Return the same documents and index with other embedders; their light one has to have made the index.
+
+        Raises:
+            IdentityMismatchError: if another embedder has.
+        """
+        pair.light.identity.require(self.index.embedder, "The document index")
+        other = Library(self.corpus, self.index, pair, self.folder)
+        other._lexical = self._lexical
+        return other
 
     def forget(self, adapter_folder: Path) -> None:
         """Drop a training run whose adapter was deleted."""
@@ -142,29 +153,7 @@ class Library:
 
         Raises:
             AdapterDamagedError: if its files are.
-            IdentityMismatchError: if it was trained with other embedders or over another index.
+            IdentityMismatchError: if it was trained with other embedders.
         """
         self.trained(adapter_folder)
         return self._certainty[adapter_folder.name]
-
-    def _read_texts(self, progress: Progress) -> AlignmentTexts:
-        identity = self.pair.strong.identity.to_json() + self.index.fingerprint
-        file = self.folder / f"alignment-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-        doc_ids = self.index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
-        if file.is_file():
-            try:
-                kept = load_file(file)
-                texts = AlignmentTexts(doc_ids, kept["strong"], self.index.vectors(doc_ids))
-                if "seconds" in kept:
-                    self.strong_reading.seconds_per_text = float(kept["seconds"][0]) / len(doc_ids)
-                return texts
-            except (OSError, ValueError, KeyError, SafetensorError):
-                logger.warning("The saved alignment texts are damaged; reading the documents again.")
-        started = time.perf_counter()
-        texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)
-        seconds = time.perf_counter() - started
-        self.strong_reading.seconds_per_text = seconds / len(doc_ids)
-        scratch = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({"strong": texts.strong, "seconds": np.array([seconds])}, scratch)
-        scratch.replace(file)
-        return texts

@@ -10,7 +10,7 @@ from typing import Literal
 
 from storage.records import JudgmentRole, StandingMark
 
-Reason = Literal["ranked-low", "ranked-high", "duplicates-differ", "reference-differs"]
+Reason = Literal["ranked-low", "ranked-high", "duplicates-differ", "reference-differs", "text-changed"]
 
 DEPTH = 100
 """A relevant document below this rank is worth a look."""

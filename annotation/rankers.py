@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import storage.label_sets
@@ -113,21 +113,29 @@ def _run_name(run: TrainingRunRecord) -> str:
 
 
 def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
-    """Return what people chose to use, as long as that is there.
+    """Return what people chose to use, as long as that is there and was made with the embedders of today.
 
     Else the best there is: the newest training run of the label set, else aligned, else the light model.
     """
     with workspace.reading() as session:
         chosen = storage.label_sets.get(session, label_set_id).in_use
         runs = storage.training_runs.list_for(session, collection_id)
-    finished = [run for run in runs if run.state is TrainingRunState.FINISHED]
+    library = workspace.opened(collection_id)
+    finished = [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, library)]
     if chosen in (LIGHT, ALIGNED, *(run_key(run) for run in finished)):
         return chosen
     for run in finished:
         if run.label_set_id == label_set_id:
             return run_key(run)
-    library = workspace.opened(collection_id)
     return ALIGNED if library is not None and library.is_aligned else LIGHT
+
+
+def _is_fitting(run: TrainingRunRecord, library: Library | None) -> bool:
+    """Return whether a training run was made with the embedders that the collection has now."""
+    if library is None:
+        return True
+    now = {"strong_embedder": library.pair.strong.identity, "light_embedder": library.pair.light.identity}
+    return all(run.config.get(name, asdict(identity)) == asdict(identity) for name, identity in now.items())
 
 
 def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriever, Mapping[str, Vectors]]:

@@ -1,4 +1,7 @@
-"""What deserves a second look: marks that something speaks against, and documents that judges disagree about."""
+"""What deserves a second look: marks that something speaks against, and documents that judges disagree about.
+
+A mark whose document has another text now comes before all else: it may be about something that is no longer there.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,7 @@ from annotation import rankers
 from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_queries
 from annotation.duplicates import duplicates_of
 from annotation.errors import NotFoundError
+from annotation.importing.updating import changed_judgments
 from annotation.judging import said_by, settled_by
 from annotation.library import Library
 from annotation.quality import (
@@ -37,7 +41,7 @@ _MAX_COMPARED = 100  # documents that the author judged last, whose near-duplica
 def marks_to_look_at(
     workspace: Workspace, author: str | None, collection_id: int, label_set_id: int
 ) -> list[LookAgain]:
-    """Return the author's marks that the newest training run, a near-duplicate or an imported mark speaks against.
+    """Return the author's marks whose document has changed, or that a training run, a copy or an import speaks against.
 
     The ranking of each query comes from adapters that never saw its marks, so it is evidence of its own.
     """
@@ -47,7 +51,7 @@ def marks_to_look_at(
         return []
     hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in mine})
     references = [mark for mark in marks if mark.role is JudgmentRole.REFERENCE and mark.query_id not in hidden]
-    lists = [differing_from_reference(mine, references)]
+    lists = [_made_of_other_texts(workspace, author, label_set_id), differing_from_reference(mine, references)]
     library = workspace.opened(collection_id)
     if library is not None:
         rankings = _held_out_rankings(workspace, library, collection_id, label_set_id)
@@ -113,6 +117,14 @@ def lay_out_pairs(
         settled={q: settled_by(of_query) for q, of_query in marks.items()} if view == "conflicts" else {},
         revealed=revealed,
     )
+
+
+def _made_of_other_texts(workspace: Workspace, author: str | None, label_set_id: int) -> list[LookAgain]:
+    return [
+        LookAgain(mark.query_id, mark.doc_id, mark.grade, "text-changed", None, None, None, 1.0)
+        for mark in changed_judgments(workspace, label_set_id)
+        if mark.author == author and mark.role is not JudgmentRole.REFERENCE and mark.grade is not None
+    ]
 
 
 def _held_out_rankings(

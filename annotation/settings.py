@@ -23,6 +23,7 @@ class Settings(BaseSettings):
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
+        cache_gb: what vectors kept for later may take on disk; the oldest go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
         api: whether programs may search: one public endpoint that only reads, and the same as a tool of an MCP server.
     """
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
     device: str | None = None
     name: str | None = None
     people: Path | None = None
+    cache_gb: float = Field(default=2.0, gt=0)
     api: bool = False
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
     port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
@@ -47,6 +49,11 @@ class Settings(BaseSettings):
         """Return whether a person may delete what somebody made: the own, or anything where there is one person."""
         is_alone = self.people is None and self.space_id is None
         return author is not None and (is_alone or author == owner)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Return what vectors kept for later may take on disk."""
+        return max(round(self.cache_gb * 2**30), 1)
 
     @property
     def data_folder(self) -> Path:

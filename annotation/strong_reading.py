@@ -7,9 +7,9 @@ used once it is complete; ERA itself never needs it.
 import atexit
 import json
 import logging
-import os
 import shutil
 import time
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread, current_thread
@@ -123,7 +123,7 @@ class StrongReading:
             self._thread.join(timeout=10)
 
     def _read(self) -> None:
-        scratch = self._folder.with_name(f".{_FOLDER}.{os.getpid()}")
+        scratch = self._folder.with_name(f".{_FOLDER}.{uuid.uuid4().hex}")
         try:
             for left in self._folder.parent.glob(f".{_FOLDER}.*"):
                 shutil.rmtree(left, ignore_errors=True)

@@ -3,18 +3,15 @@
 Importing this module is quick; the embedders, which take seconds, are loaded by `prepare` in the background.
 """
 
+import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
 
 from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
-from tqdm import tqdm
 
 import storage.collections
 import storage.documents
@@ -23,29 +20,22 @@ import storage.queries
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.indexing import open_library
 from annotation.library import Library
+from annotation.loaded_pairs import LoadedPairs, PairLoader
+from annotation.preparing import Preparation
+from annotation.preparing import Readiness as Readiness
 from annotation.settings import Settings
 from annotation.standings import Standings
 from era.corpus import Corpus
-from era.embedders import EmbedderPair
+from era.embedder_specs import BUNDLED, PairSpec
+from era.embedders import EmbedderIdentity, EmbedderPair
 from era.errors import EraError
 from era.progress import Progress
-from era.types import Document, Query
+from era.types import Document
 from storage.errors import DataFolderNotWritable, StorageError
 
 logger = logging.getLogger(__name__)
 
 _QUERIES_AHEAD = 500
-
-PairLoader = Callable[[str], EmbedderPair]
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """How far the background preparation is; `message` is for the person at the screen."""
-
-    state: Literal["preparing", "ready", "failed"]
-    message: str
-    fraction: float
 
 
 class Workspace:
@@ -56,7 +46,7 @@ class Workspace:
 
         Args:
             settings: of this process.
-            load_pair: loads the embedders onto a torch device; called once, in the background.
+            load_pair: loads a pair of embedders onto a torch device; called once for each pair that a collection uses.
 
         Raises:
             StorageError: if the folder is not writable or used by another process, or the database not readable.
@@ -67,11 +57,10 @@ class Workspace:
         self._engine = storage.engine.open_database(self.folder / "era.sqlite3")
         self._writing = storage.engine.session_factory(self._engine)
         self._reading = storage.engine.reading_session_factory(self._engine)
-        self._load_pair = load_pair
-        self._pair: EmbedderPair | None = None
+        self.pairs = LoadedPairs(load_pair)
         self._libraries: dict[int, Library] = {}
         self._standings: dict[int, Standings] = {}
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self._turn = threading.Lock()  # to write
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
@@ -115,42 +104,7 @@ class Workspace:
 
     def prepare(self) -> None:
         """Load the embedders and open every collection; meant for a background thread, reports in `readiness`."""
-        started = time.monotonic()
-        try:
-            self._say("Loading the embedders", 0.05)
-            from era.devices import choose_device, describe_device  # torch: seconds, so not before the page is there
-
-            device = choose_device(self.settings.device)
-            self.device_name = describe_device(device)
-            self._pair = self._load_pair(device)
-            with self.reading() as session:
-                collections = storage.collections.list_all(session)
-            for collection in collections:
-                self._say(f"Opening {collection.name}", 0.4)
-                self.library(collection.id, self._reporter(f"Reading {collection.name}", 0.4, 0.6))
-            self.readiness = Readiness("ready", "Ready to search", 0.6)
-            logger.info("Ready to search after %.1f s.", time.monotonic() - started)
-        except Exception as error:
-            logger.exception("Preparation failed")
-            reason = str(error) if isinstance(error, EraError | StorageError | ValueError) else ""
-            self.readiness = Readiness("failed", reason or f"{type(error).__name__}: {error}", 0.0)
-            return
-        try:
-            for collection in collections[:1]:  # the one used last; others align when they are trained
-                self._align(collection.id, collection.name)
-        except Exception:
-            logger.exception("Alignment failed; the light model alone and earlier training runs can be used.")
-        self.readiness = Readiness("ready", "", 1.0)
-
-    def _align(self, collection_id: int, name: str) -> None:
-        """Align, then embed the stored queries, so that the first training and comparison need not wait for it."""
-        library = self.library(collection_id)
-        library.aligned(self._reporter(f"Aligning {name}", 0.6, 1.0, state="ready"))
-        self.readiness = Readiness("ready", "", 1.0)
-        with self.reading() as session:
-            listed = storage.queries.list_all(session, collection_id)
-        for query in listed[:_QUERIES_AHEAD]:
-            library.pair.encode_queries([Query("", query.text, query.instruction)])
+        Preparation(self).run()
 
     def library(self, collection_id: int, progress: Progress | None = None) -> Library:
         """Return an opened collection, opening it if need be.
@@ -161,19 +115,85 @@ class Workspace:
         """
         if collection_id in self._libraries:
             return self._libraries[collection_id]
-        if self._pair is None:
-            if self.readiness.state == "failed":
-                raise NotReadyError(self.readiness.message)
-            raise NotReadyError("The embedders are still being loaded. Try again in a few seconds; nothing is lost.")
+        if self.pairs.device is None and self.readiness.state == "failed":
+            raise NotReadyError(self.readiness.message)
+        self.pair_for(collection_id)  # may take long, so not while others wait to open theirs
         with self._opening:
             if collection_id not in self._libraries:
-                self._libraries[collection_id] = self._open(collection_id, self._pair, progress or self._quiet)
+                self._libraries[collection_id] = self._open(
+                    collection_id, self.pair_for(collection_id), progress or self._quiet
+                )
+            if self.readiness.state == "failed":
+                self.readiness = Readiness("ready", "", 1.0)
             return self._libraries[collection_id]
+
+    def spec_of(self, collection_id: int) -> PairSpec:
+        """Return which embedders a collection uses; the bundled ones if it names none.
+
+        Raises:
+            UnknownRecord: if there is no such collection.
+            EmbedderUnavailableError: if what was stored cannot be used.
+        """
+        with self.reading() as session:
+            stored = storage.collections.get(session, collection_id).embedders
+        return BUNDLED if stored is None else PairSpec.from_json(stored)
+
+    def pair_for(self, collection_id: int) -> EmbedderPair:
+        """Return the embedders of a collection, loading them if need be; they are kept.
+
+        Raises:
+            NotReadyError: if they are being loaded, or cannot be.
+            UnknownRecord: if there is no such collection.
+        """
+        try:
+            spec = self.spec_of(collection_id)
+        except EraError as error:
+            raise NotReadyError(str(error)) from error
+        return self.pairs.get(spec)
+
+    def use_pair(self, collection_id: int, spec: PairSpec) -> None:
+        """Let a collection use other embedders whose light one has read its documents; the index stays as it is.
+
+        Raises:
+            IdentityMismatchError: if another embedder has read the documents.
+            EraError: if they cannot be loaded; the collection keeps those that it had.
+            UnknownRecord: if there is no such collection.
+        """
+        pair = self.pairs.load(spec)
+        with self._opening:
+            before = self._libraries.get(collection_id)
+            with self.writing() as session:
+                indexed_by = storage.collections.get(session, collection_id).document_embedder
+                if indexed_by:
+                    pair.light.identity.require(EmbedderIdentity(**json.loads(indexed_by)), "The document index")
+                storage.collections.set_embedders(session, collection_id, spec.to_json())
+            if before is not None:
+                self._libraries[collection_id] = before.with_pair(pair)
+        if before is not None:
+            before.strong_reading.close()
+        self.forget_unused_pairs()
+
+    @contextmanager
+    def exchanging(self, collection_id: int) -> Iterator[None]:
+        """Let nobody open the collection while its files and rows change together; then it is opened anew.
+
+        Whoever has it open already goes on with what was read before.
+        """
+        with self._opening:
+            yield
+            self.close_library(collection_id)
+
+    def forget_unused_pairs(self) -> None:
+        """Let go of embedders that no collection uses any more."""
+        with self.reading() as session:
+            stored = [collection.embedders for collection in storage.collections.list_all(session)]
+        self.pairs.keep_only([BUNDLED if each is None else PairSpec.from_json(each) for each in stored])
 
     def close_library(self, collection_id: int) -> None:
         """Forget an opened collection, whose documents or embedders have changed; it is opened anew when asked for."""
         with self._opening:
             library = self._libraries.pop(collection_id, None)
+            self._standings.clear()  # marks of documents that are gone count no more, and no mark says so
         if library is not None:
             library.strong_reading.close()
 
@@ -199,27 +219,6 @@ class Workspace:
                     document_embedder=library.index.embedder.to_json(),
                 )
         return library
-
-    def _say(self, message: str, fraction: float, state: Literal["preparing", "ready"] = "preparing") -> None:
-        self.readiness = Readiness(state, message, fraction)
-        logger.info("%s …", message)
-
-    def _reporter(
-        self, message: str, low: float, high: float, state: Literal["preparing", "ready"] = "preparing"
-    ) -> Progress:
-        """Return a progress that moves the page's readiness from `low` to `high`, and a bar in the terminal."""
-        bar: tqdm[NoReturn] | None = None
-
-        def report(stage: str, fraction: float, detail: str = "") -> None:
-            nonlocal bar
-            self.readiness = Readiness(state, f"{message}: {detail}", low + (high - low) * fraction)
-            if bar is None:
-                bar = tqdm(total=100, desc=message, bar_format="{desc} {percentage:3.0f}% {bar:30} {elapsed}")
-            bar.update(100 * fraction - bar.n)
-            if fraction >= 1:
-                bar.close()
-
-        return report
 
     @staticmethod
     def _quiet(stage: str, fraction: float, detail: str = "") -> None:

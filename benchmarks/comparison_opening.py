@@ -29,7 +29,7 @@ from annotation.workspace import Workspace
 from benchmarks.environment import describe_environment
 from benchmarks.figures import Figure, Target, to_json, to_markdown
 from benchmarks.fresh_processes import call_in_fresh_process
-from era.embedders import load_bundled_pair
+from era.loading import load_pair
 from era.types import Document, Query
 
 _PARTS = 3  # demo documents that a made-up one consists of
@@ -64,7 +64,7 @@ def main() -> None:
 
 def open_first(folder: Path, n_documents: int, n_queries: int) -> list[Figure]:
     """Store the collection and open the comparison for the first time."""
-    workspace = Workspace(Settings(data_dir=folder), load_bundled_pair)
+    workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
         workspace.prepare()
         ensure_demo(workspace)
@@ -79,7 +79,7 @@ def open_first(folder: Path, n_documents: int, n_queries: int) -> list[Figure]:
 
 def open_again(folder: Path) -> list[Figure]:
     """Open the comparison after a restart, and then again."""
-    workspace = Workspace(Settings(data_dir=folder), load_bundled_pair)
+    workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
         workspace.prepare()
         collection_id = _collection_id(workspace)

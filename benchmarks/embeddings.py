@@ -18,13 +18,13 @@ from platformdirs import user_cache_path
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
+from era.bundled import load_bundled_pair
 from era.embedders import (
     Embedder,
     EmbedderIdentity,
     EmbedderPair,
     SentenceTransformerEmbedder,
     Vectors,
-    load_bundled_pair,
 )
 from era.progress import Progress, no_progress
 from era.types import Query

@@ -1,17 +1,18 @@
 """A judged collection with everything every system needs: both indexes, the alignment texts, the usable queries.
 
-Reading the files is the business of `annotation.collections`.
+Reading the files is the business of `era.formats`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotation.collections import read_collection
+from annotation.collections import content_of
 from benchmarks.splits import usable_queries
 from era.alignment import AlignmentTexts, read_alignment_texts
 from era.corpus import Corpus
 from era.embedders import Embedder, EmbedderPair
+from era.formats.opening import open_source
 from era.index import DenseIndex
 from era.types import Qrels, Query
 
@@ -48,10 +49,10 @@ def open_collection(folder: Path, pair: EmbedderPair) -> JudgedCollection:
     """Read a collection and embed all of it with both embedders, so that nothing is embedded while systems are timed.
 
     Raises:
-        CollectionFileError: naming file and line.
+        FormatError: naming file and line.
         ValueError: if fewer than two queries have a relevant document.
     """
-    content = read_collection(folder)
+    content = content_of(open_source(folder))
     corpus = Corpus(content.documents)
     queries = usable_queries(content.queries, content.qrels)
     if len(queries) < 2:

@@ -17,7 +17,7 @@ from annotation.importing import ensure_demo
 from annotation.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
-from era.embedders import load_bundled_pair
+from era.loading import load_pair
 from storage.records import DocumentRecord, NewJudgment, PoolDocument, QueryRecord
 
 AUTHORS = tuple(f"expert-{number}" for number in range(10))
@@ -49,7 +49,7 @@ def seed(folder: Path, n_queries: int, n_judgments: int) -> Seeded:
     n_judged = -(-n_judgments // MARKS_PER_QUERY)
     if n_judged > n_queries:
         raise ValueError(f"expected at most {n_queries * MARKS_PER_QUERY} judgments, got {n_judgments}")
-    workspace = Workspace(Settings(data_dir=folder), load_bundled_pair)
+    workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
         collection = ensure_demo(workspace)
         setup = DeskSetup(n_judges=len(AUTHORS) - 1, depth=N_POOL)  # so that nothing is left out as judged enough

@@ -22,7 +22,8 @@ from benchmarks.workload import N_QUERIES, Workload
 from era.adaptation import adapt
 from era.adapter import QueryAdapter, normalise
 from era.alignment import align_by_decoding
-from era.embedders import INSTRUCTION_TEMPLATE, EmbedderPair, EncodedQueries, Vectors, load_bundled_pair
+from era.bundled import load_bundled_pair
+from era.embedders import INSTRUCTION_TEMPLATE, EmbedderPair, EncodedQueries, Vectors
 from era.index import DenseIndex
 from era.retriever import Retriever
 from era.types import Query

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
 
-from annotation.collections import CollectionContent, read_collection
+from annotation.collections import CollectionContent, content_of
 from annotation.demo.library_docs import build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
@@ -19,6 +19,7 @@ from era.alignment import AlignmentTexts, read_alignment_texts
 from era.candidates import LabelledQueries, label, teachable_queries
 from era.corpus import Corpus
 from era.embedders import EncodedQueries
+from era.formats.opening import open_source
 from era.index import DenseIndex
 from era.types import Document, Qrels, Query
 
@@ -119,7 +120,7 @@ def write_workload(folder: Path, collections: Path | None, name: str | None, cac
 
 
 def _largest(collections: Path, name: str | None) -> CollectionContent:
-    found = [read_collection(path) for path in find_collections(collections, [name] if name else [])]
+    found = [content_of(open_source(path)) for path in find_collections(collections, [name] if name else [])]
     usable = [content for content in found if _n_teachable(content.queries, content.qrels) >= N_QUERIES]
     if not usable:
         raise ValueError(f"No collection in {collections} has {N_QUERIES} queries with a relevant document.")

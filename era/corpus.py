@@ -14,6 +14,14 @@ def content_hash(document: Document) -> str:
     return hashlib.sha256(document.content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def fingerprint_of(hashes: Iterable[tuple[str, str]]) -> str:
+    """Return the fingerprint of a corpus from (document id, content hash) in its order, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for doc_id, document_hash in hashes:
+        digest.update(f"{len(doc_id)}:{doc_id}{document_hash}".encode())
+    return digest.hexdigest()
+
+
 def without_half_characters(text: str) -> str:
     """Return text with unpaired surrogates, which no encoding can store, replaced by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -35,10 +43,7 @@ class Corpus:
             self._by_id[document.doc_id] = document
         if not self._by_id:
             raise ValueError("A corpus needs at least one document.")
-        digest = hashlib.sha256()
-        for document in self._by_id.values():
-            digest.update(f"{len(document.doc_id)}:{document.doc_id}{content_hash(document)}".encode())
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = fingerprint_of((d.doc_id, content_hash(d)) for d in self._by_id.values())
 
     def __len__(self) -> int:
         return len(self._by_id)

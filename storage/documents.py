@@ -1,6 +1,9 @@
-"""Store of documents: added in order, read back in order or by id; a million of them pass through in batches."""
+"""Store of documents: added in order, read back in order or by id; a million of them pass through in batches.
 
-from collections.abc import Iterable, Iterator, Mapping
+How they change later is in `storage.document_changes`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select
@@ -8,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from storage.batches import LOOKUP_BATCH, batches
 from storage.records import DocumentRecord, NewDocument
-from storage.schema import DocumentRow
+from storage.schema import Base, DocumentRow
 
 _ADD_BATCH = 5000
+_TABLE = Base.metadata.tables["document"]  # not its class, which would look at every row of a million once more
 
 _DOCUMENTS = select(
     DocumentRow.collection_id,
@@ -43,11 +47,11 @@ def add_many(session: Session, collection_id: int, documents: Iterable[NewDocume
                 "title": document.title,
                 "text": document.text,
                 "content_hash": document.content_hash,
-                "metadata_json": document.metadata,
+                "metadata": document.metadata,
             }
             for offset, document in enumerate(batch)
         ]
-        session.execute(insert(DocumentRow), rows)
+        session.execute(insert(_TABLE), rows)
         position += len(rows)
     return position - first
 
@@ -69,6 +73,25 @@ def iter_all(session: Session, collection_id: int, batch: int = 5000) -> Iterato
             return
         last = rows[-1].position
         yield from (_record(row) for row in rows)
+
+
+def iter_hashes(session: Session, collection_id: int, batch: int = 20_000) -> Iterator[tuple[str, str]]:
+    """Yield (document id, content hash) of every document of the collection by position."""
+    columns = select(DocumentRow.position, DocumentRow.doc_id, DocumentRow.content_hash)
+    last = -1
+    while True:
+        statement = columns.where(DocumentRow.collection_id == collection_id, DocumentRow.position > last)
+        rows = session.execute(statement.order_by(DocumentRow.position).limit(batch)).all()
+        if not rows:
+            return
+        last = rows[-1].position
+        yield from ((row.doc_id, row.content_hash) for row in rows)
+
+
+def page(session: Session, collection_id: int, after: int, n: int) -> Sequence[DocumentRecord]:
+    """Return the next `n` documents by position after that one; -1 is before the first."""
+    statement = _DOCUMENTS.where(DocumentRow.collection_id == collection_id, DocumentRow.position > after)
+    return [_record(row) for row in session.execute(statement.order_by(DocumentRow.position).limit(n))]
 
 
 def get_many(session: Session, collection_id: int, doc_ids: Iterable[str]) -> Mapping[str, DocumentRecord]:

@@ -2,28 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
 
 from storage.records import PoolDocument
-from storage.schema import PoolDocumentRow
+from storage.schema import LabelSetRow, PoolDocumentRow, RemovedDocumentRow
 
 
 def list_for(session: Session, label_set_id: int, query_id: int) -> Sequence[PoolDocument]:
-    """Return the query's pool in the order in which it grew."""
+    """Return the query's pool in the order in which it grew, but for documents that were removed meanwhile."""
     statement = (
         select(PoolDocumentRow.doc_id, PoolDocumentRow.sources)
-        .where(PoolDocumentRow.label_set_id == label_set_id, PoolDocumentRow.query_id == query_id)
+        .where(PoolDocumentRow.label_set_id == label_set_id, PoolDocumentRow.query_id == query_id, ~_is_removed())
         .order_by(PoolDocumentRow.id)
     )
     return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(statement)]
 
 
 def doc_ids_by_query(session: Session, label_set_id: int) -> dict[int, list[str]]:
-    """Return the documents of every pool of the label set by query id, each in the order in which it grew."""
+    """Return the documents of every pool of the label set by query id, as in `list_for`."""
     statement = (
         select(PoolDocumentRow.query_id, PoolDocumentRow.doc_id)
-        .where(PoolDocumentRow.label_set_id == label_set_id)
+        .where(PoolDocumentRow.label_set_id == label_set_id, ~_is_removed())
         .order_by(PoolDocumentRow.id)
     )
     pools: dict[int, list[str]] = {}
@@ -38,7 +38,8 @@ def add(session: Session, label_set_id: int, query_id: int, documents: Iterable[
     Raises:
         IntegrityError: if there is no such label set or query.
     """
-    known = {document.doc_id for document in list_for(session, label_set_id, query_id)}
+    of_query = (PoolDocumentRow.label_set_id == label_set_id, PoolDocumentRow.query_id == query_id)
+    known = set(session.scalars(select(PoolDocumentRow.doc_id).where(*of_query)))
     rows = [
         {
             "label_set_id": label_set_id,
@@ -52,3 +53,12 @@ def add(session: Session, label_set_id: int, query_id: int, documents: Iterable[
     if rows:
         session.execute(insert(PoolDocumentRow), rows)
     return len(rows)
+
+
+def _is_removed() -> ColumnElement[bool]:
+    """Return the condition that the collection has lost the document of a row; it may come back."""
+    return exists().where(
+        LabelSetRow.id == PoolDocumentRow.label_set_id,
+        RemovedDocumentRow.collection_id == LabelSetRow.collection_id,
+        RemovedDocumentRow.doc_id == PoolDocumentRow.doc_id,
+    )

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from storage.collection_records import CollectionRecord as CollectionRecord
+from storage.collection_records import CollectionState as CollectionState
+from storage.collection_records import ImportJobRecord as ImportJobRecord
+from storage.collection_records import ImportKind as ImportKind
+from storage.collection_records import ImportState as ImportState
+from storage.collection_records import NewImportJob as NewImportJob
 from storage.comparison_records import NewPreference as NewPreference
 from storage.comparison_records import NewSnapshot as NewSnapshot
 from storage.comparison_records import PreferenceRecord as PreferenceRecord
@@ -16,6 +22,7 @@ from storage.comparison_records import ShownLeft as ShownLeft
 from storage.comparison_records import SnapshotRanking as SnapshotRanking
 from storage.comparison_records import SnapshotRecord as SnapshotRecord
 from storage.json_values import JsonObject as JsonObject
+from storage.training_records import FinishedTraining as FinishedTraining
 from storage.training_records import LabelSnapshot as LabelSnapshot
 from storage.training_records import NewTrainingRun as NewTrainingRun
 from storage.training_records import TrainingRunRecord as TrainingRunRecord
@@ -23,25 +30,6 @@ from storage.training_records import TrainingRunState as TrainingRunState
 
 MAX_GRADE = 10.0
 """The highest grade; 0 is judged not relevant, above 0 is relevant."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionRecord:
-    """A document collection; `document_embedder` is the JSON identity of what embedded its index.
-
-    `desk` holds how judging is set up, None until somebody sets it up.
-    """
-
-    id: int
-    name: str
-    description: str
-    is_demo: bool
-    corpus_fingerprint: str
-    n_documents: int
-    document_embedder: str
-    desk: JsonObject | None
-    created_at: datetime
-    last_used_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,20 @@ class NewTrainingRun:
 
 
 @dataclass(frozen=True, slots=True)
+class FinishedTraining:
+    """What a training run that was done elsewhere brings along, as in `TrainingRunRecord`."""
+
+    measures: JsonObject | None
+    device: str
+    message: str
+    name: str
+    note: str
+    curve: JsonObject | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRunRecord:
     """A training run as its row stands; `number` counts from 1 within the collection, `fraction` is in [0, 1].
 

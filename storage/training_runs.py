@@ -14,7 +14,14 @@ from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
-from storage.records import JsonObject, LabelSnapshot, NewTrainingRun, TrainingRunRecord, TrainingRunState
+from storage.records import (
+    FinishedTraining,
+    JsonObject,
+    LabelSnapshot,
+    NewTrainingRun,
+    TrainingRunRecord,
+    TrainingRunState,
+)
 from storage.schema import CollectionRow, TrainingRunRow, utc_now
 from storage.training_descriptions import delete as delete
 from storage.training_descriptions import describe as describe
@@ -34,30 +41,29 @@ def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
     Raises:
         UnknownRecord: if there is no such collection.
     """
-    # the row is locked where the database locks rows, so two runs cannot get the same number
-    locked = select(CollectionRow.id).where(CollectionRow.id == run.collection_id).with_for_update()
-    if session.scalars(locked).one_or_none() is None:
-        raise UnknownRecord("collection", run.collection_id)
-    highest = select(func.max(TrainingRunRow.number)).where(TrainingRunRow.collection_id == run.collection_id)
-    row = TrainingRunRow(
-        collection_id=run.collection_id,
-        label_set_id=run.label_set_id,
-        number=(session.scalars(highest).one() or 0) + 1,
-        state=_QUEUED,
-        recipe=run.recipe,
-        seed=run.seed,
-        config=dict(run.config),
-        label_snapshot={query_id: dict(grades) for query_id, grades in run.label_snapshot.items()},
-        snapshot_hash=run.snapshot_hash,
-        n_queries=run.n_queries,
-        n_relevant=run.n_relevant,
-        n_not_relevant=run.n_not_relevant,
-        author=run.author,
-        rerun_of=run.rerun_of,
+    return _add(session, run, state=_QUEUED)
+
+
+def add_finished(session: Session, run: NewTrainingRun, ended: FinishedTraining) -> TrainingRunRecord:
+    """Add a training run that was done elsewhere; it gets the collection's next number.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    return _add(
+        session,
+        run,
+        state=TrainingRunState.FINISHED,
+        fraction=1.0,
+        measures=None if ended.measures is None else dict(ended.measures),
+        curve=None if ended.curve is None else dict(ended.curve),
+        device=ended.device,
+        message=ended.message,
+        name=ended.name,
+        note=ended.note,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
     )
-    session.add(row)
-    session.flush()
-    return get(session, row.id)
 
 
 def claim_next(session: Session) -> TrainingRunRecord | None:
@@ -261,6 +267,33 @@ def resume(session: Session, run_id: int) -> TrainingRunRecord:
     if resumed is None:
         raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot be resumed")
     return resumed
+
+
+def _add(session: Session, run: NewTrainingRun, **values: Any) -> TrainingRunRecord:
+    # the row is locked where the database locks rows, so two runs cannot get the same number
+    locked = select(CollectionRow.id).where(CollectionRow.id == run.collection_id).with_for_update()
+    if session.scalars(locked).one_or_none() is None:
+        raise UnknownRecord("collection", run.collection_id)
+    highest = select(func.max(TrainingRunRow.number)).where(TrainingRunRow.collection_id == run.collection_id)
+    row = TrainingRunRow(
+        collection_id=run.collection_id,
+        label_set_id=run.label_set_id,
+        number=(session.scalars(highest).one() or 0) + 1,
+        recipe=run.recipe,
+        seed=run.seed,
+        config=dict(run.config),
+        label_snapshot={query_id: dict(grades) for query_id, grades in run.label_snapshot.items()},
+        snapshot_hash=run.snapshot_hash,
+        n_queries=run.n_queries,
+        n_relevant=run.n_relevant,
+        n_not_relevant=run.n_not_relevant,
+        author=run.author,
+        rerun_of=run.rerun_of,
+        **values,
+    )
+    session.add(row)
+    session.flush()
+    return get(session, row.id)
 
 
 def _end(

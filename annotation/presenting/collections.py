@@ -1,22 +1,21 @@
 """The collection screen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from annotation.agreement import in_words
+from annotation.collection_facts import CollectionFacts
 from annotation.desk_setup import FOUR_GRADES, DeskSetup
 from annotation.opening import OpenPage
 from annotation.people import Coverage, People
 from annotation.presenting.wording import Payload, count, nonce, page_ids
-from storage.records import CollectionRecord, LabelSetSummary
+from storage.records import LabelSetSummary
 
 
 def collection_panel(
     page: OpenPage,
     author: str | None,
-    collections: Sequence[CollectionRecord],
-    n_queries: int,
+    collections: Sequence[CollectionFacts],
     label_sets: Sequence[LabelSetSummary],
-    index_facts: Mapping[str, str],
     setup: DeskSetup,
     people: People,
     error: str = "",
@@ -26,31 +25,33 @@ def collection_panel(
     Args:
         page: the open collection and label set.
         author: who looks; None may not write.
-        collections: all there are.
-        n_queries: of the open collection.
+        collections: all there are, as this person may treat them.
         label_sets: of the open collection.
-        index_facts: of the index of the open collection.
         setup: how judging is set up in it.
         people: who judged the open label set.
         error: what went wrong, if anything.
     """
+    n_offered = sum(each.collection.archived_at is None for each in collections)
     return {
         "nonce": nonce(),
         "page": page_ids(page),
         "can_write": author is not None,
         "error": error,
         "suggested_name": f"{author}'s labels" if author else "",
+        "is_first": len(collections) == 1,
         "collections": [
             {
-                "id": collection.id,
-                "name": collection.name,
-                "description": collection.description,
-                "is_open": collection.id == page.collection.id,
-                "facts": _facts(collection, n_queries, index_facts)
-                if collection.id == page.collection.id
-                else [["Documents", f"{collection.n_documents:,}"]],
+                "id": each.collection.id,
+                "name": each.collection.name,
+                "description": each.collection.description,
+                "is_open": each.collection.id == page.collection.id,
+                "is_archived": each.collection.archived_at is not None,
+                "is_own": each.is_own,
+                "owner": each.collection.created_by,
+                "can_go": n_offered > 1 or each.collection.archived_at is not None,
+                "facts": _facts(each),
             }
-            for collection in collections
+            for each in collections
         ],
         "label_sets": [
             {
@@ -122,12 +123,24 @@ def _people(people: People) -> Payload:
     }
 
 
-def _facts(collection: CollectionRecord, n_queries: int, index_facts: Mapping[str, str]) -> list[list[str]]:
-    meanings = {
-        "Query embedder": "The strong model: reads your query and instruction, and 1,000 documents once",
-        "Document embedder": "The light model: has read every document once",
-        "Index": "Built once; training never changes it",
-        "Fingerprint": "Changes if and only if a document vector does",
-    }
-    facts = [["Documents", f"{collection.n_documents:,}", ""], ["Queries", f"{n_queries:,}", ""]]
-    return [*facts, *([name, value, meanings.get(name, "")] for name, value in index_facts.items())]
+def _facts(facts: CollectionFacts) -> list[list[str]]:
+    record, index = facts.collection, facts.index
+    listed = [
+        ["Documents", f"{record.n_documents:,}", ""],
+        ["Queries", f"{facts.n_queries:,}", ""],
+        ["Judgments", f"{facts.n_judgments:,}", "That stand now, in all label sets"],
+    ]
+    strong, light = facts.embedders.strong.label, facts.embedders.light.label
+    if index is not None:
+        strong = f"{index.strong_name}, {index.strong_dimension} dimensions"
+        light = f"{index.light_name}, {index.light_dimension} dimensions"
+    listed += [
+        ["Query embedder", strong, "The strong model: reads your query and instruction, and 1,000 documents once"],
+        ["Document embedder", light, "The light model: has read every document once"],
+    ]
+    if index is not None:
+        listed += [
+            ["Index", f"{index.n_bytes / 2**20:.1f} MiB", "Built once; training never changes it"],
+            ["Fingerprint", index.fingerprint[:16], "Changes if and only if a document vector does"],
+        ]
+    return [*listed, ["Last used", f"{record.last_used_at:%Y-%m-%d}", ""]]

@@ -13,6 +13,7 @@ from typing import Any
 import storage.queries
 import storage.training_runs
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
+from annotation.training.job import still_there
 from annotation.workspace import Workspace
 from era.errors import Cancelled, EraError
 from era.types import Query
@@ -112,7 +113,7 @@ class CurveKeeper:
                 library.index,
                 library.pair,
                 queries,
-                labels,
+                still_there(labels, library.index),
                 choose_device(self._workspace.settings.device),
                 run.seed,
                 progress,

@@ -13,6 +13,7 @@ import numpy as np
 
 import storage.queries
 import storage.training_runs
+from annotation.training.queueing import Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair, Vectors
@@ -61,16 +62,17 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         snapshot = storage.training_runs.label_snapshot(session, run.id)
         records = [storage.queries.get(session, int(query_id)) for query_id in snapshot]
     queries = [Query(str(record.id), record.text, record.instruction) for record in records]
+    labels = still_there(snapshot, library.index)
     device = choose_device(workspace.settings.device)
     _watch_memory(device)
     started = time.perf_counter()
     texts = library.alignment_texts(progress)
     _read_ahead(
-        library.pair, [query for query in queries if any(g > 0 for g in snapshot[query.query_id].values())], progress
+        library.pair, [query for query in queries if any(g > 0 for g in labels[query.query_id].values())], progress
     )
     fitted = fit(
         run.recipe,  # type: ignore[arg-type]
-        texts, library.index, library.pair, queries, snapshot, device, run.seed, progress,
+        texts, library.index, library.pair, queries, labels, device, run.seed, progress,
     )  # fmt: skip
     fit_seconds = time.perf_counter() - started
 
@@ -87,7 +89,7 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         "after": _search(library.index, held_out, progress, 0.6),
     }
     progress("evaluation", 0.9, "measuring")
-    measures = summarise(snapshot, [query.query_id for query in taught], rankings)
+    measures = summarise(labels, [query.query_id for query in taught], rankings)
     measures["report"] = dict(fitted.report)
     made_with = {
         "strong_embedder": asdict(library.pair.strong.identity),
@@ -129,6 +131,14 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         device=describe_device(used_device),
         note=str(fitted.report.get("note") or ""),
     )
+
+
+def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, float]]:
+    """Return labels without the documents that were removed since somebody judged them."""
+    return {
+        query_id: {doc_id: grade for doc_id, grade in grades.items() if doc_id in index}
+        for query_id, grades in snapshot.items()
+    }
 
 
 def summarise(

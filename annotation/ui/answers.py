@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from annotation.errors import NotFoundError
 from annotation.opening import OpenPage, open_page
 from annotation.presenting.wording import nonce
 from annotation.ui.feedback import explain
@@ -39,7 +40,10 @@ def _answering(workspace: Workspace, kind: str, handler: Handler) -> Callable[..
         about |= {name: message.optional_number(name) for name in _ECHOED}
         try:
             ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-            return {**about, **handler(open_page(workspace, *ids), author, message)}
+            page = open_page(workspace, *ids)
+            if page.remark:  # what was asked for is gone; nothing may happen to another collection instead
+                raise NotFoundError("This collection or label set is not there any more. Reload the page.")
+            return {**about, **handler(page, author, message)}
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             return {**about, "error": explain(error)}
 

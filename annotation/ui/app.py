@@ -1,6 +1,7 @@
 """Put the tabs together: one page, four tabs, and what happens when it opens."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -74,6 +75,7 @@ class Page:
             (self._collection.panel.use, self._use_label_set),
             (self._collection.panel.begin, self._begin_label_set),
             (self._collection.panel.arrange, self._arrange_desk),
+            (self._collection.panel.manage, self._manage_collection),
         ):
             on(event, handler, self.everything)
 
@@ -161,6 +163,19 @@ class Page:
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
         return self._all(page, request, Message({}), error)
+
+    def _manage_collection(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+        try:
+            self._collection.manage(author, message)
+        except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
+            error = explain(problem)
+        page = self._page(event._data)
+        if not error and page.remark:  # the open one is gone or archived, as was asked for
+            page = replace(page, remark="")
+        everything = self._all(page, request, Message({}), error)
+        everything[-1]["is_managed"] = not error
+        return everything
 
     def _arrange_desk(self, request: gr.Request, event: gr.EventData) -> list[Any]:
         message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""

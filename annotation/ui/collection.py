@@ -1,44 +1,94 @@
-"""The Collection tab: what is open, and its label sets."""
+"""The Collection tab: all collections, the label sets of the open one, and everything that is made of files."""
 
-import json
 from typing import Any
 
 import gradio as gr
 
+from annotation import choosing_embedders, previews, rankers
+from annotation.collection_facts import all_collections, open_if_possible
 from annotation.desk import setup_of
 from annotation.desk_setup import DeskSetup, Template, set_up
-from annotation.opening import OpenPage, list_collections, list_label_sets, list_queries, open_page
+from annotation.embedders import embedders_of
+from annotation.errors import InvalidInputError
+from annotation.exporting import judgments
+from annotation.importing import managing_collections
+from annotation.importing.jobs import list_jobs
+from annotation.opening import OpenPage, list_label_sets, open_page
 from annotation.people import coverage, people_of
 from annotation.presenting.collections import collection_panel, coverage_panel
+from annotation.presenting.embedders import embedders_payload, presets_payload
+from annotation.presenting.exporting import runs_payload
+from annotation.presenting.importing import jobs_payload
 from annotation.presenting.wording import nonce
+from annotation.training import queueing
+from annotation.ui.collection_answers import CollectionAnswers
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.people import author_of
+from annotation.ui.take_out_answers import TakeOutAnswers
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
+_PARTS = ("manage", "jobs", "files", "embedders", "new", "documents", "take_out", "bring_in")
+
 
 class CollectionTab:
-    """The collection screen; its events change what all tabs show, so `app` answers them."""
+    """The collection screen; events that change what all tabs show are answered by `app`."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("collection", "desk_setup")
+        self.panel = make_panel("collection", "desk_setup", *(f"collection_{part}" for part in _PARTS))
+        self._answers = CollectionAnswers(workspace, self.panel)
+        self._out = TakeOutAnswers(workspace, self.panel, self._answers.uploads)
         on(self.panel.measure, self._measure, [make_panel("mailbox", elem_id="era-mailbox-coverage")])
+        on(self.panel.refresh, self._refresh, [self.panel], trigger_mode="multiple")
 
     def show(self, page: OpenPage, author: str | None, error: str = "") -> Payload:
         """Return the screen as things stand now."""
-        return collection_panel(
+        presets = choosing_embedders.presets(self._workspace.settings)
+        is_own_machine = choosing_embedders.is_own_machine(self._workspace.settings)
+        panel = collection_panel(
             page,
             author,
-            list_collections(self._workspace),
-            len(list_queries(self._workspace, page)),
+            all_collections(self._workspace, author),
             list_label_sets(self._workspace, page.collection.id),
-            self._index_facts(page),
             setup_of(self._workspace, page.collection.id),
             people_of(self._workspace, page.label_set.id),
             error or page.remark,
         )
+        ways = rankers.list_rankers(self._workspace, page.collection.id, is_comparing=True)
+        return panel | {
+            "jobs": jobs_payload(list_jobs(self._workspace)),
+            "formats": [list(each) for each in previews.formats().items()],
+            "presets": presets_payload(presets),
+            "embedders": embedders_payload(embedders_of(self._workspace, page.collection.id), presets),
+            "may_give_paths": is_own_machine,
+            "may_use_endpoints": is_own_machine,
+            "may_push": is_own_machine and author is not None,
+            "out_formats": [list(each) for each in judgments.FORMATS.items()],
+            "rankers": [{"key": each.key, "label": each.label} for each in ways],
+            "training_runs": runs_payload(queueing.history(self._workspace, page.collection.id)),
+        }
+
+    def manage(self, author: str | None, message: Message) -> None:
+        """Rename, describe, archive or delete a collection.
+
+        Raises:
+            AnnotationError: if that is not possible; the message says what to do.
+        """
+        collection_id, act = message.number("managed_id"), message.text("act")
+        if act == "describe":
+            managing_collections.rename(self._workspace, author, collection_id, message.text("name"))
+            managing_collections.describe(self._workspace, author, collection_id, message.text("description"))
+        elif act == "archive":
+            managing_collections.archive(self._workspace, author, collection_id)
+        elif act == "unarchive":
+            managing_collections.unarchive(self._workspace, author, collection_id)
+        elif act == "delete":
+            managing_collections.delete(self._workspace, author, collection_id, message.text("name"))
+        else:
+            raise InvalidInputError("Choose what to do with the collection.")
 
     def set_up(self, author: str | None, message: Message) -> None:
         """Keep how judging is to be set up.
@@ -60,25 +110,18 @@ class CollectionTab:
         )
         set_up(self._workspace, author, message.number("collection_id"), setup)
 
+    def _page(self, message: Message) -> OpenPage:
+        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+        return open_page(self._workspace, *ids)
+
+    def _refresh(self, request: gr.Request, event: gr.EventData) -> Payload:
+        page = self._page(Message(event._data))
+        open_if_possible(self._workspace, page.collection.id)  # documents or embedders may just have changed
+        return self.show(page, author_of(self._workspace.settings, request))
+
     def _measure(self, event: gr.EventData) -> Payload:
-        message = Message(event._data)
-        page = open_page(
-            self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
-        )
+        page = self._page(Message(event._data))
         try:
             return coverage_panel(coverage(self._workspace, page.collection.id, page.label_set.id))
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             return {"kind": "coverage", "nonce": nonce(), "text": explain(error)}
-
-    def _index_facts(self, page: OpenPage) -> dict[str, str]:
-        library = self._workspace.opened(page.collection.id)
-        if library is None:
-            light = json.loads(page.collection.document_embedder or "{}").get("name", "being prepared")
-            return {"Document embedder": light}
-        strong, light_identity = library.pair.strong.identity, library.pair.light.identity
-        return {
-            "Query embedder": f"{strong.name}, {strong.dimension} dimensions",
-            "Document embedder": f"{light_identity.name}, {light_identity.dimension} dimensions",
-            "Index": f"{library.index.size_bytes / 2**20:.1f} MiB",
-            "Fingerprint": library.index.fingerprint[:16],
-        }

@@ -121,3 +121,8 @@ class Message:
         if value is None or isinstance(value, list):
             return value or []
         raise InvalidInputError(f"Expected {name} to be a list. Reload the page and try again.")
+
+    def values(self, name: str) -> Mapping[str, Any] | None:
+        """Return named values; None if they are missing or something else."""
+        value = self._data.get(name)
+        return value if isinstance(value, Mapping) else None

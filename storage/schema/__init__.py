@@ -7,6 +7,7 @@ together. Every statement is one that PostgreSQL understands as well.
 from storage.schema.base import Base, UtcDateTime, utc_now
 from storage.schema.collections import CollectionRow, DocumentRow, InstructionRow, QueryRow
 from storage.schema.comparing import PreferenceEventRow, SharedViewRow, SnapshotRankingRow, SnapshotRow
+from storage.schema.importing import ImportJobRow, RemovedDocumentRow
 from storage.schema.judging import (
     AcknowledgementRow,
     JudgmentEventRow,
@@ -22,12 +23,14 @@ __all__ = [
     "Base",
     "CollectionRow",
     "DocumentRow",
+    "ImportJobRow",
     "InstructionRow",
     "JudgmentEventRow",
     "LabelSetRow",
     "PoolDocumentRow",
     "PreferenceEventRow",
     "QueryRow",
+    "RemovedDocumentRow",
     "SearchEventRow",
     "SharedViewRow",
     "SnapshotRankingRow",

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, Enum, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from storage.records import CollectionState
 from storage.schema.base import Base, utc_now
 
 
@@ -25,6 +26,14 @@ class CollectionRow(Base):
     desk: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
+    embedders: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    archived_at: Mapped[datetime | None]
+    state: Mapped[CollectionState] = mapped_column(
+        Enum(CollectionState, native_enum=False, length=16, values_callable=lambda states: [s.value for s in states]),
+        default=CollectionState.READY,
+        server_default=CollectionState.READY.value,
+    )
+    created_by: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class DocumentRow(Base):

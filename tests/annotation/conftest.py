@@ -209,7 +209,7 @@ def settings_at(data_dir: Path) -> Settings:
 def open_desk(settings: Settings, collection: CollectionRecord) -> Desk:
     """Open a folder that holds the collection, with fresh embedders, and prepare it in this thread."""
     strong, light = staged_pair()
-    workspace = Workspace(settings, lambda device: EmbedderPair(strong, light))
+    workspace = Workspace(settings, lambda spec, device: EmbedderPair(strong, light))
     workspace.prepare()
     return Desk(workspace, strong, light, collection)
 
@@ -217,7 +217,7 @@ def open_desk(settings: Settings, collection: CollectionRecord) -> Desk:
 def new_desk(data_dir: Path, content: CollectionContent) -> Desk:
     """Store a collection in a new data folder, and prepare it."""
     strong, light = staged_pair()
-    workspace = Workspace(settings_at(data_dir), lambda device: EmbedderPair(strong, light))
+    workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong, light))
     collection = store(workspace, content, author="ann", labels="Ann's labels", is_demo=False)
     workspace.prepare()
     return Desk(workspace, strong, light, collection)
@@ -278,7 +278,7 @@ def trained_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture
 def bare_workspace(data_dir: Path) -> Iterator[Workspace]:
     """A workspace over an empty data folder, with embedders that are not loaded yet."""
-    made = Workspace(settings_at(data_dir), lambda device: EmbedderPair(*staged_pair()))
+    made = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(*staged_pair()))
     yield made
     made.close()
 

@@ -224,7 +224,7 @@ def test_pool_that_is_stored_is_laid_out_before_the_embedders_are_there(desk: De
     query, label_set_id = write_query(desk, GRADED_TEXT), desk.label_set_id
     before = pool(desk, "ann", query)
     desk.workspace.close()
-    waiting = Workspace(desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         assert lay_out_pool(waiting, "ann", label_set_id, query) == before
     finally:

@@ -55,7 +55,7 @@ def test_look_into_tells_what_came_with_the_document(reading_desk: Desk) -> None
 def test_look_into_tells_what_is_known_before_the_embedders_are_there(reading_desk: Desk) -> None:
     query = write_query(reading_desk, "cat feeding")
     reading_desk.workspace.close()
-    waiting = Workspace(reading_desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(reading_desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         view = look_into(waiting, query, "long", LIGHT)
     finally:

@@ -1,6 +1,6 @@
 """Storing a collection: all of it or nothing, once, and never over another one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +13,26 @@ import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.collections import CollectionContent, read_collection
+from annotation.collections import CollectionContent
 from annotation.demo.library_docs import COLLECTION_NAME, build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from annotation.errors import CollectionFileError
-from annotation.importing import ensure_demo, ensure_imported, store
+from annotation.importing import collecting, ensure_demo, store
+from annotation.importing.jobs import import_now
 from annotation.opening import list_collections, list_label_sets, open_page
 from annotation.workspace import Workspace
 from era.corpus import content_hash
+from era.embedder_specs import BUNDLED
+from era.embedders import EmbedderPair
+from era.errors import FormatError
+from era.formats.content import SourceDocument
+from era.formats.opening import open_source
 from era.types import Document, Query
 from storage.errors import NameTaken
 from storage.records import CollectionRecord, JudgmentRole
+from tests.annotation.conftest import settings_at
+from tests.annotation.importing_world import ListedSource, left_behind, stored
+from tests.fakes import light_embedder, strong_embedder
 
 PETS = CollectionContent(
     name="pets",
@@ -131,16 +140,39 @@ def test_store_refuses_a_name_that_is_taken(bare_workspace: Workspace) -> None:
     assert len(list_collections(bare_workspace)) == 1
 
 
-def test_ensure_imported_stores_once_and_opens_it_after_that(bare_workspace: Workspace) -> None:
-    first = ensure_imported(bare_workspace, PETS)
+def pets_source(**changes: Any) -> ListedSource:
+    judged = {query_id: dict(grades) for query_id, grades in PETS.qrels.items()}
+    return replace(ListedSource(list(PETS.documents), list(PETS.queries), judged), **changes)
+
+
+def test_import_now_stores_once_and_opens_it_after_that(bare_workspace: Workspace) -> None:
+    first = import_now(bare_workspace, pets_source(), "ann")
     store_pets(bare_workspace, replace(PETS, name="later"))
-    second = ensure_imported(bare_workspace, PETS)
-    assert (second.id, second.name) == (first.id, "pets")
+    second = import_now(bare_workspace, pets_source(), "ann")
+    assert (second.id, second.name, second.created_by) == (first.id, "pets", "ann")
     assert second.last_used_at > first.last_used_at
     assert open_page(bare_workspace, None, None).collection.id == first.id
     [summary] = list_label_sets(bare_workspace, first.id)
-    assert (summary.label_set.name, summary.label_set.created_by) == ("Imported labels", "imported")
+    assert (summary.label_set.name, summary.label_set.created_by) == ("Imported labels", "ann")
     assert summary.counts.n_judgments == 3
+    with bare_workspace.reading() as session:
+        queries = storage.queries.list_all(session, first.id)
+        assert storage.judgments.work_by_author(session, summary.label_set.id) == []
+    assert bare_workspace.standings(summary.label_set.id).qrels() == {
+        queries[0].id: {"d1": 1.0, "d2": 0.0},
+        queries[1].id: {"d2": 2.5},
+    }
+
+
+def test_import_now_leaves_embedding_to_the_opening(data_dir: Path) -> None:
+    light = light_embedder()
+    workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong_embedder(), light))
+    collection = import_now(workspace, pets_source(), "ann")
+    assert light.texts_read == []
+    workspace.prepare()
+    assert light.texts_read[:2] == [document.content for document in PETS.documents]
+    assert len(workspace.library(collection.id).index) == 2
+    workspace.close()
 
 
 @pytest.mark.parametrize(
@@ -153,42 +185,87 @@ def test_ensure_imported_stores_once_and_opens_it_after_that(bare_workspace: Wor
     ],
     ids=["one less", "one more", "another text", "another id"],
 )
-def test_ensure_imported_refuses_other_documents_of_the_same_name(
+def test_import_now_refuses_other_documents_of_the_same_name(
     bare_workspace: Workspace, documents: list[Document]
 ) -> None:
-    first = ensure_imported(bare_workspace, PETS)
+    first = import_now(bare_workspace, pets_source(), "ann")
     with pytest.raises(CollectionFileError, match=r"'pets' is stored already, with other documents\. Rename"):
-        ensure_imported(bare_workspace, replace(PETS, documents=documents))
+        import_now(bare_workspace, pets_source(listed=documents, judged={}), "ann")
     with bare_workspace.reading() as session:
         assert storage.documents.count(session, first.id) == 2
 
 
-@pytest.mark.parametrize(
-    ("corpus", "queries"),
-    [
-        (r'{"id": "d1", "text": "half a pair: \ud83d"}', None),
-        (r'{"id": "d\ud83d", "text": "a"}', None),
-        ('{"id": "d1", "text": "a"}', r'{"id": "q1", "text": "half a pair: \ud83d"}'),
-    ],
-    ids=["text", "id", "query"],
-)
-def test_ensure_imported_takes_or_refuses_half_a_character_in_plain_words(
-    bare_workspace: Workspace, tmp_path: Path, corpus: str, queries: str | None
+def test_import_now_leaves_nothing_when_it_fails(bare_workspace: Workspace) -> None:
+    with pytest.raises(OSError, match="disk is gone"):
+        import_now(bare_workspace, pets_source(stop_after=1), "ann")
+    with pytest.raises(CollectionFileError, match="holds no document with any text"):
+        import_now(bare_workspace, pets_source(listed=[], judged={}), "ann")
+    assert not list_collections(bare_workspace)
+    assert left_behind(bare_workspace) == []
+    assert import_now(bare_workspace, pets_source(), "ann").name == "pets"
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_import_now_goes_on_after_a_kill_and_begins_anew_when_the_files_have_changed(
+    bare_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, is_same: bool
 ) -> None:
-    (tmp_path / "corpus.jsonl").write_text(corpus)
-    if queries:
-        (tmp_path / "queries.jsonl").write_text(queries)
-    with suppress(CollectionFileError):  # to refuse it, naming the line, is as good as to take it cleaned
-        ensure_imported(bare_workspace, read_collection(tmp_path))
+    monkeypatch.setattr(collecting, "BATCH", 1)
+
+    class KilledSource(ListedSource):
+        def documents(self) -> Iterator[SourceDocument]:
+            yield from list(super().documents())[:1]
+            raise KeyboardInterrupt
+
+    killed = KilledSource(list(PETS.documents), [], {})
+    with pytest.raises(KeyboardInterrupt):
+        import_now(bare_workspace, killed, "ann")
+    assert not list_collections(bare_workspace)
+    [staged] = left_behind(bare_workspace)
+    assert staged == "pets"
+    added: list[str] = []
+    add_many = storage.documents.add_many
+
+    def noted(session: Any, collection_id: int, documents: Iterable[Any]) -> int:
+        listed = list(documents)
+        added.extend(document.doc_id for document in listed)
+        return add_many(session, collection_id, listed)
+
+    monkeypatch.setattr(storage.documents, "add_many", noted)
+    listed = PETS.documents if is_same else [Document("d1", "Cats", "They hiss."), PETS.documents[1]]
+    collection = import_now(bare_workspace, pets_source(listed=list(listed)), "ann")
+    assert added == (["d2"] if is_same else ["d1", "d2"])
+    assert [d.text for d in stored(bare_workspace, collection.id)] == [d.text for d in listed]
+    assert left_behind(bare_workspace) == []
 
 
-def test_ensure_imported_stores_texts_as_they_are(bare_workspace: Workspace) -> None:
+def test_import_now_takes_or_refuses_half_a_character_in_plain_words(bare_workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "corpus.jsonl"
+    file.write_text('{"id": "d\\ud83d", "text": "half a pair: \\ud83d"}\n')
+    with suppress(FormatError):  # to refuse it, naming the line, is as good as to take it cleaned
+        import_now(bare_workspace, open_source(file), "ann")
+
+
+def test_import_now_stores_texts_as_they_are(bare_workspace: Workspace) -> None:
     texts = ["<script>alert(1)</script>", "a\x00b\x07", "🦉 naïve ﷽", "'); DROP TABLE document; --"]
-    content = CollectionContent("odd", "", [Document(f"d{i}", text, text) for i, text in enumerate(texts)])
-    collection = ensure_imported(bare_workspace, content)
-    assert ensure_imported(bare_workspace, content).id == collection.id
+    source = ListedSource([Document(f"d{i}", text, text) for i, text in enumerate(texts)], [], {})
+    collection = import_now(bare_workspace, source, "ann")
+    assert import_now(bare_workspace, source, "ann").id == collection.id
+    assert [d.text for d in stored(bare_workspace, collection.id)] == texts
+
+
+def test_import_now_keeps_the_embedders_that_were_chosen(bare_workspace: Workspace) -> None:
+    chosen = replace(BUNDLED, light=replace(BUNDLED.light, batch_size=7))
+    collection = import_now(bare_workspace, pets_source(), "ann", chosen)
+    assert bare_workspace.spec_of(collection.id) == chosen
+
+
+def test_queries_that_are_the_same_become_one_and_it_is_said(bare_workspace: Workspace) -> None:
+    source = pets_source(asked=[Query("q1", "who purrs"), Query("q2", "who purrs")])
+    collection = import_now(bare_workspace, source, "ann")
     with bare_workspace.reading() as session:
-        assert [d.text for d in storage.documents.iter_all(session, collection.id)] == texts
+        assert len(storage.queries.list_all(session, collection.id)) == 1
+    again = collecting.store_queries(bare_workspace, source, collection.id, "ann", f"import-{collection.id}")
+    assert again.remarks == ["Queries q1 and q2 are the same and became one."]
 
 
 def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Workspace) -> None:

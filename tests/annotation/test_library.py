@@ -10,12 +10,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import storage.collections
+from annotation import indexing
 from annotation.indexing import open_library
 from annotation.library import Library
 from annotation.opening import list_label_sets
 from era.corpus import Corpus
 from era.embedders import Embedder, EmbedderPair
-from era.errors import AdapterDamagedError, IdentityMismatchError
+from era.errors import AdapterDamagedError, Cancelled, IdentityMismatchError
+from era.index import DenseIndex
 from era.types import Query
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, small_world, swapped_topics
 from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
@@ -61,6 +63,11 @@ def test_open_library_uses_the_index_on_disk_when_it_fits(folder: Path, library:
     assert again.index.fingerprint == library.index.fingerprint
 
 
+def index_in(folder: Path) -> Path:
+    [found] = folder.glob("index-*")
+    return found
+
+
 def truncate(index: Path) -> None:
     file = index / "index.faiss"
     file.write_bytes(file.read_bytes()[:-5])
@@ -82,7 +89,7 @@ def empty_description(index: Path) -> None:
 def test_open_library_builds_the_index_again_when_it_is_damaged(
     folder: Path, library: Library, damage: Callable[[Path], None]
 ) -> None:
-    damage(folder / "index")
+    damage(index_in(folder))
     light = light_embedder()
     again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
     assert is_new
@@ -106,13 +113,46 @@ def test_open_library_builds_the_index_again_when_the_documents_are_others(folde
     assert len(again.index) == 3
 
 
+def test_open_library_keeps_the_index_that_an_earlier_version_made(folder: Path, library: Library) -> None:
+    index_in(folder).rename(folder / "index")
+    light = light_embedder()
+    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    assert not is_new
+    assert light.texts_read == []
+    assert again.index.fingerprint == library.index.fingerprint
+    assert not (folder / "index").exists()
+
+
+def test_open_library_keeps_no_index_but_the_one_that_counts(folder: Path, library: Library) -> None:
+    open_again(folder, library.corpus.fingerprint, light=WordEmbedder("another light", [*ANIMALS, *TOPICS]))
+    assert DenseIndex.load(index_in(folder)).embedder.name == "another light"
+    assert not (folder / "building").exists()
+
+
+def test_open_library_goes_on_where_embedding_was_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "BATCH", 3)
+
+    def stop(stage: str, fraction: float, detail: str = "") -> None:
+        if fraction > 0.5:
+            raise Cancelled("enough")
+
+    stopped, going_on = light_embedder(), light_embedder()
+    with pytest.raises(Cancelled):
+        open_library(Corpus(DOCUMENTS), "", EmbedderPair(strong_embedder(), stopped), folder, stop)
+    opened, is_new = open_again(folder, "", light=going_on)
+    assert is_new
+    assert stopped.texts_read == CONTENTS[:9]  # the last three of which were not kept
+    assert going_on.texts_read == CONTENTS[6:]
+    np.testing.assert_array_equal(opened.index.rows(range(16)), light_embedder().encode_documents(CONTENTS))
+
+
 @pytest.mark.parametrize("damage", [truncate, delete_vectors, delete_all, empty_description])
 def test_workspace_mends_a_damaged_index_and_keeps_the_judgments(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     desk = new_desk(tmp_path, small_world(qrels=QRELS))
     before = list_label_sets(desk.workspace, desk.collection.id)
-    damage(desk.workspace.collection_folder(desk.collection.id) / "index")
+    damage(index_in(desk.workspace.collection_folder(desk.collection.id)))
     again = desk.again()
     assert again.light.texts_read[: len(CONTENTS)] == CONTENTS
     assert list_label_sets(again.workspace, desk.collection.id) == before
@@ -214,13 +254,46 @@ def test_trained_gives_retriever_and_held_out_vectors_by_query(judged_desk: Desk
     assert library_of(judged_desk).trained(folder)[0] is retriever
 
 
-def test_trained_refuses_an_adapter_of_another_index(judged_desk: Desk) -> None:
+def test_trained_takes_an_adapter_from_before_the_documents_changed(judged_desk: Desk) -> None:
     folder = adapter_of(judged_desk)
     about = json.loads((folder / "adapter.json").read_text())
     about["provenance"]["index_fingerprint"] = "0" * 64
     (folder / "adapter.json").write_text(json.dumps(about))
-    with pytest.raises(IdentityMismatchError, match="earlier index"):
+    retriever, _ = library_of(judged_desk).trained(folder)
+    assert retriever.search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-illness"
+
+
+@pytest.mark.parametrize(
+    ("side", "changed", "message"),
+    [
+        ("light_embedder", {"name": "an older one"}, "made with an older one, but light is loaded"),
+        ("strong_embedder", {"revision": "2"}, "made with strong, but another version of strong is loaded"),
+        ("light_embedder", None, "made with another embedder, but light is loaded"),
+    ],
+)
+def test_trained_refuses_an_adapter_of_other_embedders(
+    judged_desk: Desk, side: str, changed: dict[str, str] | None, message: str
+) -> None:
+    folder = adapter_of(judged_desk)
+    about = json.loads((folder / "adapter.json").read_text())
+    if changed is None:
+        del about["provenance"][side]
+    else:
+        about["provenance"][side] |= changed
+    (folder / "adapter.json").write_text(json.dumps(about))
+    with pytest.raises(IdentityMismatchError, match=message):
         library_of(judged_desk).trained(folder)
+
+
+def test_with_pair_keeps_the_index_and_reads_queries_with_the_other_embedder(judged_desk: Desk) -> None:
+    opened = library_of(judged_desk)
+    other = EmbedderPair(WordEmbedder("another strong", [*ANIMALS, *TOPICS]), light_embedder())
+    changed = opened.with_pair(other)
+    assert changed.index is opened.index
+    assert changed.pair is other
+    assert not changed.is_aligned
+    with pytest.raises(IdentityMismatchError, match="was made with light"):
+        opened.with_pair(EmbedderPair(other.strong, WordEmbedder("another light", [*ANIMALS, *TOPICS])))
 
 
 def test_trained_refuses_an_adapter_of_another_strong_embedder(judged_desk: Desk) -> None:

@@ -148,7 +148,7 @@ def test_follow_refuses_visitors_and_unknown_rankings(desk: Desk) -> None:
 def test_follow_says_so_before_the_embedders_are_there(desk: Desk) -> None:
     query, label_set_id = write_query(desk, "moth"), desk.label_set_id
     desk.workspace.close()
-    waiting = Workspace(desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         with pytest.raises(NotReadyError):
             follow(waiting, "ann", label_set_id, query, LIGHT)

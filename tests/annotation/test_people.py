@@ -77,7 +77,7 @@ def test_coverage_is_none_without_a_relevant_document(desk: Desk) -> None:
 def test_coverage_says_when_the_embedders_are_not_there_yet(judged_desk: Desk) -> None:
     label_set_id = judged_desk.label_set_id
     judged_desk.workspace.close()
-    waiting = Workspace(judged_desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(judged_desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         with pytest.raises(NotReadyError):
             coverage(waiting, judged_desk.collection.id, label_set_id)

@@ -44,7 +44,7 @@ def n_stored(desk: Desk) -> int:
 def unloaded(desk: Desk) -> Workspace:
     """Return the workspace of the same folder before the embedders are there."""
     desk.workspace.close()
-    return Workspace(desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    return Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
 
 
 def test_compose_takes_the_rankings_in_turn_then_documents_drawn_by_chance() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from annotation.agreement import Agreement, PairAgreement
+from annotation.collection_facts import all_collections
 from annotation.collections import CollectionContent
 from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
 from annotation.importing import store
-from annotation.opening import list_collections, list_label_sets, list_queries, open_page
+from annotation.opening import list_label_sets, open_page
 from annotation.people import Coverage, JudgeWork, People
 from annotation.presenting.collections import collection_panel, coverage_panel
 from annotation.presenting.header import header
@@ -39,10 +40,8 @@ def collection_payload(desk: Desk, author: str | None = "ann", **more: Any) -> d
     return collection_panel(
         desk.page,
         author,
-        list_collections(desk.workspace),
-        len(list_queries(desk.workspace, desk.page)),
+        all_collections(desk.workspace, author),
         list_label_sets(desk.workspace, desk.collection.id),
-        {"Index": "0.1 MiB", "Fingerprint": "abc"},
         **shown,
     )
 
@@ -76,12 +75,20 @@ def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_des
     assert {**first, "nonce": ""} == {**second, "nonce": ""}
 
 
-def test_collection_panel_gives_facts_of_the_open_collection_only(trained_desk: Desk) -> None:
+def test_collection_panel_gives_facts_of_a_collection(trained_desk: Desk) -> None:
     payload = as_json(collection_payload(trained_desk))
     [opened] = payload["collections"]
-    assert [fact[:2] for fact in opened["facts"]] == [
-        ["Documents", "16"], ["Queries", "12"], ["Index", "0.1 MiB"], ["Fingerprint", "abc"],
+    fingerprint = trained_desk.workspace.library(trained_desk.collection.id).index.fingerprint
+    assert [fact[:2] for fact in opened["facts"][:-1]] == [
+        ["Documents", "16"], ["Queries", "12"], ["Judgments", "24"], ["Query embedder", "strong, 13 dimensions"],
+        ["Document embedder", "light, 11 dimensions"], ["Index", "0.0 MiB"], ["Fingerprint", fingerprint[:16]],
     ]  # fmt: skip
+    assert (opened["is_own"], opened["can_go"], opened["is_archived"], payload["is_first"]) == (
+        True,
+        False,
+        False,
+        True,
+    )
     assert payload["suggested_name"] == "ann's labels"
     [labels] = payload["label_sets"]
     assert (labels["name"], labels["n_queries"], labels["n_relevant"], labels["n_not_relevant"]) == (

@@ -39,7 +39,7 @@ def test_train_panel_explains_itself_until_there_was_a_run(desk: Desk) -> None:
     assert payload["intro"].startswith("Training teaches the ranking")
     assert (payload["latest"], payload["active"], payload["runs"]) == (None, None, [])
     assert payload["outlook"]["can_train"] is False
-    assert [name for name, _ in payload["recipes"]] == ["era", "paper"]
+    assert [name for name, _ in payload["recipes"]] == ["era", "era-single", "paper"]
 
 
 def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> None:

@@ -17,9 +17,11 @@ from annotation.rankers import (
     stored_key,
     stored_side,
 )
+from era.embedders import EmbedderPair
 from era.types import Query
 from storage.records import NewSnapshot
 from tests.annotation.conftest import Desk, swapped_topics
+from tests.fakes import ANIMALS, TOPICS, WordEmbedder
 
 WORDS = "with matching words"
 
@@ -100,3 +102,15 @@ def test_keys_of_stored_sides_are_told_from_others() -> None:
     for other in ("light", "snap-", "snap-abc", "snap-abc-", "snap-a/b-0", "snap-abc-0+words", "snap-abc-12"):
         assert stored_side(other) is None
     assert [is_trained(key) for key in ("run-7", "run-7+words", "light", "snap-run-1")] == [True, True, False, False]
+
+
+def test_default_ranker_passes_over_runs_of_other_embedders(judged_desk: Desk) -> None:
+    run = judged_desk.train()
+    key, workspace, collection_id = f"run-{run.id}", judged_desk.workspace, judged_desk.collection.id
+    assert use(judged_desk, key) == key
+    other = EmbedderPair(WordEmbedder("another", [*ANIMALS, *TOPICS]), judged_desk.light)
+    library = workspace.library(collection_id)
+    workspace._libraries[collection_id] = library.with_pair(other)
+    assert use(judged_desk, key) == LIGHT
+    workspace._libraries[collection_id] = library
+    assert use(judged_desk, key) == key

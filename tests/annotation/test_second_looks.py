@@ -86,7 +86,7 @@ def test_marks_to_look_at_before_the_collection_is_open_are_those_against_import
     bring_reference(desk, cat.id, "cat-feeding", 1.0)
     say(desk, "ann", cat.id, "cat-feeding", 0.0)
     desk.workspace.close()
-    waiting = Workspace(desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         laid_out = lay_out_again(waiting, "ann", desk.collection.id, label_set_id)
     finally:

@@ -34,6 +34,15 @@ def test_settings_read_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (settings.data_folder, settings.device, settings.local_name) == (tmp_path / "kept", "cpu", "Ann")
 
 
+def test_the_cache_takes_two_gigabytes_unless_another_size_above_zero_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().cache_bytes == 2 << 30
+    monkeypatch.setenv("ERA_CACHE_GB", "0.5")
+    assert Settings().cache_bytes == 512 << 20
+    monkeypatch.setenv("ERA_CACHE_GB", "0")
+    with pytest.raises(ValueError, match="cache_gb"):
+        Settings()
+
+
 def test_settings_leave_the_device_open_when_none_is_set() -> None:
     assert Settings().device is None
 

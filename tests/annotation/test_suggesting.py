@@ -99,7 +99,7 @@ def test_most_useful_card_refuses_visitors_and_says_when_it_is_not_ready(desk: D
     with pytest.raises(NotAllowedError):
         suggested(desk, None, query)
     desk.workspace.close()
-    waiting = Workspace(desk.workspace.settings, lambda device: EmbedderPair(*staged_pair()))
+    waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         with pytest.raises(NotReadyError):
             most_useful_card(waiting, "ann", label_set_id, query)

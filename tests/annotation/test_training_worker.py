@@ -165,6 +165,12 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monke
     assert (ranker.label, ranker.run) == ("after your marks (run 1, paper recipe)", "1, paper recipe")
 
 
+def test_training_of_the_strong_model_alone_leaves_one_linear_map_of_it(judged_desk: Desk) -> None:
+    run = judged_desk.train("era-single")
+    assert (run.state, run.recipe) == (TrainingRunState.FINISHED, "era-single")
+    assert QueryAdapter.load(judged_desk.workspace.adapter_folder(run.id))[0].views == ("instructed",)
+
+
 def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk) -> None:
     unread_query(desk)
     run = desk.train()
@@ -223,7 +229,7 @@ def test_failing_run_says_why_and_the_worker_takes_the_next(desk: Desk, error: E
 
 
 def test_run_fails_with_the_reason_when_the_embedders_did_not_load(desk: Desk) -> None:
-    def load(device: str) -> None:
+    def load(*_: object) -> None:
         raise EmbedderUnavailableError("The model is gone. Install it.")
 
     unread_query(desk)
@@ -243,7 +249,7 @@ def test_worker_waits_for_the_embedders(desk: Desk) -> None:
     unread_query(desk)
     run = desk.start()
     desk.workspace.close()
-    workspace = Workspace(desk.workspace.settings, lambda device: desk.workspace.library(desk.collection.id).pair)
+    workspace = Workspace(desk.workspace.settings, lambda spec, device: desk.workspace.library(desk.collection.id).pair)
     again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), TrainingWorker(workspace)
     worker.start()
     workspace.prepare()
@@ -334,7 +340,7 @@ def test_training_succeeds_when_a_lost_database_left_adapters_behind(judged_desk
         file.unlink()  # as a damaged one is to be moved away
     strong, light = judged_desk.strong, judged_desk.light
     pair = judged_desk.workspace.library(judged_desk.collection.id).pair
-    workspace = Workspace(judged_desk.workspace.settings, lambda device: pair)
+    workspace = Workspace(judged_desk.workspace.settings, lambda spec, device: pair)
     collection = store(workspace, small_world(qrels=QRELS), author="ann", labels="Ann's labels", is_demo=False)
     workspace.prepare()
     again = Desk(workspace, strong, light, collection)

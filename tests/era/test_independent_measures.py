@@ -17,8 +17,9 @@ import pytrec_eval
 from bm25s import BM25, tokenize
 from scipy import stats
 
-from annotation.collections import CollectionContent, read_collection
+from annotation.collections import CollectionContent, content_of
 from era.evaluation import COMPARISON_MEASURES, depth_of, evaluate
+from era.formats.opening import open_source
 from era.overlap import mean_overlap, overlap
 from era.significance import PairedDifference, paired_difference
 from era.types import ScoredDoc
@@ -45,7 +46,7 @@ def read(name: str) -> CollectionContent:
     folder = Path(os.environ.get("ERA_COLLECTIONS") or root.parent / "shared" / "collections") / name
     if not folder.is_dir():
         pytest.skip(f"There is no {folder}; set ERA_COLLECTIONS to a folder that holds {name}.")
-    return read_collection(folder)
+    return content_of(open_source(folder))
 
 
 def rank(name: str) -> Compared:

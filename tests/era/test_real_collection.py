@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotation.collections import CollectionContent, read_collection
+from annotation.collections import CollectionContent, content_of
 from era.adapter import light_only
 from era.alignment import AlignmentTexts, read_alignment_texts
+from era.bundled import load_bundled_pair
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, load_bundled_pair
+from era.embedders import EmbedderPair
 from era.evaluation import evaluate
+from era.formats.opening import open_source
 from era.index import DenseIndex
 from era.recipes import Fit, RecipeName, fit
 from era.retriever import Retriever
@@ -34,7 +36,7 @@ def collection(name: str) -> CollectionContent:
     folder = Path(os.environ.get("ERA_COLLECTIONS") or root.parent / "shared" / "collections") / name
     if not folder.is_dir():
         pytest.skip(f"There is no {folder}; set ERA_COLLECTIONS to a folder that holds {name}.")
-    return read_collection(folder)
+    return content_of(open_source(folder))
 
 
 @pytest.fixture(scope="module")

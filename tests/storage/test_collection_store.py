@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from storage import collections
 from storage.errors import NameTaken, UnknownRecord
-from storage.records import CollectionRecord
+from storage.records import CollectionRecord, CollectionState
 
 Sessions = sessionmaker[Session]
 AddCollection = Callable[[Session, str], CollectionRecord]
@@ -116,3 +116,53 @@ def test_renaming_to_a_taken_name_is_refused_and_keeps_the_old_one(
             collections.rename(session, collection.id, "fish")
     with sessions.begin() as session:
         assert collections.get(session, collection.id).name == "birds"
+
+
+def test_what_is_being_imported_is_neither_listed_nor_found_until_it_is_published(
+    sessions: Sessions, collection: CollectionRecord
+) -> None:
+    with sessions.begin() as session:
+        staging = collections.add(
+            session, name="fish", description="", is_demo=False, corpus_fingerprint="", n_documents=0,
+            document_embedder="", state=CollectionState.IMPORTING, created_by="ann", embedders={"strong": {"a": 1}},
+        )  # fmt: skip
+        assert collections.list_all(session, with_archived=True) == [collection]
+        assert collections.find_by_name(session, "fish") is None
+        assert collections.list_in_state(session, CollectionState.IMPORTING) == [staging]
+        published = collections.publish(session, staging.id)
+        assert collections.list_all(session) == [published, collection]
+        assert collections.find_by_name(session, "fish") == published
+    assert (published.created_by, published.embedders) == ("ann", {"strong": {"a": 1}})
+    assert published.last_used_at > staging.last_used_at
+
+
+def test_archived_collection_is_listed_only_when_asked_for(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        archived = collections.archive(session, collection.id, True)
+        assert archived.archived_at is not None
+        assert collections.list_all(session) == []
+        assert collections.list_all(session, with_archived=True) == [archived]
+        assert collections.find_by_name(session, "birds") == archived
+        assert collections.archive(session, collection.id, False) == collection
+
+
+def test_embedders_and_description_are_kept_as_given(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        collections.set_embedders(session, collection.id, {"light": {"name": "été"}})
+        assert collections.describe(session, collection.id, "Owls").description == "Owls"
+    with sessions.begin() as session:
+        assert collections.get(session, collection.id).embedders == {"light": {"name": "été"}}
+        assert collections.set_embedders(session, collection.id, None).embedders is None
+
+
+def test_demo_is_found_under_any_name_and_in_any_state(sessions: Sessions, collection: CollectionRecord) -> None:
+    with sessions.begin() as session:
+        assert collections.find_demo(session) is None
+        demo = collections.add(
+            session, name="demo", description="", is_demo=True, corpus_fingerprint="", n_documents=0,
+            document_embedder="", state=CollectionState.DELETED,
+        )  # fmt: skip
+        collections.rename(session, demo.id, "renamed")
+        found = collections.find_demo(session)
+    assert found is not None
+    assert (found.id, found.name, found.state) == (demo.id, "renamed", CollectionState.DELETED)

@@ -2,11 +2,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from storage import label_sets, pools, queries
 from storage.records import LabelSetRecord, PoolDocument, QueryRecord
+from storage.schema import RemovedDocumentRow
 
 Sessions = sessionmaker[Session]
 
@@ -95,3 +97,18 @@ def test_pool_grows_once_by_many_threads(
     with sessions.begin() as session:
         ids = [document.doc_id for document in pools.list_for(session, label_set.id, query.id)]
     assert sorted(ids) == [*"01234567", "shared"]
+
+
+def test_document_that_was_removed_is_out_of_the_pool_until_it_comes_back(
+    sessions: Sessions, query: QueryRecord, label_set: LabelSetRecord
+) -> None:
+    with sessions.begin() as session:
+        pools.add(session, label_set.id, query.id, FIRST)
+        session.add(RemovedDocumentRow(collection_id=label_set.collection_id, doc_id="z"))
+    with sessions.begin() as session:
+        assert pools.list_for(session, label_set.id, query.id) == FIRST[1:]
+        assert pools.doc_ids_by_query(session, label_set.id) == {query.id: ["é1"]}
+        assert pools.add(session, label_set.id, query.id, FIRST) == 0
+        session.execute(delete(RemovedDocumentRow))
+    with sessions.begin() as session:
+        assert pools.list_for(session, label_set.id, query.id) == FIRST

@@ -1,21 +1,81 @@
-// The collections, what is known of each, and the label sets of the open one.
+// The collections, what is known of each, and the label sets of the open one. Importing, documents, embedders, taking
+// out and bringing in follow in files of their own and share this scope.
 
 const root = element.querySelector(".era-panel");
 let view = null;
 let setupDraft = null; // how judging is to be set up, while it is being changed
 let isSetupOpen = false;
 let typed = null; // a name being written; a new answer from the server must not take it away
+let asked = 0; // counts what was asked for
+const awaited = new Map(); // kind of answer -> number of the latest question; only its answer is shown
+const unfolded = new Set(); // names of what is unfolded
+const drafts = new Map(); // what is being typed, by the name of its field
+
+const pageBox = h("div", { class: "era-page" });
+const newBox = h("section", { class: "era-part", "aria-label": "New collection" });
+const jobsBox = h("section", { class: "era-part", "aria-label": "Imports" });
+const documentsBox = h("div", { class: "era-section" });
+const embeddersBox = h("div", { class: "era-section" });
+const takeOutBox = h("div", { class: "era-section" });
+const bringInBox = h("div", { class: "era-section" });
+
+const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
+const button = (label, onclick, attributes = {}) => h("button", { type: "button", class: "era-button", onclick, ...attributes }, label);
+const link = (label, onclick, attributes = {}) => h("button", { type: "button", class: "era-link", onclick, ...attributes }, label);
+const field = (label, control, title) => h("label", { class: "era-field" }, h("span", { class: "era-label", title: title || null }, label), control);
+const quiet = (...words) => h("p", { class: "era-quiet" }, ...words);
+const busy = (words) => h("p", { class: "era-busy", role: "status" }, words);
+
+// Ask the server; the answer comes as `kind`, and only the one to the latest question is heard.
+function ask(event, kind, data = {}) {
+  asked += 1;
+  awaited.set(kind, asked);
+  trigger(event, { ...ids(), ...data, ask: asked });
+}
+
+function answered(kind, listener) {
+  hear(kind, (answer) => {
+    if (!view || answer.ask !== awaited.get(kind)) return;
+    awaited.delete(kind);
+    listener(answer);
+  });
+}
+
+// A field that keeps what is being typed when the page around it is drawn anew.
+function draftField(name, label, initial, attributes = {}, tag = "input") {
+  return h(tag, { name, "aria-label": label, ...attributes, value: drafts.get(name) ?? initial, oninput: (event) => drafts.set(name, event.target.value) });
+}
+
+function fold(name, summary, ...children) {
+  return h("details", { class: "era-advanced era-section", open: unfolded.has(name), ontoggle: (event) => (event.target.open ? unfolded.add(name) : unfolded.delete(name)) },
+    h("summary", { "data-hold": `fold ${name}` }, summary), ...children);
+}
+
+const nameOfNode = (node) => node.dataset.hold || node.getAttribute("aria-label") || node.textContent;
+
+// Draw a part anew without taking the focus away.
+function refill(box, ...children) {
+  const active = document.activeElement;
+  const held = active && box !== active && box.contains(active) ? [active.tagName, nameOfNode(active), active.selectionStart, active.selectionEnd] : null;
+  fill(box, ...children);
+  if (!held || (document.activeElement === active && active.isConnected)) return;
+  const again = [...box.querySelectorAll(held[0])].find((node) => nameOfNode(node) === held[1]);
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (again.matches("input[type=text], input:not([type]), textarea") && held[2] !== null && held[2] !== undefined) again.setSelectionRange(held[2], held[3]);
+}
 
 const facts = (pairs) => h("dl", { class: "era-facts" }, pairs.map(([name, value, meaning]) => [h("dt", { title: meaning || null }, name), h("dd", {}, value)]));
 
 function card(collection) {
-  return h("section", { class: `era-collection${collection.is_open ? " era-is-open" : ""}` },
+  return h("section", { class: `era-collection${collection.is_open ? " era-is-open" : ""}`, "aria-label": collection.name },
     h("div", { class: "era-row" }, h("h2", { class: "era-grow" }, collection.name),
       collection.is_open ? h("span", { class: "era-state" }, "open")
-        : h("button", { type: "button", class: "era-button", onclick: () => trigger("open", { collection_id: collection.id }) }, "Open")),
-    h("p", {}, collection.description),
+        : !collection.is_archived && h("button", { type: "button", class: "era-button", "aria-label": `Open ${collection.name}`, onclick: () => trigger("open", { collection_id: collection.id }) }, "Open")),
+    collection.description && h("p", { class: "era-lines" }, collection.description),
     facts(collection.facts),
-    collection.is_open && [labelSets(), people(), deskSetup()]);
+    collection.is_open && [labelSets(), people(), deskSetup(), documentsBox, embeddersBox, takeOutBox, bringInBox],
+    managing(collection));
 }
 
 function labelSets() {
@@ -71,17 +131,36 @@ hear("coverage", (answer) => { coverage = answer.text; draw(); });
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.collections) return;
-  if (!view || view.page.label_set_id !== fresh.page.label_set_id) { coverage = null; setupDraft = null; }
+  const isElsewhere = !view || view.page.collection_id !== fresh.page.collection_id;
+  if (!view || view.page.label_set_id !== fresh.page.label_set_id) { coverage = null; setupDraft = null; forgetBringingIn(); }
   if (fresh.is_arranged) setupDraft = null;
+  if (fresh.is_managed) forgetManaging();
   view = fresh;
+  if (isElsewhere) leaveCollection();
+  if (fresh.jobs) takeJobs(fresh.jobs);
   draw();
   if (root.offsetParent !== null) rememberInUrl(view.url);
 }
 
-function draw() {
-  fill(root, h("div", { class: "era-page" }, notice(view.error), view.collections.map(card),
-    h("p", { class: "era-quiet" }, "To open documents of your own, start the app with their folder: ", h("code", {}, "python app.py path/to/folder"), ". The README says what the folder holds.")));
+// What was begun for one collection is not carried over to another.
+function leaveCollection() {
+  for (const kind of ["documents-preview", "documents-plan", "embedders-plan", "embedders-changed", "taken-out", "pushed", "brought-in"]) awaited.delete(kind);
+  forgetDocuments();
+  forgetEmbedders();
+  forgetTakingOut();
+  forgetBringingIn();
 }
 
-watch("value", receive);
-receive();
+function draw() {
+  if (pageBox.parentNode !== root) fill(root, pageBox);
+  drawNew();
+  drawJobs();
+  drawDocuments();
+  drawEmbedders();
+  drawTakeOut();
+  drawBringIn();
+  const shown = view.collections.filter((each) => !each.is_archived || each.is_open);
+  const archived = view.collections.filter((each) => each.is_archived && !each.is_open);
+  refill(pageBox, notice(view.error), newBox, jobsBox, shown.map(card),
+    archived.length ? fold("archived", `Archived collections (${archived.length})`, archived.map(card)) : null);
+}

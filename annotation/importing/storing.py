@@ -1,4 +1,4 @@
-"""Put a collection's documents, queries and judgments into the database, all of it or nothing."""
+"""Store a collection that is in memory, all of it in one transaction: the demo, and what tests make up."""
 
 import storage.collections
 import storage.documents
@@ -8,10 +8,9 @@ import storage.queries
 from annotation.collections import CollectionContent
 from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
 from annotation.demo.needs import load_judgments, load_queries
-from annotation.errors import CollectionFileError
 from annotation.workspace import Workspace
 from era.corpus import Corpus, content_hash
-from storage.records import CollectionRecord, JudgmentRole, NewDocument, NewJudgment
+from storage.records import CollectionRecord, CollectionState, JudgmentRole, NewDocument, NewJudgment
 
 DEMO_AUTHOR = "demo"
 DEMO_LABELS = "Demo labels"
@@ -21,9 +20,14 @@ OWN_LABELS = "My labels"
 
 
 def ensure_demo(workspace: Workspace) -> CollectionRecord:
-    """Return the demo collection, storing it first if this data folder has none yet."""
+    """Return the demo collection, storing it first in a data folder that never had it.
+
+    Where it was deleted it stays so, and the collection used last is returned.
+    """
     with workspace.reading() as session:
-        known = storage.collections.find_by_name(session, COLLECTION_NAME)
+        known = storage.collections.find_demo(session)
+        if known is not None and known.state is CollectionState.DELETED:
+            return storage.collections.list_all(session, with_archived=True)[0]
     if known is not None:
         return known
     documents = build_documents()
@@ -36,27 +40,6 @@ def ensure_demo(workspace: Workspace) -> CollectionRecord:
         COLLECTION_NAME, COLLECTION_DESCRIPTION, documents, load_queries(), qrels, metadata_of(documents)
     )
     return store(workspace, content, author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
-
-
-def ensure_imported(workspace: Workspace, content: CollectionContent) -> CollectionRecord:
-    """Return the collection of this name, storing it first if it is new.
-
-    Raises:
-        CollectionFileError: if a collection of this name with other documents is stored.
-    """
-    with workspace.reading() as session:
-        known = storage.collections.find_by_name(session, content.name)
-    if known is None:
-        return store(workspace, content, author=IMPORTED_AUTHOR, labels=IMPORTED_LABELS, is_demo=False)
-    with workspace.reading() as session:
-        stored = {d.doc_id: d.content_hash for d in storage.documents.iter_all(session, known.id)}
-    if stored != {document.doc_id: content_hash(document) for document in content.documents}:
-        raise CollectionFileError(
-            f"A collection named {content.name!r} is stored already, with other documents. "
-            "Rename the folder to import it as a new collection."
-        )
-    with workspace.writing() as session:
-        return storage.collections.touch(session, known.id)
 
 
 def store(
@@ -74,6 +57,7 @@ def store(
             corpus_fingerprint="",
             n_documents=len(content.documents),
             document_embedder="",
+            created_by=author,
         )
         storage.documents.add_many(
             session,

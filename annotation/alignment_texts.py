@@ -1,0 +1,109 @@
+"""The texts that both embedders have read: kept beside the index, and still used when a few documents change."""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, read_alignment_texts
+from era.corpus import Corpus, content_hash
+from era.embedders import EmbedderPair, Vectors
+from era.index import DenseIndex
+from era.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_ENOUGH = 0.9  # of the texts that would be read now; with so many of them nothing is read again
+
+
+def alignment_texts(
+    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path, progress: Progress
+) -> tuple[AlignmentTexts, float | None]:
+    """Return texts that both embedders have read, and seconds a text took the strong one, None where that is unknown.
+
+    Texts that were read for an earlier state of the collection count as long as nearly all of them are still in it.
+
+    Args:
+        corpus: the documents.
+        index: of the same documents.
+        pair: the embedders.
+        folder: of the collection; read from and written to.
+        progress: told about embedding.
+    """
+    strong = pair.strong.identity.to_json()
+    name = hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16]
+    file = folder / f"alignment-{name}.safetensors"
+    others = [each for each in folder.glob("alignment-*.safetensors") if each != file]
+    for each in (file, *sorted(others, key=lambda other: other.stat().st_mtime, reverse=True)):
+        found = _still_there(each, strong, corpus, index) if each.is_file() else None
+        if found is not None:
+            doc_ids, vectors, seconds = found
+            if each != file:
+                _keep(file, strong, corpus, doc_ids, vectors, seconds)
+            return AlignmentTexts(doc_ids, vectors, index.vectors(doc_ids)), seconds
+    started = time.perf_counter()
+    texts = read_alignment_texts(corpus, index, pair, progress)
+    seconds_each = (time.perf_counter() - started) / len(texts.doc_ids)
+    _keep(file, strong, corpus, texts.doc_ids, texts.strong, seconds_each)
+    return texts, seconds_each
+
+
+def _still_there(
+    file: Path, strong: str, corpus: Corpus, index: DenseIndex
+) -> tuple[list[str], Vectors, float | None] | None:
+    """Return ids, strong vectors and seconds a text of what the corpus still has, if that is enough."""
+    try:
+        with safe_open(file, "np") as kept:
+            about = kept.metadata() or {}
+            vectors = kept.get_tensor("strong")
+            seconds = float(kept.get_tensor("seconds")[0]) if "seconds" in kept.keys() else None  # noqa: SIM118
+        if "texts" not in about:  # written by an earlier version, for the file's own index
+            doc_ids = list(index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED))
+            is_own = file.stem.endswith(hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16])
+            seconds = None if seconds is None else seconds / len(doc_ids)
+            return (doc_ids, vectors, seconds) if is_own and len(vectors) == len(doc_ids) else None
+        texts = json.loads(about["texts"])
+        if about["strong"] != strong or len(texts) != len(vectors):
+            return None
+        rows = [row for row, (doc_id, text) in enumerate(texts) if _has(corpus, doc_id, text)]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        logger.warning("The alignment texts in %s are damaged and not used.", file.name)
+        return None
+    if len(rows) < _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus)):
+        return None
+    return [texts[row][0] for row in rows], vectors[rows], seconds
+
+
+def _has(corpus: Corpus, doc_id: str, text_hash: str) -> bool:
+    return doc_id in corpus and content_hash(corpus[doc_id]) == text_hash
+
+
+def _keep(
+    file: Path, strong: str, corpus: Corpus, doc_ids: Sequence[str], vectors: Vectors, seconds: float | None
+) -> None:
+    """Write the texts down, and remove what the same embedder read for earlier states."""
+    texts = [[doc_id, content_hash(corpus[doc_id])] for doc_id in doc_ids]
+    arrays = {"strong": np.ascontiguousarray(vectors, np.float32)}
+    if seconds is not None:
+        arrays["seconds"] = np.array([seconds], np.float32)
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    save_file(arrays, scratch, {"texts": json.dumps(texts), "strong": strong})
+    scratch.replace(file)
+    for other in file.parent.glob("alignment-*.safetensors"):
+        if other != file and _is_of(other, strong):
+            other.unlink(missing_ok=True)
+
+
+def _is_of(file: Path, strong: str) -> bool:
+    try:
+        with safe_open(file, "np") as kept:
+            return (kept.metadata() or {}).get("strong") == strong
+    except (OSError, ValueError, SafetensorError):
+        return False

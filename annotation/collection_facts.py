@@ -1,0 +1,102 @@
+"""What is known of every collection, for the page that lists them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import storage.collections
+import storage.label_sets
+import storage.queries
+from annotation.embedders import embedders_of
+from annotation.errors import AnnotationError
+from annotation.workspace import Workspace
+from era.embedder_specs import PairSpec
+from era.errors import EraError
+from storage.records import CollectionRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What is known of an index that is open.
+
+    Attributes:
+        strong_name: of the embedder of the queries.
+        strong_dimension: how many numbers its vectors have.
+        light_name: of the embedder of the documents.
+        light_dimension: how many numbers its vectors have.
+        n_bytes: memory that the vectors take.
+        fingerprint: 64 hexadecimal digits, of the vectors.
+    """
+
+    strong_name: str
+    strong_dimension: int
+    light_name: str
+    light_dimension: int
+    n_bytes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFacts:
+    """A collection with what it holds.
+
+    Attributes:
+        collection: as it is stored.
+        n_queries: how many queries it has.
+        n_judgments: that stand now, in all its label sets.
+        embedders: that are used for it.
+        index: None until it was opened once in this process.
+        is_own: whether who looks may delete it.
+    """
+
+    collection: CollectionRecord
+    n_queries: int
+    n_judgments: int
+    embedders: PairSpec
+    index: IndexFacts | None
+    is_own: bool
+
+
+def all_collections(workspace: Workspace, author: str | None) -> Sequence[CollectionFacts]:
+    """Return all collections as `author` may treat them, the one used last first, archived ones too."""
+    with workspace.reading() as session:
+        counted = [
+            (
+                record,
+                len(storage.queries.list_all(session, record.id)),
+                sum(each.counts.n_judgments for each in storage.label_sets.list_for(session, record.id)),
+            )
+            for record in storage.collections.list_all(session, with_archived=True)
+        ]
+    return [
+        CollectionFacts(
+            record,
+            n_queries,
+            n_judgments,
+            embedders_of(workspace, record.id),
+            _index(workspace, record.id),
+            workspace.settings.may_remove(author, record.created_by),
+        )
+        for record, n_queries, n_judgments in counted
+    ]
+
+
+def open_if_possible(workspace: Workspace, collection_id: int) -> str:
+    """Open a collection, so that its index is known, and return the fingerprint; empty if its models cannot be had."""
+    try:
+        return workspace.library(collection_id).index.fingerprint
+    except (AnnotationError, EraError) as error:
+        logger.warning("The collection %d could not be opened: %s", collection_id, error)
+        return ""
+
+
+def _index(workspace: Workspace, collection_id: int) -> IndexFacts | None:
+    library = workspace.opened(collection_id)
+    if library is None:
+        return None
+    strong, light = library.pair.strong.identity, library.pair.light.identity
+    return IndexFacts(
+        strong.name, strong.dimension, light.name, light.dimension, library.index.size_bytes, library.index.fingerprint
+    )

@@ -1,0 +1,206 @@
+"""Choose the embedders of a collection: what a change would mean, and the change itself.
+
+Another query embedder counts at once and leaves the index as it is. Another document embedder needs a new index, which
+an import job builds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import storage.collections
+import storage.documents
+import storage.training_runs
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.strong_reading import in_words
+from annotation.workspace import Workspace
+from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS
+from era.embedder_specs import EmbedderSpec, PairSpec
+from era.embedders import SentenceTransformerEmbedder
+from era.openai_embedder import estimate_cost
+from era.types import Document
+from storage.records import TrainingRunState
+
+_N_SAMPLED = 200  # documents, to estimate how many tokens all of them have
+_N_TIMED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """What it would mean to use other embedders.
+
+    Attributes:
+        changes_queries: whether queries are read by another embedder.
+        changes_documents: whether documents are.
+        needs_new_index: whether every document has to be read again; else the index stays as it is.
+        n_texts: how many documents are read: by the light embedder all or none, by the strong one a share.
+        seconds: what reading them takes about; None if that is not known before the model is loaded.
+        n_tokens: about, that are paid for; 0 without an endpoint.
+        dollars: what they cost about; None if no price is known.
+        keeps_training_runs: whether training runs can be used as before.
+        n_training_runs: finished ones of this collection.
+        index_fingerprint: of the index in use; empty if the collection was not opened yet.
+        text: all this, for a person.
+    """
+
+    changes_queries: bool
+    changes_documents: bool
+    needs_new_index: bool
+    n_texts: int
+    seconds: float | None
+    n_tokens: int
+    dollars: float | None
+    keeps_training_runs: bool
+    n_training_runs: int
+    index_fingerprint: str
+    text: str
+
+
+def embedders_of(workspace: Workspace, collection_id: int) -> PairSpec:
+    """Return which embedders a collection uses.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    return workspace.spec_of(collection_id)
+
+
+def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> ChangePlan:
+    """Return what it would mean to use these embedders; nothing is loaded or changed.
+
+    Raises:
+        UnknownRecord: if there is no such collection.
+    """
+    before = workspace.spec_of(collection_id)
+    changes_queries = not spec.strong.gives_equal_vectors(before.strong)
+    changes_documents = not spec.light.gives_equal_vectors(before.light)
+    with workspace.reading() as session:
+        n_documents = storage.collections.get(session, collection_id).n_documents
+        runs = storage.training_runs.list_for(session, collection_id)
+    sampled = _sample(workspace, collection_id)
+    readers: list[tuple[EmbedderSpec, int]] = []
+    if changes_documents:
+        readers.append((spec.light, n_documents))
+    if changes_documents or changes_queries:
+        readers.append((spec.strong, min(n_documents, N_ALIGNMENT_TEXTS)))
+    n_texts = n_documents if changes_documents else sum(n for _, n in readers)
+    seconds = _seconds(workspace, readers, sampled)
+    n_tokens, dollars = _costs(readers, sampled)
+    library = workspace.opened(collection_id)
+    n_training_runs = sum(run.state is TrainingRunState.FINISHED for run in runs)
+    keeps_training_runs = not (changes_documents or changes_queries)
+    text = " ".join(
+        [
+            _index_words(changes_queries, changes_documents, n_documents),
+            *_effort_words(readers, seconds, n_tokens, dollars),
+            *_run_words(keeps_training_runs, n_training_runs, before),
+        ]
+    )
+    return ChangePlan(
+        changes_queries=changes_queries,
+        changes_documents=changes_documents,
+        needs_new_index=changes_documents,
+        n_texts=n_texts,
+        seconds=seconds,
+        n_tokens=n_tokens,
+        dollars=dollars,
+        keeps_training_runs=keeps_training_runs,
+        n_training_runs=n_training_runs,
+        index_fingerprint="" if library is None else library.index.fingerprint,
+        text=text,
+    )
+
+
+def change_query_embedder(workspace: Workspace, author: str | None, collection_id: int, spec: PairSpec) -> None:
+    """Let another embedder read queries, from now on; the index is the same as before. Loads it in this thread.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        InvalidInputError: if the document embedder would change too, which needs a new index.
+        EmbedderUnavailableError: if it cannot be had; the collection keeps the one it had.
+        UnknownRecord: if there is no such collection.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to change the embedders.")
+    if not spec.light.gives_equal_vectors(workspace.spec_of(collection_id).light):
+        raise InvalidInputError(
+            "Another document embedder needs a new index. Build it first; the old one is used until it is ready."
+        )
+    workspace.use_pair(collection_id, spec)
+
+
+def _sample(workspace: Workspace, collection_id: int) -> list[str]:
+    """Return some of the texts that would be read; the first ones of a collection that is not open."""
+    library = workspace.opened(collection_id)
+    if library is not None:
+        return library.corpus.contents(library.index.sample(_N_SAMPLED, ALIGNMENT_SEED))
+    with workspace.reading() as session:
+        rows = islice(storage.documents.iter_all(session, collection_id, _N_SAMPLED), _N_SAMPLED)
+        return [Document(row.doc_id, row.title, row.text).content for row in rows]
+
+
+def _seconds(workspace: Workspace, readers: Sequence[tuple[EmbedderSpec, int]], sampled: Sequence[str]) -> float | None:
+    """Return what reading takes about; None if a model is not loaded yet, or waits for a server."""
+    total = 0.0
+    for spec, n in readers:
+        embedder = workspace.pairs.find_embedder(spec)
+        if not isinstance(embedder, SentenceTransformerEmbedder):
+            return None
+        if embedder.seconds_per_text is None:
+            embedder.encode_documents(sampled[:_N_TIMED])
+        total += n * (embedder.seconds_per_text or 0.0)
+    return total
+
+
+def _costs(readers: Sequence[tuple[EmbedderSpec, int]], sampled: Sequence[str]) -> tuple[int, float | None]:
+    """Return about how many tokens are paid for, and in dollars if every price is known."""
+    n_tokens, dollars = 0, 0.0
+    is_known = True
+    for spec, n in readers:
+        if spec.kind != "openai" or not sampled:
+            continue
+        prompt = spec.document_prompt or ""
+        estimate = estimate_cost((prompt + text for text in sampled), spec.price_per_million_tokens)
+        n_tokens += round(estimate.n_tokens * n / len(sampled))
+        is_known = is_known and estimate.dollars is not None
+        dollars += (estimate.dollars or 0.0) * n / len(sampled)
+    return n_tokens, dollars if n_tokens and is_known else None
+
+
+def _index_words(changes_queries: bool, changes_documents: bool, n_documents: int) -> str:
+    if changes_documents:
+        return (
+            f"All {n_documents:,} documents are read again into a new index. The old one is used until the new one "
+            "is ready."
+        )
+    if changes_queries:
+        return "The index stays as it is: only queries are read by another model."
+    return "Nothing changes in what the models say; the index stays as it is."
+
+
+def _effort_words(
+    readers: Sequence[tuple[EmbedderSpec, int]], seconds: float | None, n_tokens: int, dollars: float | None
+) -> list[str]:
+    if not readers:
+        return []
+    words = [f"{spec.label} reads {n:,} documents." for spec, n in readers]
+    if seconds is not None:
+        words.append(f"That takes {in_words(seconds)}.")
+    elif any(spec.kind != "openai" for spec, _ in readers):
+        words.append("How long that takes shows once the models are loaded.")
+    if n_tokens:
+        price = "set a price to see what that costs"
+        if dollars is not None:
+            price = f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than a cent"
+        words.append(f"The endpoint is sent about {n_tokens:,} tokens: {price}.")
+    return words
+
+
+def _run_words(keeps_training_runs: bool, n_training_runs: int, before: PairSpec) -> list[str]:
+    if keeps_training_runs or not n_training_runs:
+        return []
+    runs = "1 training run" if n_training_runs == 1 else f"{n_training_runs:,} training runs"
+    return [
+        f"{runs} made with {before.strong.label} over {before.light.label} cannot be used with the new ones; your "
+        "marks are safe, train again. With the old embedders they can be used again."
+    ]

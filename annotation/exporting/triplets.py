@@ -1,0 +1,94 @@
+"""What people judged as training data for sentence-transformers: anchor, positive and negative texts, a line each."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import storage.collections
+import storage.label_sets
+import storage.queries
+from annotation.comparing.one_query import hidden_queries
+from annotation.comparing.views import ComparisonView
+from annotation.errors import InvalidInputError
+from annotation.exporting.files import ExportFile, file_name, queries_in_words
+from annotation.library import Library
+from annotation.workspace import Workspace
+from era.candidates import POSITIVE_MARGIN
+from era.embedders import INSTRUCTION_TEMPLATE
+from era.types import Query
+from storage.records import QueryRecord
+
+MAX_NEGATIVES = 100
+_MINING_DEPTH = 100
+
+
+def export_triplets(workspace: Workspace, author: str | None, label_set_id: int, n_negatives: int = 5) -> ExportFile:
+    """Return the agreed judgments as JSON Lines that `datasets.load_dataset("json", data_files=...)` reads.
+
+    Every relevant document of a query is put beside each of its negatives. These are what was judged not relevant;
+    where that is fewer than asked for, unjudged documents that the light model ranks high fill up, but none that it
+    scores within 5 % of the weakest relevant one, since that may be relevant too. Queries that the author is still
+    judging beside others are left out.
+
+    Args:
+        workspace: of this process.
+        author: who asks.
+        label_set_id: whose judgments.
+        n_negatives: for each query, 1 to 100.
+
+    Raises:
+        InvalidInputError: if the number is out of range, or no query has a relevant document.
+        NotReadyError: if the embedders are still being loaded.
+        UnknownRecord: if there is no such label set.
+    """
+    if not 1 <= n_negatives <= MAX_NEGATIVES:
+        raise InvalidInputError(f"From 1 to {MAX_NEGATIVES} negatives can be written for each query.")
+    with workspace.reading() as session:
+        label_set = storage.label_sets.get(session, label_set_id)
+        collection = storage.collections.get(session, label_set.collection_id)
+        queries = {query.id: query for query in storage.queries.list_all(session, collection.id)}
+    library, qrels = workspace.library(collection.id), workspace.standings(label_set_id).qrels()
+    hidden = hidden_queries(workspace, author, ComparisonView(collection.id, label_set_id, (), None), qrels)
+    lines, n_mined, n_without = [], 0, 0
+    for query_id, judged in qrels.items():
+        query = queries.get(query_id)
+        here = {doc_id: grade for doc_id, grade in judged.items() if doc_id in library.corpus}
+        positives = sorted((doc_id for doc_id in here if here[doc_id] > 0), key=lambda doc_id: -here[doc_id])
+        if query is None or query_id in hidden or not positives:
+            continue
+        negatives = [doc_id for doc_id in here if here[doc_id] <= 0][:n_negatives]
+        mined = _mined(library, query, here, positives, n_negatives - len(negatives))
+        lines += list(_lines(library, query, positives, [*negatives, *mined]))
+        n_mined, n_without = n_mined + len(mined), n_without + (not negatives and not mined)
+    if not lines:
+        raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
+    remarks = [f"{len(lines):,} triplets; {n_mined:,} negatives were not judged but ranked high by the light model."]
+    remarks += [f"Left out, since no negative was found: {queries_in_words(n_without)}."] if n_without else []
+    if hidden:
+        remarks.append(f"Left out, since you are still judging: {queries_in_words(len(hidden))}.")
+    name = file_name(collection.name, label_set.name, "triplets", ending=".jsonl")
+    return ExportFile(name, "".join(lines).encode("utf-8"), "application/jsonl", tuple(remarks))
+
+
+def _mined(
+    library: Library, query: QueryRecord, judged: Mapping[str, float], positives: Sequence[str], n_wanted: int
+) -> list[str]:
+    """Return unjudged documents that the light model ranks high, the highest first."""
+    if n_wanted < 1:
+        return []
+    light = library.light()
+    vectors = light.query_vectors([Query(str(query.id), query.text, query.instruction)])
+    weakest = float((library.index.vectors(positives) @ vectors[0]).min())
+    [ranking] = library.index.search(vectors, _MINING_DEPTH + len(judged))
+    ceiling = POSITIVE_MARGIN * weakest if weakest > 0 else weakest
+    return [doc.doc_id for doc in ranking if doc.doc_id not in judged and doc.score < ceiling][:n_wanted]
+
+
+def _lines(library: Library, query: QueryRecord, positives: Sequence[str], negatives: Sequence[str]) -> Iterator[str]:
+    anchor = query.text
+    if query.instruction:
+        anchor = INSTRUCTION_TEMPLATE.format(instruction=query.instruction, text=query.text)
+    for positive in positives:
+        for negative in negatives:
+            texts = {"anchor": anchor, "positive": positive, "negative": negative}
+            texts |= {name: library.corpus[texts[name]].content for name in ("positive", "negative")}
+            yield f"{json.dumps(texts, ensure_ascii=False)}\n"

@@ -1,0 +1,78 @@
+"""Look at the beginning of what somebody brings: files that were sent, or a data set of the Hugging Face Hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from annotation.errors import InvalidInputError, NotAllowedError
+from era.formats import opening
+from era.formats.content import Source
+from era.formats.opening import Preview
+
+N_SHOWN = 5  # documents and queries
+
+
+def formats() -> Mapping[str, str]:
+    """Return the formats that files can be read as: key -> what a person calls it."""
+    return {key: label for key, label in opening.FORMATS.items() if key != "hub"}
+
+
+def preview_files(author: str | None, path: Path, format: str, mapping: Mapping[str, str]) -> Preview:
+    """Return how the beginning of files would be imported.
+
+    Args:
+        author: who looks.
+        path: a file, a folder or a zip.
+        format: a key of `formats()`; empty to find out.
+        mapping: role -> column; empty for a good guess.
+
+    Raises:
+        NotAllowedError: if nobody is signed in.
+        FormatError: naming the place of what cannot be read.
+    """
+    _require_signed_in(author)
+    return opening.preview(path, _known(format), mapping or None, N_SHOWN)
+
+
+def preview_hub(author: str | None, name: str, config: str) -> Preview:
+    """Return how the beginning of a data set of the Hub would be imported.
+
+    Raises:
+        NotAllowedError: if nobody is signed in.
+        InvalidInputError: if it is not a name on the Hub.
+        FormatError: if it is not there, or in no known layout.
+    """
+    _require_signed_in(author)
+    require_hub_name(name)
+    return opening.preview_hub(name, config, n=N_SHOWN)
+
+
+def open_files(path: Path, format: str, mapping: Mapping[str, str]) -> Source:
+    """Return the source of files.
+
+    Raises:
+        FormatError: naming the place of what cannot be read.
+    """
+    return opening.open_source(path, _known(format), mapping or None)
+
+
+def require_hub_name(name: str) -> None:
+    """Let nothing pass but a name on the Hub: a page never names a place on this machine.
+
+    Raises:
+        InvalidInputError: if it is anything else.
+    """
+    if not opening.is_hub_name(name):
+        raise InvalidInputError(
+            f"{name[:80]!r} is not a name on the Hugging Face Hub. Write it as it stands there, such as mteb/scifact."
+        )
+
+
+def _known(format: str) -> str:
+    if format and format not in formats():
+        raise InvalidInputError(f"The format {format[:40]!r} is not known. Choose one from the list.")
+    return format
+
+
+def _require_signed_in(author: str | None) -> None:
+    if author is None:
+        raise NotAllowedError("Sign in to bring in documents.")

@@ -1,0 +1,103 @@
+// Choosing files and sending them to the server's own upload route, and what a preview of them looks like.
+
+const FILES_AT_ONCE = 200; // the server refuses a form with more than 1,000
+
+// Send files; `told` hears the share sent. The returned `stop` calls it off, `done` has path and name of each file.
+function sendFiles(files, told) {
+  const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+  let sent = 0;
+  let request = null;
+  let isStopped = false;
+  const sendSome = (some) => new Promise((resolve, reject) => {
+    request = new XMLHttpRequest();
+    const form = new FormData();
+    for (const file of some) form.append("files", file, file.name);
+    request.upload.onprogress = (event) => told(Math.min((sent + event.loaded) / total, 1));
+    request.onload = () => {
+      if (request.status === 200) return resolve(JSON.parse(request.responseText));
+      reject(new Error(request.status === 413 ? "The files are larger than this server takes. Split them, or start the app with their path: python app.py PATH."
+        : request.status === 401 ? "Sign in to bring files in." : `The server did not take the files (${request.status}). Nothing was imported; try again.`));
+    };
+    request.onerror = () => reject(new Error("The server could not be reached. Nothing was imported; try again."));
+    request.onabort = () => reject(new Error(""));
+    request.open("POST", new URL("gradio_api/upload", document.baseURI));
+    request.send(form);
+  });
+  const sendAll = async () => {
+    const found = [];
+    for (let start = 0; start < files.length && !isStopped; start += FILES_AT_ONCE) {
+      const some = files.slice(start, start + FILES_AT_ONCE);
+      const paths = await sendSome(some);
+      sent += some.reduce((sum, file) => sum + file.size, 0);
+      found.push(...paths.map((path, i) => ({ path, name: some[i].webkitRelativePath || some[i].name })));
+    }
+    if (isStopped) throw new Error("");
+    return found;
+  };
+  return { done: sendAll(), stop: () => { isStopped = true; request?.abort(); } };
+}
+
+// A place to choose files or drop them; `state` keeps { sending, share, error }, `draw` shows it, `taken` gets the files.
+function chooser(name, state, draw, taken, { hasFolder = false, accept = null, words = "Choose files" } = {}) {
+  const begin = async (files) => {
+    if (!files.length) return;
+    state.error = "";
+    state.share = 0;
+    state.sending = sendFiles(files, (share) => { state.share = share; const bar = root.querySelector(`[data-sending="${name}"]`); if (bar) bar.value = share; });
+    draw();
+    try {
+      const found = await state.sending.done;
+      state.sending = null;
+      taken(found);
+    } catch (error) {
+      state.sending = null;
+      state.error = error.message;
+    }
+    draw();
+  };
+  if (state.sending) {
+    return h("div", { class: "era-form" }, busy("Sending the files \u2026"), h("progress", { max: 1, value: state.share, "data-sending": name, "aria-label": "How much is sent" }),
+      h("div", { class: "era-row" }, button("Cancel", () => state.sending.stop(), { "data-hold": `${name} stop` })));
+  }
+  const picker = (isFolder) => h("input", { type: "file", hidden: true, multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : accept, "aria-label": isFolder ? `${words}: a folder` : words, name: `${name}${isFolder ? " folder" : ""}`,
+    onchange: (event) => { const files = [...event.target.files]; event.target.value = ""; begin(files); } });
+  const files = picker(false);
+  const folder = hasFolder ? picker(true) : null;
+  return h("div", { class: "era-drop",
+    ondragover: (event) => { event.preventDefault(); event.currentTarget.classList.add("era-over"); },
+    ondragleave: (event) => event.currentTarget.classList.remove("era-over"),
+    ondrop: (event) => { event.preventDefault(); event.currentTarget.classList.remove("era-over"); begin([...event.dataTransfer.files]); } },
+    notice(state.error),
+    h("div", { class: "era-row" }, files, folder,
+      button(`${words} \u2026`, () => files.click(), { "data-hold": `${name} choose` }),
+      folder && button("Choose a folder \u2026", () => folder.click(), { "data-hold": `${name} choose folder` }),
+      h("span", { class: "era-quiet" }, "or drop them here")));
+}
+
+const shorten = (text, n) => (text.length > n ? `${text.slice(0, n - 1).trimEnd()}\u2026` : text);
+
+const ROLES = [["id", "Id", "row number"], ["title", "Title", "none"], ["text", "Text", "choose"]];
+
+// Keep what was chosen until the answer is there; the next choice may come before.
+const choose = (state, { format, mapping }) => { if (state.preview) Object.assign(state.preview, { format: format ?? state.preview.format, mapping: mapping ?? state.preview.mapping }); };
+
+// The first documents as they will be, what the files were taken for, and which column is what; `again` asks anew.
+function previewOf(name, state, again) {
+  const seen = state.preview;
+  if (!seen) return [notice(state.error)];
+  const byColumn = (role, label, none) => field(label, select(`Column for the ${label.toLowerCase()}`, [["", none], ...seen.columns.map((column) => [column, column])], seen.mapping[role] || "",
+    (column) => again({ mapping: { ...seen.mapping, [role]: column } }), { "data-hold": `${name} ${role}` }));
+  return [
+    h("div", { class: "era-row era-fields" },
+      seen.can_choose_format && field("Read as", select("Read as", view.formats, seen.format, (format) => again({ format, mapping: {} }), { "data-hold": `${name} format` })),
+      seen.columns.length ? ROLES.map((role) => byColumn(...role)) : null),
+    notice(state.error),
+    seen.facts.length ? facts(seen.facts) : null,
+    seen.remarks.length ? h("ul", { class: "era-remarks" }, seen.remarks.map((remark) => h("li", {}, remark))) : null,
+    seen.documents.length ? h("div", {}, h("h3", {}, "The first documents, as they will be"), h("ol", { class: "era-previewed" }, seen.documents.map((each) => h("li", {},
+      h("div", {}, h("code", {}, each.id), each.title && h("strong", {}, ` ${each.title}`)),
+      h("p", {}, shorten(each.text, 320)),
+      each.metadata.length ? quiet(each.metadata.map(([key, value]) => `${key}: ${shorten(value, 60)}`).join(" \u00b7 ")) : null)))) : null,
+    seen.queries.length ? h("div", {}, h("h3", {}, "The first queries"), h("ul", { class: "era-remarks" }, seen.queries.map((each) => h("li", {}, each.text, each.instruction && h("span", { class: "era-quiet" }, ` \u2014 ${shorten(each.instruction, 160)}`))))) : null,
+  ];
+}

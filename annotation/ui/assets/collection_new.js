@@ -1,0 +1,113 @@
+// A new collection: from files or from the Hugging Face Hub, looked at first, then named, then imported in the background.
+
+let wizard = null; // { state fields of the chooser, hub, config, token, preview, spec } while one is being made
+let isReadingNew = false;
+
+function openWizard() {
+  wizard = { picker: {}, source: "files", hub: "", config: "", error: "", preview: null, embedders: startingEmbedders() };
+  drawNew();
+  newBox.querySelector("[data-hold='new choose']")?.focus();
+}
+
+function closeWizard() {
+  if (wizard?.token) ask("forget", "forgotten", { token: wizard.token });
+  wizard?.picker.sending?.stop();
+  awaited.delete("new-preview");
+  isReadingNew = false;
+  wizard = null;
+  drawNew();
+}
+
+function lookAtNew(data) {
+  isReadingNew = true;
+  wizard.error = "";
+  choose(wizard, data);
+  drawNew();
+  const about = wizard.source === "hub" ? { hub: wizard.hub, config: wizard.config } : { token: wizard.token || "" };
+  ask("preview", "new-preview", { ...about, format: wizard.preview?.format || "", mapping: wizard.preview?.mapping || {}, ...data });
+}
+
+answered("new-preview", (answer) => {
+  isReadingNew = false;
+  if (!wizard) return;
+  if (answer.token) wizard.token = answer.token;
+  wizard.error = answer.error || "";
+  if (answer.preview) wizard.preview = answer.preview;
+  wizard.isUsable = Boolean(answer.preview) && !answer.error;
+  drawNew();
+});
+
+let isStartingImport = false;
+
+function startImport(event) {
+  event.preventDefault();
+  isStartingImport = true;
+  drawNew();
+  const { elements } = event.target;
+  ask("import", "import-started", { kind: "new", token: wizard.token || "", hub: wizard.source === "hub" ? wizard.hub : "", config: wizard.config, format: wizard.preview.format, mapping: wizard.preview.mapping,
+    name: elements.name.value, description: elements.description.value, embedders: chosenSpec(wizard.embedders) });
+}
+
+answered("import-started", (answer) => {
+  isStartingImport = false;
+  if (answer.error) {
+    if (wizard) wizard.error = answer.error;
+    if (documents.begun) { documents.begun = false; documents.error = answer.error; }
+  } else {
+    if (answer.import_kind === "new") { wizard = null; for (const name of ["name", "description"]) drafts.delete(name); }
+    else forgetDocuments();
+    takeJobs(answer.jobs);
+  }
+  drawNew();
+  drawDocuments();
+  drawJobs();
+  if (!answer.error) jobsBox.scrollIntoView({ block: "nearest" });
+});
+
+function hubForm() {
+  return h("form", { class: "era-row era-fields", onsubmit: (event) => {
+    event.preventDefault();
+    wizard.preview = null;
+    lookAtNew({ format: "", mapping: {} });
+  } },
+    field("Name on the Hub", h("input", { name: "hub", required: true, placeholder: "mteb/scifact", "aria-label": "Name on the Hub", value: wizard.hub, oninput: (event) => { wizard.hub = event.target.value; } })),
+    field("Configuration", h("input", { name: "config", placeholder: "usually none", "aria-label": "Configuration", value: wizard.config, oninput: (event) => { wizard.config = event.target.value; } }), "Which part of the data set, where it has several"),
+    h("button", { type: "submit", class: "era-button", "data-hold": "new look" }, "Look at it"));
+}
+
+function sourceStep() {
+  const isHub = wizard.source === "hub";
+  const turn = (source) => () => { Object.assign(wizard, { source, preview: null, error: "", isUsable: false }); drawNew(); };
+  return [
+    h("div", { class: "era-views", role: "group", "aria-label": "Where the documents come from" },
+      h("button", { type: "button", class: "era-view", "aria-pressed": String(!isHub), "data-hold": "new files", onclick: turn("files") }, "Files"),
+      h("button", { type: "button", class: "era-view", "aria-pressed": String(isHub), "data-hold": "new hub", onclick: turn("hub") }, "Hugging Face Hub")),
+    isHub ? hubForm() : chooser("new", wizard.picker, drawNew, (files) => { wizard.preview = null; lookAtNew({ files, token: "", format: "", mapping: {} }); }, { hasFolder: true }),
+    !isHub && !wizard.preview && quiet("CSV, TSV, JSON, JSONL, Parquet, Excel; BEIR, TREC and MAIR folders; folders of text, Markdown, HTML and PDF files; or a zip of any of them."),
+  ];
+}
+
+function nameStep() {
+  return h("form", { class: "era-form", onsubmit: startImport },
+    field("Name", draftField("name", "Name of the new collection", wizard.preview.name, { required: true, maxlength: 80 })),
+    field("Description", draftField("description", "Description of the new collection", "", { rows: 2, maxlength: 800, placeholder: "What is in it, where it comes from" }, "textarea")),
+    h("h3", {}, "Embedders"),
+    embedderChoice("new", wizard.embedders, drawNew),
+    h("div", { class: "era-row" }, h("button", { type: "submit", class: "era-button era-primary", "data-hold": "new import", disabled: isStartingImport || isReadingNew }, isStartingImport ? "Starting \u2026" : "Import"),
+      h("span", { class: "era-quiet" }, "It runs in the background; you can go on judging or leave.")));
+}
+
+function drawNew() {
+  if (!view.can_write) return refill(newBox, quiet("Sign in to bring in documents of your own."));
+  if (!wizard) {
+    return refill(newBox, h("div", { class: "era-row" },
+      h("p", { class: "era-intro era-grow" }, view.is_first ? "Bring your own documents: files, a folder, a zip, or a data set by name." : ""),
+      button("New collection", openWizard, { class: "era-button era-primary", "data-hold": "new collection" })));
+  }
+  refill(newBox,
+    h("div", { class: "era-row" }, h("h2", { class: "era-grow" }, "New collection"), link("close", closeWizard, { "aria-label": "Close the new collection", "data-hold": "new collection" })),
+    sourceStep(),
+    isReadingNew && busy("Reading the first documents \u2026"),
+    wizard.preview ? previewOf("new", wizard, (change) => lookAtNew(change)) : notice(wizard.error),
+    wizard.isUsable && nameStep());
+}

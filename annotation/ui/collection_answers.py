@@ -1,0 +1,155 @@
+"""What the Collection tab asks beside its panel: previews, imports and how far they are, documents, embedders."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from annotation import choosing_embedders, previews
+from annotation.collection_facts import open_if_possible
+from annotation.embedders import change_plan, change_query_embedder, embedders_of
+from annotation.errors import InvalidInputError
+from annotation.importing import jobs, updating
+from annotation.importing.jobs import ImportRequest
+from annotation.opening import OpenPage
+from annotation.presenting.embedders import change_payload, pair_words
+from annotation.presenting.importing import jobs_payload, preview_payload, update_payload
+from annotation.presenting.wording import count
+from annotation.ui.answers import Handler, answer_events
+from annotation.ui.feedback import explain
+from annotation.ui.panel import Message
+from annotation.uploads import SentFile, Uploads
+from annotation.workspace import Workspace
+
+Payload = dict[str, Any]
+
+
+class CollectionAnswers:
+    """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
+
+    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+        self._workspace = workspace
+        self.uploads = Uploads(workspace.folder / "uploads", Path(get_upload_folder()))
+        answers: list[tuple[str, str, Handler]] = [
+            ("preview", "new-preview", self._preview),
+            ("preview-documents", "documents-preview", self._preview),
+            ("forget", "forgotten", self._forget),
+            ("plan-documents", "documents-plan", self._plan_documents),
+            ("import", "import-started", self._import),
+            ("take-away", "documents-taken", self._take_away),
+            ("jobs", "import-jobs", self._jobs),
+            ("act", "import-jobs", self._act),
+            ("plan-embedders", "embedders-plan", self._plan_embedders),
+            ("change-embedders", "embedders-changed", self._change_embedders),
+        ]
+        answer_events(workspace, panel, "collection", answers)
+
+    def _preview(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        hub = message.name("hub").strip()
+        if hub:
+            found = previews.preview_hub(author, hub, message.text("config").strip())
+            return {"preview": preview_payload(found, previews.formats())}
+        token = message.name("token") or self.uploads.keep(author, sent_files(message))
+        try:
+            path = self.uploads.path(author, token)
+            found = previews.preview_files(author, path, message.text("format"), mapping_of(message))
+            return {"token": token, "preview": preview_payload(found, previews.formats())}
+        except Exception as error:  # noqa: BLE001 - what was sent is kept, so that other columns can be tried
+            return {"token": token, "error": explain(error)}
+
+    def _forget(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        self.uploads.forget(author, message.text("token"))
+        return {}
+
+    def _plan_documents(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        mode = message.text("kind")
+        if mode not in ("add", "replace"):
+            raise InvalidInputError("Choose whether to add the documents or to replace those that are here.")
+        path = self.uploads.path(author, message.text("token"))
+        source = previews.open_files(path, message.text("format"), mapping_of(message))
+        plan = updating.plan_update(self._workspace, page.collection.id, source, mode)  # type: ignore[arg-type]
+        return {"plan": update_payload(plan, mode)}
+
+    def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        kind, hub, token = message.text("kind"), message.name("hub").strip(), message.name("token")
+        if kind not in ("new", "add", "replace"):
+            raise InvalidInputError("Choose whether to import a new collection or to change this one.")
+        if hub:
+            previews.require_hub_name(hub)
+        embedders: Mapping[str, Any] | None = None
+        if kind == "new":
+            spec = self._choice(author, message)
+            embedders = None if spec == choosing_embedders.bundled() else spec.to_json()
+        with nullcontext() if hub else self.uploads.lend(author, token) as path:
+            request = ImportRequest(
+                kind=kind,  # type: ignore[arg-type]
+                name=message.name("name"),
+                description=message.name("description"),
+                path=str(path or ""),
+                hub=hub,
+                config=message.name("config").strip(),
+                format="" if hub else message.text("format"),
+                mapping={} if hub else mapping_of(message),
+                embedders=embedders,
+                collection_id=None if kind == "new" else page.collection.id,
+            )
+            jobs.start_import(self._workspace, author, request)
+        self.uploads.forget(author, token)
+        return {"import_kind": kind, **self._jobs(page, author, message)}
+
+    def _take_away(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        doc_ids = [each for each in message.list("doc_ids") if isinstance(each, str)]
+        n_removed = updating.remove_documents(self._workspace, author, page.collection.id, doc_ids)
+        return {"said": f"{count(n_removed, 'document was', 'documents were')} taken away."}
+
+    def _jobs(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        return {"jobs": jobs_payload(jobs.list_jobs(self._workspace))}
+
+    def _act(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        acts = {"cancel": jobs.cancel_import, "resume": jobs.resume_import, "dismiss": jobs.dismiss_import}
+        act = acts.get(message.text("act"))
+        if act is None:
+            raise InvalidInputError("Choose what to do with the import.")
+        act(self._workspace, author, message.number("job_id"))
+        return self._jobs(page, author, message)
+
+    def _plan_embedders(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        spec, collection_id = self._choice(author, message), page.collection.id
+        is_change = spec != embedders_of(self._workspace, collection_id)
+        open_if_possible(self._workspace, collection_id)
+        return {"plan": change_payload(change_plan(self._workspace, collection_id, spec), is_change)}
+
+    def _change_embedders(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        spec, collection_id = self._choice(author, message), page.collection.id
+        updating.require_owner(self._workspace, author, collection_id, "change the embedders")
+        if not change_plan(self._workspace, collection_id, spec).needs_new_index:
+            change_query_embedder(self._workspace, author, collection_id, spec)
+            fingerprint = open_if_possible(self._workspace, collection_id)
+            return {"said": f"Done: {pair_words(spec)} The index is the same, fingerprint {fingerprint[:16]}."}
+        request = ImportRequest("embedders", embedders=spec.to_json(), collection_id=collection_id)
+        jobs.start_import(self._workspace, author, request)
+        said = "The new index is being built; the old one is used until it is ready."
+        return {"said": said, **self._jobs(page, author, message)}
+
+    def _choice(self, author: str | None, message: Message) -> choosing_embedders.PairSpec:
+        values = message.values("embedders")
+        if values is None:
+            raise InvalidInputError("Choose the embedders. If that is what you did, reload the page and try again.")
+        return choosing_embedders.read_choice(self._workspace.settings, author, values)
+
+
+def sent_files(message: Message) -> list[SentFile]:
+    """Return the files that a page says it has sent."""
+    files = [Message(each) for each in message.list("files")]
+    return [SentFile(each.text("path"), each.text("name")) for each in files]
+
+
+def mapping_of(message: Message) -> dict[str, str]:
+    """Return role -> column as a page chose it; a role without a column is left out."""
+    values = message.values("mapping") or {}
+    return {
+        role: column for role, column in values.items() if isinstance(column, str) and isinstance(role, str) and column
+    }

@@ -1,0 +1,258 @@
+"""The files of what somebody brings, by the names they know: of a file, of a folder, or of a zip taken out safely.
+
+The names in a zip are only ever labels. Each member is written under a number, so that no name decides about a path.
+"""
+
+import gzip
+import io
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, cast
+
+from era.errors import FormatError
+
+MAX_UNPACKED_BYTES = 16 * 1024**3
+MAX_MEMBERS = 500_000
+MAX_COMPRESSION = 200  # times; text compresses ten- or twentyfold
+FREE_TO_COMPRESS = 64 * 1024**2  # bytes that may unpack from however little
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file by the name a person knows, with `/` between folders, and the path where it lies."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_gzipped(self) -> bool:
+        """Return whether the content is compressed by gzip."""
+        return self.name.lower().endswith(".gz")
+
+    @property
+    def base(self) -> str:
+        """Return the name in lower case, without folders and without what says that it is compressed."""
+        return PurePosixPath(self.name).name.lower().removesuffix(".gz")
+
+    @property
+    def stem(self) -> str:
+        """Return the base name without what follows its last dot."""
+        return PurePosixPath(self.base).stem
+
+    @property
+    def suffix(self) -> str:
+        """Return what follows the last dot of the base name, dot included; empty if there is none."""
+        return PurePosixPath(self.base).suffix
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the file as it lies there."""
+        return self.path.stat().st_size
+
+
+class Meter:
+    """How many bytes of some files have been read; `n_bytes` is what they have together."""
+
+    def __init__(self, n_bytes: int = 0) -> None:
+        self.n_bytes = n_bytes
+        self._n_read = 0
+
+    @property
+    def n_bytes_read(self) -> int:
+        """Return the bytes read so far, at most `n_bytes`."""
+        return min(self._n_read, self.n_bytes)
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes as read."""
+        self._n_read += n_bytes
+
+    def restart(self) -> None:
+        """Count from 0 again."""
+        self._n_read = 0
+
+
+class _CountedFile(io.RawIOBase):
+    """A file opened for reading that tells a meter what was read."""
+
+    def __init__(self, path: Path, meter: Meter) -> None:
+        super().__init__()
+        self._file = path.open("rb", buffering=0)
+        self._meter = meter
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        n_bytes = self._file.readinto(buffer)
+        self._meter.add(n_bytes)
+        return n_bytes
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def open_bytes(entry: Entry, meter: Meter) -> IO[bytes]:
+    """Open an entry for reading, uncompressed if it is compressed by gzip.
+
+    Raises:
+        FormatError: if the file cannot be opened.
+    """
+    try:
+        stream: BinaryIO = io.BufferedReader(_CountedFile(entry.path, meter), buffer_size=_BLOCK)  # type: ignore[type-var]
+    except OSError as error:
+        raise FormatError(f"could not be read: {error.strerror}.", entry.name) from error
+    return cast(IO[bytes], _Unzipped(entry, stream)) if entry.is_gzipped else stream
+
+
+class _Unzipped(gzip.GzipFile):
+    """A file compressed by gzip that stops where it grows beyond all measure."""
+
+    def __init__(self, entry: Entry, stream: BinaryIO) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._name = entry.name
+        self._source = stream
+        self._limit = most_unpacked(entry.n_bytes)
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._checked(super().read1(size))
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._checked(super().read(size))
+
+    def _checked(self, content: bytes) -> bytes:
+        if self.tell() > self._limit:
+            raise FormatError(
+                f"unpacks to more than {_in_words(self._limit)}, which no text does. Unpack it yourself.", self._name
+            )
+        return content
+
+    def close(self) -> None:
+        super().close()
+        self._source.close()
+
+
+def most_unpacked(n_bytes: int) -> int:
+    """Return how many bytes may come out of `n_bytes` compressed ones before it is refused."""
+    return min(MAX_UNPACKED_BYTES, max(FREE_TO_COMPRESS, n_bytes * MAX_COMPRESSION))
+
+
+def list_entries(path: Path) -> list[Entry]:
+    """Return the files of a folder in the order of their names, or the one file; hidden ones are left out.
+
+    Raises:
+        FormatError: if there is no such file or folder, or no file in it.
+    """
+    if path.is_file():
+        return [Entry(path.name, path)]
+    if not path.is_dir():
+        raise FormatError("there is no such file or folder. Check the path.", str(path))
+    found = []
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        for name in files:
+            file = Path(folder, name)
+            if not _is_hidden(name) and file.is_file():
+                found.append(Entry(file.relative_to(path).as_posix(), file))
+    return _in_order(found, path.name)
+
+
+def unpack(archive: Path, folder: Path) -> list[Entry]:
+    """Return the files of a zip, written into a folder under numbers; hidden ones are left out.
+
+    Where everything in the zip lies in one folder, that folder is left out of the names.
+
+    Raises:
+        FormatError: if the zip is damaged, encrypted, holds a path that leads outside or a link, or unpacks to more
+            than it could if it held text.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            _check_members(archive, folder, members)
+            members = [member for member in members if not any(map(_is_hidden, PurePosixPath(member.filename).parts))]
+            budget = most_unpacked(archive.stat().st_size)
+            found = []
+            for number, member in enumerate(members, start=1):
+                target = folder / f"{number:06}"
+                budget -= _write_member(opened, member, target, budget, archive.name)
+                found.append(Entry(str(PurePosixPath(member.filename)), target))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise FormatError(
+            f"this zip is damaged or of an unknown kind ({error}). Zip it again.", archive.name
+        ) from error
+    except OSError as error:
+        raise FormatError(f"could not be unpacked: {error.strerror or error}.", archive.name) from error
+    roots = {PurePosixPath(entry.name).parts[0] for entry in found}
+    if len(roots) == 1 and all("/" in entry.name for entry in found):
+        found = [replace(entry, name=entry.name.partition("/")[2]) for entry in found]
+    return _in_order(found, archive.name)
+
+
+def _check_members(archive: Path, folder: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    n_members = n_bytes = 0
+    for member in members:
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or "\\" in member.filename:
+            raise FormatError(
+                f"the zip holds the path {member.filename[:100]!r}, which leads outside of it. Nothing was unpacked.",
+                archive.name,
+            )
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise FormatError(
+                f"the zip holds the link {member.filename[:100]!r}. Put the file itself into it.", archive.name
+            )
+        if member.flag_bits & 1:
+            raise FormatError("the zip is encrypted. Unpack it and zip it without a password.", archive.name)
+        n_members, n_bytes = n_members + 1, n_bytes + member.file_size
+    limit = most_unpacked(archive.stat().st_size)
+    if n_members > MAX_MEMBERS or n_bytes > limit:
+        raise FormatError(
+            f"the zip holds {n_members:,} files with {_in_words(n_bytes)}; at most {MAX_MEMBERS:,} with "
+            f"{_in_words(limit)} can be unpacked from it. Unpack it yourself and give the folder.",
+            archive.name,
+        )
+    if n_bytes > shutil.disk_usage(folder).free * 0.9:
+        raise FormatError(f"there is no room on the disk to unpack {_in_words(n_bytes)}.", archive.name)
+
+
+def _write_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: int, archive: str) -> int:
+    """Write one member and return its bytes, which are counted and not believed."""
+    n_bytes = 0
+    try:
+        with opened.open(member) as source, target.open("wb") as written:
+            while block := source.read(_BLOCK):
+                n_bytes += len(block)
+                if n_bytes > budget:
+                    raise FormatError(f"{member.filename[:100]!r} unpacks to more than it says.", archive)
+                written.write(block)
+    except RuntimeError as error:  # what zipfile raises for encrypted members
+        raise FormatError(f"{member.filename[:100]!r} cannot be unpacked ({error}).", archive) from error
+    return n_bytes
+
+
+def _in_order(entries: list[Entry], where: str) -> list[Entry]:
+    if not entries:
+        raise FormatError("there is no file in it.", where)
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "__pycache__", "Thumbs.db")
+
+
+def _in_words(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,107 @@
+"""What every table has in common, whatever its kind of file: named columns, and rows at places that can be named."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+from era.errors import FormatError
+from era.formats.entries import Entry, Meter
+
+Row = Mapping[str, Any]
+PlacedRow = tuple[int, Row]
+"""The line or row from 1 at which it begins, and its values by column."""
+
+N_SAMPLED = 50
+
+
+class RowFile(Protocol):
+    """A table that is read from its beginning, as often as wanted."""
+
+    @property
+    def name(self) -> str:
+        """Return the name a person knows the file by."""
+
+    @property
+    def unit(self) -> str:
+        """Return what its places count: `line` or `row`."""
+
+    @property
+    def encoding(self) -> str:
+        """Return the codec of a text file; empty for others."""
+
+    @property
+    def n_rows(self) -> int | None:
+        """Return how many rows there are, if the file says so."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the file; 0 if that is unknown."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what a person should know of how the file is read."""
+
+    def rows(self, meter: Meter) -> Iterator[PlacedRow]:
+        """Yield the rows in order.
+
+        Raises:
+            FormatError: at the first place that cannot be read.
+        """
+
+
+def sample_rows(file: RowFile) -> list[Row]:
+    """Return the first rows."""
+    return [row for _, row in islice(file.rows(Meter()), N_SAMPLED)]
+
+
+def columns_of(rows: list[Row]) -> tuple[str, ...]:
+    """Return the columns that the rows have, in the order of their first appearance."""
+    return tuple(dict.fromkeys(name for row in rows for name in row))
+
+
+def is_table(entry: Entry) -> bool:
+    """Return whether the name says that a file is a table."""
+    return entry.suffix in _OPENERS
+
+
+def open_rows(entry: Entry) -> RowFile:
+    """Open a table by what its name says of its kind; unknown kinds are taken for delimited text.
+
+    Raises:
+        FormatError: if it is of a kind that cannot be read, or in no known encoding.
+    """
+    if entry.suffix in (".xls", ".ods"):
+        raise FormatError("this kind of spreadsheet cannot be read. Save it as .xlsx or CSV.", entry.name)
+    return _OPENERS.get(entry.suffix, _delimited)(entry)
+
+
+def _delimited(entry: Entry) -> RowFile:
+    from era.formats.delimited import DelimitedRows
+
+    return DelimitedRows(entry)
+
+
+def _json(entry: Entry) -> RowFile:
+    from era.formats.json_rows import JsonRows
+
+    return JsonRows(entry)
+
+
+def _parquet(entry: Entry) -> RowFile:
+    from era.formats.columnar import ParquetRows
+
+    return ParquetRows(entry)
+
+
+def _excel(entry: Entry) -> RowFile:
+    from era.formats.columnar import ExcelRows
+
+    return ExcelRows(entry)
+
+
+_OPENERS: Mapping[str, Callable[[Entry], RowFile]] = {
+    **dict.fromkeys((".csv", ".tsv", ".tab"), _delimited),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), _json),
+    **dict.fromkeys((".parquet", ".pq"), _parquet),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), _excel),
+}

@@ -1,0 +1,35 @@
+"""Answers of screens: what was asked of a collection that is gone happens to no other."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from annotation.importing.managing_collections import archive
+from annotation.importing.storing import store
+from annotation.opening import OpenPage
+from annotation.ui.answers import _answering
+from annotation.ui.panel import Message
+from tests.annotation.conftest import Desk, small_world
+
+
+def test_nothing_is_done_to_another_collection_than_the_one_that_was_shown(judged_desk: Desk) -> None:
+    workspace, done = judged_desk.workspace, []
+    other = store(workspace, small_world("others"), author="ann", labels="Labels", is_demo=False)
+
+    def handler(page: OpenPage, author: str | None, message: Message) -> dict[str, Any]:
+        done.append((page.collection.id, author))
+        return {"said": "done"}
+
+    def ask(collection_id: int, label_set_id: int) -> dict[str, Any]:
+        data = {"collection_id": collection_id, "label_set_id": label_set_id}
+        answer: dict[str, Any] = _answering(workspace, "kind", handler)(
+            SimpleNamespace(username="ann"), SimpleNamespace(_data=data)
+        )
+        return answer
+
+    shown = judged_desk.collection.id, judged_desk.label_set_id
+    assert ask(*shown)["said"] == "done"
+    assert "not there any more" in ask(shown[0], 999)["error"]
+    archive(workspace, "ann", shown[0])
+    assert "not there any more" in ask(*shown)["error"]
+    assert done == [(shown[0], "ann")]
+    assert other.id != shown[0]

@@ -1,0 +1,70 @@
+"""Training triplets: texts that `datasets` reads, and negatives that were judged or are safe to take for some."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annotation.errors import InvalidInputError
+from annotation.exporting.triplets import export_triplets
+from tests.annotation.conftest import DOCUMENTS, QRELS, Desk
+from tests.annotation.judging_world import begin, say
+
+
+def triplets_of(desk: Desk, author: str = "ann", n_negatives: int = 5) -> list[dict[str, str]]:
+    made = export_triplets(desk.workspace, author, desk.label_set_id, n_negatives)
+    assert isinstance(made.content, bytes)
+    return [json.loads(line) for line in made.content.decode().splitlines()]
+
+
+def test_datasets_reads_the_file(judged_desk: Desk, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = export_triplets(judged_desk.workspace, "ann", judged_desk.label_set_id, 1)
+    assert isinstance(made.content, bytes)
+    path = tmp_path / made.name
+    path.write_bytes(made.content)
+    read = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert read.column_names == ["anchor", "positive", "negative"]
+    assert len(read) == len(QRELS)
+    assert {
+        "anchor": "Instruct: vet\nQuery: cat",
+        "positive": "cat\nillness",
+        "negative": "cat\nfeeding",
+    } in list(read)
+
+
+def test_negatives_are_judged_ones_first_then_what_ranks_high_but_surely_below(desk: Desk) -> None:
+    query = desk.ask("cat cat cat dog feeding")
+    say(desk, "ann", query, "cat-feeding", 1.0)
+    say(desk, "ann", query, "moth-illness", 0.0)
+    found = triplets_of(desk, n_negatives=3)
+    assert [each["anchor"] for each in found] == ["cat cat cat dog feeding"] * 3
+    assert {each["positive"] for each in found} == {"cat\nfeeding"}
+    # times sqrt(22): cat-feeding 4, cat-illness 3, dog-feeding 2, dog-illness and other feeding 1
+    assert [each["negative"] for each in found] == ["moth\nillness", "cat\nillness", "dog\nfeeding"]
+
+
+def test_what_scores_like_the_weakest_relevant_document_is_no_negative(desk: Desk) -> None:
+    query = desk.ask("cat")
+    say(desk, "ann", query, "cat-feeding", 1.0)
+    texts = {each["negative"] for each in triplets_of(desk, n_negatives=100)}
+    # cat-illness scores as high as cat-feeding; every document about others scores 0
+    assert texts == {document.content for document in DOCUMENTS if document.title != "cat"}
+
+
+def test_queries_that_are_still_being_judged_are_left_out(judged_desk: Desk) -> None:
+    begin(judged_desk, "ben", judged_desk.query_id("cat-vet"))
+    anchors = {each["anchor"] for each in triplets_of(judged_desk, "ben")}
+    assert len(anchors) == len(QRELS) - 1
+    assert "Instruct: vet\nQuery: cat" not in anchors
+    assert "Left out, since you are still judging: 1 query." in (
+        export_triplets(judged_desk.workspace, "ben", judged_desk.label_set_id).remarks
+    )
+
+
+def test_nothing_relevant_is_nothing_to_learn_from(desk: Desk) -> None:
+    desk.mark(desk.query_id("cat-vet"), "cat-feeding", 0.0, 1)
+    with pytest.raises(InvalidInputError, match="Mark at least one document as relevant"):
+        triplets_of(desk)
+    with pytest.raises(InvalidInputError, match="From 1 to 100"):
+        triplets_of(desk, n_negatives=0)

@@ -1,0 +1,346 @@
+"""Imports in the background: seen when they are complete, gone when they are not, resumed where they were."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import storage.collections
+import storage.queries
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.importing import collecting
+from annotation.importing.jobs import (
+    ImportRequest,
+    cancel_import,
+    dismiss_import,
+    find_job,
+    list_jobs,
+    resume_import,
+    start_import,
+)
+from annotation.opening import list_collections, list_label_sets
+from annotation.settings import Settings
+from annotation.workspace import Workspace
+from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
+from era.embedders import EmbedderPair
+from era.errors import EmbedderUnavailableError
+from era.types import Document
+from storage.errors import NameTaken
+from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, new_desk, settings_at, small_world, wait_until
+from tests.annotation.importing_world import (
+    PETS,
+    CountedEmbedder,
+    ended,
+    import_and_wait,
+    left_behind,
+    stored,
+    working,
+    write_documents,
+    write_folder,
+)
+from tests.fakes import strong_embedder
+
+MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
+OTHER = PairSpec(EmbedderSpec("bundled-strong"), EmbedderSpec("sentence-transformers", "other"))
+
+
+class World:
+    """A desk with one collection whose light embedders can be watched, stopped and broken."""
+
+    def __init__(self, data_dir: Path) -> None:
+        first = new_desk(data_dir, small_world())
+        first.workspace.close()
+        self.light, self.other = CountedEmbedder(), CountedEmbedder("other")
+        self.collection = first.collection
+        self.workspace = Workspace(settings_at(data_dir), self.load)
+        self.workspace.prepare()
+        self.light.texts_read.clear()  # the queries, embedded ahead
+
+    def load(self, spec: PairSpec, device: str) -> EmbedderPair:
+        return EmbedderPair(strong_embedder(), self.other if spec.light.name == "other" else self.light)
+
+    def restart(self) -> None:
+        """Close the data folder and open it as the next process would."""
+        self.workspace.close()
+        self.light = CountedEmbedder()
+        self.workspace = Workspace(self.workspace.settings, self.load)
+        self.workspace.prepare()
+        self.light.texts_read.clear()  # the queries, embedded ahead
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in list_collections(self.workspace)]
+
+
+@pytest.fixture
+def world(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(collecting, "BATCH", 2)
+    made = World(data_dir)
+    yield made
+    made.workspace.close()
+
+
+def wanted(path: Path, name: str = "pets", **more: Any) -> ImportRequest:
+    return ImportRequest(kind="new", name=name, path=str(path), **more)
+
+
+def test_new_collection_comes_with_documents_queries_and_judgments(world: World, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "upload" / "animals of mine")
+    job = import_and_wait(world.workspace, wanted(folder, description=" Two \n"))
+    assert (job.state, job.error, job.text) == ("finished", "", "3 documents, 2 queries, 3 judgments")
+    assert world.names == ["pets", "animals"]
+    collection = list_collections(world.workspace)[0]
+    assert (collection.id, collection.description, collection.created_by) == (job.collection_id, "Two", "ann")
+    assert [(d.doc_id, d.title, d.text) for d in stored(world.workspace, collection.id)] == [
+        (d.doc_id, d.title, d.text) for d in PETS
+    ]
+    [label_set] = list_label_sets(world.workspace, collection.id)
+    assert (label_set.label_set.name, label_set.counts.n_judgments) == ("Imported labels", 3)
+    with world.workspace.reading() as session:
+        queries = storage.queries.list_all(session, collection.id)
+    assert [(q.public_id, q.text, q.instruction) for q in queries] == [("q1", "cat", "find pets"), ("q2", "dog", "")]
+    qrels = world.workspace.standings(label_set.label_set.id).qrels()
+    assert qrels == {queries[0].id: {"p1": 1.0, "p2": 0.0}, queries[1].id: {"p2": 2.0}}
+
+
+def test_imported_collection_is_searched_without_embedding_it_again(world: World, tmp_path: Path) -> None:
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "pets.jsonl")))
+    assert job.collection_id is not None
+    index = world.workspace.library(job.collection_id).index
+    assert world.light.texts_read == [document.content for document in PETS]
+    expected = CountedEmbedder().encode_documents([document.content for document in PETS])
+    assert index.vectors(["p1", "p2", "p3"]).tolist() == expected.tolist()
+    world.restart()
+    assert world.workspace.library(job.collection_id).index.fingerprint == index.fingerprint
+    assert world.light.texts_read == []
+
+
+def test_upload_is_moved_away_and_nothing_waits_after_the_import(world: World, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "pets.jsonl")
+    assert import_and_wait(world.workspace, wanted(file)).state == "finished"
+    assert not file.exists()
+    assert left_behind(world.workspace) == []
+
+
+def test_nobody_sees_a_collection_before_it_is_complete(world: World, tmp_path: Path) -> None:
+    gate, is_reached = threading.Event(), threading.Event()
+
+    def wait(n_read: int) -> None:
+        is_reached.set()
+        assert gate.wait(PATIENCE_S)
+
+    world.light.before = wait
+    with working(world.workspace):
+        job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "pets.jsonl")))
+        assert is_reached.wait(PATIENCE_S)
+        assert world.names == ["animals"]
+        assert find_job(world.workspace, job.id).state == "running"
+        with pytest.raises(InvalidInputError, match="being imported already"):
+            start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "again.jsonl")))
+        gate.set()
+        assert ended(world.workspace, job.id).state == "finished"
+    assert world.names == ["pets", "animals"]
+
+
+def test_cancelled_import_leaves_nothing(world: World, tmp_path: Path) -> None:
+    def cancel(n_read: int) -> None:
+        if n_read == 4:
+            cancel_import(world.workspace, "ann", 1)
+
+    world.light.before = cancel
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "many.jsonl", MANY)))
+    assert (job.state, job.can_resume) == ("cancelled", False)
+    assert world.names == ["animals"]
+    assert left_behind(world.workspace) == []
+    world.light.before = lambda n_read: None
+    assert import_and_wait(world.workspace, wanted(write_documents(tmp_path / "again.jsonl"))).state == "finished"
+
+
+def test_import_cancelled_before_its_turn_leaves_nothing(world: World, tmp_path: Path) -> None:
+    job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "pets.jsonl")))
+    assert cancel_import(world.workspace, "ann", job.id).state == "cancelled"
+    assert left_behind(world.workspace) == []
+
+
+def test_file_that_cannot_be_read_is_named_by_its_line_and_leaves_nothing(world: World, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "pets.jsonl", MANY)
+    file.write_text(file.read_text() + "{not json\n")
+    job = import_and_wait(world.workspace, wanted(file))
+    assert (job.state, job.can_resume) == ("failed", False)
+    assert "pets.jsonl" in job.error
+    assert "line 11" in job.error
+    assert world.names == ["animals"]
+    assert left_behind(world.workspace) == []
+
+
+def test_import_without_any_text_is_refused_in_plain_words(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "empty.jsonl"
+    file.write_text('{"id": "1", "text": " "}\n')
+    job = import_and_wait(world.workspace, wanted(file))
+    assert job.state == "failed"
+    assert left_behind(world.workspace) == []
+
+
+def test_failed_embedder_leaves_what_was_read_and_the_import_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
+    def fail(n_read: int) -> None:
+        if n_read == 6:
+            raise EmbedderUnavailableError("The server does not answer.")
+
+    world.light.before = fail
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "many.jsonl", MANY)))
+    assert (job.state, job.error, job.can_resume) == ("failed", "The server does not answer.", True)
+    assert world.names == ["animals"]
+    world.light = CountedEmbedder()
+    world.workspace.pairs.keep_only([])
+    with working(world.workspace):
+        resume_import(world.workspace, "ann", job.id)
+        assert ended(world.workspace, job.id).state == "finished"
+    assert world.light.texts_read == [document.content for document in MANY[6:]]
+    assert world.names == ["pets", "animals"]
+    assert left_behind(world.workspace) == []
+
+
+def test_import_stopped_by_closing_the_app_is_interrupted_and_resumed(world: World, tmp_path: Path) -> None:
+    with working(world.workspace) as worker:
+        world.light.before = lambda n_read: worker._closing.set() if n_read == 4 else None
+        job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "many.jsonl", MANY)))
+        worker._thread.join(PATIENCE_S)
+    world.restart()
+    with working(world.workspace):
+        found = find_job(world.workspace, job.id)
+        assert (found.state, found.can_resume) == ("interrupted", True)
+        assert world.names == ["animals"]
+        resume_import(world.workspace, "ann", job.id)
+        done = ended(world.workspace, job.id)
+    assert (done.state, done.text) == ("finished", "10 documents")
+    assert world.light.texts_read == [document.content for document in MANY[4:]]  # 4 and 5 were not kept any more
+    assert done.collection_id is not None
+    fresh = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "fresh.jsonl", MANY), "fresh"))
+    assert fresh.collection_id is not None
+    library = world.workspace.library(fresh.collection_id)
+    assert world.workspace.library(done.collection_id).index.fingerprint == library.index.fingerprint
+
+
+def test_dismissed_import_leaves_nothing(world: World, tmp_path: Path) -> None:
+    def fail(n_read: int) -> None:
+        raise EmbedderUnavailableError("The server does not answer.")
+
+    world.light.before = fail
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "pets.jsonl")))
+    assert left_behind(world.workspace) != []
+    dismiss_import(world.workspace, "ann", job.id)
+    assert list_jobs(world.workspace) == []
+    assert left_behind(world.workspace) == []
+
+
+def test_what_ended_leaves_the_list_at_the_next_start_and_leftovers_are_swept(world: World, tmp_path: Path) -> None:
+    done = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "pets.jsonl")))
+    assert [job.id for job in list_jobs(world.workspace)] == [done.id]
+    (world.workspace.folder / "imports" / ".arriving-1").mkdir()
+    world.restart()
+    with working(world.workspace):
+        assert list_jobs(world.workspace) == []
+        assert left_behind(world.workspace) == []
+    assert world.names == ["pets", "animals"]
+
+
+def test_remarks_say_what_was_left_out(world: World, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets")
+    (folder / "corpus.jsonl").write_text((folder / "corpus.jsonl").read_text() + '{"id": "e", "text": ""}\n')
+    (folder / "qrels.tsv").write_text("q1\tp1\t1\nq1\te\t1\n")
+    job = import_and_wait(world.workspace, wanted(folder))
+    assert job.state == "finished"
+    assert "Left out: 1 judgment of documents that are not in the collection." in job.remarks
+    assert len(job.remarks) >= 2
+
+
+def test_other_embedders_read_the_documents_again_and_the_old_index_is_used_until_then(
+    world: World, tmp_path: Path
+) -> None:
+    collection_id = world.collection.id
+    before = world.workspace.library(collection_id).index
+    seen: list[str] = []
+    world.other.before = lambda n: seen.append(world.workspace.library(collection_id).index.fingerprint)
+    request = ImportRequest(kind="embedders", embedders=OTHER.to_json(), collection_id=collection_id)
+    job = import_and_wait(world.workspace, request)
+    assert (job.state, job.name, job.collection_id) == ("finished", "animals", collection_id)
+    assert set(seen) == {before.fingerprint}
+    after = world.workspace.library(collection_id).index
+    assert after.embedder.name == "other"
+    contents = [document.content for document in DOCUMENTS]
+    assert sorted(text for text in world.other.texts_read if text in contents) == sorted(contents)
+    with world.workspace.reading() as session:
+        assert storage.collections.get(session, collection_id).embedders == OTHER.to_json()
+    assert left_behind(world.workspace) == []
+    world.other.texts_read.clear()
+    world.restart()
+    assert world.workspace.library(collection_id).index.fingerprint == after.fingerprint
+    assert not {document.content for document in DOCUMENTS} & set(world.other.texts_read)
+
+
+def test_new_collection_gets_the_embedders_that_were_chosen(world: World, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "pets.jsonl")
+    job = import_and_wait(world.workspace, wanted(file, embedders=OTHER.to_json()))
+    assert job.collection_id is not None
+    assert world.workspace.library(job.collection_id).index.embedder.name == "other"
+    assert world.workspace.spec_of(job.collection_id) == OTHER
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"name": "  "}, "needs a name"),
+        ({"name": "x" * 81}, "needs a name"),
+        ({"name": ".hidden"}, "needs a name"),
+        ({"path": ""}, "Choose a file"),
+        ({"hub": "mteb/scifact"}, "Choose a file"),
+        ({"path": "", "hub": "../../etc"}, "named like"),
+        ({"path": "/nowhere/at/all.csv"}, "not there any more"),
+        ({"kind": "add"}, "Choose the collection"),
+        ({"kind": "embedders", "collection_id": 1}, "Choose the embedders"),
+        ({"kind": "destroy"}, "no import of the kind"),
+    ],
+)
+def test_request_that_cannot_be_meant_is_refused_and_leaves_nothing(
+    world: World, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    request = replace(wanted(write_documents(tmp_path / "pets.jsonl")), **changes)
+    with pytest.raises(InvalidInputError, match=complaint):
+        start_import(world.workspace, "ann", request)
+    assert list_jobs(world.workspace) == []
+    assert left_behind(world.workspace) == []
+
+
+def test_taken_name_and_unusable_embedders_are_refused_before_anything_is_moved(world: World, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "pets.jsonl")
+    with pytest.raises(EmbedderUnavailableError, match="kind"):
+        start_import(world.workspace, "ann", wanted(file, embedders={**BUNDLED.to_json(), "light": {"kind": "magic"}}))
+    assert file.exists()
+    with pytest.raises(NameTaken, match="'animals'"):
+        start_import(world.workspace, "ann", wanted(file, "animals"))
+    assert left_behind(world.workspace) == []
+
+
+def test_only_who_signed_in_imports_and_only_who_started_an_import_stops_it(desk: Desk, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    people.write_text("ann:a\nben:b\n")
+    shared = Settings(data_dir=desk.workspace.folder, device="cpu", people=people, space_id=None)
+    desk.workspace.settings = shared
+    request = wanted(write_documents(tmp_path / "pets.jsonl"))
+    with pytest.raises(NotAllowedError, match="Sign in"):
+        start_import(desk.workspace, None, request)
+    job = start_import(desk.workspace, "ann", request)
+    for step in (cancel_import, resume_import, dismiss_import):
+        for author in (None, "ben"):
+            with pytest.raises(NotAllowedError):
+                step(desk.workspace, author, job.id)
+    replacing = ImportRequest(kind="replace", path=request.path, collection_id=job.id)
+    with pytest.raises(NotAllowedError, match="alone may change"):
+        start_import(desk.workspace, "ben", replace(replacing, collection_id=desk.collection.id))
+    with pytest.raises(NotAllowedError, match="alone may change the documents"):  # for an added one may replace one
+        start_import(desk.workspace, "ben", replace(replacing, kind="add", collection_id=desk.collection.id))
+    assert find_job(desk.workspace, job.id).state == "queued"
+    wait_until(lambda: cancel_import(desk.workspace, "ann", job.id).state, lambda state: state == "cancelled")

@@ -1,0 +1,255 @@
+"""Documents that change later: only what is new is embedded, judgments stay, and nobody searches half a collection."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.importing.collecting import store_queries
+from annotation.importing.jobs import ImportRequest, start_import
+from annotation.importing.updating import UpdatePlan, changed_judgments, plan_update, remove_documents
+from annotation.opening import list_label_sets
+from annotation.second_looks import lay_out_again
+from annotation.settings import Settings
+from annotation.training.queueing import labels_now, outlook, rerun_with_same_labels
+from era.corpus import Corpus
+from era.errors import EmbedderUnavailableError
+from era.index import DenseIndex
+from era.types import Document, Query
+from tests.annotation.conftest import DOCUMENTS, Desk, as_json
+from tests.annotation.importing_world import (
+    ListedSource,
+    import_and_wait,
+    left_behind,
+    stored,
+    write_documents,
+)
+from tests.annotation.judging_world import bring_reference, say, write_query
+from tests.fakes import light_embedder
+
+CHANGED = replace(DOCUMENTS[1], text="illness illness feeding")  # cat-illness
+ADDED = Document("owl-feeding", "owl", "feeding")
+BY_ID = {document.doc_id: document for document in DOCUMENTS}
+
+
+def update(desk: Desk, tmp_path: Path, documents: Sequence[Document], kind: str = "add") -> None:
+    file = write_documents(tmp_path / "update.jsonl", documents)
+    request = ImportRequest(kind="add", path=str(file), collection_id=desk.collection.id)
+    job = import_and_wait(desk.workspace, replace(request, kind=kind))  # type: ignore[arg-type]
+    assert (job.state, job.error) == ("finished", "")
+
+
+def texts(desk: Desk) -> dict[str, str]:
+    return {document.doc_id: document.text for document in stored(desk.workspace, desk.collection.id)}
+
+
+def index_of(desk: Desk) -> DenseIndex:
+    return desk.workspace.library(desk.collection.id).index
+
+
+@pytest.fixture
+def quiet(desk: Desk) -> Desk:
+    """The small world with its light embedder's reading forgotten."""
+    desk.light.texts_read.clear()
+    return desk
+
+
+def test_plan_counts_what_would_happen_and_changes_nothing(desk: Desk) -> None:
+    cat = write_query(desk, "cat")
+    say(desk, "ann", cat.id, "cat-illness", 1.0)
+    say(desk, "ann", cat.id, "moth-feeding", 0.0)
+    bring_reference(desk, cat.id, "cat-illness", 1.0)  # the same document a second time
+    source = ListedSource([DOCUMENTS[0], CHANGED, ADDED])
+    plan = plan_update(desk.workspace, desk.collection.id, source, "add")
+    assert plan == UpdatePlan(n_added=1, n_changed=1, n_removed=0, n_same=1, n_judged_changed=1, n_judged_removed=0)
+    plan = plan_update(desk.workspace, desk.collection.id, source, "replace")
+    assert plan == UpdatePlan(n_added=1, n_changed=1, n_removed=14, n_same=1, n_judged_changed=1, n_judged_removed=1)
+    assert texts(desk) == {document.doc_id: document.text for document in DOCUMENTS}
+
+
+def test_adding_embeds_only_texts_that_are_new_and_searches_them(quiet: Desk, tmp_path: Path) -> None:
+    before = index_of(quiet)
+    update(quiet, tmp_path, [DOCUMENTS[0], CHANGED, ADDED])
+    assert quiet.light.texts_read == [CHANGED.content, ADDED.content]
+    after = index_of(quiet)
+    assert after.fingerprint != before.fingerprint
+    listed = [CHANGED if each.doc_id == CHANGED.doc_id else each for each in DOCUMENTS] + [ADDED]
+    assert [d.doc_id for d in stored(quiet.workspace, quiet.collection.id)] == [d.doc_id for d in listed]
+    expected = light_embedder().encode_documents([document.content for document in listed])
+    assert after.fingerprint == DenseIndex([d.doc_id for d in listed], expected, after.embedder).fingerprint
+    assert quiet.workspace.library(quiet.collection.id).corpus.fingerprint == Corpus(listed).fingerprint
+    assert left_behind(quiet.workspace) == []
+
+
+def test_updated_collection_is_opened_by_the_next_process_without_embedding(quiet: Desk, tmp_path: Path) -> None:
+    update(quiet, tmp_path, [CHANGED, ADDED], "replace")
+    fingerprint = index_of(quiet).fingerprint
+    again = quiet.again()
+    assert index_of(again).fingerprint == fingerprint
+    assert not {CHANGED.content, ADDED.content} & set(again.light.texts_read)
+    again.workspace.close()
+
+
+def test_replacing_removes_what_the_file_lacks_and_embeds_a_renamed_document_not_again(
+    quiet: Desk, tmp_path: Path
+) -> None:
+    renamed = replace(DOCUMENTS[2], doc_id="renamed")
+    update(quiet, tmp_path, [DOCUMENTS[0], renamed], "replace")
+    assert texts(quiet) == {DOCUMENTS[0].doc_id: DOCUMENTS[0].text, "renamed": renamed.text}
+    assert quiet.light.texts_read == []
+    expected = light_embedder().encode_documents([DOCUMENTS[0].content, renamed.content])
+    assert index_of(quiet).vectors([DOCUMENTS[0].doc_id, "renamed"]).tolist() == expected.tolist()
+
+
+def test_what_else_is_known_of_a_document_changes_without_embedding(quiet: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "update.jsonl"
+    file.write_text('{"id": "cat-feeding", "title": "cat", "text": "feeding", "year": "1999"}\n')
+    request = ImportRequest(kind="add", path=str(file), collection_id=quiet.collection.id)
+    assert import_and_wait(quiet.workspace, request).state == "finished"
+    assert quiet.light.texts_read == []
+    assert stored(quiet.workspace, quiet.collection.id)[0].metadata == {"year": "1999"}
+
+
+def test_old_index_is_used_and_nothing_changes_while_the_new_one_fails(quiet: Desk, tmp_path: Path) -> None:
+    before, known = index_of(quiet), texts(quiet)
+    light = quiet.workspace.library(quiet.collection.id).pair.light
+
+    def fail(*_: object) -> None:
+        raise EmbedderUnavailableError("The server does not answer.")
+
+    light.encode_documents = fail  # type: ignore[assignment,method-assign]
+    file = write_documents(tmp_path / "update.jsonl", [CHANGED, ADDED])
+    job = import_and_wait(
+        quiet.workspace, ImportRequest(kind="replace", path=str(file), collection_id=quiet.collection.id)
+    )
+    assert (job.state, job.error, job.can_resume) == ("failed", "The server does not answer.", True)
+    assert (index_of(quiet).fingerprint, texts(quiet)) == (before.fingerprint, known)
+
+
+def test_nothing_is_left_of_an_update_that_cannot_be_read(quiet: Desk, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "update.jsonl", [CHANGED])
+    file.write_text(file.read_text() + "[]\n")
+    job = import_and_wait(quiet.workspace, ImportRequest(kind="add", path=str(file), collection_id=quiet.collection.id))
+    assert (job.state, job.can_resume) == ("failed", False)
+    assert "line 2" in job.error
+    assert texts(quiet)[CHANGED.doc_id] == BY_ID[CHANGED.doc_id].text
+    assert left_behind(quiet.workspace) == []
+
+
+def test_judgments_of_removed_documents_count_neither_in_training_nor_in_measures_until_they_are_back(
+    judged_desk: Desk, tmp_path: Path
+) -> None:
+    desk, query_id = judged_desk, judged_desk.query_id("cat-owner")
+    before = outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    [summary] = list_label_sets(desk.workspace, desk.collection.id)
+    assert desk.qrels()[query_id] == {"cat-feeding": 1.0, "cat-illness": 0.0}
+    assert remove_documents(desk.workspace, "ann", desk.collection.id, ["cat-feeding", "unknown"]) == 1
+    assert desk.qrels()[query_id] == {"cat-illness": 0.0}
+    assert "cat-feeding" not in labels_now(desk.workspace, desk.label_set_id)[str(query_id)]
+    after = outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    assert (after.n_queries, after.n_relevant) == (before.n_queries - 1, before.n_relevant - 1)
+    assert list_label_sets(desk.workspace, desk.collection.id)[0].counts.n_judgments == summary.counts.n_judgments - 2
+    update(desk, tmp_path, [BY_ID["cat-feeding"]])
+    assert desk.qrels()[query_id] == {"cat-feeding": 1.0, "cat-illness": 0.0}
+    assert outlook(desk.workspace, desk.collection.id, desk.label_set_id) == before
+
+
+def test_removing_changes_index_and_documents_and_embeds_nothing(quiet: Desk) -> None:
+    gone = ["cat-feeding", "moth-illness"]
+    assert remove_documents(quiet.workspace, "ann", quiet.collection.id, gone) == 2
+    assert quiet.light.texts_read == []
+    assert "cat-feeding" not in index_of(quiet)
+    assert len(index_of(quiet)) == len(texts(quiet)) == 14
+    assert remove_documents(quiet.workspace, "ann", quiet.collection.id, gone) == 0
+    assert left_behind(quiet.workspace) == []
+
+
+def test_removing_everything_is_refused(quiet: Desk) -> None:
+    with pytest.raises(InvalidInputError, match="No document would be left"):
+        remove_documents(quiet.workspace, "ann", quiet.collection.id, [document.doc_id for document in DOCUMENTS])
+    assert len(texts(quiet)) == 16
+
+
+def test_removing_needs_its_owner(desk: Desk, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    people.write_text("ann:a\nben:b\n")
+    desk.workspace.settings = Settings(data_dir=desk.workspace.folder, device="cpu", people=people, space_id=None)
+    for author in (None, "ben"):
+        with pytest.raises(NotAllowedError):
+            remove_documents(desk.workspace, author, desk.collection.id, ["cat-feeding"])
+    assert remove_documents(desk.workspace, "ann", desk.collection.id, ["cat-feeding"]) == 1
+
+
+def test_marks_of_another_text_are_shown_to_their_author_until_they_are_made_again(desk: Desk, tmp_path: Path) -> None:
+    cat = write_query(desk, "cat")
+    say(desk, "ann", cat.id, "cat-illness", 1.0)
+    say(desk, "ben", cat.id, "cat-illness", 0.0)
+    say(desk, "ann", cat.id, "cat-feeding", 0.0)
+    assert list(changed_judgments(desk.workspace, desk.label_set_id)) == []
+    update(desk, tmp_path, [CHANGED])
+    outdated = changed_judgments(desk.workspace, desk.label_set_id)
+    assert [(mark.query_id, mark.doc_id, mark.author) for mark in outdated] == [
+        (cat.id, "cat-illness", "ann"),
+        (cat.id, "cat-illness", "ben"),
+    ]
+    laid_out = lay_out_again(desk.workspace, "ann", desk.collection.id, desk.label_set_id)
+    [card] = laid_out.cards
+    assert (card.document.text, card.why) == (
+        CHANGED.text,
+        {"code": "text-changed", "rank": None, "other": None, "other_grade": None},
+    )
+    assert as_json(dict(card.why))["code"] == "text-changed"
+    say(desk, "ann", cat.id, "cat-illness", 1.0)
+    assert lay_out_again(desk.workspace, "ann", desk.collection.id, desk.label_set_id).cards == []
+    assert [mark.author for mark in changed_judgments(desk.workspace, desk.label_set_id)] == ["ben"]
+
+
+def test_training_run_stays_usable_when_documents_change(judged_desk: Desk, tmp_path: Path) -> None:
+    run = judged_desk.train()
+    folder = judged_desk.workspace.adapter_folder(run.id)
+    before, _ = judged_desk.workspace.library(judged_desk.collection.id).trained(folder)
+    update(judged_desk, tmp_path, [CHANGED, ADDED])
+    after, _ = judged_desk.workspace.library(judged_desk.collection.id).trained(folder)
+    query = [Query("", "cat", "owner")]
+    assert after.query_vectors(query).tolist() == before.query_vectors(query).tolist()
+    assert len(after.index) == 17
+
+
+def test_run_with_earlier_labels_measures_without_the_documents_that_were_removed(judged_desk: Desk) -> None:
+    for animal in ("dog", "newt"):  # relevant beside cat-feeding, and then gone
+        say(judged_desk, "ann", judged_desk.query_id("cat-owner"), f"{animal}-illness", 1.0)
+    before = judged_desk.train()
+    remove_documents(judged_desk.workspace, "ann", judged_desk.collection.id, ["dog-illness", "newt-illness"])
+    rerun = rerun_with_same_labels(judged_desk.workspace, "ann", before.id)
+    today = judged_desk.train()
+    again = judged_desk.wait_for(rerun.id)
+    assert again.measures is not None
+    assert today.measures is not None
+    assert again.n_relevant > today.n_relevant
+    assert again.measures["means"]["light"] == today.measures["means"]["light"]
+
+
+def test_update_brings_queries_and_judgments_along(desk: Desk) -> None:
+    source = ListedSource(
+        asked=[Query("n1", "newt laws")], judged={"n1": {"newt-illness": 1.0, "nowhere": 1.0}}, listed=[]
+    )
+    for _ in range(2):  # a resumed import does it again
+        done = store_queries(desk.workspace, source, desk.collection.id, "ann", "import-1-9")
+        assert (done.n_queries, done.n_judgments) == (1, 1)
+        assert done.remarks == ["Left out: 1 judgment of documents that are not in the collection."]
+    label_set = next(
+        each for each in list_label_sets(desk.workspace, desk.collection.id) if each.label_set.name == "Imported labels"
+    )
+    assert label_set.counts.n_judgments == 1
+    qrels = desk.workspace.standings(label_set.label_set.id).qrels()
+    assert qrels == {desk.query_id("n1"): {"newt-illness": 1.0}}
+    assert list(changed_judgments(desk.workspace, label_set.label_set.id)) == []
+
+
+def test_remove_waits_for_an_import_of_the_same_collection(desk: Desk, tmp_path: Path) -> None:
+    file = write_documents(tmp_path / "update.jsonl", [ADDED])
+    start_import(desk.workspace, "ann", ImportRequest(kind="add", path=str(file), collection_id=desk.collection.id))
+    with pytest.raises(InvalidInputError, match="An import changes this collection"):
+        remove_documents(desk.workspace, "ann", desk.collection.id, ["cat-feeding"])
