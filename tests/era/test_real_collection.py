@@ -25,7 +25,7 @@ pytestmark = pytest.mark.collections
 N_HELD_OUT, N_LABELLED = 100, 20
 
 
-@pytest.fixture(scope="module", params=["recipe_mpr", "cranfield"])
+@pytest.fixture(scope="module", params=["recipe_mpr"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +33,16 @@ FLAGS = (
 expect.set_options(timeout=30_000)
 
 
+_kept_vectors: Path | None = None  # what an app has computed, for those that start later; set for the whole run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _vectors_are_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global _kept_vectors
+    base = tmp_path_factory.getbasetemp()
+    _kept_vectors = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "vectors"
+
+
 def free_port() -> int:
     """Return a port that nothing listens on."""
     with socket.socket() as listener:
@@ -50,6 +61,8 @@ def spawn(folder: Path, port: int, output: Path, people: Path | None = None) -> 
         "HF_HUB_OFFLINE": "1",
         "ERA_PEOPLE": "" if people is None else str(people),
     }
+    if _kept_vectors is not None and _kept_vectors.is_dir() and not folder.exists():
+        shutil.copytree(_kept_vectors, folder / "vectors")
     with output.open("wb") as stream:
         return subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
@@ -279,6 +292,10 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     running = App.start(folder / "data", folder / "output.txt")
     try:
         _wait_until_aligned(browser, running)
+        if _kept_vectors is not None and not _kept_vectors.exists():
+            shutil.copytree(running.folder / "vectors", folder / "vectors")
+            with suppress(OSError):  # the other half of the tests was quicker
+                (folder / "vectors").rename(_kept_vectors)
         yield running
     finally:
         running.kill()
