@@ -59,8 +59,13 @@ function chooser(name, state, draw, taken, { hasFolder = false, accept = null, w
     return h("div", { class: "era-form" }, busy("Sending the files \u2026"), h("progress", { max: 1, value: state.share, "data-sending": name, "aria-label": "How much is sent" }),
       h("div", { class: "era-row" }, button("Cancel", () => state.sending.stop(), { "data-hold": `${name} stop` })));
   }
-  const picker = (isFolder) => h("input", { type: "file", hidden: true, multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : accept, "aria-label": isFolder ? `${words}: a folder` : words, name: `${name}${isFolder ? " folder" : ""}`,
-    onchange: (event) => { const files = [...event.target.files]; event.target.value = ""; begin(files); } });
+  const pickers = state.pickers || (state.pickers = {}); // they outlive a redraw: a browser opens no dialog for one that is gone
+  const picker = (isFolder) => {
+    const input = pickers[isFolder] || (pickers[isFolder] = h("input", { type: "file", hidden: true, multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : accept,
+      "aria-label": isFolder ? `${words}: a folder` : words, name: `${name}${isFolder ? " folder" : ""}` }));
+    input.onchange = () => { const chosen = [...input.files]; input.value = ""; begin(chosen); };
+    return input;
+  };
   const files = picker(false);
   const folder = hasFolder ? picker(true) : null;
   return h("div", { class: "era-drop",
