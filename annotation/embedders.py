@@ -11,13 +11,13 @@ from itertools import islice
 import storage.collections
 import storage.documents
 import storage.training_runs
+from annotation.endpoint_costs import EndpointCosts, endpoint_costs
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.strong_reading import in_words
 from annotation.workspace import Workspace
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS
 from era.embedder_specs import EmbedderSpec, PairSpec
 from era.embedders import SentenceTransformerEmbedder
-from era.openai_embedder import estimate_cost
 from era.types import Document
 from storage.records import TrainingRunState
 
@@ -85,14 +85,14 @@ def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> Cha
         readers.append((spec.strong, min(n_documents, N_ALIGNMENT_TEXTS)))
     n_texts = n_documents if changes_documents else sum(n for _, n in readers)
     seconds = _seconds(workspace, readers, sampled)
-    n_tokens, dollars = _costs(readers, sampled)
+    costs = endpoint_costs(readers, sampled)
     library = workspace.opened(collection_id)
     n_training_runs = sum(run.state is TrainingRunState.FINISHED for run in runs)
     keeps_training_runs = not (changes_documents or changes_queries)
     text = " ".join(
         [
             _index_words(changes_queries, changes_documents, n_documents),
-            *_effort_words(readers, seconds, n_tokens, dollars),
+            *_effort_words(readers, seconds, costs),
             *_run_words(keeps_training_runs, n_training_runs, before),
         ]
     )
@@ -102,8 +102,8 @@ def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> Cha
         needs_new_index=changes_documents,
         n_texts=n_texts,
         seconds=seconds,
-        n_tokens=n_tokens,
-        dollars=dollars,
+        n_tokens=costs.n_tokens,
+        dollars=costs.dollars,
         keeps_training_runs=keeps_training_runs,
         n_training_runs=n_training_runs,
         index_fingerprint="" if library is None else library.index.fingerprint,
@@ -152,21 +152,6 @@ def _seconds(workspace: Workspace, readers: Sequence[tuple[EmbedderSpec, int]], 
     return total
 
 
-def _costs(readers: Sequence[tuple[EmbedderSpec, int]], sampled: Sequence[str]) -> tuple[int, float | None]:
-    """Return about how many tokens are paid for, and in dollars if every price is known."""
-    n_tokens, dollars = 0, 0.0
-    is_known = True
-    for spec, n in readers:
-        if spec.kind != "openai" or not sampled:
-            continue
-        prompt = spec.document_prompt or ""
-        estimate = estimate_cost((prompt + text for text in sampled), spec.price_per_million_tokens)
-        n_tokens += round(estimate.n_tokens * n / len(sampled))
-        is_known = is_known and estimate.dollars is not None
-        dollars += (estimate.dollars or 0.0) * n / len(sampled)
-    return n_tokens, dollars if n_tokens and is_known else None
-
-
 def _index_words(changes_queries: bool, changes_documents: bool, n_documents: int) -> str:
     if changes_documents:
         return (
@@ -179,7 +164,7 @@ def _index_words(changes_queries: bool, changes_documents: bool, n_documents: in
 
 
 def _effort_words(
-    readers: Sequence[tuple[EmbedderSpec, int]], seconds: float | None, n_tokens: int, dollars: float | None
+    readers: Sequence[tuple[EmbedderSpec, int]], seconds: float | None, costs: EndpointCosts
 ) -> list[str]:
     if not readers:
         return []
@@ -188,12 +173,7 @@ def _effort_words(
         words.append(f"That takes {in_words(seconds)}.")
     elif any(spec.kind != "openai" for spec, _ in readers):
         words.append("How long that takes shows once the models are loaded.")
-    if n_tokens:
-        price = "set a price to see what that costs"
-        if dollars is not None:
-            price = f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than a cent"
-        words.append(f"The endpoint is sent about {n_tokens:,} tokens: {price}.")
-    return words
+    return [*words, costs.text] if costs.text else words
 
 
 def _run_words(keeps_training_runs: bool, n_training_runs: int, before: PairSpec) -> list[str]:

@@ -1,9 +1,11 @@
-"""Look at the beginning of what somebody brings: files that were sent, or a data set of the Hugging Face Hub."""
+"""Look at what somebody brings, files that were sent or a data set of the Hugging Face Hub, before it is imported."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.errors import InvalidInputError, NotAllowedError
+from era.embedder_specs import PairSpec
 from era.formats import opening
 from era.formats.content import Source
 from era.formats.opening import Preview
@@ -53,6 +55,31 @@ def open_files(path: Path, format: str, mapping: Mapping[str, str]) -> Source:
         FormatError: naming the place of what cannot be read.
     """
     return opening.open_source(path, _known(format), mapping or None)
+
+
+def open_dataset(name: str, config: str) -> Source:
+    """Return the source of a data set of the Hub.
+
+    Raises:
+        InvalidInputError: if it is not a name on the Hub.
+        FormatError: if it is not there, or in no known layout.
+    """
+    require_hub_name(name)
+    return opening.open_hub(name, config)
+
+
+def costs_of_reading(author: str | None, source: Source, spec: PairSpec) -> tuple[int, EndpointCosts]:
+    """Return how many documents a source holds and what endpoints cost that read them; nothing is sent for that.
+
+    Raises:
+        NotAllowedError: if nobody is signed in.
+        FormatError: naming the place of what cannot be read.
+    """
+    _require_signed_in(author)
+    texts = SampledTexts()
+    for each in source.documents():
+        texts.add(each.document.content)
+    return texts.n, endpoint_costs(readers_of(spec, texts.n), texts.texts)
 
 
 def require_hub_name(name: str) -> None:

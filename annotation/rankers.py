@@ -15,7 +15,7 @@ from era.certainty import Expectation
 from era.embedders import Vectors
 from era.retriever import Retriever
 from era.types import Query
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 
 LIGHT = "light"
 ALIGNED = "aligned"
@@ -70,7 +70,11 @@ def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = 
         Ranker(each.key + _WITH_WORDS, f"{each.label} + matching words", each.run, WITH_WORDS_GROUP) for each in plain
     ]
     kept = [
-        Ranker(stored_key(snapshot.slug, place), f"{snapshot.name}: {side['label']}", group=SNAPSHOTS_GROUP)
+        Ranker(
+            stored_key(snapshot.slug, place),
+            imported_label(snapshot) if is_imported(snapshot) else f"{snapshot.name}: {side['label']}",
+            group=SNAPSHOTS_GROUP,
+        )
         for snapshot in snapshots
         for place, side in enumerate(snapshot.about.get("sides", ()))
     ]
@@ -91,6 +95,16 @@ def stored_side(key: str) -> tuple[str, int] | None:
     """Return slug and side if the key is of a side of a snapshot."""
     found = _STORED.fullmatch(key)
     return (found[1], int(found[2])) if found else None
+
+
+def is_imported(snapshot: SnapshotRecord) -> bool:
+    """Return whether this is no comparison of this app, but a run file that was brought in."""
+    return bool(snapshot.about.get("is_imported"))
+
+
+def imported_label(snapshot: SnapshotRecord) -> str:
+    """Return what a person calls the ranking of a run file that was brought in."""
+    return f"{snapshot.name} (brought in)"
 
 
 def is_trained(key: str) -> bool:

@@ -16,7 +16,7 @@ from era.vector_cache import VectorCache
 
 BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BUNDLED_LIGHT_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
-_LIGHT_BATCH_SIZE = 256
+_LIGHT_BATCH_SIZE = 512
 
 
 def load_bundled_pair(device: str) -> EmbedderPair:

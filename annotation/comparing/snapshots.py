@@ -3,8 +3,8 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import storage.queries
 import storage.snapshots
@@ -20,7 +20,7 @@ from annotation.comparing.facts import (
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.rankers import stored_key
+from annotation.rankers import ALIGNED, is_imported, stored_key
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
@@ -84,21 +84,18 @@ def take(workspace: Workspace, author: str | None, view: ComparisonView, name: s
         "depth": depth,
         "overall": overall_facts(overall) if overall else None,
     }
+    measured = query_facts(overall) if overall else ()
+    new = NewSnapshot("", view.collection_id, view.label_set_id, name, note, author, about, measured)
+    return keep(workspace, new, _rows(rankings, qrels))
+
+
+def keep(workspace: Workspace, new: NewSnapshot, rankings: Iterable[SnapshotRanking]) -> SnapshotRecord:
+    """Store a comparison under an address of its own."""
     with workspace.writing() as session:
-        slug = slug_name(secrets.token_hex(16))[:_SLUG_LENGTH]
-        while storage.snapshots.find(session, slug) is not None:
+        slug = ""
+        while not slug or storage.snapshots.find(session, slug) is not None:
             slug = slug_name(secrets.token_hex(16))[:_SLUG_LENGTH]
-        new = NewSnapshot(
-            slug,
-            view.collection_id,
-            view.label_set_id,
-            name,
-            note,
-            author,
-            about,
-            query_facts(overall) if overall else (),
-        )
-        return storage.snapshots.create(session, new, _rows(rankings, qrels))
+        return storage.snapshots.create(session, replace(new, slug=slug), rankings)
 
 
 def _rows(
@@ -133,12 +130,13 @@ def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
 
 
 def snapshot_view(record: SnapshotRecord) -> ComparisonView:
-    """Return the comparison of a snapshot's stored sides, measured as then."""
+    """Return the comparison of a snapshot's stored sides, measured as then; an imported run stands beside `aligned`."""
     then = record.about["view"]
+    stored = tuple(stored_key(record.slug, side) for side in range(len(record.about["sides"])))
     return ComparisonView(
         collection_id=record.collection_id,
         label_set_id=record.label_set_id,
-        sides=tuple(stored_key(record.slug, side) for side in range(len(then["sides"]))),
+        sides=(ALIGNED, *stored) if is_imported(record) else stored,
         query_id=then["query"],
         measures=tuple(then["measures"]),
         threshold=then["threshold"],

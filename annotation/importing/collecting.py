@@ -6,6 +6,7 @@ index after the last vector noted.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -86,7 +87,8 @@ def collect(
     source.qrels()
     folder = workspace.collection_folder(staging_id)
     with IndexBuilding(folder / _BUILDING, embedder.identity, f"import {staging_id}") as building:
-        n_stored = keep_what_fits(workspace, source, staging_id)
+        listed = keep_what_fits(workspace, source, staging_id)
+        n_stored = len(listed)
         if len(building) > n_stored:
             building.restart()
 
@@ -96,11 +98,10 @@ def collect(
 
         say("embedding", 0.0)
         texts = _stored_texts(workspace, staging_id, len(building), n_stored)
-        to_embed = read_ahead(chain(texts, store_documents(workspace, source, staging_id, n_stored)))
-        embed_rest(building, to_embed, embedder, 0, say)
+        to_read = chain(texts, store_documents(workspace, source, staging_id, listed))
+        with closing(read_ahead(to_read)) as to_embed:  # nothing is stored any more once this is cancelled
+            embed_rest(building, to_embed, embedder, 0, say)
         progress("saving", _READING_SHARE, f"Saving the index of {counted(len(building), 'document')}")
-        with workspace.reading() as session:
-            listed = list(storage.documents.iter_hashes(session, staging_id))
         if not listed:
             raise InvalidInputError(f"{source.name} holds no document with any text. Nothing was imported.")
         fingerprint = fingerprint_of(listed)
@@ -128,8 +129,8 @@ def collect(
     return collected
 
 
-def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> int:
-    """Return how many documents an earlier attempt stored; where they are not the source's first ones, drop them."""
+def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> list[tuple[str, str]]:
+    """Return (id, content hash) of what an earlier attempt stored; if those are not the source's first, drop them."""
     with workspace.reading() as session:
         stored = list(storage.documents.iter_hashes(session, staging_id))
     n_same = 0
@@ -140,8 +141,8 @@ def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> int
             n_same += 1
     if n_same < len(stored):
         drop_documents(workspace, staging_id)
-        return 0
-    return n_same
+        return []
+    return stored
 
 
 def drop_documents(workspace: Workspace, staging_id: int) -> None:
@@ -160,12 +161,18 @@ def discard_staging(workspace: Workspace, staging_id: int) -> None:
     shutil.rmtree(workspace.collection_folder(staging_id), ignore_errors=True)
 
 
-def store_documents(workspace: Workspace, source: Source, staging_id: int, n_stored: int) -> Iterator[Texts]:
-    """Store the documents after the first `n_stored`, each batch in a transaction of its own, and yield its texts."""
-    for batch in batches(islice(source.documents(), n_stored, None), BATCH):
+def store_documents(
+    workspace: Workspace, source: Source, staging_id: int, listed: list[tuple[str, str]]
+) -> Iterator[Texts]:
+    """Store the documents that follow those listed, each batch in a transaction of its own, and yield its texts.
+
+    What is stored is added to the list, as (id, content hash).
+    """
+    for batch in batches(islice(source.documents(), len(listed), None), BATCH):
         new = [new_document(read) for read in batch]
         with workspace.writing() as session:
             storage.documents.add_many(session, staging_id, new)
+        listed += [(each.doc_id, each.content_hash) for each in new]
         yield [(each.content_hash, read.document.content) for each, read in zip(new, batch, strict=True)]
 
 

@@ -48,13 +48,11 @@ def import_now(
         return _use_again(workspace, source, known)
     staging = _staging_of(workspace, source.name, author, embedders)
     try:
-        n_stored = keep_what_fits(workspace, source, staging.id)
-        with tqdm(desc=f"Storing {source.name}", initial=n_stored, unit=" documents", unit_scale=True) as bar:
-            for texts in store_documents(workspace, source, staging.id, n_stored):
+        listed = keep_what_fits(workspace, source, staging.id)
+        with tqdm(desc=f"Storing {source.name}", initial=len(listed), unit=" documents", unit_scale=True) as bar:
+            for texts in store_documents(workspace, source, staging.id, listed):
                 bar.update(len(texts))
-        with workspace.reading() as session:
-            fingerprint = fingerprint_of(storage.documents.iter_hashes(session, staging.id))
-            n_documents = storage.documents.count(session, staging.id)
+        fingerprint, n_documents = fingerprint_of(listed), len(listed)
         if not n_documents:
             raise CollectionFileError(f"{source.name} holds no document with any text. Nothing was imported.")
         collected = store_queries(workspace, source, staging.id, author, f"import-{staging.id}")

@@ -1,7 +1,7 @@
 """Let a thread of its own read and store what comes next while this one computes."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ class _End:
         self.error = error
 
 
-def read_ahead(items: Iterator[ItemT], n: int = 2) -> Iterator[ItemT]:
+def read_ahead(items: Iterator[ItemT], n: int = 2) -> Generator[ItemT, None, None]:
     """Yield the items, up to `n` of which another thread has ready; what is raised there is raised here.
 
     Where the caller stops early, the thread ends before this generator does, and `items` is closed.

@@ -14,6 +14,7 @@ import storage.collections
 import storage.document_changes
 import storage.documents
 import storage.import_jobs
+from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.importing.collecting import counted, drop_documents, new_document, store_queries
 from annotation.importing.exchanging import exchange
@@ -22,6 +23,7 @@ from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from era.formats.content import Source
 from era.progress import Progress, no_progress
+from era.types import Document
 from storage.batches import batches
 from storage.document_changes import OutdatedMark
 from storage.records import ImportState, NewDocument
@@ -35,7 +37,7 @@ _UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class UpdatePlan:
-    """What an update would do, in numbers of documents.
+    """What an update would do, in numbers of documents, and what an endpoint costs that reads the new texts.
 
     Attributes:
         n_added: that the collection does not have.
@@ -44,6 +46,7 @@ class UpdatePlan:
         n_same: whose text stays.
         n_judged_changed: of the changed ones, those that somebody has judged.
         n_judged_removed: of the removed ones.
+        costs: nothing where the collection uses no endpoint.
     """
 
     n_added: int
@@ -52,6 +55,7 @@ class UpdatePlan:
     n_same: int
     n_judged_changed: int
     n_judged_removed: int
+    costs: EndpointCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,28 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
     """
     seen: set[str] = set()
     changed: set[str] = set()
+    texts = SampledTexts()
     n_added = n_same = 0
     for some in _compare(workspace, collection_id, source):
         n_added, n_same = n_added + len(some.added), n_same + len(some.same)
+        to_read = {*some.added, *some.changed}
+        for each in some.to_store:
+            if each.doc_id in to_read:
+                texts.add(Document(each.doc_id, each.title, each.text).content)
         changed.update(some.changed)
         seen.update(some.changed, some.same)
     removed = _missing(workspace, collection_id, seen) if mode == "replace" else set()
     with workspace.reading() as session:
         judged = storage.document_changes.judged_ids(session, collection_id)
-    return UpdatePlan(n_added, len(changed), len(removed), n_same, len(changed & judged), len(removed & judged))
+    return UpdatePlan(
+        n_added=n_added,
+        n_changed=len(changed),
+        n_removed=len(removed),
+        n_same=n_same,
+        n_judged_changed=len(changed & judged),
+        n_judged_removed=len(removed & judged),
+        costs=endpoint_costs(readers_of(workspace.spec_of(collection_id), texts.n), texts.texts),
+    )
 
 
 def update(

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from annotation.embedders import ChangePlan
-from annotation.presenting.wording import Payload
+from annotation.endpoint_costs import EndpointCosts
+from annotation.presenting.wording import Payload, count
 from era.embedder_specs import EmbedderSpec, PairSpec, Preset
 
 
@@ -53,6 +54,11 @@ def change_payload(plan: ChangePlan, is_change: bool) -> Payload:
         "is_change": is_change,
         "button": "Build the new index" if plan.needs_new_index else "Use these embedders",
     }
+
+
+def costs_payload(n_documents: int, costs: EndpointCosts) -> Payload:
+    """Return what has to be agreed to before the documents of a new collection are sent to an endpoint."""
+    return {"text": f"{count(n_documents, 'document', 'documents')}. {costs.text}".strip()}
 
 
 def _words(spec: EmbedderSpec) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from annotation.exporting.files import ExportFile
 from annotation.exporting.judgments import ImportedJudgments
 from annotation.exporting.models import PushPlan
+from annotation.exporting.run_imports import ImportedRun
 from annotation.presenting.wording import Payload, count
 from annotation.rankers import run_label
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -48,6 +49,14 @@ def brought_in_payload(found: ImportedJudgments) -> Payload:
     if found.n_queries_added:
         said += f" {count(found.n_queries_added, 'query was', 'queries were')} added."
     return {"said": said, "remarks": list(found.remarks)[:_MAX_REMARKS]}
+
+
+def brought_in_run_payload(found: ImportedRun) -> Payload:
+    """Return what came of a run file that was brought in."""
+    said = (
+        f"“{found.ranker.label}” ranks {count(found.n_queries, 'query', 'queries')} and can be chosen in Compare now."
+    )
+    return {"said": said, "remarks": list(found.remarks)}
 
 
 def size(n_bytes: int) -> str:

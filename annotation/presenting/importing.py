@@ -98,6 +98,8 @@ def update_payload(plan: UpdatePlan, mode: str) -> Payload:
         if is_change
         else "Nothing would change: all these documents are here already, word for word."
     )
+    if plan.costs.text:
+        sentences.append(plan.costs.text)
     return {
         "facts": [fact for fact in facts if fact],
         "sentences": sentences,

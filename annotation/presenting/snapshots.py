@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from annotation.comparing.snapshots import measured_then
-from annotation.presenting.wording import Payload, nonce
+from annotation.presenting.wording import Payload, count, nonce
+from annotation.rankers import is_imported
 from storage.records import SnapshotRecord
 
 
@@ -28,6 +29,10 @@ def _line(record: SnapshotRecord, can_drop: bool) -> Payload:
 
 def _summary(record: SnapshotRecord) -> str:
     """Return when it was measured, and the main measure of the first and the last side, part by part."""
+    if is_imported(record):
+        ranked = count(record.about["n_ranked"], "query", "queries")
+        at = f"{record.created_at.day} {record.created_at:%b %Y}"
+        return f"A ranking of {ranked}, brought in on {at}. It is measured by the marks of today."
     overall = record.about["overall"]
     if overall is None:
         return "Kept before anything was judged."

@@ -15,7 +15,7 @@ from annotation.errors import InvalidInputError
 from annotation.importing import jobs, updating
 from annotation.importing.jobs import ImportRequest
 from annotation.opening import OpenPage
-from annotation.presenting.embedders import change_payload, pair_words
+from annotation.presenting.embedders import change_payload, costs_payload, pair_words
 from annotation.presenting.importing import jobs_payload, preview_payload, update_payload
 from annotation.presenting.wording import count
 from annotation.ui.answers import Handler, answer_events
@@ -38,6 +38,7 @@ class CollectionAnswers:
             ("preview-documents", "documents-preview", self._preview),
             ("forget", "forgotten", self._forget),
             ("plan-documents", "documents-plan", self._plan_documents),
+            ("count-costs", "import-costs", self._count_costs),
             ("import", "import-started", self._import),
             ("take-away", "documents-taken", self._take_away),
             ("jobs", "import-jobs", self._jobs),
@@ -72,6 +73,15 @@ class CollectionAnswers:
         source = previews.open_files(path, message.text("format"), mapping_of(message))
         plan = updating.plan_update(self._workspace, page.collection.id, source, mode)  # type: ignore[arg-type]
         return {"plan": update_payload(plan, mode)}
+
+    def _count_costs(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        spec, hub = self._choice(author, message), message.name("hub").strip()
+        if hub:
+            source = previews.open_dataset(hub, message.name("config").strip())
+        else:
+            path = self.uploads.path(author, message.name("token"))
+            source = previews.open_files(path, message.text("format"), mapping_of(message))
+        return {"costs": costs_payload(*previews.costs_of_reading(author, source, spec))}
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         kind, hub, token = message.text("kind"), message.name("hub").strip(), message.name("token")

@@ -9,8 +9,9 @@ from gradio.utils import get_upload_folder
 from annotation.errors import InvalidInputError
 from annotation.exporting import adapters, judgments, models, runs, triplets
 from annotation.exporting.files import ExportFile
+from annotation.exporting.run_imports import import_run
 from annotation.opening import OpenPage
-from annotation.presenting.exporting import brought_in_payload, push_payload, taken_payload
+from annotation.presenting.exporting import brought_in_payload, brought_in_run_payload, push_payload, taken_payload
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.collection_answers import sent_files
 from annotation.ui.downloads import Downloads
@@ -70,7 +71,7 @@ class TakeOutAnswers:
 
     def _bring_in(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         what = message.text("what")
-        if what not in ("judgments", "adapter"):
+        if what not in ("judgments", "adapter", "run"):
             raise InvalidInputError("Choose what to bring in.")
         files = sent_files(message)
         if len(files) != 1:
@@ -80,6 +81,10 @@ class TakeOutAnswers:
             path = self._uploads.path(author, token)
             if what == "judgments":
                 return brought_in_payload(judgments.import_judgments(self._workspace, author, page.label_set.id, path))
+            if what == "run":
+                return brought_in_run_payload(
+                    import_run(self._workspace, author, page.collection.id, page.label_set.id, path)
+                )
             run = adapters.import_adapter(self._workspace, author, page.collection.id, page.label_set.id, path)
             return {"said": f"The adapter is here as training run {run.number}. It can be used and compared now."}
         finally:

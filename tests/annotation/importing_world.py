@@ -11,13 +11,16 @@ import storage.collections
 import storage.documents
 from annotation.importing.jobs import ImportJob, ImportRequest, find_job, start_import
 from annotation.importing.worker import ImportWorker
+from annotation.opening import list_collections
 from annotation.workspace import Workspace
+from era.embedder_specs import PairSpec
+from era.embedders import EmbedderPair
 from era.formats.content import SourceDocument, SourceQuery
 from era.progress import Progress, no_progress
 from era.types import Document, Query
 from storage.records import CollectionState, DocumentRecord
-from tests.annotation.conftest import wait_until
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder
+from tests.annotation.conftest import new_desk, settings_at, small_world, wait_until
+from tests.fakes import ANIMALS, TOPICS, WordEmbedder, strong_embedder
 
 PETS = [Document("p1", "Cats", "cat feeding"), Document("p2", "", "dog illness"), Document("p3", "", "wren feeding")]
 PET_QUERIES = [Query("q1", "cat", "find pets"), Query("q2", "dog")]
@@ -62,6 +65,38 @@ class CountedEmbedder(WordEmbedder):
     def encode_documents(self, texts: Iterable[str], progress: Progress = no_progress) -> Any:
         self.before(len(self.texts_read))
         return super().encode_documents(list(texts), progress)
+
+
+class World:
+    """A desk with one collection whose light embedders can be watched, stopped and broken."""
+
+    def __init__(self, data_dir: Path) -> None:
+        first = new_desk(data_dir, small_world())
+        first.workspace.close()
+        self.light, self.other = CountedEmbedder(), CountedEmbedder("other")
+        self.collection = first.collection
+        self.workspace = Workspace(settings_at(data_dir), self.load)
+        self.workspace.prepare()
+        self.light.texts_read.clear()  # the queries, embedded ahead
+
+    def load(self, spec: PairSpec, device: str) -> EmbedderPair:
+        return EmbedderPair(strong_embedder(), self.other if spec.light.name == "other" else self.light)
+
+    def restart(self) -> None:
+        """Close the data folder and open it as the next process would."""
+        self.workspace.close()
+        self.light = CountedEmbedder()
+        self.workspace = Workspace(self.workspace.settings, self.load)
+        self.workspace.prepare()
+        self.light.texts_read.clear()  # the queries, embedded ahead
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in list_collections(self.workspace)]
+
+
+def wanted(path: Path, name: str = "pets", **more: Any) -> ImportRequest:
+    return ImportRequest(kind="new", name=name, path=str(path), **more)
 
 
 def write_documents(

@@ -11,7 +11,7 @@ import pytest
 
 from annotation.choosing_embedders import presets, read_choice
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
-from annotation.importing import store
+from annotation.importing import jobs, store
 from annotation.opening import open_page
 from annotation.settings import Settings
 from annotation.training.worker import TrainingWorker
@@ -93,12 +93,26 @@ def test_file_that_cannot_be_read_is_kept_and_the_error_names_the_place(
     assert "not there any more" in preview(judged_desk, tab, "ben", token=broken["token"], format="")["error"]
 
 
+def test_what_an_endpoint_costs_is_counted_before_anything_is_imported(
+    judged_desk: Desk, tab: CollectionTab, received: Path
+) -> None:
+    token = preview(judged_desk, tab, files=send(received, ANIMALS_CSV), format="", mapping={})["token"]
+    paid = {"kind": "openai", "name": "big", "document_prompt": "1234", "price_per_million_tokens": 1e6}
+    mapping = {"id": "key", "title": "animal", "text": "said"}
+    request = {"token": token, "format": "table", "mapping": mapping, "embedders": {**BUNDLED_JSON, "light": paid}}
+    costs = as_json(tab._answers._count_costs(judged_desk.page, "ann", Message(request)))["costs"]
+    # "1234cat feeding" has 15 bytes, "1234owl feeding at night" 24 and "1234cat old illness" 19: 4, 6 and 5 tokens
+    assert costs["text"] == "3 documents. The endpoint is sent about 15 tokens: about $15.00."
+    assert jobs.list_jobs(judged_desk.workspace) == []
+
+
 def test_visitor_brings_nothing_in(judged_desk: Desk, tab: CollectionTab, received: Path) -> None:
     page, files = judged_desk.page, send(received, ANIMALS_CSV)
     refused: list[tuple[Any, dict[str, Any]]] = [
         (tab._answers._preview, {"files": files, "format": ""}),
         (tab._answers._preview, {"hub": "mteb/scifact", "config": ""}),
         (tab._answers._import, {"kind": "new", "hub": "mteb/scifact", "embedders": BUNDLED_JSON}),
+        (tab._answers._count_costs, {"hub": "mteb/scifact", "embedders": BUNDLED_JSON}),
         (tab._answers._take_away, {"doc_ids": ["cat-feeding"]}),
         (tab._answers._plan_embedders, {"embedders": BUNDLED_JSON}),
         (tab._answers._change_embedders, {"embedders": BUNDLED_JSON}),
@@ -117,6 +131,7 @@ def test_page_names_no_place_on_the_machine_as_a_data_set(judged_desk: Desk, tab
     for handler, data in (
         (tab._answers._preview, {"hub": name, "config": ""}),
         (tab._answers._import, {"kind": "new", "hub": name, "name": "x", "embedders": BUNDLED_JSON}),
+        (tab._answers._count_costs, {"hub": name, "embedders": BUNDLED_JSON}),
     ):
         with pytest.raises(InvalidInputError, match="not a name on the Hugging Face Hub"):
             handler(judged_desk.page, "ann", Message(data))

@@ -11,7 +11,7 @@ import pytest
 import storage.collections
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing import collecting
+from annotation.importing import collecting, jobs, worker
 from annotation.importing.jobs import (
     ImportRequest,
     cancel_import,
@@ -23,56 +23,27 @@ from annotation.importing.jobs import (
 )
 from annotation.opening import list_collections, list_label_sets
 from annotation.settings import Settings
-from annotation.workspace import Workspace
 from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
-from era.embedders import EmbedderPair
 from era.errors import EmbedderUnavailableError
 from era.types import Document
 from storage.errors import NameTaken
-from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, new_desk, settings_at, small_world, wait_until
+from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, wait_until
 from tests.annotation.importing_world import (
     PETS,
     CountedEmbedder,
+    World,
     ended,
     import_and_wait,
     left_behind,
     stored,
+    wanted,
     working,
     write_documents,
     write_folder,
 )
-from tests.fakes import strong_embedder
 
 MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
 OTHER = PairSpec(EmbedderSpec("bundled-strong"), EmbedderSpec("sentence-transformers", "other"))
-
-
-class World:
-    """A desk with one collection whose light embedders can be watched, stopped and broken."""
-
-    def __init__(self, data_dir: Path) -> None:
-        first = new_desk(data_dir, small_world())
-        first.workspace.close()
-        self.light, self.other = CountedEmbedder(), CountedEmbedder("other")
-        self.collection = first.collection
-        self.workspace = Workspace(settings_at(data_dir), self.load)
-        self.workspace.prepare()
-        self.light.texts_read.clear()  # the queries, embedded ahead
-
-    def load(self, spec: PairSpec, device: str) -> EmbedderPair:
-        return EmbedderPair(strong_embedder(), self.other if spec.light.name == "other" else self.light)
-
-    def restart(self) -> None:
-        """Close the data folder and open it as the next process would."""
-        self.workspace.close()
-        self.light = CountedEmbedder()
-        self.workspace = Workspace(self.workspace.settings, self.load)
-        self.workspace.prepare()
-        self.light.texts_read.clear()  # the queries, embedded ahead
-
-    @property
-    def names(self) -> list[str]:
-        return [each.name for each in list_collections(self.workspace)]
 
 
 @pytest.fixture
@@ -81,10 +52,6 @@ def world(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(data_dir)
     yield made
     made.workspace.close()
-
-
-def wanted(path: Path, name: str = "pets", **more: Any) -> ImportRequest:
-    return ImportRequest(kind="new", name=name, path=str(path), **more)
 
 
 def test_new_collection_comes_with_documents_queries_and_judgments(world: World, tmp_path: Path) -> None:
@@ -157,6 +124,29 @@ def test_cancelled_import_leaves_nothing(world: World, tmp_path: Path) -> None:
     assert left_behind(world.workspace) == []
     world.light.before = lambda n_read: None
     assert import_and_wait(world.workspace, wanted(write_documents(tmp_path / "again.jsonl"))).state == "finished"
+
+
+def test_nothing_is_stored_any_more_when_a_cancelled_import_is_discarded(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work: list[str] = []
+
+    def discard(*about: Any) -> None:
+        at_work.extend(thread.name for thread in threading.enumerate())
+        jobs.discard(*about)
+
+    def cancel(n_read: int) -> None:
+        if n_read == 2:
+            cancel_import(world.workspace, "ann", 1)
+
+    monkeypatch.setattr(worker, "discard", discard)
+    world.light.before = cancel
+    many = [Document(f"m{n}", "", f"cat {n}") for n in range(2000)]  # the reader is never done before
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "many.jsonl", many)))
+    assert job.state == "cancelled"
+    assert "importing" in at_work
+    assert "reading-ahead" not in at_work
+    assert left_behind(world.workspace) == []
 
 
 def test_import_cancelled_before_its_turn_leaves_nothing(world: World, tmp_path: Path) -> None:

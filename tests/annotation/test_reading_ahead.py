@@ -54,7 +54,7 @@ def test_stopping_early_ends_the_reader_and_closes_the_items() -> None:
 
     ahead = read_ahead(items())
     assert [next(ahead), next(ahead)] == [0, 1]
-    ahead.close()  # type: ignore[attr-defined]
+    ahead.close()
     assert is_closed.is_set()
     assert readers() == []
 

@@ -1,20 +1,25 @@
 """Documents that change later: only what is new is embedded, judgments stay, and nobody searches half a collection."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import storage.collections
+from annotation.endpoint_costs import EndpointCosts
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.importing.collecting import store_queries
 from annotation.importing.jobs import ImportRequest, start_import
 from annotation.importing.updating import UpdatePlan, changed_judgments, plan_update, remove_documents
 from annotation.opening import list_label_sets
+from annotation.presenting.importing import update_payload
 from annotation.second_looks import lay_out_again
 from annotation.settings import Settings
 from annotation.training.queueing import labels_now, outlook, rerun_with_same_labels
 from era.corpus import Corpus
+from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 from era.index import DenseIndex
 from era.types import Document, Query
@@ -63,10 +68,24 @@ def test_plan_counts_what_would_happen_and_changes_nothing(desk: Desk) -> None:
     bring_reference(desk, cat.id, "cat-illness", 1.0)  # the same document a second time
     source = ListedSource([DOCUMENTS[0], CHANGED, ADDED])
     plan = plan_update(desk.workspace, desk.collection.id, source, "add")
-    assert plan == UpdatePlan(n_added=1, n_changed=1, n_removed=0, n_same=1, n_judged_changed=1, n_judged_removed=0)
+    free = EndpointCosts(0, None)
+    assert plan == UpdatePlan(1, 1, 0, 1, n_judged_changed=1, n_judged_removed=0, costs=free)
     plan = plan_update(desk.workspace, desk.collection.id, source, "replace")
-    assert plan == UpdatePlan(n_added=1, n_changed=1, n_removed=14, n_same=1, n_judged_changed=1, n_judged_removed=1)
+    assert plan == UpdatePlan(1, 1, 14, 1, n_judged_changed=1, n_judged_removed=1, costs=free)
     assert texts(desk) == {document.doc_id: document.text for document in DOCUMENTS}
+
+
+def test_plan_says_what_the_endpoint_of_a_collection_is_sent(desk: Desk) -> None:
+    endpoint = EmbedderSpec("openai", "big", document_prompt="1234", price_per_million_tokens=1e6)
+    with desk.workspace.writing() as session:
+        spec = PairSpec(BUNDLED.strong, endpoint).to_json()
+        storage.collections.set_embedders(session, desk.collection.id, spec)
+    plan = plan_update(desk.workspace, desk.collection.id, ListedSource([DOCUMENTS[0], CHANGED, ADDED]), "add")
+    tokens = sum(math.ceil(len("1234" + text) / 4) for text in (CHANGED.content, ADDED.content))
+    assert plan.costs == EndpointCosts(tokens, float(tokens))
+    assert update_payload(plan, "add")["sentences"][-1] == plan.costs.text
+    nothing = plan_update(desk.workspace, desk.collection.id, ListedSource(DOCUMENTS), "add")
+    assert nothing.costs.text == ""
 
 
 def test_adding_embeds_only_texts_that_are_new_and_searches_them(quiet: Desk, tmp_path: Path) -> None:

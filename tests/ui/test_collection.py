@@ -1,43 +1,28 @@
-"""One's own documents in a real browser: brought in, changed, read by other embedders, put away, taken out again."""
+"""One's own documents in a real browser: brought in, changed, read by other embedders, put away."""
 
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import PATIENCE_S, App, Visit, Visits
+from tests.era.embedding_server import EmbeddingServer
+from tests.ui.collection_steps import LONG_MS, MORE_RIVERS, RIVERS, bring_in, fact, job, own_app, region, unfold
+from tests.ui.conftest import App, Visits
 
 pytestmark = pytest.mark.browser
 
-LONG_MS = PATIENCE_S * 1000
 OURS = {"include": [["#era-header"], ["#era-collection"]]}
-RIVERS = (
-    "key,name,about\n"
-    "nile,Nile,The longest river of Africa flows north into the sea\n"
-    "rhine,Rhine,Barges carry goods between mountains and harbours\n"
-    "volga,Volga,It ends in a lake that has no outlet\n"
-)
-MORE_RIVERS = RIVERS.replace("Barges carry", "Ships carry") + "danube,Danube,It touches ten countries\n"
 
 
 @pytest.fixture(scope="module")
 def own(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """Return an app whose collections these tests may change, once its documents can be searched."""
-    folder = tmp_path_factory.mktemp("era-own")
-    running = App.start(folder / "data", folder / "output.txt")
-    try:
-        page = browser.new_page()
-        page.goto(running.url({"tab": "Judge"}))
-        expect(page.locator("#era-judge .era-card").first).to_be_visible(timeout=LONG_MS)
-        page.close()
+    """Return an app whose collections these tests may change."""
+    with own_app(browser, tmp_path_factory.mktemp("era-own")) as running:
         yield running
-    finally:
-        running.kill()
 
 
 @pytest.fixture
@@ -50,37 +35,6 @@ def sent(tmp_path: Path) -> Any:
         return str(path)
 
     return write
-
-
-def region(one: Visit, name: str) -> Locator:
-    """Return the card of a collection."""
-    return one.page.locator("#era-collection").get_by_role("region", name=name, exact=True)
-
-
-def unfold(card: Locator, words: str) -> None:
-    card.locator("summary", has_text=words).first.click()
-
-
-def job(one: Visit, title: str) -> Locator:
-    return one.page.locator("#era-collection .era-job").filter(has_text=title)
-
-
-def bring_in(one: Visit, path: str, name: str) -> Locator:
-    """Import a table as a new collection, open it, and return its card."""
-    panel = one.tab("Collection")
-    panel.get_by_role("button", name="New collection", exact=True).click()
-    panel.locator("input[name=new]").set_input_files(path)
-    expect(panel.locator(".era-previewed code").first).to_be_visible()
-    panel.get_by_label("Name of the new collection").fill(name)
-    panel.get_by_role("button", name="Import", exact=True).click()
-    expect(job(one, f"Import of {name}").locator(".era-state")).to_have_text("done", timeout=LONG_MS)
-    job(one, f"Import of {name}").get_by_role("button", name="Open the imported").click()
-    expect(one.page.locator("#era-header")).to_contain_text(name)
-    return region(one, name)
-
-
-def fact(card: Locator, name: str) -> Locator:
-    return card.locator("dt", has_text=re.compile(f"^{name}$")).locator("xpath=following-sibling::dd[1]")
 
 
 def violations(page: Page) -> list[str]:
@@ -103,9 +57,9 @@ def test_files_are_looked_at_imported_and_searched(own: App, visit: Visits, sent
     one = visit(own, {"collection": 1})
     panel = one.tab("Collection")
     panel.get_by_role("button", name="New collection", exact=True).click()
-    panel.locator("input[name=new]").set_input_files(sent("broken.csv", 'key,about\na,one\nb,"two\n'))
+    one.page.locator("input[name=new]").set_input_files(sent("broken.csv", 'key,about\na,one\nb,"two\n'))
     expect(panel.get_by_role("alert")).to_contain_text("broken.csv, line 3")
-    panel.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
+    one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
     documents = panel.locator(".era-previewed li")
     expect(documents).to_have_count(3)
     panel.get_by_label("Column for the title").select_option("about")
@@ -138,7 +92,7 @@ def test_documents_change_after_a_plan_and_other_embedders_keep_the_index(own: A
     one = visit(own, {"collection": 1})
     card = bring_in(one, sent("waters.csv", RIVERS), "Waters")
     unfold(card, "Documents: add")
-    card.locator("input[name=documents]").set_input_files(sent("more.csv", MORE_RIVERS))
+    one.page.locator("input[name=documents]").set_input_files(sent("more.csv", MORE_RIVERS))
     plan = card.locator(".era-plan")
     for name, n in (("New", "1"), ("Changed", "1"), ("The same", "2")):
         expect(fact(plan, name)).to_have_text(n)
@@ -180,7 +134,7 @@ def test_import_goes_on_without_the_page_and_leaves_nothing_when_it_is_cancelled
     panel = one.tab("Collection")
     panel.get_by_role("button", name="New collection", exact=True).click()
     lines = [f"{i},Document {i} about one of many things" for i in range(80_000)]
-    panel.locator("input[name=new]").set_input_files(sent("large.csv", "\n".join(["key,about", *lines])))
+    one.page.locator("input[name=new]").set_input_files(sent("large.csv", "\n".join(["key,about", *lines])))
     panel.get_by_label("Name of the new collection").fill("Large")
     panel.get_by_role("button", name="Import", exact=True).click()
     expect(job(one, "Import of Large").locator("progress")).to_be_visible()
@@ -221,68 +175,36 @@ def test_collection_is_archived_brought_back_and_deleted(own: App, visit: Visits
     assert one.complaints == []
 
 
-def test_judgments_and_rankings_go_out_and_judgments_come_in_again(own: App, visit: Visits, tmp_path: Path) -> None:
-    one = visit(own, {"collection": 1})
-    one.tab("Collection")
-    card = region(one, "Python standard library")
-    unfold(card, "Take out")
-    for file_format in ("qrels", "csv", "jsonl"):
-        card.get_by_label("Format of the judgments").select_option(file_format)
-        card.get_by_label("Whose judgments").select_option("agreed" if file_format == "qrels" else "everybody")
-        with one.page.expect_download() as download:
-            card.get_by_role("button", name="Take out the judgments").click()
-        download.value.save_as(tmp_path / file_format / download.value.suggested_filename)
-    with one.page.expect_download() as download:
-        card.get_by_label("Documents for each query").fill("3")
-        card.get_by_label("Which ranking").select_option("light")
-        card.get_by_role("button", name="Take out the ranking").click()
-    run = Path(download.value.path()).read_text().splitlines()
-    (n_queries,) = own.rows("SELECT count(*) FROM query WHERE collection_id = 1")[0]
-    assert len(run) == 3 * n_queries
-    assert run[0].split()[1:4:2] == ["Q0", "1"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["csv", "jsonl", "qrels"]
-    (n_marks,) = own.rows("SELECT count(*) FROM current_judgment WHERE label_set_id = 1")[0]
-    unfold(card, "Bring in")
-    [path] = (tmp_path / "csv").iterdir()
-    card.locator("input[name=judgments]").set_input_files(path)
-    expect(card.get_by_text(f"0 marks are new, {n_marks} were here already.")).to_be_visible()
-    panel = one.page.locator("#era-collection")
-    grades = "SELECT query_id, doc_id, grade FROM current_judgment WHERE label_set_id = ? ORDER BY 1, 2"
-    for file_format in ("qrels", "jsonl"):
-        panel.get_by_label("Name of the new label set").fill(f"From {file_format}")
-        panel.get_by_role("button", name="Start an empty label set").click()
-        expect(one.page.locator("#era-header")).to_contain_text(f"From {file_format}")
-        expect(card.get_by_text("marks are new")).to_have_count(0)
-        [path] = (tmp_path / file_format).iterdir()
-        card.locator("input[name=judgments]").set_input_files(path)
-        expect(card.get_by_text(f"{n_marks} marks are new.")).to_be_visible()
-        (label_set_id,) = own.rows("SELECT id FROM label_set WHERE name = ?", f"From {file_format}")[0]
-        assert own.rows(grades, label_set_id) == own.rows(grades, 1)
-    assert one.complaints == []
-
-
-def test_adapter_goes_out_and_comes_in_again(app: App, visit: Visits, tmp_path: Path) -> None:
-    one = visit(app)
-    train = one.tab("Train")
-    train.get_by_role("button", name="Train", exact=True).click()
-    expect(train.locator(".era-outcome h2")).to_be_visible(timeout=LONG_MS)
-    one.tab("Collection")
-    card = region(one, "Python standard library")
-    unfold(card, "Take out")
-    with one.page.expect_download() as download:
-        card.get_by_role("button", name="Take out the adapter").click()
-    path = tmp_path / download.value.suggested_filename
-    download.value.save_as(path)
-    with zipfile.ZipFile(path) as archive:
-        assert {Path(name).name for name in archive.namelist()} >= {"adapter.safetensors", "adapter.json"}
-    card.get_by_role("button", name="Take out the model").click()
-    expect(card.get_by_role("alert")).to_contain_text("era-single")  # the usual recipe is no single model
-    before = app.rows("SELECT count(*) FROM training_run WHERE state = 'finished'")[0][0]
-    unfold(card, "Bring in")
-    card.locator("input[name=adapter]").set_input_files(path)
-    expect(card.get_by_text("The adapter is here as training run")).to_be_visible()
-    assert app.rows("SELECT count(*) FROM training_run WHERE state = 'finished'")[0][0] == before + 1
-    assert one.complaints == []
+def test_nothing_is_sent_to_an_endpoint_before_its_costs_are_agreed_to(own: App, visit: Visits, sent: Any) -> None:
+    server = EmbeddingServer()
+    try:
+        one = visit(own, {"collection": 1})
+        panel = one.tab("Collection")
+        panel.get_by_role("button", name="New collection", exact=True).click()
+        one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
+        expect(panel.locator(".era-previewed code").first).to_be_visible()
+        panel.get_by_label("Name of the new collection").fill("Paid rivers")
+        panel.get_by_label("Embedders", exact=True).first.select_option("own")
+        panel.get_by_label("Document side: kind").first.select_option("openai")
+        panel.get_by_label("Document side: name of the model").first.fill("letters")
+        unfold(panel, "More settings")
+        panel.get_by_label("Document side: Address").first.fill(server.base_url)
+        panel.get_by_role("button", name="What does it cost?").click()
+        expect(panel.get_by_text("set a price to see what that costs")).to_be_visible()
+        panel.get_by_label("Document side: Dollars per million tokens").first.fill("1000000")
+        agree = panel.get_by_role("button", name="Import, and send the texts")
+        expect(agree).to_have_count(0)  # what is agreed to is what was counted
+        panel.get_by_role("button", name="What does it cost?").click()
+        expect(
+            panel.get_by_text(re.compile(r"3 documents\. The endpoint is sent about \d+ tokens: about"))
+        ).to_be_visible()
+        assert server.requests == []
+        agree.click()
+        expect(job(one, "Import of Paid rivers").locator(".era-state")).to_have_text("done", timeout=LONG_MS)
+        assert any("Barges carry goods" in text for text in server.texts)
+        assert one.complaints == []
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -291,14 +213,14 @@ def test_axe_finds_nothing_and_nothing_sticks_out(own: App, visit: Visits, sent:
     one = visit(own, {"collection": 1}, width=width, color_scheme=scheme)
     panel = one.tab("Collection")
     panel.get_by_role("button", name="New collection", exact=True).click()
-    panel.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
+    one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
     expect(panel.locator(".era-previewed code").first).to_be_visible()
     panel.get_by_label("Embedders", exact=True).first.select_option("own")
     panel.get_by_label("Query side: kind").first.select_option("openai")
     card = region(one, "Python standard library")
     for words in ("Documents: add", "Embedders", "Take out", "Bring in", "Rename, archive"):
         unfold(card, words)
-    card.locator("input[name=documents]").set_input_files(sent("rivers.csv", RIVERS))
+    one.page.locator("input[name=documents]").set_input_files(sent("rivers.csv", RIVERS))
     expect(card.locator(".era-plan")).to_be_visible()
     assert violations(one.page) == []
     assert sticking_out(one.page) == []
@@ -307,6 +229,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out(own: App, visit: Visits, sent:
 
 def test_collection_is_brought_in_by_keys_alone(own: App, visit: Visits, sent: Any) -> None:
     one = visit(own, {"collection": 1})
+    one.page.on("filechooser", lambda chooser: None)  # from here on; begun with the key, it could come too late
     panel = one.tab("Collection")
     panel.get_by_role("button", name="New collection", exact=True).focus()
     one.press("Enter")

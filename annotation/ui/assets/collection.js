@@ -12,6 +12,7 @@ const unfolded = new Set(); // names of what is unfolded
 const drafts = new Map(); // what is being typed, by the name of its field
 
 const pageBox = h("div", { class: "era-page" });
+const pickersBox = h("div", { hidden: true });
 const newBox = h("section", { class: "era-part", "aria-label": "New collection" });
 const jobsBox = h("section", { class: "era-part", "aria-label": "Imports" });
 const documentsBox = h("div", { class: "era-section" });
@@ -152,7 +153,7 @@ function leaveCollection() {
 }
 
 function draw() {
-  if (pageBox.parentNode !== root) fill(root, pageBox);
+  if (pageBox.parentNode !== root) fill(root, pageBox, pickersBox);
   drawNew();
   drawJobs();
   drawDocuments();

@@ -1,9 +1,9 @@
-// Bringing in what was taken out, here or elsewhere: judgments, and adapters.
+// Bringing in what was taken out, here or elsewhere: judgments, rankings and adapters.
 
-let bringing = null; // { judgments: chooser, adapter: chooser, isReading, error, said }
+let bringing = null; // { judgments: chooser, run: chooser, adapter: chooser, isReading, error, said }
 
 function forgetBringingIn() {
-  bringing = { judgments: {}, adapter: {}, what: "", isReading: false, error: "", said: "", remarks: [] };
+  bringing = { judgments: {}, run: {}, adapter: {}, what: "", isReading: false, error: "", said: "", remarks: [] };
 }
 
 function bringIn(what, files) {
@@ -30,6 +30,8 @@ function drawBringIn() {
   refill(bringInBox, fold("bring in", "Bring in",
     h("div", { class: "era-form" }, h("h3", {}, "Judgments"), quiet("TREC qrels, CSV or JSON Lines, into the label set ", h("strong", {}, view.page.label_set), ". Queries and documents are matched by their ids."),
       chooser("judgments", bringing.judgments, drawBringIn, (files) => bringIn("judgments", files), { accept: ".csv,.jsonl,.json,.qrels,.tsv,.txt,.trec", words: "Choose judgments" }), broughtIn("judgments")),
+    h("div", { class: "era-form" }, h("h3", {}, "A ranking"), quiet("A TREC run file, of any system. Queries and documents are matched by their ids; then ", h("strong", {}, "Compare"), " offers it beside the others."),
+      chooser("run", bringing.run, drawBringIn, (files) => bringIn("run", files), { accept: ".run,.trec,.txt,.res,.tsv", words: "Choose a run file" }), broughtIn("run")),
     h("div", { class: "era-form" }, h("h3", {}, "An adapter"), quiet("The zip of an adapter that was taken out. It has to be made for the embedders of this collection."),
       chooser("adapter", bringing.adapter, drawBringIn, (files) => bringIn("adapter", files), { accept: ".zip", words: "Choose an adapter" }), broughtIn("adapter"))));
 }

@@ -37,6 +37,8 @@ function sendFiles(files, told) {
   return { done: sendAll(), stop: () => { isStopped = true; request?.abort(); } };
 }
 
+const pickers = new Map(); // name -> file input; in a box that is never redrawn, which would close the dialog that opens
+
 // A place to choose files or drop them; `state` keeps { sending, share, error }, `draw` shows it, `taken` gets the files.
 function chooser(name, state, draw, taken, { hasFolder = false, accept = null, words = "Choose files" } = {}) {
   const begin = async (files) => {
@@ -59,10 +61,13 @@ function chooser(name, state, draw, taken, { hasFolder = false, accept = null, w
     return h("div", { class: "era-form" }, busy("Sending the files \u2026"), h("progress", { max: 1, value: state.share, "data-sending": name, "aria-label": "How much is sent" }),
       h("div", { class: "era-row" }, button("Cancel", () => state.sending.stop(), { "data-hold": `${name} stop` })));
   }
-  const pickers = state.pickers || (state.pickers = {}); // they outlive a redraw: a browser opens no dialog for one that is gone
   const picker = (isFolder) => {
-    const input = pickers[isFolder] || (pickers[isFolder] = h("input", { type: "file", hidden: true, multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : accept,
-      "aria-label": isFolder ? `${words}: a folder` : words, name: `${name}${isFolder ? " folder" : ""}` }));
+    const key = `${name}${isFolder ? " folder" : ""}`;
+    if (!pickers.has(key)) {
+      pickers.set(key, h("input", { type: "file", multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : accept, "aria-label": isFolder ? `${words}: a folder` : words, name: key }));
+      pickersBox.append(pickers.get(key));
+    }
+    const input = pickers.get(key);
     input.onchange = () => { const chosen = [...input.files]; input.value = ""; begin(chosen); };
     return input;
   };
@@ -73,7 +78,7 @@ function chooser(name, state, draw, taken, { hasFolder = false, accept = null, w
     ondragleave: (event) => event.currentTarget.classList.remove("era-over"),
     ondrop: (event) => { event.preventDefault(); event.currentTarget.classList.remove("era-over"); begin([...event.dataTransfer.files]); } },
     notice(state.error),
-    h("div", { class: "era-row" }, files, folder,
+    h("div", { class: "era-row" },
       button(`${words} \u2026`, () => files.click(), { "data-hold": `${name} choose` }),
       folder && button("Choose a folder \u2026", () => folder.click(), { "data-hold": `${name} choose folder` }),
       h("span", { class: "era-quiet" }, "or drop them here")));

@@ -20,6 +20,7 @@ function closeWizard() {
 
 function lookAtNew(data) {
   isReadingNew = true;
+  forgetCosts();
   wizard.error = "";
   choose(wizard, data);
   drawNew();
@@ -39,19 +40,42 @@ answered("new-preview", (answer) => {
 
 let isStartingImport = false;
 
+// An endpoint is paid for what it reads: how much that is gets counted first, and has to be agreed to.
+const isPaidFor = ({ spec }) => [spec.strong, spec.light].some((each) => each.kind === "openai");
+
 function startImport(event) {
   event.preventDefault();
-  isStartingImport = true;
-  drawNew();
   const { elements } = event.target;
-  ask("import", "import-started", { kind: "new", token: wizard.token || "", hub: wizard.source === "hub" ? wizard.hub : "", config: wizard.config, format: wizard.preview.format, mapping: wizard.preview.mapping,
-    name: elements.name.value, description: elements.description.value, embedders: chosenSpec(wizard.embedders) });
+  const request = { kind: "new", token: wizard.token || "", hub: wizard.source === "hub" ? wizard.hub : "", config: wizard.config, format: wizard.preview.format, mapping: wizard.preview.mapping,
+    name: elements.name.value, description: elements.description.value, embedders: chosenSpec(wizard.embedders) };
+  wizard.refused = "";
+  if (isPaidFor(wizard.embedders) && !wizard.costs) {
+    wizard.isCounting = true;
+    ask("count-costs", "import-costs", request);
+  } else {
+    isStartingImport = true;
+    ask("import", "import-started", request);
+  }
+  drawNew();
+}
+
+answered("import-costs", (answer) => {
+  if (!wizard) return;
+  Object.assign(wizard, { isCounting: false, costs: answer.costs || null, refused: answer.error || "" });
+  drawNew();
+});
+
+function forgetCosts() {
+  awaited.delete("import-costs");
+  if (!wizard.costs && !wizard.isCounting) return;
+  Object.assign(wizard, { isCounting: false, costs: null });
+  drawNew();
 }
 
 answered("import-started", (answer) => {
   isStartingImport = false;
   if (answer.error) {
-    if (wizard) wizard.error = answer.error;
+    if (wizard) wizard.refused = answer.error;
     if (documents.begun) { documents.begun = false; documents.error = answer.error; }
   } else {
     if (answer.import_kind === "new") { wizard = null; for (const name of ["name", "description"]) drafts.delete(name); }
@@ -77,7 +101,7 @@ function hubForm() {
 
 function sourceStep() {
   const isHub = wizard.source === "hub";
-  const turn = (source) => () => { Object.assign(wizard, { source, preview: null, error: "", isUsable: false }); drawNew(); };
+  const turn = (source) => () => { Object.assign(wizard, { source, preview: null, error: "", refused: "", isUsable: false, isCounting: false, costs: null }); drawNew(); };
   return [
     h("div", { class: "era-views", role: "group", "aria-label": "Where the documents come from" },
       h("button", { type: "button", class: "era-view", "aria-pressed": String(!isHub), "data-hold": "new files", onclick: turn("files") }, "Files"),
@@ -87,13 +111,17 @@ function sourceStep() {
   ];
 }
 
+const importWords = () => (isStartingImport ? "Starting \u2026" : wizard.isCounting ? "Counting what would be sent \u2026" : wizard.costs ? "Import, and send the texts" : isPaidFor(wizard.embedders) ? "What does it cost?" : "Import");
+
 function nameStep() {
   return h("form", { class: "era-form", onsubmit: startImport },
     field("Name", draftField("name", "Name of the new collection", wizard.preview.name, { required: true, maxlength: 80 })),
     field("Description", draftField("description", "Description of the new collection", "", { rows: 2, maxlength: 800, placeholder: "What is in it, where it comes from" }, "textarea")),
     h("h3", {}, "Embedders"),
-    embedderChoice("new", wizard.embedders, drawNew),
-    h("div", { class: "era-row" }, h("button", { type: "submit", class: "era-button era-primary", "data-hold": "new import", disabled: isStartingImport || isReadingNew }, isStartingImport ? "Starting \u2026" : "Import"),
+    embedderChoice("new", wizard.embedders, drawNew, forgetCosts),
+    wizard.costs && h("p", { role: "status" }, wizard.costs.text),
+    notice(wizard.refused),
+    h("div", { class: "era-row" }, h("button", { type: "submit", class: "era-button era-primary", "data-hold": "new import", disabled: isStartingImport || isReadingNew || wizard.isCounting }, importWords()),
       h("span", { class: "era-quiet" }, "It runs in the background; you can go on judging or leave.")));
 }
 
