@@ -23,7 +23,7 @@ class EndpointCosts:
         """Return this for a person; empty if nothing is paid for."""
         if not self.n_tokens:
             return ""
-        price = "set a price to see what that costs"
+        price = "fill in the dollars per million tokens to see what that costs"
         if self.dollars is not None:
             price = f"about ${self.dollars:,.2f}" if self.dollars >= 0.01 else "less than a cent"
         return f"The endpoint is sent about {self.n_tokens:,} tokens: {price}."

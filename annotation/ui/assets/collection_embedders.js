@@ -5,8 +5,9 @@ const SIDES = [["strong", "Query side", "Reads your queries and, once, a thousan
 const NUMBERS = ["max_length", "batch_size", "truncate_dimension", "price_per_million_tokens"];
 const SPEC_FIELDS = {
   "sentence-transformers": ["revision", "query_prompt", "document_prompt", "max_length", "truncate_dimension", "batch_size", "dtype"],
-  openai: ["base_url", "query_prompt", "document_prompt", "max_length", "truncate_dimension", "batch_size", "price_per_million_tokens"],
+  openai: ["query_prompt", "document_prompt", "max_length", "truncate_dimension", "batch_size"],
 };
+const ENDPOINT_FIELDS = ["base_url", "price_per_million_tokens"]; // asked for at once
 const FIELD_WORDS = {
   revision: ["Revision", "the newest", "Commit, branch or tag on the Hub"],
   query_prompt: ["Before a query", "the model's own", "Written before a query that has no instruction"],
@@ -38,9 +39,10 @@ function specFields(name, side, spec, changed) {
   };
   if (!SPEC_FIELDS[kind]) return null;
   const dtype = () => field("Number format", select(`${side}: Number format`, [["", "as stored"], ["float32", "float32"], ["float16", "float16"], ["bfloat16", "bfloat16"]], spec.dtype || "", (value) => { if (value) spec.dtype = value; else delete spec.dtype; changed(); }));
+  const model = h("input", { name: `${name} ${side} name`, required: true, "aria-label": `${side}: name of the model`, placeholder: kind === "openai" ? "text-embedding-3-small" : "BAAI/bge-small-en-v1.5", value: spec.name || "", oninput: set("name") });
   return [
-    field(kind === "openai" ? "Model, as the server calls it" : view.may_give_paths ? "Name on the Hub, or a folder" : "Name on the Hub",
-      h("input", { name: `${name} ${side} name`, required: true, "aria-label": `${side}: name of the model`, placeholder: kind === "openai" ? "text-embedding-3-small" : "BAAI/bge-small-en-v1.5", value: spec.name || "", oninput: set("name") })),
+    kind === "openai" ? h("div", { class: "era-fields" }, field("Model, as the server calls it", model), ENDPOINT_FIELDS.map(input))
+      : field(view.may_give_paths ? "Name on the Hub, or a folder" : "Name on the Hub", model),
     fold(`${name} ${side} more`, "More settings", h("div", { class: "era-fields" }, SPEC_FIELDS[kind].map((each) => (each === "dtype" ? dtype() : input(each))))),
   ];
 }

@@ -104,6 +104,6 @@ answered("pushed", (answer) => {
 function drawTakeOut() {
   if (!taking) forgetTakingOut();
   refill(takeOutBox, fold("take out", "Take out",
-    quiet("Everything that goes out comes in again. What is hidden from you while you judge stays hidden in these files."),
+    quiet("Judgments, rankings and adapters come in again under \u201cBring in\u201d. What is hidden from you while you judge stays hidden in these files."),
     judgmentsOut(), rankingOut(), tripletsOut(), learnedOut()));
 }
