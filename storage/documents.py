@@ -6,7 +6,7 @@ How they change later is in `storage.document_changes`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.batches import LOOKUP_BATCH, batches
@@ -15,10 +15,7 @@ from storage.schema import Base, DocumentRow
 
 _ADD_BATCH = 5000
 _TABLE = Base.metadata.tables["document"]
-_INSERT = (  # in the words of SQLite: `insert` looks at every value of a million rows twice more
-    "INSERT INTO document (collection_id, position, doc_id, title, text, content_hash, metadata) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_COLUMNS = ("collection_id", "position", "doc_id", "title", "text", "content_hash", "metadata")
 
 _DOCUMENTS = select(
     DocumentRow.collection_id,
@@ -43,13 +40,19 @@ def add_many(session: Session, collection_id: int, documents: Iterable[NewDocume
     first = session.scalars(next_position.where(DocumentRow.collection_id == collection_id)).one()
     position = first
     connection = session.connection()
+    # compiled once: executing `insert` itself looks at every value of a million rows twice more
+    compiled = insert(_TABLE).compile(dialect=connection.dialect, column_keys=_COLUMNS)
+    statement, names = str(compiled), compiled.positiontup
     as_json = cast("Callable[[Any], Any]", _TABLE.c.metadata.type.bind_processor(connection.dialect))
     for batch in batches(documents, _ADD_BATCH):
         rows = [
             (collection_id, position + n, each.doc_id, each.title, each.text, each.content_hash, as_json(each.metadata))
             for n, each in enumerate(batch)
         ]
-        connection.exec_driver_sql(_INSERT, rows)
+        if names is None:  # the driver wants its values by name
+            connection.exec_driver_sql(statement, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        else:
+            connection.exec_driver_sql(statement, rows)
         position += len(rows)
     return position - first
 
@@ -100,6 +103,15 @@ def get_many(session: Session, collection_id: int, doc_ids: Iterable[str]) -> Ma
         statement = _DOCUMENTS.where(DocumentRow.collection_id == collection_id, DocumentRow.doc_id.in_(batch))
         found.update({row.doc_id: _record(row) for row in session.execute(statement)})
     return {doc_id: found[doc_id] for doc_id in wanted if doc_id in found}
+
+
+def known_ids(session: Session, collection_id: int, doc_ids: Iterable[str]) -> set[str]:
+    """Return which of these ids the collection has."""
+    found: set[str] = set()
+    for batch in batches(dict.fromkeys(doc_ids), LOOKUP_BATCH):
+        known = select(DocumentRow.doc_id).where(DocumentRow.collection_id == collection_id)
+        found.update(session.scalars(known.where(DocumentRow.doc_id.in_(batch))))
+    return found
 
 
 def count(session: Session, collection_id: int) -> int:

@@ -190,9 +190,14 @@ def _ranked(
     return rank_queries(workspace, library, key, [query], _DEPTH, is_in_sample)[query.id].ranking
 
 
-@lru_cache(maxsize=8)
 def _account(folder: Path) -> tuple[Influence, DecodingConfig] | None:
     """Return what a saved adapter tells about who taught it, and how it was aligned; None if it tells nothing."""
+    return _account_written_at(folder, (folder / "adapter.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _account_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig] | None:
+    """Return the same; a folder is used again once all of a deleted collection is gone, but then written later."""
     adapter, extra = QueryAdapter.load(folder)
     facts, config = adapter.provenance.get("influence"), adapter.provenance.get("config", {}).get("alignment")
     arrays = {name.removeprefix("influence_"): array for name, array in extra.items() if name.startswith("influence_")}

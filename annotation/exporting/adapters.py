@@ -17,8 +17,8 @@ from annotation.desk import unfinished_queries
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.adapter_files import VERSION, PackedAdapter, PackedQuery, read_zip, write_zip
 from annotation.exporting.files import ExportFile, file_name, new_export, queries_in_words
-from annotation.exporting.query_names import name_of_text, query_names
 from annotation.library import Library
+from annotation.query_names import name_of_text, query_names
 from annotation.searching import clean_text
 from annotation.training.managing import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
 from annotation.workspace import Workspace, find_training_run

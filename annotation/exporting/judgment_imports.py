@@ -17,7 +17,7 @@ import storage.queries
 from annotation.desk_setup import desk_setup
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.judgment_files import MAX_BYTES, JudgmentLine, decoded, is_ours, read_lines
-from annotation.exporting.query_names import name_of_text, query_names
+from annotation.query_names import name_of_text, query_names
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 from era.errors import FormatError
@@ -56,7 +56,7 @@ def import_judgments(
     """Read a file as `export_judgments` writes it, or TREC qrels of another tool, into a label set.
 
     Queries are matched by text and instruction where the file tells them, and added where they are new; else by what
-    they are called in files (`annotation.exporting.query_names`). Marks of other people keep their role only where
+    they are called in files (`annotation.query_names`). Marks of other people keep their role only where
     nobody signs in: elsewhere they come in as references, since each person speaks for himself or herself alone. Agreed
     grades and qrels come in as references of whoever imports.
 

@@ -15,7 +15,7 @@ from annotation.exporting.files import ExportFile, file_name, queries_in_words
 from annotation.exporting.judgment_files import JudgmentLine, csv_table, jsonl_text
 from annotation.exporting.judgment_imports import ImportedJudgments as ImportedJudgments
 from annotation.exporting.judgment_imports import import_judgments as import_judgments
-from annotation.exporting.query_names import query_names
+from annotation.query_names import query_names
 from annotation.workspace import Workspace
 from era.formats.writing import trec_qrels
 from storage.records import JudgmentRecord, JudgmentRole, QueryRecord

@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import storage.documents
 import storage.queries
 from annotation.comparing.snapshots import MAX_NAME, judgments_fingerprint, keep
 from annotation.comparing.views import ComparisonView, to_json
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.files import queries_in_words
-from annotation.exporting.query_names import query_names
+from annotation.query_names import query_names
 from annotation.rankers import ALIGNED, Ranker, imported_label, stored_key
 from annotation.workspace import Workspace
 from era.errors import FormatError
-from era.formats.writing import read_run
+from era.formats.writing import IN_SAMPLE, read_run, read_run_tag
 from storage.records import NewSnapshot, SnapshotRanking, SnapshotRecord
 
 MAX_BYTES = 500_000_000
 _WHOLE = 10**9  # how deep it goes: what a system did not rank it did not find, so no measure looks too deep
 _N_NAMED = 5
+_LARGEST = float(np.finfo(np.float32).max)  # trec_eval reads scores in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def import_run(
 ) -> ImportedRun:
     """Keep the rankings of a TREC run file, so that they can be compared and measured like any other.
 
-    Queries are matched by what they are called in files (`annotation.exporting.query_names`), documents by their ids.
+    Queries are matched by what they are called in files (`annotation.query_names`), documents by their ids.
 
     Args:
         workspace: of this process.
@@ -60,11 +63,13 @@ def import_run(
         raise NotAllowedError("Sign in to bring a ranking in.")
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Keep fewer places a query.", path.name)
-    run = read_run(path)
+    run, is_in_sample = read_run(path), read_run_tag(path).endswith(IN_SAMPLE)
+    if any(abs(doc.score) > _LARGEST for ranking in run.values() for doc in ranking):
+        raise FormatError("a score is larger than 32 bits can hold. Divide all scores by the same number.", path.name)
     with workspace.reading() as session:
         queries = storage.queries.list_all(session, collection_id)
         wanted = {doc.doc_id for ranking in run.values() for doc in ranking}
-        here = storage.documents.get_many(session, collection_id, wanted).keys()
+        here = storage.documents.known_ids(session, collection_id, wanted)
     query_ids = {name: query_id for query_id, name in query_names(queries).items()}
     unknown = [name for name in run if name not in query_ids]
     rankings = {
@@ -72,9 +77,9 @@ def import_run(
         for name, ranking in run.items()
         if name in query_ids
     }
-    remarks = _remarks(unknown, len(wanted) - len(here), sum(not ranking for ranking in rankings.values()))
-    rankings = {query_id: ranking for query_id, ranking in rankings.items() if ranking}
-    if not rankings:
+    n_empty = sum(not ranking for ranking in rankings.values())
+    remarks = _remarks(unknown, len(wanted) - len(here), n_empty)
+    if n_empty == len(rankings):
         raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
     file_name = name or path.name
     called = Path(file_name).stem[:MAX_NAME] or "run"
@@ -93,9 +98,10 @@ def import_run(
         },
         "depth": _WHOLE,
         "n_ranked": len(rankings),
+        "is_in_sample": is_in_sample,
         "overall": None,
     }
-    kept = (SnapshotRanking(0, query_id, ranking, False) for query_id, ranking in rankings.items())
+    kept = (SnapshotRanking(0, query_id, ranking, False, is_in_sample) for query_id, ranking in rankings.items())
     record = keep(workspace, NewSnapshot("", collection_id, label_set_id, called, "", author, about), kept)
     ranker = Ranker(stored_key(record.slug, 0), imported_label(record))
     return ImportedRun(record, ranker, len(rankings), tuple(remarks))
@@ -113,5 +119,5 @@ def _remarks(unknown: Sequence[str], n_unknown_documents: int, n_empty: int) -> 
         remarks.append(f"Left out: {n} that this collection does not have.")
     if n_empty:
         n = queries_in_words(n_empty)
-        remarks.append(f"Left out: {n} for which no document of this collection is ranked.")
+        remarks.append(f"For {n} it ranks no document of this collection, which counts as nothing found.")
     return remarks

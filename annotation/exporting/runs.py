@@ -5,7 +5,7 @@ import storage.queries
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.exporting.files import ExportFile, file_name, queries_in_words
-from annotation.exporting.query_names import query_names
+from annotation.query_names import query_names
 from annotation.rankers import list_rankers
 from annotation.workspace import Workspace
 from era.formats.writing import trec_run

@@ -145,7 +145,9 @@ def _side(side: Side) -> Payload:
         "plain": "",
         "held_out": "ranked by a version that never saw this query's marks",
         "in_sample": "in-sample: ranked by what learned from marks on this text, which flatters it",
-        "stored": "as it was kept" if side.results else "this snapshot never ranked the query",
+        "stored": "as it was kept or brought in"
+        if side.results
+        else "what was kept or brought in does not rank this query",
     }
     return {
         "key": side.key,
@@ -271,7 +273,7 @@ def verdict(difference: PairedDifference, measure: str, label: str, first: str) 
 def _left_out(n: int) -> str:
     what = "1 labelled query is" if n == 1 else f"{n:,} labelled queries are"
     return (
-        f"{what} left out on every side: a snapshot among the sides never ranked "
+        f"{what} left out on every side: what was kept or brought in never ranked "
         f"{'it' if n == 1 else 'them'}, and what was never tried has not failed."
     )
 

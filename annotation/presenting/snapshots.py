@@ -21,7 +21,7 @@ def _line(record: SnapshotRecord, can_drop: bool) -> Payload:
         "author": record.author,
         "at": record.created_at.isoformat(),
         "sides": [side["label"] for side in record.about["sides"]],
-        "n_queries": record.about["judgments"]["n_queries"],
+        "n_queries": record.about["n_ranked"] if is_imported(record) else record.about["judgments"]["n_queries"],
         "summary": _summary(record),
         "can_drop": can_drop,
     }
@@ -32,7 +32,8 @@ def _summary(record: SnapshotRecord) -> str:
     if is_imported(record):
         ranked = count(record.about["n_ranked"], "query", "queries")
         at = f"{record.created_at.day} {record.created_at:%b %Y}"
-        return f"A ranking of {ranked}, brought in on {at}. It is measured by the marks of today."
+        learned = "It had learned from them (in sample)." if record.about["is_in_sample"] else ""
+        return f"A ranking of {ranked}, brought in on {at}, measured by the marks of today. {learned}".strip()
     overall = record.about["overall"]
     if overall is None:
         return "Kept before anything was judged."

@@ -1,6 +1,7 @@
 """What the Compare tab asks beside its panel: reasons, links, blind preferences, kept comparisons, files."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -134,7 +135,7 @@ class CompareAnswers:
 
 
 def open_snapshot(workspace: Workspace, page: OpenPage, slug: str) -> ComparisonView:
-    """Return the comparison of a snapshot's stored sides.
+    """Return the comparison of a snapshot's stored sides; an imported run is measured by the open label set.
 
     Raises:
         NotFoundError: if there is no such snapshot, or it is of another collection.
@@ -142,7 +143,8 @@ def open_snapshot(workspace: Workspace, page: OpenPage, slug: str) -> Comparison
     record = snapshots.find_snapshot(workspace, slug)
     if record.collection_id != page.collection.id:
         raise NotFoundError("This kept comparison belongs to another collection. Choose one from the list.")
-    return snapshots.snapshot_view(record)
+    view = snapshots.snapshot_view(record)
+    return replace(view, label_set_id=page.label_set.id) if rankers.is_imported(record) else view
 
 
 def hidden_from(

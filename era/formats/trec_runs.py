@@ -13,6 +13,19 @@ QUOTED = "%Q0"
 """In the second column, which other tools ignore: the ids of this line are written as in web addresses."""
 
 
+IN_SAMPLE = "-in-sample"
+"""Ends the tag of a run that ranks queries by what had learned from their judgments."""
+
+
+def tag_of(entry: Entry) -> str:
+    """Return what the first line of a run file calls the system; empty for an empty file.
+
+    Raises:
+        FormatError: if that line is no place of a ranking.
+    """
+    return next((tag for *_, tag in _places(entry)), "")
+
+
 def rankings_of(entry: Entry) -> dict[str, list[ScoredDoc]]:
     """Return the rankings of a run file by query id, ordered by score and, where that is equal, by rank.
 
@@ -20,7 +33,7 @@ def rankings_of(entry: Entry) -> dict[str, list[ScoredDoc]]:
         FormatError: naming the line that is no place of a ranking, or that repeats a document.
     """
     found: dict[str, dict[str, tuple[float, float]]] = {}
-    for place, query_id, doc_id, rank, score in _places(entry):
+    for place, query_id, doc_id, rank, score, _ in _places(entry):
         ranked = found.setdefault(query_id, {})
         if doc_id in ranked:
             raise place.error(f"the document {doc_id!r} was ranked before for the query {query_id!r}.")
@@ -37,7 +50,7 @@ def is_run_line(line: str) -> bool:
     return len(cells) == 6 and cells[1].upper() in ("Q0", QUOTED, "0")
 
 
-def _places(entry: Entry) -> Iterator[tuple[Place, str, str, float, float]]:
+def _places(entry: Entry) -> Iterator[tuple[Place, str, str, float, float, str]]:
     codec, number = detect_encoding(entry), 0
     try:
         with open_text(entry, codec, Meter(), newline="\n") as stream:
@@ -48,10 +61,10 @@ def _places(entry: Entry) -> Iterator[tuple[Place, str, str, float, float]]:
                 cells = cells_of(line.rstrip("\r\n"))
                 if len(cells) != 6:
                     raise place.error("expected query id, Q0, document id, rank, score and tag.")
-                query_id, mark, doc_id, rank, score, _ = cells
+                query_id, mark, doc_id, rank, score, tag = cells
                 if mark == QUOTED:
                     query_id, doc_id = unquote(query_id), unquote(doc_id)
-                yield place, query_id, doc_id, _number(rank, place, "rank"), _number(score, place, "score")
+                yield place, query_id, doc_id, _number(rank, place, "rank"), _number(score, place, "score"), tag
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise unreadable(entry, error, number + 1) from error
 

@@ -22,8 +22,9 @@ from era.formats.delimited import undefused
 from era.formats.entries import Entry
 from era.formats.judgment_files import QUOTED, judgments_of_lines, judgments_of_rows
 from era.formats.rows import is_table, open_rows
+from era.formats.trec_runs import IN_SAMPLE as IN_SAMPLE
 from era.formats.trec_runs import QUOTED as QUOTED_RUN
-from era.formats.trec_runs import rankings_of
+from era.formats.trec_runs import rankings_of, tag_of
 from era.types import Qrels, Run
 
 _UNFIT_BETWEEN_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff]")
@@ -154,6 +155,15 @@ def read_run(path: Path) -> Run:
         FormatError: naming the line that is no place of a ranking.
     """
     return rankings_of(_entry(path))
+
+
+def read_run_tag(path: Path) -> str:
+    """Return what a TREC run file calls its system; empty for an empty file.
+
+    Raises:
+        FormatError: if the first line is no place of a ranking.
+    """
+    return tag_of(_entry(path))
 
 
 def _entry(path: Path) -> Entry:

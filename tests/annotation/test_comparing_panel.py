@@ -226,7 +226,7 @@ def test_compare_panel_says_what_was_left_out_and_why(trained_desk: Desk) -> Non
     view, main = view_of(trained_desk, LIGHT, ALIGNED), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
     [part] = panel(trained_desk, view, overall=overall_of(("plain", [main]), n_left_out=2))["overall"]["parts"]
     assert part["explanation"] == (
-        "2 labelled queries are left out on every side: a snapshot among the sides never ranked them, "
+        "2 labelled queries are left out on every side: what was kept or brought in never ranked them, "
         "and what was never tried has not failed."
     )
     [part] = panel(trained_desk, view, overall=overall_of(n_left_out=1))["overall"]["parts"]

@@ -11,10 +11,15 @@ import pytest
 import pytrec_eval
 
 from annotation.comparing.all_queries import compare_all
-from annotation.comparing.exporting import csv_text, qrels_text, queries_csv, run_text, trec_zip
+from annotation.comparing.exporting import queries_csv, trec_zip
+from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import snapshot_view, take
 from annotation.comparing.views import ComparisonView, read_view
-from era.types import Document, ScoredDoc
+from annotation.exporting.judgments import import_judgments
+from annotation.exporting.run_imports import import_run
+from annotation.presenting.snapshots import snapshots_panel
+from annotation.query_names import query_names
+from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QRELS, Desk, new_desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin
 
@@ -44,38 +49,14 @@ def test_trec_eval_measures_the_exported_runs_as_the_screen_does(judged_desk: De
     assert overall is not None
     files = unzipped(trec_zip(judged_desk.workspace, "ann", view))
     names = ["1-light.run", f"2-{view.sides[1]}.run"]
+    names_of = query_names([change.query for change in overall.queries])
     assert set(files) == {*names, "qrels.txt", "queries.tsv", "README.txt"}
     for measure, trec_name in (("nDCG@10", "ndcg_cut.10"), ("RR", "recip_rank")):
         for side, name in enumerate(names):
             found = trec_measures(files["qrels.txt"], files[name], trec_name)
-            shown = {str(change.query.id): change.values[measure][side] for change in overall.queries}
+            shown = {names_of[change.query.id]: change.values[measure][side] for change in overall.queries}
             assert found == pytest.approx(shown, abs=1e-6)
             assert len(found) == 13
-
-
-def test_scores_fall_strictly_in_32_bits_and_stay_where_they_can() -> None:
-    ties = [ScoredDoc("b", 0.75), ScoredDoc("c", 0.75), ScoredDoc("a", 0.75), ScoredDoc("d", 0.5), ScoredDoc("e", 0.5)]
-    lines = [line.split(" ") for line in run_text({"q": ties}, "light").splitlines()]
-    assert [line[:4] for line in lines] == [["q", "Q0", doc_id, str(i)] for i, doc_id in enumerate("bcade", start=1)]
-    assert {line[5] for line in lines} == {"light"}
-    scores = np.array([line[4] for line in lines], np.float32)
-    assert (np.diff(scores) < 0).all()
-    assert scores == pytest.approx([0.75, 0.75, 0.75, 0.5, 0.5], abs=1e-6)
-    assert (scores[0], scores[3]) == (0.75, 0.5)
-    # by trec_eval's own order of equal scores, documents would stand c b a
-    found = trec_measures("q 0 b 1\n", run_text({"q": ties}, "light"), "recip_rank")
-    assert found == {"q": 1.0}
-    assert trec_measures("q 0 b 1\n", "".join(f"q Q0 {d.doc_id} 1 {d.score} x\n" for d in ties), "recip_rank")["q"] < 1
-
-
-def test_ids_with_blanks_stay_one_column() -> None:
-    text = run_text({"q 1": [ScoredDoc("a b\t100%", 1.0)]}, "bm25")
-    assert text == "q%201 Q0 a%20b%09100%25 1 1 bm25\n"
-    assert qrels_text({"q 1": {"a b\t100%": 2.0}}) == ("q%201 0 a%20b%09100%25 2\n", 1)
-
-
-def test_grades_that_are_not_whole_are_written_as_whole_ones() -> None:
-    assert qrels_text({"q": {"a": 0.5, "b": 2.0}}) == ("q 0 a 5000\nq 0 b 20000\n", 10_000)
 
 
 def test_queries_keep_the_ids_of_their_file_where_all_have_one(judged_desk: Desk, view: ComparisonView) -> None:
@@ -144,6 +125,48 @@ def test_a_snapshot_is_exported_with_the_judgments_of_then(judged_desk: Desk, vi
     assert unzipped(trec_zip(judged_desk.workspace, "ann", view))["qrels.txt"] != before["qrels.txt"]
 
 
+def test_files_come_in_again_for_the_same_queries(judged_desk: Desk, view: ComparisonView, tmp_path: Path) -> None:
+    desk = judged_desk
+    own = desk.ask(GRADED_TEXT)  # a query without an id of its own
+    desk.mark(own, "dog-illness", 1.0, 1)
+    files = unzipped(trec_zip(desk.workspace, "ann", replace(view, is_in_sample=True)))
+    for name in ("1-light.run", "qrels.txt"):
+        (tmp_path / name).write_text(files[name])
+    found = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, tmp_path / "1-light.run")
+    assert (found.n_queries, found.remarks) == (13, ())
+    library = desk.workspace.library(desk.collection.id)
+    queries = [desk.query(own), desk.query(desk.query_id("cat-vet"))]
+    after = rank_queries(desk.workspace, library, found.ranker.key, queries)
+    before = rank_queries(desk.workspace, library, "light", queries)
+    for query in queries:
+        found_ids = [doc.doc_id for doc in after[query.id].ranking]
+        assert found_ids == [doc.doc_id for doc in before[query.id].ranking[: len(found_ids)]]
+    came = import_judgments(desk.workspace, "ann", desk.label_set_id, tmp_path / "qrels.txt")
+    assert (came.n_queries_added, came.remarks) == (0, ())
+
+
+def test_run_that_had_learned_from_its_queries_says_so_when_it_comes_in_again(
+    judged_desk: Desk, view: ComparisonView, tmp_path: Path
+) -> None:
+    desk = judged_desk
+    index = desk.workspace.library(desk.collection.id).index
+    vectors = {desk.query_id("cat-vet"): np.asarray(index.vectors(["moth-feeding"])[0])}
+    run = desk.finish_by_hand(swapped_topics(), vectors)
+    seen = replace(view, sides=("light", f"run-{run.id}"), is_in_sample=True)
+    files = unzipped(trec_zip(desk.workspace, "ann", seen))
+    path = tmp_path / "learned.run"
+    path.write_text(files[f"2-run-{run.id}.run"])
+    found = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, path)
+    [line] = snapshots_panel([found.record], [])["list"]
+    assert "It had learned from them (in sample)." in line["summary"]
+    query = desk.query(desk.query_id("cat-vet"))
+    library = desk.workspace.library(desk.collection.id)
+    assert rank_queries(desk.workspace, library, found.ranker.key, [query])[query.id].is_flattered
+    path.write_text(files["1-light.run"])
+    honest = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, path)
+    assert not rank_queries(desk.workspace, library, honest.ranker.key, [query])[query.id].is_flattered
+
+
 def test_queries_csv_has_a_line_for_each_query_and_a_column_for_each_measure_and_side(
     judged_desk: Desk, view: ComparisonView
 ) -> None:
@@ -174,14 +197,6 @@ def test_queries_csv_keeps_a_hidden_query_without_its_numbers_at_the_end(
     assert rows[-1] == [first.public_id, first.text, first.instruction, "unseen", "hidden until you have finished it"]
     assert len(rows) == 12
     assert {len(row) for row in rows[:-1]} == {9}
-
-
-def test_no_text_of_a_table_is_a_formula_and_numbers_stay_numbers() -> None:
-    text = csv_text(["=a", "b"], [["=1+1", -0.5], ["+x", 1], ["-x", 2], ["@x", 3], ["\tx", 4], ["a=b", 5]])
-    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
-    assert rows == [
-        ["'=a", "b"], ["'=1+1", "-0.5"], ["'+x", "1"], ["'-x", "2"], ["'@x", "3"], ["'\tx", "4"], ["a=b", "5"],
-    ]  # fmt: skip
 
 
 def test_runs_of_documents_with_odd_ids_are_read_back_by_trec_eval(data_dir: Path) -> None:

@@ -15,6 +15,7 @@ from annotation.comparing.preferring import BlindPair, Tally, next_pair, prefer,
 from annotation.comparing.views import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
+from annotation.query_names import name_of_text
 from annotation.rankers import LIGHT
 from storage.records import NewPreference, Preferred, ShownLeft
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, as_json, swapped_topics
@@ -214,5 +215,6 @@ def test_preferences_csv_says_who_preferred_what_and_where_it_stood(judged_desk:
     assert header == [
         "query id", "query", "instruction", "first", "second", "preferred", "shown left", "person", "at",
     ]  # fmt: skip
-    assert ann[:8] == [str(query_id), "'=cmd feeding", "'+read", *LABELS, LABELS[1], LABELS[0], "'@ann"]
+    name = name_of_text("=cmd feeding", "+read")
+    assert ann[:8] == [name, "'=cmd feeding", "'+read", *LABELS, LABELS[1], LABELS[0], "'@ann"]
     assert ben[5:8] == ["neither", LABELS[0], "ben"]

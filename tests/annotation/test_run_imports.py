@@ -78,11 +78,11 @@ def test_it_is_listed_opened_measured_by_the_marks_of_today_and_deleted(judged_d
 def test_what_the_collection_lacks_is_left_out_and_named(judged_desk: Desk, tmp_path: Path) -> None:
     places = ("nobody Q0 cat-illness 1", "cat-vet Q0 unicorn 1", "cat-vet Q0 cat-illness 2", "dog-vet Q0 yeti 1")
     found = bring_in(judged_desk, written(tmp_path, "".join(f"{place} 2 x\n" for place in places)))
-    assert found.n_queries == 1
+    assert found.n_queries == 2
     assert found.remarks == (
         "Left out: 1 query that this collection does not have (nobody).",
         "Left out: 2 documents that this collection does not have.",
-        "Left out: 1 query for which no document of this collection is ranked.",
+        "For 1 query it ranks no document of this collection, which counts as nothing found.",
     )
 
 
@@ -98,6 +98,24 @@ def test_run_of_which_nothing_fits_is_refused(judged_desk: Desk, tmp_path: Path,
     with pytest.raises(InvalidInputError, match=message):
         bring_in(judged_desk, written(tmp_path, text))
     assert list_snapshots(judged_desk.workspace, judged_desk.collection.id) == []
+
+
+def test_query_for_which_only_unknown_documents_are_ranked_counts_as_nothing_found(
+    judged_desk: Desk, tmp_path: Path
+) -> None:
+    desk = judged_desk
+    places = ("cat-vet Q0 cat-illness 1", "dog-vet Q0 yeti 1")
+    found = bring_in(desk, written(tmp_path, "".join(f"{place} 2 x\n" for place in places)))
+    view = ComparisonView(desk.collection.id, desk.label_set_id, ("light", found.ranker.key), None)
+    overall = compare_all(desk.workspace, view)
+    assert overall is not None
+    values = {change.query.public_id: change.values["nDCG@10"][1] for change in overall.queries}
+    assert values == {"cat-vet": pytest.approx(1.0), "dog-vet": 0.0}
+
+
+def test_score_that_no_file_could_hold_again_is_refused(judged_desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="larger than 32 bits"):
+        bring_in(judged_desk, written(tmp_path, "cat-vet Q0 cat-illness 1 1e39 x\n"))
 
 
 def test_line_that_is_no_place_is_named_and_visitors_bring_nothing_in(judged_desk: Desk, tmp_path: Path) -> None:
