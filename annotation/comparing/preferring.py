@@ -19,6 +19,7 @@ from annotation.comparing.rankings import rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.library import Library
+from annotation.rankers import stored_side
 from annotation.searching import DEPTH, open_query
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
@@ -114,6 +115,9 @@ def next_pair(
         answered = storage.preferences.standing(session, view.label_set_id, first, second, author)
     done = {record.query_id for record in answered}
     todo = [query for query in queries if query.id not in done]
+    for key in filter(stored_side, (first, second)):
+        kept = rank_queries(workspace, library, key, todo, depth_of(view.measures))
+        todo = [query for query in todo if query.id in kept]
     waiting = [query for query in todo if query.id not in set(skip)]
     waiting.sort(key=lambda query: _digest("order", author, first, second, query.id))
     n_equal = 0

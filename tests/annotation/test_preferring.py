@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 from math import comb, sqrt
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from annotation.comparing.exporting import preferences_csv
 from annotation.comparing.preferring import BlindPair, Tally, next_pair, prefer, preferences
 from annotation.comparing.views import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.exporting.run_imports import import_run
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
 from annotation.query_names import name_of_text
 from annotation.rankers import LIGHT
@@ -49,6 +51,14 @@ def test_next_pair_shows_both_first_tens_and_passes_over_equal_ones(judged_desk:
     assert pair.n_done == 0
     assert pair.n_left == 13 - pair.n_equal  # twelve imported queries name no topic: both rank them alike
     assert 0 <= pair.n_equal <= 12
+
+
+def test_queries_that_a_run_brought_in_never_ranked_are_not_counted(judged_desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.run"
+    path.write_text("cat-vet Q0 moth-feeding 1 2 x\ndog-vet Q0 moth-feeding 1 2 x\n")
+    desk = judged_desk
+    key = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, path).ranker.key
+    assert shown(desk, read_view(desk.workspace, desk.page, f"light~{key}", None)).n_left == 2
 
 
 def test_nothing_that_the_page_gets_tells_the_sides_apart(judged_desk: Desk, view: ComparisonView) -> None:

@@ -1,5 +1,6 @@
 """Why a document moved: every number against the saved adapter and the vectors themselves."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import storage.pools
-from annotation.comparing.reasons import NO_ACCOUNT, NOT_LEARNED, TRAIN_AGAIN, Reasons, SideReasons, why
+from annotation.comparing.reasons import NO_ACCOUNT, NOT_LEARNED, TRAIN_AGAIN, Reasons, SideReasons, _account, why
 from annotation.comparing.views import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.presenting.reasons import reasons_panel
@@ -181,6 +182,21 @@ def test_sides_that_learned_nothing_say_so(trained_desk: Desk) -> None:
 def test_a_run_of_before_reasons_were_kept_asks_to_train_again(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     assert side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}").text == TRAIN_AGAIN
+
+
+def test_what_taught_a_run_is_read_again_where_another_run_was_written_to_its_folder(trained_desk: Desk) -> None:
+    before = side_for(trained_desk, "cat-vet", "cat-illness")
+    assert before.parts
+    run = trained_desk.workspace.adapter_folder(int(RUN.removeprefix("run-")))
+    about = json.loads((run / "adapter.json").read_text())
+    kept = json.dumps(about)
+    about["provenance"]["influence"] = None
+    try:
+        (run / "adapter.json").write_text(json.dumps(about))
+        assert _account(run) is None
+    finally:
+        (run / "adapter.json").write_text(kept)
+    assert _account(run) is not None
 
 
 def test_the_published_recipe_leaves_no_account(judged_desk: Desk) -> None:
