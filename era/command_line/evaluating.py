@@ -143,7 +143,7 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
             change = found["differences"][measure]
             line += (
                 f"  was {change['before']:.4f}  {change['difference']:+.4f} "
-                f"[{change['low']:+.4f}, {change['high']:+.4f}]  p = {change['p_value']:.3f}  "
+                f"[{change['low']:+.4f}, {change['high']:+.4f}]  {_p_value(change['p_value'])}  "
                 f"{change['n_better']} better, {change['n_worse']} worse"
             )
         lines.append(line)
@@ -153,3 +153,7 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
         for query_id in next(iter(values["system"].values())):
             lines.append("\t".join([query_id, *(f"{values[name][m][query_id]:.4f}" for name, m in names)]))
     return "\n".join(lines) + "\n"
+
+
+def _p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
