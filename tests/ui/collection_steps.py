@@ -60,5 +60,23 @@ def bring_in(one: Visit, path: str, name: str) -> Locator:
     return region(one, name)
 
 
+def hold_uploads(one: Visit) -> None:
+    """Let no file arrive at the server from now on, as on a line that is very slow."""
+    one.page.route("**/gradio_api/upload*", lambda route: None)
+
+
+def drop(one: Visit, place: Locator, path: Path) -> None:
+    """Drag a file or a folder of this machine onto the page and drop it."""
+    place.evaluate("(node) => node.scrollIntoView({ block: 'center' })")  # at the bottom something may lie over it
+    box = place.bounding_box()
+    assert box is not None
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    browser = one.page.context.new_cdp_session(one.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        about = {"type": kind, "x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": data}
+        browser.send("Input.dispatchDragEvent", about)
+    browser.detach()
+
+
 def fact(card: Locator, name: str) -> Locator:
     return card.locator("dt", has_text=re.compile(f"^{name}$")).locator("xpath=following-sibling::dd[1]")

@@ -10,7 +10,19 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.era.embedding_server import EmbeddingServer
-from tests.ui.collection_steps import LONG_MS, MORE_RIVERS, RIVERS, bring_in, fact, job, own_app, region, unfold
+from tests.ui.collection_steps import (
+    LONG_MS,
+    MORE_RIVERS,
+    RIVERS,
+    bring_in,
+    drop,
+    fact,
+    hold_uploads,
+    job,
+    own_app,
+    region,
+    unfold,
+)
 from tests.ui.conftest import App, Visits
 
 pytestmark = pytest.mark.browser
@@ -61,6 +73,10 @@ def test_files_are_looked_at_imported_and_searched(own: App, visit: Visits, sent
     expect(panel.get_by_role("alert")).to_contain_text("broken.csv, line 3")
     one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
     documents = panel.locator(".era-previewed li")
+    expect(documents).to_have_count(3)
+    one.page.locator("input[name=new]").set_input_files(sent("one.csv", "key,about\na,one\n"))
+    expect(documents).to_have_count(1)
+    one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
     expect(documents).to_have_count(3)
     panel.get_by_label("Column for the title").select_option("about")
     expect(documents.first.locator("strong")).to_have_text("The longest river of Africa flows north into the sea")
@@ -204,6 +220,73 @@ def test_nothing_is_sent_to_an_endpoint_before_its_costs_are_agreed_to(own: App,
         assert one.complaints == []
     finally:
         server.close()
+
+
+def test_dropped_folder_is_taken_with_all_that_is_in_it(own: App, visit: Visits, tmp_path: Path) -> None:
+    notes = tmp_path / "Fruit notes"
+    (notes / "deep" / "er").mkdir(parents=True)
+    names = [f"note-{i}.txt" for i in range(210)] + ["deep/er/plums.txt"]  # a browser tells a hundred at once
+    for name in names:
+        (notes / name).write_text(f"About {name}")
+    (tmp_path / "Nothing").mkdir()
+    one = visit(own, {"collection": 1})
+    panel = one.tab("Collection")
+    card = region(one, "Python standard library")
+    unfold(card, "Bring in")
+    drop(one, card.locator(".era-drop").nth(1), notes)
+    expect(card.get_by_role("alert")).to_contain_text("not a folder")
+    panel.get_by_role("button", name="New collection", exact=True).click()
+    drop(one, panel.locator(".era-drop").first, tmp_path / "Nothing")
+    expect(panel.get_by_role("alert").first).to_contain_text("no file in the folder")
+    drop(one, panel.locator(".era-drop").first, notes)
+    expect(panel.get_by_label("Name of the new collection")).to_have_value("Fruit notes")
+    panel.get_by_role("button", name="Import", exact=True).click()
+    expect(job(one, "Import of Fruit notes").locator(".era-state")).to_have_text("done", timeout=LONG_MS)
+    query = "SELECT doc_id FROM document JOIN collection c ON c.id = collection_id WHERE c.name = 'Fruit notes'"
+    assert sorted(row[0] for row in own.rows(query)) == sorted(f"{name}#1" for name in names)
+    assert one.complaints == []
+
+
+def test_what_was_looked_at_is_forgotten_when_another_name_or_source_is_given(
+    own: App, visit: Visits, sent: Any
+) -> None:
+    one = visit(own, {"collection": 1})
+    panel = one.tab("Collection")
+    panel.get_by_role("button", name="New collection", exact=True).click()
+    panel.get_by_role("button", name="Hugging Face Hub").click()
+    hub, name = panel.get_by_label("Name on the Hub").first, panel.get_by_label("Name of the new collection")
+    one.page.route("**/gradio_api/queue/join*", lambda route: None)  # tests reach no Hub: its answer is made up
+    for label in ("Name on the Hub", "Configuration"):
+        hub.fill("some/name")
+        panel.get_by_role("button", name="Look at it").click()
+        expect(panel.get_by_text("Reading the first documents")).to_be_visible()
+        one.page.evaluate(
+            """() => {
+                const none = { columns: [], mapping: {}, facts: [], documents: [], queries: [], remarks: [] };
+                const preview = { ...none, format: "", name: "Some name" };
+                for (let ask = 1; ask < 99; ask += 1) {
+                    document.dispatchEvent(new CustomEvent("era:new-preview", { detail: { ask, preview } }));
+                }
+            }"""
+        )
+        expect(name).to_have_value("Some name")
+        typed = panel.get_by_label(label).first
+        typed.focus()
+        one.press("Home", "x", "y")
+        expect(name).to_have_count(0)
+        expect(panel.get_by_role("button", name="Import", exact=True)).to_have_count(0)
+        expect(typed).to_be_focused()
+        expect(typed).to_have_value("xysome/name" if label == "Name on the Hub" else "xy")
+    one.page.unroute_all()
+    panel.get_by_role("button", name="Files", exact=True).click()
+    hold_uploads(one)
+    one.page.locator("input[name=new]").set_input_files(sent("rivers.csv", RIVERS))
+    expect(panel.get_by_text("Sending the files")).to_be_visible()
+    with one.page.expect_event("requestfailed", lambda request: "/upload" in request.url):
+        panel.get_by_role("button", name="Hugging Face Hub").click()
+    panel.get_by_role("button", name="Files", exact=True).click()
+    expect(panel.get_by_role("button", name="Choose files").first).to_be_visible()
+    assert one.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

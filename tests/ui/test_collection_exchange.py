@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.ui.collection_steps import LONG_MS, own_app, region, unfold
+from tests.ui.collection_steps import LONG_MS, RIVERS, bring_in, hold_uploads, own_app, region, unfold
 from tests.ui.conftest import App, Visits
 
 pytestmark = pytest.mark.browser
@@ -59,14 +59,64 @@ def test_judgments_and_rankings_go_out_and_come_in_again(own: App, visit: Visits
         expect(card.get_by_text(f"{n_marks} marks are new.")).to_be_visible()
         (label_set_id,) = own.rows("SELECT id FROM label_set WHERE name = ?", f"From {file_format}")[0]
         assert own.rows(grades, label_set_id) == own.rows(grades, 1)
+    compare = one.tab("Compare")
+    expect(compare.locator("ol.era-ranking").first).to_be_visible(timeout=LONG_MS)  # what is kept was asked for now
+    one.tab("Collection")
     one.page.locator("input[name=run]").set_input_files(ranking)
     expect(card.get_by_text(f"ranks {n_queries} queries and can be chosen in Compare now.")).to_be_visible()
-    compare = one.tab("Compare")
+    one.tab("Compare")
+    expect(compare.get_by_label("After").locator("option", has_text=f"{ranking.stem} (brought in)")).to_have_count(1)
     unfold(compare, "Kept comparisons (1)")
     compare.get_by_role("button", name=f"Open {ranking.stem}").click()
     rankings = compare.locator("ol.era-ranking")
     expect(rankings.nth(1)).to_have_attribute("aria-label", f"{ranking.stem} (brought in)", timeout=LONG_MS)
     expect(rankings.nth(1).locator(".era-rank")).to_have_count(3)
+    assert one.complaints == []
+
+
+def test_what_is_being_sent_stops_when_another_label_set_or_collection_is_opened(
+    own: App, visit: Visits, tmp_path: Path
+) -> None:
+    one = visit(own, {"collection": 1})
+    panel = one.tab("Collection")
+    card = region(one, "Python standard library")
+    unfold(card, "Take out")
+    with one.page.expect_download() as download:
+        card.get_by_role("button", name="Take out the judgments").click()
+    marks = tmp_path / download.value.suggested_filename
+    download.value.save_as(marks)
+    header = one.page.locator("#era-header")
+    for name in ("Sent into", "Opened then"):
+        panel.get_by_label("Name of the new label set").fill(name)
+        panel.get_by_role("button", name="Start an empty label set").click()
+        expect(header).to_contain_text(name)
+    card.get_by_role("button", name="Use the label set Sent into").click()
+    expect(header).to_contain_text("Sent into")
+    n_events, n_documents = own.n_events(), own.rows("SELECT count(*) FROM document WHERE collection_id = 1")
+    unfold(card, "Bring in")
+    hold_uploads(one)
+    one.page.locator("input[name=judgments]").set_input_files(marks)
+    expect(card.get_by_text("Sending the files")).to_be_visible()
+    with one.page.expect_event("requestfailed", lambda request: "/upload" in request.url):
+        card.get_by_role("button", name="Use the label set Opened then").click()
+    expect(header).to_contain_text("Opened then")
+    expect(card.get_by_role("button", name="Choose judgments")).to_be_visible()
+    expect(card.get_by_role("alert")).to_have_count(0)
+    assert own.n_events() == n_events
+
+    one.page.unroute_all()
+    rivers = tmp_path / "rivers.csv"
+    rivers.write_text(RIVERS)
+    other = bring_in(one, str(rivers), "Streams")
+    hold_uploads(one)
+    unfold(other, "Documents: add")
+    one.page.locator("input[name=documents]").set_input_files(rivers)
+    expect(other.get_by_text("Sending the files")).to_be_visible()
+    with one.page.expect_event("requestfailed", lambda request: "/upload" in request.url):
+        panel.get_by_role("button", name="Open Python standard library").click()
+    expect(card.get_by_role("button", name="Choose files")).to_be_visible()
+    expect(card.locator(".era-plan")).to_have_count(0)
+    assert own.rows("SELECT count(*) FROM document WHERE collection_id = 1") == n_documents
     assert one.complaints == []
 
 

@@ -145,7 +145,9 @@ function receive() {
 
 // What was begun for one collection is not carried over to another.
 function leaveCollection() {
-  for (const kind of ["documents-preview", "documents-plan", "embedders-plan", "embedders-changed", "taken-out", "pushed", "brought-in"]) awaited.delete(kind);
+  for (const kind of ["documents-preview", "documents-plan", "documents-taken", "embedders-plan", "embedders-changed", "taken-out", "pushed"]) awaited.delete(kind);
+  drafts.delete("removed ids");
+  if (documents) stopSending(documents.picker);
   forgetDocuments();
   forgetEmbedders();
   forgetTakingOut();

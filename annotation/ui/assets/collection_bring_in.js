@@ -3,6 +3,8 @@
 let bringing = null; // { judgments: chooser, run: chooser, adapter: chooser, isReading, error, said }
 
 function forgetBringingIn() {
+  if (bringing) for (const what of ["judgments", "run", "adapter"]) stopSending(bringing[what]);
+  awaited.delete("brought-in");
   bringing = { judgments: {}, run: {}, adapter: {}, what: "", isReading: false, error: "", said: "", remarks: [] };
 }
 
@@ -14,9 +16,10 @@ function bringIn(what, files) {
 
 answered("brought-in", (answer) => {
   Object.assign(bringing, { isReading: false, error: answer.error || "", said: answer.said || "", remarks: answer.remarks || [] });
-  if (!answer.error) trigger("refresh", ids());
   drawBringIn();
 });
+
+hear("brought-in", (answer) => { if (view && !answer.error) trigger("refresh", ids()); }); // the counts, wherever it went to
 
 function broughtIn(what) {
   if (bringing.what !== what) return null;
@@ -31,7 +34,7 @@ function drawBringIn() {
     h("div", { class: "era-form" }, h("h3", {}, "Judgments"), quiet("TREC qrels, CSV or JSON Lines, into the label set ", h("strong", {}, view.page.label_set), ". Queries and documents are matched by their ids."),
       chooser("judgments", bringing.judgments, drawBringIn, (files) => bringIn("judgments", files), { accept: ".csv,.jsonl,.json,.qrels,.tsv,.txt,.trec", words: "Choose judgments" }), broughtIn("judgments")),
     h("div", { class: "era-form" }, h("h3", {}, "A ranking"), quiet("A TREC run file, of any system. Queries and documents are matched by their ids; then ", h("strong", {}, "Compare"), " offers it beside the others."),
-      chooser("run", bringing.run, drawBringIn, (files) => bringIn("run", files), { accept: ".run,.trec,.txt,.res,.tsv", words: "Choose a run file" }), broughtIn("run")),
+      chooser("run", bringing.run, drawBringIn, (files) => bringIn("run", files), { words: "Choose a run file" }), broughtIn("run")),
     h("div", { class: "era-form" }, h("h3", {}, "An adapter"), quiet("The zip of an adapter that was taken out. It has to be made for the embedders of this collection."),
       chooser("adapter", bringing.adapter, drawBringIn, (files) => bringIn("adapter", files), { accept: ".zip", words: "Choose an adapter" }), broughtIn("adapter"))));
 }

@@ -5,11 +5,12 @@ let documents = null; // { picker, mode, token, preview, plan, ... } while they 
 const MODES = [["add", "Add, and change those whose text differs"], ["replace", "Make the collection equal to the files: what they lack is removed"]];
 
 function forgetDocuments() {
-  documents = { picker: {}, mode: documents?.mode || "add", token: "", preview: null, plan: null, error: "", isReading: false, isPlanning: false, begun: false, removal: null };
+  documents = { picker: documents?.picker || {}, mode: documents?.mode || "add", token: "", preview: null, plan: null, error: "", isReading: false, isPlanning: false, begun: false, removal: null };
 }
 
 function lookAtDocuments(data) {
-  Object.assign(documents, { isReading: true, error: "", plan: null });
+  awaited.delete("documents-plan"); // of what was chosen before
+  Object.assign(documents, { isReading: true, isPlanning: false, error: "", plan: null });
   choose(documents, data);
   drawDocuments();
   ask("preview-documents", "documents-preview", { token: documents.token, format: documents.preview?.format || "", mapping: documents.preview?.mapping || {}, ...data });

@@ -115,7 +115,12 @@ function planWords(plan) {
 
 function drawEmbedders() {
   const state = embedders || (embedders = currentEmbedders());
-  const changed = () => { if (!state.plan && !state.said) return; Object.assign(state, { plan: null, said: "" }); embeddersBox.querySelector(".era-plan")?.remove(); };
+  const changed = () => {
+    if (state.isAsking) { awaited.delete("embedders-plan"); state.isAsking = false; drawEmbedders(); } // what is done is what was planned
+    if (!state.plan && !state.said) return;
+    Object.assign(state, { plan: null, said: "" });
+    embeddersBox.querySelector(".era-plan")?.remove();
+  };
   refill(embeddersBox, fold("embedders", "Embedders",
     h("p", {}, "Now: ", view.embedders.words),
     h("form", { class: "era-form", onsubmit: (event) => { event.preventDefault(); planEmbedders(); } },

@@ -2,16 +2,21 @@
 
 const FILES_AT_ONCE = 200; // the server refuses a form with more than 1,000
 
-// Send files; `told` hears the share sent. The returned `stop` calls it off, `done` has path and name of each file.
-function sendFiles(files, told) {
-  const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+const MOST_FILES = 20000; // the server refuses more
+
+const withName = (file) => ({ file, name: file.webkitRelativePath || file.name });
+
+// Send files, { file, name } each, or what promises them; `told` hears the share sent. The returned `stop` calls it
+// off, `done` has path and name of each file.
+function sendFiles(chosen, told) {
+  let total = 1;
   let sent = 0;
   let request = null;
   let isStopped = false;
   const sendSome = (some) => new Promise((resolve, reject) => {
     request = new XMLHttpRequest();
     const form = new FormData();
-    for (const file of some) form.append("files", file, file.name);
+    for (const { file } of some) form.append("files", file, file.name);
     request.upload.onprogress = (event) => told(Math.min((sent + event.loaded) / total, 1));
     request.onload = () => {
       if (request.status === 200) return resolve(JSON.parse(request.responseText));
@@ -24,12 +29,15 @@ function sendFiles(files, told) {
     request.send(form);
   });
   const sendAll = async () => {
+    const files = await chosen;
+    if (files.length > MOST_FILES) throw new Error(`Choose at most ${number(MOST_FILES)} files, or one zip of them.`);
+    total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
     const found = [];
     for (let start = 0; start < files.length && !isStopped; start += FILES_AT_ONCE) {
       const some = files.slice(start, start + FILES_AT_ONCE);
       const paths = await sendSome(some);
-      sent += some.reduce((sum, file) => sum + file.size, 0);
-      found.push(...paths.map((path, i) => ({ path, name: some[i].webkitRelativePath || some[i].name })));
+      sent += some.reduce((sum, { file }) => sum + file.size, 0);
+      found.push(...paths.map((path, i) => ({ path, name: some[i].name })));
     }
     if (isStopped) throw new Error("");
     return found;
@@ -37,29 +45,73 @@ function sendFiles(files, told) {
   return { done: sendAll(), stop: () => { isStopped = true; request?.abort(); } };
 }
 
+// Nothing of what is being sent for this chooser is taken any more.
+function stopSending(state) {
+  state.sending?.stop();
+  Object.assign(state, { sending: null, error: "" });
+}
+
+// --- dropped folders
+
+const promised = (ask) => new Promise((resolve, reject) => ask(resolve, () => reject(new Error("A folder that was dropped cannot be read. Nothing was sent; choose it with the button instead."))));
+
+// Add the files of a folder, with their paths from it on, as the folder picker names them.
+async function addFilesOf(folder, found) {
+  const reader = folder.createReader();
+  const some = () => promised((resolve, reject) => reader.readEntries(resolve, reject)); // not all of them at once
+  for (let entries = await some(); entries.length && found.length <= MOST_FILES; entries = await some()) {
+    for (const entry of entries) {
+      if (entry.isDirectory) await addFilesOf(entry, found);
+      else found.push({ file: await promised((resolve, reject) => entry.file(resolve, reject)), name: entry.fullPath.replace(/^\//, "") });
+    }
+  }
+}
+
+// What was dropped, files and folders; the browser tells it only while the event lasts.
+const droppedIn = (transfer) => [...transfer.items].map((item) => {
+  const entry = item.webkitGetAsEntry?.();
+  return entry?.isDirectory ? entry : item.getAsFile();
+}).filter(Boolean);
+
+async function filesAmong(dropped, hasFolder) {
+  if (!hasFolder && dropped.some((each) => each.isDirectory)) throw new Error("This takes a file, not a folder. Drop the file itself.");
+  const found = [];
+  for (const each of dropped) {
+    if (each.isDirectory) await addFilesOf(each, found);
+    else found.push(withName(each));
+  }
+  if (!found.length) throw new Error("There is no file in the folder that was dropped.");
+  return found;
+}
+
 const pickers = new Map(); // name -> file input; in a box that is never redrawn, which would close the dialog that opens
 
 // A place to choose files or drop them; `state` keeps { sending, share, error }, `draw` shows it, `taken` gets the files.
 function chooser(name, state, draw, taken, { hasFolder = false, accept = null, words = "Choose files" } = {}) {
   const begin = async (files) => {
-    if (!files.length) return;
-    state.error = "";
-    state.share = 0;
-    state.sending = sendFiles(files, (share) => { state.share = share; const bar = root.querySelector(`[data-sending="${name}"]`); if (bar) bar.value = share; });
+    stopSending(state); // two lots dropped one after the other: the later counts
+    const sending = sendFiles(files, (share) => {
+      if (state.sending !== sending) return;
+      state.share = share;
+      const bar = root.querySelector(`[data-sending="${name}"]`);
+      if (bar) bar.value = share;
+    });
+    Object.assign(state, { share: 0, sending });
     draw();
+    let found = null;
     try {
-      const found = await state.sending.done;
-      state.sending = null;
-      taken(found);
+      found = await sending.done;
     } catch (error) {
-      state.sending = null;
-      state.error = error.message;
+      if (state.sending === sending) state.error = error.message;
     }
+    if (state.sending !== sending) return; // stopped: what it was for may not be open any more
+    state.sending = null;
+    if (found) taken(found);
     draw();
   };
   if (state.sending) {
     return h("div", { class: "era-form" }, busy("Sending the files \u2026"), h("progress", { max: 1, value: state.share, "data-sending": name, "aria-label": "How much is sent" }),
-      h("div", { class: "era-row" }, button("Cancel", () => state.sending.stop(), { "data-hold": `${name} stop` })));
+      h("div", { class: "era-row" }, button("Cancel", () => { stopSending(state); draw(); }, { "data-hold": `${name} stop` })));
   }
   const picker = (isFolder) => {
     const key = `${name}${isFolder ? " folder" : ""}`;
@@ -68,7 +120,7 @@ function chooser(name, state, draw, taken, { hasFolder = false, accept = null, w
       pickersBox.append(pickers.get(key));
     }
     const input = pickers.get(key);
-    input.onchange = () => { const chosen = [...input.files]; input.value = ""; begin(chosen); };
+    input.onchange = () => { const chosen = [...input.files].map(withName); input.value = ""; if (chosen.length) begin(chosen); };
     return input;
   };
   const files = picker(false);
@@ -76,7 +128,12 @@ function chooser(name, state, draw, taken, { hasFolder = false, accept = null, w
   return h("div", { class: "era-drop",
     ondragover: (event) => { event.preventDefault(); event.currentTarget.classList.add("era-over"); },
     ondragleave: (event) => event.currentTarget.classList.remove("era-over"),
-    ondrop: (event) => { event.preventDefault(); event.currentTarget.classList.remove("era-over"); begin([...event.dataTransfer.files]); } },
+    ondrop: (event) => {
+      event.preventDefault();
+      event.currentTarget.classList.remove("era-over");
+      const dropped = droppedIn(event.dataTransfer);
+      if (dropped.length) begin(filesAmong(dropped, hasFolder));
+    } },
     notice(state.error),
     h("div", { class: "era-row" },
       button(`${words} \u2026`, () => files.click(), { "data-hold": `${name} choose` }),

@@ -10,12 +10,24 @@ function openWizard() {
 }
 
 function closeWizard() {
-  if (wizard?.token) ask("forget", "forgotten", { token: wizard.token });
-  wizard?.picker.sending?.stop();
-  awaited.delete("new-preview");
-  isReadingNew = false;
+  forgetSent();
+  forgetLook();
   wizard = null;
   drawNew();
+}
+
+// What was sent is not needed any more; an import that is starting takes it by itself.
+function forgetSent() {
+  stopSending(wizard.picker);
+  if (wizard.token && !isStartingImport) ask("forget", "forgotten", { token: wizard.token });
+  wizard.token = "";
+}
+
+// What is imported is what was looked at; of another source, nothing was yet.
+function forgetLook() {
+  for (const kind of ["new-preview", "import-costs"]) awaited.delete(kind);
+  isReadingNew = false;
+  Object.assign(wizard, { preview: null, isUsable: false, error: "", refused: "", isCounting: false, costs: null });
 }
 
 function lookAtNew(data) {
@@ -37,6 +49,9 @@ answered("new-preview", (answer) => {
   wizard.isUsable = Boolean(answer.preview) && !answer.error;
   drawNew();
 });
+
+// Nobody waited for this answer; what was sent for it goes.
+hear("new-preview", (answer) => { if (view && answer.token && answer.token !== wizard?.token) ask("forget", "forgotten", { token: answer.token }); });
 
 let isStartingImport = false;
 
@@ -78,8 +93,8 @@ answered("import-started", (answer) => {
     if (wizard) wizard.refused = answer.error;
     if (documents.begun) { documents.begun = false; documents.error = answer.error; }
   } else {
-    if (answer.import_kind === "new") { wizard = null; for (const name of ["name", "description"]) drafts.delete(name); }
-    else forgetDocuments();
+    if (answer.import_kind === "new") { if (wizard) stopSending(wizard.picker); wizard = null; for (const name of ["name", "description"]) drafts.delete(name); }
+    else if (documents.begun) forgetDocuments();
     takeJobs(answer.jobs);
   }
   drawNew();
@@ -89,24 +104,36 @@ answered("import-started", (answer) => {
 });
 
 function hubForm() {
+  const set = (name) => (event) => {
+    wizard[name] = event.target.value;
+    const hasLooked = wizard.preview || isReadingNew || wizard.error;
+    forgetLook();
+    if (hasLooked) drawNew();
+  };
   return h("form", { class: "era-row era-fields", onsubmit: (event) => {
     event.preventDefault();
-    wizard.preview = null;
+    forgetLook();
     lookAtNew({ format: "", mapping: {} });
   } },
-    field("Name on the Hub", h("input", { name: "hub", required: true, placeholder: "mteb/scifact", "aria-label": "Name on the Hub", value: wizard.hub, oninput: (event) => { wizard.hub = event.target.value; } })),
-    field("Configuration", h("input", { name: "config", placeholder: "usually none", "aria-label": "Configuration", value: wizard.config, oninput: (event) => { wizard.config = event.target.value; } }), "Which part of the data set, where it has several"),
+    field("Name on the Hub", h("input", { name: "hub", required: true, placeholder: "mteb/scifact", "aria-label": "Name on the Hub", value: wizard.hub, oninput: set("hub") })),
+    field("Configuration", h("input", { name: "config", placeholder: "usually none", "aria-label": "Configuration", value: wizard.config, oninput: set("config") }), "Which part of the data set, where it has several"),
     h("button", { type: "submit", class: "era-button", "data-hold": "new look" }, "Look at it"));
 }
 
 function sourceStep() {
   const isHub = wizard.source === "hub";
-  const turn = (source) => () => { Object.assign(wizard, { source, preview: null, error: "", refused: "", isUsable: false, isCounting: false, costs: null }); drawNew(); };
+  const turn = (source) => () => {
+    if (source === wizard.source) return;
+    forgetSent();
+    forgetLook();
+    wizard.source = source;
+    drawNew();
+  };
   return [
     h("div", { class: "era-views", role: "group", "aria-label": "Where the documents come from" },
       h("button", { type: "button", class: "era-view", "aria-pressed": String(!isHub), "data-hold": "new files", onclick: turn("files") }, "Files"),
       h("button", { type: "button", class: "era-view", "aria-pressed": String(isHub), "data-hold": "new hub", onclick: turn("hub") }, "Hugging Face Hub")),
-    isHub ? hubForm() : chooser("new", wizard.picker, drawNew, (files) => { wizard.preview = null; lookAtNew({ files, token: "", format: "", mapping: {} }); }, { hasFolder: true }),
+    isHub ? hubForm() : chooser("new", wizard.picker, drawNew, (files) => { forgetLook(); lookAtNew({ files, token: "", format: "", mapping: {} }); }, { hasFolder: true }),
     !isHub && !wizard.preview && quiet("CSV, TSV, JSON, JSONL, Parquet, Excel; BEIR, TREC and MAIR folders; folders of text, Markdown, HTML and PDF files; or a zip of any of them."),
   ];
 }

@@ -39,7 +39,7 @@ function send() {
   else trigger("choose", askedFor.data);
 }
 
-window.eraCompareAsked = () => { asked += 1; askedFor = null; return asked; }; // the tab itself asks when it is opened
+window.eraCompareAsked = () => { asked += 1; askedFor = null; isListOld = true; return asked; }; // the tab itself asks when it is opened
 
 function choose(change) {
   const isQueryOnly = Object.keys(change).join() === "query_id" && view.overall && !view.isMeasuring && !isBusy;

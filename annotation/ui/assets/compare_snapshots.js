@@ -1,6 +1,7 @@
 // Compare, keeping: short links, kept comparisons, and files to take along.
 
 let snapshots = null; // the kept comparisons of this collection
+let isListOld = false; // the tab was opened again; meanwhile something may have been brought in or kept elsewhere
 let shareAnswer = null; // { address, isCopied, error } once a link was asked for
 let wasAskedFor = ""; // the file being made
 const keepDialog = h("dialog", { class: "era-dialog", "aria-label": "Keep or delete a comparison" });
@@ -122,7 +123,7 @@ function kept(each) {
 
 function drawKeeping() {
   if (!view.one) return fill(keepBox);
-  if (!snapshots) { snapshots = { list: [] }; trigger("snapshots", ids()); }
+  if (!snapshots || (isListOld && !snapshots.isWaiting)) { isListOld = false; snapshots = snapshots || { list: [] }; trigger("snapshots", ids()); }
   refill(keepBox,
     h("h2", {}, "Keep and hand on"),
     h("div", { class: "era-row" },
