@@ -15,10 +15,13 @@ with contextlib.suppress(ImportError):  # on a Space with shared GPUs this has t
 
 import gradio as gr
 
-from annotation.errors import AnnotationError
+import storage.collections
+from annotation.errors import AnnotationError, InvalidInputError
 from annotation.importing import ensure_demo
 from annotation.importing.now import import_now
 from annotation.importing.worker import ImportWorker
+from annotation.presenting.embedders import costs_payload
+from annotation.previews import costs_of_reading
 from annotation.settings import Settings
 from annotation.training.worker import TrainingWorker
 from annotation.ui.api import add_search
@@ -30,6 +33,7 @@ from era.command_line.sources import embedders_named
 from era.embedder_specs import PairSpec
 from era.embedders import EmbedderPair
 from era.errors import EraError
+from era.formats.content import Source
 from era.formats.opening import FORMATS, open_hub, open_source
 from era.loading import load_pair
 from era.vector_cache import VectorCache
@@ -41,11 +45,7 @@ _LARGEST_UPLOAD_ON_A_SPACE = "500mb"  # where anybody may upload, and disks are 
 
 def main() -> int:
     """Run the app until it is stopped; return the exit code."""
-    parser = argparse.ArgumentParser(description="Search, mark, train and compare in the browser.")
-    parser.add_argument("path", type=Path, nargs="?", help="a collection of your own: a file, folder or zip")
-    parser.add_argument("--format", default="", choices=list(FORMATS), help="of that; default: as it looks")
-    parser.add_argument("--embedders", default="", help="of a new collection: a preset or a JSON file; default bundled")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -62,10 +62,7 @@ def main() -> int:
         logger.info("Everything is kept in %s", workspace.folder)
         ensure_demo(workspace)
         if arguments.path is not None:
-            embedders = embedders_named(arguments.embedders) if arguments.embedders else None
-            is_hub = arguments.format == "hub"
-            source = open_hub(str(arguments.path)) if is_hub else open_source(arguments.path, arguments.format)
-            import_now(workspace, source, settings.local_name, embedders)
+            _bring_in(workspace, arguments)
         workers = (TrainingWorker(workspace), ImportWorker(workspace))
         for worker in workers:
             worker.start()
@@ -107,6 +104,43 @@ def main() -> int:
             worker.close()
         workspace.close()
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Search, mark, train and compare in the browser.")
+    parser.add_argument("path", nargs="?", help="a collection of your own: a file, folder or zip; a name of the hub")
+    parser.add_argument("--format", default="", choices=list(FORMATS), help="of that; default: as it looks")
+    parser.add_argument("--embedders", default="", help="of a new collection: a preset or a JSON file; default bundled")
+    parser.add_argument("--yes", action="store_true", help="send documents to an endpoint that is paid for, unasked")
+    return parser
+
+
+def _bring_in(workspace: Workspace, arguments: argparse.Namespace) -> None:
+    embedders = embedders_named(arguments.embedders) if arguments.embedders else None
+    path, format = arguments.path, arguments.format
+    source = open_hub(path) if format == "hub" else open_source(Path(path), format)
+    author = workspace.settings.local_name
+    with workspace.reading() as session:
+        is_new = storage.collections.find_by_name(session, source.name) is None
+    if is_new and embedders is not None and "openai" in (embedders.strong.kind, embedders.light.kind):
+        _agree_to_costs(source, author, embedders, arguments.yes)
+    import_now(workspace, source, author, embedders)
+
+
+def _agree_to_costs(source: Source, author: str, embedders: PairSpec, is_agreed: bool) -> None:
+    """Say what an endpoint will be sent and what that costs, and ask, unless it was agreed to.
+
+    Raises:
+        InvalidInputError: if nobody agrees, or nobody can be asked.
+    """
+    print(costs_payload(*costs_of_reading(author, source, embedders))["text"])  # noqa: T201 - command-line output
+    if is_agreed:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInputError("Nothing was sent. If you agree to that, start again with --yes.")
+    print("Send the texts? [y/N] ", end="", flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InvalidInputError("Nothing was sent, and nothing was imported.")
 
 
 if __name__ == "__main__":

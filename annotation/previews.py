@@ -35,17 +35,17 @@ def preview_files(author: str | None, path: Path, format: str, mapping: Mapping[
     return opening.preview(path, _known(format), mapping or None, N_SHOWN)
 
 
-def preview_hub(author: str | None, name: str, config: str) -> Preview:
-    """Return how the beginning of a data set of the Hub would be imported.
+def preview_hub(author: str | None, name: str, config: str, mapping: Mapping[str, str]) -> Preview:
+    """Return how the beginning of a data set of the Hub would be imported; an empty mapping is for a good guess.
 
     Raises:
         NotAllowedError: if nobody is signed in.
         InvalidInputError: if it is not a name on the Hub.
-        FormatError: if it is not there, or in no known layout.
+        FormatError: if it is not there, in no known layout, or without a column of the mapping.
     """
     _require_signed_in(author)
     require_hub_name(name)
-    return opening.preview_hub(name, config, n=N_SHOWN)
+    return opening.preview_hub(name, config, mapping=mapping or None, n=N_SHOWN)
 
 
 def open_files(path: Path, format: str, mapping: Mapping[str, str]) -> Source:
@@ -57,15 +57,15 @@ def open_files(path: Path, format: str, mapping: Mapping[str, str]) -> Source:
     return opening.open_source(path, _known(format), mapping or None)
 
 
-def open_dataset(name: str, config: str) -> Source:
+def open_dataset(name: str, config: str, mapping: Mapping[str, str]) -> Source:
     """Return the source of a data set of the Hub.
 
     Raises:
         InvalidInputError: if it is not a name on the Hub.
-        FormatError: if it is not there, or in no known layout.
+        FormatError: if it is not there, in no known layout, or without a column of the mapping.
     """
     require_hub_name(name)
-    return opening.open_hub(name, config)
+    return opening.open_hub(name, config, mapping=mapping or None)
 
 
 def costs_of_reading(author: str | None, source: Source, spec: PairSpec) -> tuple[int, EndpointCosts]:

@@ -47,6 +47,10 @@ class FormatError(EraError):
         self.column = column
 
 
+class SourceUnreachable(FormatError):  # noqa: N818 - says what is the matter, as `Cancelled` does
+    """What is to be read does not answer at the moment; trying again later may help."""
+
+
 class NotExportableError(EraError):
     """Something cannot be written in the form that was asked for."""
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 
 import storage.collections
 import storage.documents
@@ -93,12 +93,12 @@ def collect(
             building.restart()
 
         def say(stage: str, fraction: float, detail: str = "") -> None:
-            read = source.n_bytes_read / source.n_bytes if source.n_bytes else 0.0
-            progress("embedding", _READING_SHARE * min(read, 1.0), f"{counted(len(building), 'document')} so far")
+            read = share_read(source, len(building))
+            progress("embedding", _READING_SHARE * read, f"{counted(len(building), 'document')} so far")
 
         say("embedding", 0.0)
         texts = _stored_texts(workspace, staging_id, len(building), n_stored)
-        to_read = chain(texts, store_documents(workspace, source, staging_id, listed))
+        to_read = _both(texts, store_documents(workspace, source, staging_id, listed))
         with closing(read_ahead(to_read)) as to_embed:  # nothing is stored any more once this is cancelled
             embed_rest(building, to_embed, embedder, 0, say)
         progress("saving", _READING_SHARE, f"Saving the index of {counted(len(building), 'document')}")
@@ -127,6 +127,13 @@ def collect(
                 )
         building.discard()
     return collected
+
+
+def share_read(source: Source, n_documents: int) -> float:
+    """Return how much of a source has been read, in [0, 1], after that many documents; 0 where nobody can tell."""
+    if source.n_bytes:
+        return min(source.n_bytes_read / source.n_bytes, 1.0)
+    return min(n_documents / source.n_documents, 1.0) if source.n_documents else 0.0
 
 
 def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> list[tuple[str, str]]:
@@ -239,6 +246,12 @@ def _label_set_for(workspace: Workspace, collection_id: int, author: str, is_jud
             return known[0].id
         name = IMPORTED_LABELS if is_judged else OWN_LABELS
         return storage.label_sets.get_or_create(session, collection_id, name, author).id
+
+
+def _both(first: Iterator[Texts], second: Iterator[Texts]) -> Iterator[Texts]:
+    """Yield both; what is being read is closed with this, as `itertools.chain` would not do."""
+    yield from first
+    yield from second
 
 
 def _stored_texts(workspace: Workspace, staging_id: int, n_embedded: int, n_stored: int) -> Iterator[Texts]:

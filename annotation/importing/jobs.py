@@ -99,8 +99,8 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
     arrived = _take_upload(workspace, request.path)
     try:
         with workspace.writing() as session:
-            waiting = [job for job in storage.import_jobs.list_all(session) if job.state is ImportState.QUEUED]
-            if len(waiting) >= MAX_WAITING:
+            others = storage.import_jobs.list_all(session)
+            if sum(job.state is ImportState.QUEUED for job in others) >= MAX_WAITING:
                 raise InvalidInputError(f"{MAX_WAITING} imports are waiting already. Wait until one of them has begun.")
             what = {key: value for key, value in asdict(request).items() if key not in ("kind", "name", "path")}
             what["file"] = "" if arrived is None else next(arrived.iterdir()).name
@@ -122,7 +122,12 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
             except NameTaken as error:
                 if storage.collections.find_by_name(session, name) is not None:
                     raise
-                raise InvalidInputError(f"{name!r} is being imported already. Choose another name.") from error
+                if any(job.name == name and job.state in _UNDER_WAY for job in others):
+                    raise InvalidInputError(f"{name!r} is being imported already. Choose another name.") from error
+                raise InvalidInputError(
+                    f"An import named {name!r} has stopped. In the list of imports, in the Collection tab, go on with "
+                    "it or remove it; or choose another name."
+                ) from error
             job = storage.import_jobs.set_staging(session, job.id, staging.id)
             if arrived is not None:
                 arrived.rename(import_folder(workspace, job.id))
@@ -204,12 +209,11 @@ def import_folder(workspace: Workspace, job_id: int) -> Path:
 
 def discard(workspace: Workspace, job: ImportJobRecord) -> None:
     """Delete the uploaded file of an import and all that waits; a collection that is complete is left alone."""
-    shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
-    with workspace.writing() as session:
+    with workspace.reading() as session:
         staging_id = storage.import_jobs.get(session, job.id).staging_id
-        storage.import_jobs.set_staging(session, job.id, None)
-    if staging_id is not None:
+    if staging_id is not None:  # forgotten in the transaction that deletes it, so that this can be tried again
         discard_staging(workspace, staging_id)
+    shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
 
 
 def check_name(name: str) -> str:

@@ -21,6 +21,7 @@ from annotation.importing.collecting import (
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
 from era.embedder_specs import PairSpec
+from era.errors import SourceUnreachable
 from era.formats.content import Source
 from storage.records import CollectionRecord, CollectionState
 
@@ -39,8 +40,10 @@ def import_now(
         embedders: of a new collection; None for the bundled pair.
 
     Raises:
+        SourceUnreachable: if the source stops answering; what was stored is kept for the next call.
         FormatError: if the source cannot be read; nothing of it is kept.
-        CollectionFileError: if it holds no document, or a collection of this name has other documents.
+        CollectionFileError: if it holds no document, a collection of this name has other documents, or an import of
+            this name, begun in the app, has not come to its end.
     """
     with workspace.reading() as session:
         known = storage.collections.find_by_name(session, source.name)
@@ -61,6 +64,8 @@ def import_now(
                 session, staging.id, corpus_fingerprint=fingerprint, n_documents=n_documents, document_embedder=""
             )
             collection = storage.collections.publish(session, staging.id)
+    except SourceUnreachable:
+        raise
     except Exception:
         discard_staging(workspace, staging.id)
         raise
@@ -93,6 +98,11 @@ def _staging_of(workspace: Workspace, name: str, author: str, embedders: PairSpe
     found = next((each for each in begun if each.name == name and each.id not in of_jobs), None)
     if found is not None:
         return found
+    if any(each.name == name for each in begun):
+        raise CollectionFileError(
+            f"An import named {name!r} was begun in the app and is not finished. Start without the path and, in the "
+            "Collection tab, go on with it or remove it from the list; or rename the file or folder."
+        )
     with workspace.writing() as session:
         return storage.collections.add(
             session,

@@ -16,7 +16,7 @@ import storage.documents
 import storage.import_jobs
 from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing.collecting import counted, drop_documents, new_document, store_queries
+from annotation.importing.collecting import counted, drop_documents, new_document, share_read, store_queries
 from annotation.importing.exchanging import exchange
 from annotation.indexing import BATCH
 from annotation.workspace import Workspace
@@ -37,24 +37,30 @@ _UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class UpdatePlan:
-    """What an update would do, in numbers of documents, and what an endpoint costs that reads the new texts.
+    """What an update would do, in numbers, and what an endpoint costs that reads the new texts.
 
     Attributes:
         n_added: that the collection does not have.
         n_changed: whose text is another.
         n_removed: that the source lacks, where it is to replace all.
-        n_same: whose text stays.
+        n_facts_changed: whose text stays, while something else that is known of them is different.
+        n_same: that stay as they are.
         n_judged_changed: of the changed ones, those that somebody has judged.
         n_judged_removed: of the removed ones.
+        n_queries: that come along.
+        n_judgments: that come along.
         costs: nothing where the collection uses no endpoint.
     """
 
     n_added: int
     n_changed: int
     n_removed: int
+    n_facts_changed: int
     n_same: int
     n_judged_changed: int
     n_judged_removed: int
+    n_queries: int
+    n_judgments: int
     costs: EndpointCosts
 
 
@@ -67,6 +73,11 @@ class _Compared:
     changed: Sequence[str]
     same: Sequence[str]
 
+    @property
+    def n_facts_changed(self) -> int:
+        """Return how many differ in nothing that is embedded."""
+        return len(self.to_store) - len(self.added) - len(self.changed)
+
 
 def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: UpdateMode) -> UpdatePlan:
     """Return what an update would do; nothing is changed.
@@ -78,9 +89,10 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
     seen: set[str] = set()
     changed: set[str] = set()
     texts = SampledTexts()
-    n_added = n_same = 0
+    n_added = n_facts_changed = n_same = 0
     for some in _compare(workspace, collection_id, source):
-        n_added, n_same = n_added + len(some.added), n_same + len(some.same)
+        n_added, n_same = n_added + len(some.added), n_same + len(some.same) - some.n_facts_changed
+        n_facts_changed += some.n_facts_changed
         to_read = {*some.added, *some.changed}
         for each in some.to_store:
             if each.doc_id in to_read:
@@ -94,9 +106,12 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
         n_added=n_added,
         n_changed=len(changed),
         n_removed=len(removed),
+        n_facts_changed=n_facts_changed,
         n_same=n_same,
         n_judged_changed=len(changed & judged),
         n_judged_removed=len(removed & judged),
+        n_queries=len(source.queries()),
+        n_judgments=sum(map(len, source.qrels().values())),
         costs=endpoint_costs(readers_of(workspace.spec_of(collection_id), texts.n), texts.texts),
     )
 
@@ -133,14 +148,14 @@ def update(
     source.qrels()
     drop_documents(workspace, staging_id)
     seen: set[str] = set()
-    n_added = n_changed = 0
+    n_added = n_changed = n_facts_changed = 0
     for some in _compare(workspace, collection_id, source):
-        read = source.n_bytes_read / source.n_bytes if source.n_bytes else 0.0
         seen.update(some.changed, some.same)
         n_added, n_changed = n_added + len(some.added), n_changed + len(some.changed)
+        n_facts_changed += some.n_facts_changed
         progress(
             "reading",
-            _READING_SHARE * min(read, 1.0),
+            _READING_SHARE * share_read(source, n_added + len(seen)),
             f"{counted(n_added, 'new document')} and {counted(n_changed, 'changed document')} so far",
         )
         with workspace.writing() as session:
@@ -153,10 +168,10 @@ def update(
     folder = workspace.collection_folder(staging_id)
     exchange(workspace, collection_id, pair, folder, say, staging_id=staging_id, removed=removed)
     stored = store_queries(workspace, source, collection_id, author, f"import-{collection_id}-{job_id}")
-    done = (
-        f"{counted(n_added, 'document')} added, {n_changed:,} changed, {len(removed):,} removed; "
-        "your judgments are kept."
-    )
+    parts = [f"{counted(n_added, 'document')} added", f"{n_changed:,} changed", f"{len(removed):,} removed"]
+    parts += [f"{n_facts_changed:,} with other facts"] if n_facts_changed else []
+    parts += [f"{counted(stored.n_queries, 'query', 'queries')} brought along"] if stored.n_queries else []
+    done = f"{', '.join(parts)}; your judgments are kept."
     with workspace.writing() as session:
         remarks = [*source.remarks, *stored.remarks]
         storage.import_jobs.finish(session, job_id, collection_id=collection_id, message=done, remarks=remarks)

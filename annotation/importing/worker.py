@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from annotation.importing.updating import UpdateMode, update
 from annotation.preparing import Preparation
 from annotation.workspace import Workspace
 from era.embedder_specs import BUNDLED, PairSpec
-from era.errors import Cancelled, EraError, FormatError
+from era.errors import Cancelled, EraError, FormatError, SourceUnreachable
 from era.formats.content import Source
 from era.formats.opening import open_hub, open_source
 from storage.errors import NameTaken, StorageError, UnknownRecord
@@ -30,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _PAUSE_S = 2.0  # after a database that could not be used
+_TRIES = 3  # of what fails for another reason
 _OVER = (ImportState.FINISHED, ImportState.CANCELLED)
 _NEVER_GOES_ON = (FormatError, AnnotationError, NameTaken, UnknownRecord)  # trying again would fail again
+_MAY_GO_ON = (SourceUnreachable, NotReadyError)  # of these
+_NOT_REMOVED = "What it had stored could not be removed; the terminal has the details. Remove it from the list."
 
 
 class ImportWorker:
@@ -87,19 +91,19 @@ class ImportWorker:
             self._import(job)
         except Cancelled:
             if not self._closing.is_set():
-                self._insist(job, lambda: self._cancel(job))
+                self._insist(job, lambda: self._cancel(job), _NOT_REMOVED)
         except (EraError, StorageError, AnnotationError) as error:
             logger.exception("The import of %s failed", job.name)
-            message, is_over = str(error), isinstance(error, _NEVER_GOES_ON) and not isinstance(error, NotReadyError)
-            self._insist(job, lambda: self._fail(job, message, is_over))
+            message, is_over = str(error), isinstance(error, _NEVER_GOES_ON) and not isinstance(error, _MAY_GO_ON)
+            self._insist(job, lambda: self._fail(job, message, is_over), message)
         except OSError as error:
             logger.exception("The import of %s failed", job.name)
             message = f"A file could not be read or written ({error}). Look at the disk, then resume the import."
-            self._insist(job, lambda: self._fail(job, message, is_over=False))
-        except Exception as error:
+            self._insist(job, lambda: self._fail(job, message, is_over=False), message)
+        except BaseException as error:  # a library that panics in Rust raises what is no Exception
             logger.exception("The import of %s failed", job.name)
             message = f"Something unexpected went wrong ({type(error).__name__}); the terminal has the details."
-            self._insist(job, lambda: self._fail(job, message, is_over=False))
+            self._insist(job, lambda: self._fail(job, message, is_over=False), message)
         return True
 
     def _import(self, job: ImportJobRecord) -> None:
@@ -123,7 +127,7 @@ class ImportWorker:
                 mode: UpdateMode = "add" if job.kind is ImportKind.ADD else "replace"
                 source = _open(workspace, job)
                 update(workspace, collection_id, source, mode, staging_id, job.author, pair, progress, job.id)
-            discard_staging(workspace, staging_id)
+            self._insist(job, lambda: discard_staging(workspace, staging_id), _NOT_REMOVED)
         shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
         self._open(collection_id, job.name)
 
@@ -173,16 +177,23 @@ class ImportWorker:
         with self._workspace.reading() as session:
             return storage.import_jobs.get(session, job.id).state is ImportState.RUNNING
 
-    def _insist(self, job: ImportJobRecord, action: Callable[[], None]) -> None:
-        """Do it, and try again after a pause while the database cannot be used."""
-        while not self._closing.is_set():
+    def _insist(self, job: ImportJobRecord, action: Callable[[], None], message: str) -> None:
+        """Do it, again after a pause while the database cannot be used.
+
+        What fails for another reason is tried a few times; then the import has failed by `message`, and keeps all.
+        """
+        n_failed = 0
+        while not self._closing.is_set() and n_failed < 2 * _TRIES:
             try:
                 action()
-            except StorageError:
-                logger.exception("How the import of %s ended could not be written down; trying again", job.name)
-                self._closing.wait(_PAUSE_S)
+            except Exception as error:  # whatever it was, the next import has to have its turn
+                logger.exception("The import of %s could not be ended; trying again", job.name)
+                n_failed += not isinstance(error, StorageError)
             else:
                 return
+            if n_failed == _TRIES:
+                action = partial(self._fail, job, message, is_over=False)
+            self._closing.wait(_PAUSE_S)
 
     def _wait_until_ready(self, progress: ImportReporter) -> None:
         while self._workspace.pairs.device is None and self._workspace.readiness.state == "preparing":
@@ -214,7 +225,7 @@ def _open(workspace: Workspace, job: ImportJobRecord) -> Source:
     """Open what was uploaded, or the dataset that was named."""
     request = job.request
     if request["hub"]:
-        return open_hub(request["hub"], request["config"])
+        return open_hub(request["hub"], request["config"], mapping=request["mapping"])
     path = import_folder(workspace, job.id) / request["file"]
     return open_source(path, request["format"], request["mapping"])
 

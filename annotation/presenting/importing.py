@@ -91,8 +91,16 @@ def update_payload(plan: UpdatePlan, mode: str) -> Payload:
     if plan.n_judged_removed:
         judged = count(plan.n_judged_removed, "judged document is", "judged documents are")
         sentences.append(f"{judged} removed. Marks stay stored, but count neither in training nor in measures.")
+    if plan.n_facts_changed:
+        others = count(plan.n_facts_changed, "document has", "documents have")
+        sentences.append(f"{others} other facts, and the same text.")
+    if plan.n_queries:
+        judgments = count(plan.n_judgments, "judgment", "judgments")
+        come = "comes" if plan.n_queries == 1 and not plan.n_judgments else "come"
+        along = count(plan.n_queries, "query", "queries") + (f" and {judgments}" if plan.n_judgments else "")
+        sentences.append(f"{along} {come} along.")
     n_read = plan.n_added + plan.n_changed
-    is_change = n_read + plan.n_removed > 0
+    is_change = n_read + plan.n_removed + plan.n_facts_changed + plan.n_queries > 0
     sentences.append(
         f"{count(n_read, 'text has', 'texts have')} to be read; until that is done the documents stay as they are."
         if is_change

@@ -115,9 +115,11 @@ class CollectionTab:
         return open_page(self._workspace, *ids)
 
     def _refresh(self, request: gr.Request, event: gr.EventData) -> Payload:
-        page = self._page(Message(event._data))
+        message = Message(event._data)
+        page = self._page(message)
         open_if_possible(self._workspace, page.collection.id)  # documents or embedders may just have changed
-        return self.show(page, author_of(self._workspace.settings, request))
+        asked_for = [message.optional_number("collection_id"), message.optional_number("label_set_id")]
+        return self.show(page, author_of(self._workspace.settings, request)) | {"asked_for": asked_for}
 
     def _measure(self, event: gr.EventData) -> Payload:
         page = self._page(Message(event._data))

@@ -51,7 +51,7 @@ class CollectionAnswers:
     def _preview(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         hub = message.name("hub").strip()
         if hub:
-            found = previews.preview_hub(author, hub, message.text("config").strip())
+            found = previews.preview_hub(author, hub, message.text("config").strip(), mapping_of(message))
             return {"preview": preview_payload(found, previews.formats())}
         token = message.name("token") or self.uploads.keep(author, sent_files(message))
         try:
@@ -77,7 +77,7 @@ class CollectionAnswers:
     def _count_costs(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         spec, hub = self._choice(author, message), message.name("hub").strip()
         if hub:
-            source = previews.open_dataset(hub, message.name("config").strip())
+            source = previews.open_dataset(hub, message.name("config").strip(), mapping_of(message))
         else:
             path = self.uploads.path(author, message.name("token"))
             source = previews.open_files(path, message.text("format"), mapping_of(message))
@@ -102,7 +102,7 @@ class CollectionAnswers:
                 hub=hub,
                 config=message.name("config").strip(),
                 format="" if hub else message.text("format"),
-                mapping={} if hub else mapping_of(message),
+                mapping=mapping_of(message),
                 embedders=embedders,
                 collection_id=None if kind == "new" else page.collection.id,
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from era.command_line.console import Console
 from era.command_line.folders import appearing
-from era.command_line.sources import Counted, of_known_documents, open_for, read_documents
+from era.command_line.sources import Counted, columns_named, of_known_documents, open_for, read_documents
 from era.formats.opening import open_hub
 from era.formats.writing import collection_folder
 
@@ -20,7 +20,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     with appearing(arguments.folder) as folder, console.progress() as progress:
         if arguments.format == "hub":
-            source = open_hub(arguments.source, arguments.config, arguments.revision)
+            columns = columns_named(arguments.column)
+            source = open_hub(arguments.source, arguments.config, arguments.revision, columns)
         else:
             source = open_for(arguments, Path(arguments.source))
         queries, qrels, missing = source.queries(), source.qrels(), ""

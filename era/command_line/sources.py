@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from era.embedder_specs import PRESETS, PairSpec
@@ -26,13 +26,22 @@ def open_for(arguments: argparse.Namespace, path: Path) -> Source:
     """
     if arguments.format and arguments.format not in FORMATS:
         raise ValueError(f"There is no format {arguments.format!r}. Use one of: {', '.join(FORMATS)}.")
+    return open_source(path, arguments.format, columns_named(arguments.column))
+
+
+def columns_named(texts: Sequence[str]) -> dict[str, str] | None:
+    """Return role -> column of `--column ROLE=COLUMN`; None without any, to find out.
+
+    Raises:
+        ValueError: if a text is something else.
+    """
     mapping = {}
-    for text in arguments.column:
+    for text in texts:
         role, equals, column = text.partition("=")
         if not equals or role not in _ROLES or not column:
             raise ValueError(f"Expected --column ROLE=COLUMN with a role of {', '.join(_ROLES)}, got {text!r}.")
         mapping[role] = column
-    return open_source(path, arguments.format, mapping or None)
+    return mapping or None
 
 
 def read_documents(source: Source, progress: Progress) -> Iterator[SourceDocument]:

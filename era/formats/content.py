@@ -46,6 +46,10 @@ class Source(Protocol):
     def n_bytes_read(self) -> int:
         """Return how many of these bytes the latest reading of the documents has got through."""
 
+    @property
+    def n_documents(self) -> int | None:
+        """Return how many documents there are at most, if that can be told without reading them all."""
+
     def documents(self) -> Iterator[SourceDocument]:
         """Yield the documents in the order of the files, each id once; there may be none.
 

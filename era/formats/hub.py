@@ -5,12 +5,12 @@ otherwise name any file of this machine, or a format that executes what it holds
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from era.errors import FormatError
+from era.errors import FormatError, SourceUnreachable
 from era.formats.columns import check_mapping, guess_mapping, id_text
 from era.formats.entries import Meter
 from era.formats.judgment_files import judgments_of_rows
@@ -51,7 +51,8 @@ class HubRows:
         """Yield the rows in order.
 
         Raises:
-            FormatError: if the hub stops answering, or a file of the dataset is damaged.
+            SourceUnreachable: if the hub stops answering.
+            FormatError: if a file of the dataset is damaged.
         """
         import pyarrow
         from datasets.exceptions import DatasetsError
@@ -60,9 +61,9 @@ class HubRows:
         try:
             for number, row in enumerate(self._builder.as_streaming_dataset(split=self._split), start=1):
                 yield number, row if self._added is None else self._with_added(row)
-        except (OSError, ValueError, KeyError, DatasetsError, pyarrow.ArrowException) as error:
+        except (*_network_errors(), ValueError, KeyError, DatasetsError, pyarrow.ArrowException) as error:
             problem = f"could not be read on ({_short(error)}). Check the connection and try again."
-            raise FormatError(problem, self.name, number + 1, unit=self.unit) from error
+            raise _kind_of(error)(problem, self.name, number + 1, unit=self.unit) from error
 
     def _with_added(self, row: dict[str, Any]) -> dict[str, Any]:
         column, values = self._added or ("", {})
@@ -75,7 +76,7 @@ def is_hub_name(name: str) -> bool:
     return _HUB_NAME.fullmatch(name) is not None and ".." not in name and not Path(name).exists()
 
 
-def hub_source(name: str, config: str, revision: str) -> FileSource:
+def hub_source(name: str, config: str, revision: str, mapping: Mapping[str, str] | None) -> FileSource:
     """Return the source of a dataset; `era.formats.opening.open_hub` says what it takes."""
     if not is_hub_name(name) and not (Path(name).is_absolute() and Path(name).is_dir()):
         raise FormatError(
@@ -83,7 +84,7 @@ def hub_source(name: str, config: str, revision: str) -> FileSource:
         )
     repository = name.rstrip("/").rpartition("/")[2]
     if repository in (_MAIR_QUERIES, _MAIR_DOCS) or Path(name, _MAIR_QUERIES).is_dir() or name == "MAIR-Bench/MAIR":
-        return _mair(name, repository, config, revision)
+        return _mair(name, repository, config, revision, mapping)
     configs = _configs(name, revision)
     corpus = _part(configs, config, ("corpus",))
     queries = _part(configs, config, ("queries",))
@@ -102,10 +103,10 @@ def hub_source(name: str, config: str, revision: str) -> FileSource:
     if not judged:
         remarks.append("This dataset has no judgments.")
     title = f"{repository} {config}".strip()
-    return _source(title, documents, asked, judged, remarks)
+    return _source(title, documents, asked, judged, mapping, remarks)
 
 
-def _mair(name: str, repository: str, config: str, revision: str) -> FileSource:
+def _mair(name: str, repository: str, config: str, revision: str, mapping: Mapping[str, str] | None) -> FileSource:
     """Return a task of MAIR-Bench; tasks with several splits are several collections, named as `task/split`."""
     base = name if Path(name, _MAIR_QUERIES).is_dir() else name.rstrip("/").rpartition("/")[0]
     task, _, wanted = config.partition("/")
@@ -124,7 +125,7 @@ def _mair(name: str, repository: str, config: str, revision: str) -> FileSource:
     documents = [rows for rows in _rows(docs_name, task, revision) if rows.name.endswith(f"/{doc_split}")]
     if not documents:
         raise FormatError(f"there is no split {doc_split!r} of {task}.", docs_name)
-    return _source(f"MAIR {config}", documents, queries, [], [])
+    return _source(f"MAIR {config}", documents, queries, [], mapping, [])
 
 
 def _source(
@@ -132,12 +133,15 @@ def _source(
     documents: Sequence[HubRows],
     queries: Sequence[HubRows],
     judged: Sequence[HubRows],
+    mapping: Mapping[str, str] | None,
     remarks: Sequence[str],
 ) -> FileSource:
     sample = sample_rows(documents[0])
     columns = columns_of(sample)
-    mapping = guess_mapping(columns, sample)
+    mapping = {role: column for role, column in (mapping or {}).items() if column} or guess_mapping(columns, sample)
     check_mapping(mapping, columns, documents[0].name)
+    if "id" not in mapping:
+        remarks = [*remarks, "There is no column of ids, so the documents are numbered."]
     return FileSource(
         title,
         "hub",
@@ -191,7 +195,7 @@ def _configs(name: str, revision: str) -> list[str]:
 
     try:
         return list(get_dataset_config_names(name, revision=revision or None))
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+    except (*_network_errors(), ValueError, RuntimeError, DatasetsError) as error:
         raise _unreachable(name, error) from error
 
 
@@ -204,7 +208,7 @@ def _rows(name: str, config: str, revision: str, added: "tuple[str, dict[str, st
         builder = load_dataset_builder(name, config or None, revision=revision or None)
         files = builder.config.data_files or {}
         _check_safe(name, builder, [str(file) for each in files.values() for file in each])
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+    except (*_network_errors(), ValueError, RuntimeError, DatasetsError) as error:
         raise _unreachable(name, error) from error
     label = "/".join(part for part in (name.rpartition("/")[2], config) if part)
     return [HubRows(f"{label}/{split}", builder, str(split), added) for split in files]
@@ -223,8 +227,23 @@ def _check_safe(name: str, builder: Any, files: Sequence[str]) -> None:
         raise FormatError("this dataset names files outside of its repository, which are not read.", name)
 
 
+def _kind_of(error: Exception) -> type[FormatError]:
+    """Return whether trying again may help: not where a dataset, or a part of it, is not there or makes no sense."""
+    from datasets.exceptions import DatasetsError
+
+    is_of_network = isinstance(error, _network_errors()) and not isinstance(error, ValueError | DatasetsError)
+    return SourceUnreachable if is_of_network else FormatError
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Return what is raised where the hub does not answer; the errors of its client are not all of the system's."""
+    from huggingface_hub import errors
+
+    return OSError, errors.HTTPError  # type: ignore[attr-defined]
+
+
 def _unreachable(name: str, error: Exception) -> FormatError:
-    return FormatError(
+    return _kind_of(error)(
         f"could not be opened ({_short(error)}). Check the name and the connection. Without a connection, download "
         "the dataset elsewhere and import its folder.",
         name,

@@ -79,7 +79,7 @@ def open_source(path: Path, format: str = "", mapping: Mapping[str, str] | None 
     return _opened(path, format, mapping)
 
 
-def open_hub(name: str, config: str = "", revision: str = "") -> Source:
+def open_hub(name: str, config: str = "", revision: str = "", mapping: Mapping[str, str] | None = None) -> Source:
     """Open a dataset of the Hugging Face Hub in the layout of BEIR and mteb, or of MAIR-Bench.
 
     Args:
@@ -87,11 +87,13 @@ def open_hub(name: str, config: str = "", revision: str = "") -> Source:
             check `is_hub_name` first.
         config: the part of a dataset that has several, such as a language or a MAIR task.
         revision: branch, tag or commit; the newest if empty.
+        mapping: as in `open_source`.
 
     Raises:
-        FormatError: if there is no such dataset, it cannot be reached, or it is of another layout.
+        SourceUnreachable: if it cannot be reached.
+        FormatError: if there is no such dataset, it is of another layout, or a column is not there.
     """
-    return hub_source(name, config, revision)
+    return hub_source(name, config, revision, mapping)
 
 
 def preview(path: Path, format: str = "", mapping: Mapping[str, str] | None = None, n: int = 5) -> Preview:
@@ -103,20 +105,22 @@ def preview(path: Path, format: str = "", mapping: Mapping[str, str] | None = No
     return _preview_of(_opened(path, format, mapping), n)
 
 
-def preview_hub(name: str, config: str = "", revision: str = "", n: int = 5) -> Preview:
+def preview_hub(
+    name: str, config: str = "", revision: str = "", mapping: Mapping[str, str] | None = None, n: int = 5
+) -> Preview:
     """Return the first `n` documents and queries of what `open_hub` opens.
 
     Raises:
         FormatError: as `open_hub`, and if these documents, a query or a judgment cannot be read.
     """
-    return _preview_of(hub_source(name, config, revision), n)
+    return _preview_of(hub_source(name, config, revision, mapping), n)
 
 
 def _opened(path: Path, format: str, mapping: Mapping[str, str] | None) -> FileSource:
     if format and format not in FORMATS:
         raise ValueError(f"expected one of {', '.join(FORMATS)}, got {format!r}")
     if format == "hub":
-        return hub_source(str(path.resolve()), "", "")
+        return hub_source(str(path.resolve()), "", "", mapping)
     name = path.resolve().name
     if path.suffix.lower() != ".zip" or not path.is_file():
         is_file = path.is_file()

@@ -41,6 +41,7 @@ class ListedSource:
     n_bytes: int = 0
     n_bytes_read: int = 0
     stop_after: int | None = None
+    n_documents: int | None = None
 
     def documents(self) -> Iterator[SourceDocument]:
         for place, document in enumerate(self.listed):

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+import storage.import_jobs
 from annotation.choosing_embedders import presets, read_choice
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.importing import jobs, store
@@ -22,6 +23,7 @@ from annotation.ui.panel import Message
 from annotation.ui.words import translations
 from era.embedder_specs import BUNDLED
 from era.errors import EmbedderUnavailableError
+from era.formats import opening
 from storage.errors import StorageError
 from tests.annotation.conftest import QRELS, Desk, as_json, small_world
 
@@ -135,6 +137,28 @@ def test_page_names_no_place_on_the_machine_as_a_data_set(judged_desk: Desk, tab
     ):
         with pytest.raises(InvalidInputError, match="not a name on the Hugging Face Hub"):
             handler(judged_desk.page, "ann", Message(data))
+
+
+def test_columns_chosen_for_a_data_set_are_used_by_its_preview_its_costs_and_its_import(
+    judged_desk: Desk, tab: CollectionTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str, Any]] = []
+
+    def answer(name: str, config: str, mapping: Any, n: int = 0) -> None:
+        asked.append((name, config, mapping))
+        raise InvalidInputError("That is enough.")
+
+    monkeypatch.setattr(opening, "preview_hub", answer)
+    monkeypatch.setattr(opening, "open_hub", answer)
+    about = {"hub": "mteb/pets", "config": "en", "mapping": {"id": "", "text": "said"}, "embedders": BUNDLED_JSON}
+    for handler in (tab._answers._preview, tab._answers._count_costs):
+        with pytest.raises(InvalidInputError, match="enough"):
+            handler(judged_desk.page, "ann", Message(about))
+    assert asked == [("mteb/pets", "en", {"text": "said"})] * 2
+    tab._answers._import(judged_desk.page, "ann", Message({**about, "kind": "new", "name": "pets"}))
+    with judged_desk.workspace.reading() as session:
+        [job] = storage.import_jobs.list_all(session)
+    assert (job.request["hub"], job.request["mapping"]) == ("mteb/pets", {"text": "said"})
 
 
 def test_where_several_people_use_an_app_its_key_and_its_folders_are_not_theirs(tmp_path: Path) -> None:

@@ -69,9 +69,10 @@ def test_plan_counts_what_would_happen_and_changes_nothing(desk: Desk) -> None:
     source = ListedSource([DOCUMENTS[0], CHANGED, ADDED])
     plan = plan_update(desk.workspace, desk.collection.id, source, "add")
     free = EndpointCosts(0, None)
-    assert plan == UpdatePlan(1, 1, 0, 1, n_judged_changed=1, n_judged_removed=0, costs=free)
+    counted = {"n_facts_changed": 0, "n_same": 1, "n_judged_changed": 1, "n_queries": 2, "n_judgments": 3}
+    assert plan == UpdatePlan(1, 1, 0, n_judged_removed=0, costs=free, **counted)
     plan = plan_update(desk.workspace, desk.collection.id, source, "replace")
-    assert plan == UpdatePlan(1, 1, 14, 1, n_judged_changed=1, n_judged_removed=1, costs=free)
+    assert plan == UpdatePlan(1, 1, 14, n_judged_removed=1, costs=free, **counted)
     assert texts(desk) == {document.doc_id: document.text for document in DOCUMENTS}
 
 
@@ -129,6 +130,26 @@ def test_what_else_is_known_of_a_document_changes_without_embedding(quiet: Desk,
     assert import_and_wait(quiet.workspace, request).state == "finished"
     assert quiet.light.texts_read == []
     assert stored(quiet.workspace, quiet.collection.id)[0].metadata == {"year": "1999"}
+
+
+def test_plan_counts_other_facts_queries_and_judgments_as_changes(desk: Desk) -> None:
+    def words(source: ListedSource) -> tuple[bool, list[str]]:
+        plan = plan_update(desk.workspace, desk.collection.id, source, "add")
+        payload = update_payload(plan, "add")
+        assert payload["facts"][-1] == ["The same", f"{plan.n_same}", ""]
+        assert plan.n_same + plan.n_facts_changed == 2
+        return payload["is_change"], payload["sentences"]
+
+    known = DOCUMENTS[:2]
+    nothing = [False, ["Nothing would change: all these documents are here already, word for word."]]
+    assert list(words(ListedSource(known, [], {}))) == nothing
+    facts = {DOCUMENTS[0].doc_id: {"year": "1999"}}
+    is_change, sentences = words(ListedSource(known, [], {}, facts))
+    assert (is_change, sentences[0]) == (True, "1 document has other facts, and the same text.")
+    is_change, sentences = words(ListedSource(known))
+    assert (is_change, sentences[0]) == (True, "2 queries and 3 judgments come along.")
+    is_change, sentences = words(ListedSource(known, [Query("q1", "newt")], {}))
+    assert (is_change, sentences[0]) == (True, "1 query comes along.")
 
 
 def test_old_index_is_used_and_nothing_changes_while_the_new_one_fails(quiet: Desk, tmp_path: Path) -> None:

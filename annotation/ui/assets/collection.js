@@ -132,6 +132,8 @@ hear("coverage", (answer) => { coverage = answer.text; draw(); });
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.collections) return;
+  const { asked_for } = fresh; // a refresh that comes after another label set was opened is of the one before
+  if (asked_for && view && (asked_for[0] !== view.page.collection_id || asked_for[1] !== view.page.label_set_id)) return;
   const isElsewhere = !view || view.page.collection_id !== fresh.page.collection_id;
   if (!view || view.page.label_set_id !== fresh.page.label_set_id) { coverage = null; setupDraft = null; forgetBringingIn(); }
   if (fresh.is_arranged) setupDraft = null;

@@ -1,20 +1,23 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
+import datasets.config
+import huggingface_hub.errors
 import pytest
+from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
 
-from era.errors import FormatError
+from era.errors import FormatError, SourceUnreachable
 from era.formats import hub
-from era.formats.opening import is_hub_name, open_hub, preview_hub
+from era.formats.opening import is_hub_name, open_hub, open_source, preview_hub
 from era.types import Document, Query
 from tests.era.formats.writing_files import documents_of, write, write_jsonl
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -164,8 +167,6 @@ def test_only_names_of_the_hub_are_taken_for_such(tmp_path: Path, monkeypatch: p
 
 
 def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("Couldn't reach 'mteb/none' on the Hub.\nand more")
 
@@ -176,21 +177,65 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.Monkey
         open_hub("mteb/none")
 
 
+class Builder:
+    """Stands for what `datasets` reads a part of a dataset with."""
+
+    def __init__(self, part: str, error: Exception | None = None) -> None:
+        self.config = type("Config", (), {"data_files": {part: [f"hf://datasets/mteb/x@abc/{part}.jsonl"]}})
+        self.info = type("Info", (), {"splits": None})
+        self.error = error
+
+    def as_streaming_dataset(self, split: str) -> Iterator[dict[str, str]]:
+        yield {"_id": "1", "text": split}
+        if self.error is not None:
+            raise self.error
+
+
+Builder.__module__ = "datasets.packaged_modules.json.json"
+
+UNREACHABLE = [ConnectionError("no route"), TimeoutError("too slow"), huggingface_hub.errors.HTTPError("no answer")]  # type: ignore[attr-defined]
+LASTING = [ValueError("no such part"), DatasetNotFoundError("no such dataset"), DataFilesNotFoundError("empty")]
+
+
+@pytest.mark.parametrize("error", [*UNREACHABLE, *LASTING], ids=repr)
+@pytest.mark.parametrize("step", ["get_dataset_config_names", "load_dataset_builder", "as_streaming_dataset"])
+def test_what_may_work_later_is_told_from_what_will_not(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name, revision: ["corpus"])
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda name, config, revision: Builder(config, error))
+    if step != "as_streaming_dataset":
+        monkeypatch.setattr(datasets, step, fail)
+    with pytest.raises(FormatError) as raised:
+        documents_of(open_hub("mteb/x"))
+    assert isinstance(raised.value, SourceUnreachable) == (error in UNREACHABLE)
+
+
+def test_columns_that_were_chosen_are_read(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "scifact")
+    card(folder, {"corpus": {"corpus": "corpus.jsonl"}, "queries": {"queries": "queries.jsonl"}})
+    chosen = {"id": "", "text": "title"}
+    seen = preview_hub(str(folder), mapping=chosen)
+    assert (seen.columns, seen.mapping) == (("_id", "title", "text"), {"text": "title"})
+    assert [(each.document.doc_id, each.document.title, each.document.text) for each in seen.documents] == [
+        ("1", "", "One")
+    ]
+    assert "There is no column of ids, so the documents are numbered." in seen.remarks
+    assert documents_of(open_hub(str(folder), mapping=chosen)) == [Document("1", "", "One")]
+    assert documents_of(open_source(folder, "hub", {"id": "_id", "text": "title"})) == [Document("d1", "", "One")]
+    for mapping, problem in (({"text": "said"}, 'column "said": there is no such'), ({"id": "_id"}, "choose the col")):
+        with pytest.raises(FormatError, match=problem):
+            open_hub(str(folder), mapping=mapping)
+    for task in ("CQA/english", "IFEval"):
+        source = open_hub(str(mair(tmp_path / "MAIR")), task, mapping={"id": "id", "title": "id", "text": "doc"})
+        assert [each.title for each in documents_of(source)] == ["d1"]
+
+
 def test_the_revision_and_the_repository_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
     asked: list[tuple[object, ...]] = []
-
-    class Builder:
-        def __init__(self, part: str) -> None:
-            self.config = type("Config", (), {"data_files": {part: [f"hf://datasets/mteb/x@abc/{part}.jsonl"]}})
-            self.info = type("Info", (), {"splits": None})
-            self.part = part
-
-        def as_streaming_dataset(self, split: str) -> list[dict[str, str]]:
-            return [{"_id": "1", "text": split}]
-
-    Builder.__module__ = "datasets.packaged_modules.json.json"
 
     def build(name: str, config: str, revision: str) -> Builder:
         asked.append((name, config, revision))

@@ -1,0 +1,97 @@
+"""The command that starts the app: what it asks and refuses before anything is sent or stored."""
+
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation.errors import InvalidInputError
+from annotation.opening import list_collections
+from annotation.workspace import Workspace
+from era.errors import FormatError
+from tests.annotation.conftest import bare_workspace as bare_workspace
+from tests.annotation.conftest import data_dir as data_dir
+from tests.annotation.importing_world import left_behind
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+PAID = {"kind": "openai", "name": "big", "document_prompt": "1234", "price_per_million_tokens": 1e6}
+COSTS = "2 documents. The endpoint is sent about 8 tokens: about $8.00.\n"  # two texts of 15 bytes, a dollar a token
+
+
+class Terminal(io.StringIO):
+    """Standard input of somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """Return how the app is started with two documents that an endpoint is to read."""
+    (tmp_path / "pets.csv").write_text("id,text\n1,cat feeding\n2,cat illness\n")
+    (tmp_path / "paid.json").write_text(json.dumps({"strong": {"kind": "bundled-strong"}, "light": PAID}))
+    return [str(tmp_path / "pets.csv"), "--embedders", str(tmp_path / "paid.json")]
+
+
+def bring_in(workspace: Workspace, arguments: list[str]) -> None:
+    app: dict[str, Any] = runpy.run_path(str(APP), run_name="app")
+    app["_bring_in"](workspace, app["_parser"]().parse_args(arguments))
+
+
+@pytest.mark.parametrize(("typed", "is_agreed"), [("y\n", True), ("Yes\n", True), ("n\n", False), ("", False)])
+def test_paid_endpoint_is_sent_nothing_before_its_cost_is_shown_and_agreed_to(
+    bare_workspace: Workspace,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    is_agreed: bool,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    if is_agreed:
+        bring_in(bare_workspace, arguments)
+    else:
+        with pytest.raises(InvalidInputError, match="Nothing was sent, and nothing was imported"):
+            bring_in(bare_workspace, arguments)
+    assert capsys.readouterr().out == f"{COSTS}Send the texts? [y/N] "
+    assert [each.name for each in list_collections(bare_workspace)] == (["pets"] if is_agreed else [])
+    assert left_behind(bare_workspace) == []
+
+
+def test_nobody_is_asked_who_has_agreed_or_brings_in_nothing_new(
+    bare_workspace: Workspace,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    bring_in(bare_workspace, [*arguments, "--yes"])
+    assert capsys.readouterr().out == COSTS
+    bring_in(bare_workspace, arguments)  # the same documents again
+    assert capsys.readouterr().out == ""
+    assert [each.name for each in list_collections(bare_workspace)] == ["pets"]
+
+
+def test_where_nobody_can_be_asked_the_app_ends_and_says_how_to_agree(tmp_path: Path, arguments: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(APP), *arguments],
+        env={**os.environ, "ERA_DATA_DIR": str(tmp_path / "data")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, COSTS)
+    assert ended.stderr.endswith("Nothing was sent. If you agree to that, start again with --yes.\n")
+
+
+def test_name_of_a_data_set_is_taken_as_it_was_typed(bare_workspace: Workspace) -> None:
+    with pytest.raises(FormatError, match=r"^https://hub\.example/mteb: this is no dataset of the Hugging Face Hub"):
+        bring_in(bare_workspace, ["https://hub.example/mteb", "--format", "hub"])
