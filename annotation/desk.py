@@ -5,7 +5,7 @@ here, not on the page.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import storage.collections
@@ -53,6 +53,7 @@ class Card:
         score: as in `era.types.ScoredDoc`; None likewise.
         duplicates: near-duplicates that are judged together with it.
         why: why it is here, for lists that need a reason: a code with its values.
+        is_adjudication: whether a mark on it settles what judges disagree about, for everybody.
     """
 
     query: QueryRecord
@@ -61,6 +62,7 @@ class Card:
     score: float | None = None
     duplicates: tuple[Document, ...] = ()
     why: Mapping[str, object] = field(default_factory=dict)
+    is_adjudication: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
     pool = pool_of(workspace, author, label_set_id, query, setup.depth)
     standing = workspace.standings(label_set_id).marks_of(query.id)
     offered = offered_to(_ids(pool), standing, author, setup)
-    has_finished = is_finished(offered, standing, author)
+    has_finished = is_finished(_ids(pool), offered, standing, author)
     whose = None if has_finished else author or ""  # what nobody may see yet need not be read
     with workspace.reading() as session:
         marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
@@ -146,7 +148,7 @@ def lay_out_ranking(
     standing = workspace.standings(label_set_id).marks_of(query.id)
     with workspace.reading() as session:
         pool = storage.pools.list_for(session, label_set_id, query.id)
-        has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+        has_finished = _has_finished(_ids(pool), standing, author, setup)
         whose = None if has_finished else author or ""
         marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
         history = storage.judgments.history(session, label_set_id, query.id, author or "")
@@ -194,10 +196,13 @@ def offered_to(pool: Sequence[str], marks: Iterable[StandingMark], author: str |
     return [doc_id for doc_id in pool if doc_id in mine or len(others.get(doc_id, ())) < setup.n_judges]
 
 
-def is_finished(offered: Sequence[str], marks: Iterable[StandingMark], author: str | None) -> bool:
-    """Return whether the person graded everything offered, or looked at it without being able to tell."""
+def is_finished(pool: Sequence[str], offered: Sequence[str], marks: Iterable[StandingMark], author: str | None) -> bool:
+    """Return whether the person graded everything offered of a pool, or looked at it without being able to tell.
+
+    Where others have judged the whole pool, nothing is offered: whoever said something of the query is finished then.
+    """
     mine = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
-    return bool(offered) and all(doc_id in mine for doc_id in offered)
+    return bool(pool) and bool(mine) and all(doc_id in mine for doc_id in offered)
 
 
 def unfinished_queries(
@@ -212,7 +217,7 @@ def unfinished_queries(
         marks = standings.marks_of(query_id)
         has_begun = any(mark.author == author and mark.role is JudgmentRole.JUDGE for mark in marks)
         pool = pools.get(query_id)
-        if has_begun and pool and not is_finished(offered_to(pool, marks, author, setup), marks, author):
+        if has_begun and pool and not _has_finished(pool, marks, author, setup):
             found.add(query_id)
     return found
 
@@ -250,7 +255,7 @@ def look_now(
     with workspace.reading() as session:
         setup = desk_setup(storage.collections.get(session, collection_id).desk)
         pool = storage.pools.list_for(session, label_set_id, query_id)
-        has_finished = is_finished(offered_to(_ids(pool), standing, author, setup), standing, author)
+        has_finished = _has_finished(_ids(pool), standing, author, setup)
         whose = None if has_finished else author or ""
         marks = storage.judgments.current_for_query(session, label_set_id, query_id, whose)
     return reveal(pool, marks, author, setup, has_finished), has_finished
@@ -287,8 +292,12 @@ def _collapse(
         others = [other for other in alike if other not in taken]
         taken.update((doc_id, *others))
         duplicates = tuple(library.corpus[other] for other in others)
-        kept.append(Card(card.query, card.document, card.rank, card.score, duplicates, card.why))
+        kept.append(replace(card, duplicates=duplicates))
     return kept
+
+
+def _has_finished(pool: Sequence[str], marks: Sequence[StandingMark], author: str | None, setup: DeskSetup) -> bool:
+    return is_finished(pool, offered_to(pool, marks, author, setup), marks, author)
 
 
 def _ids(pool: Iterable[PoolDocument]) -> list[str]:

@@ -1,5 +1,6 @@
 """Take judgments: check them, append them, and say what the author has said now."""
 
+import re
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,7 @@ class Mark:
         together_with: the document whose near-duplicate this is, where both were judged in one act.
         undoes: (client id, sequence) of the mark that this one takes back; what was said before it counts again.
         is_adjudication: the person settles a conflict.
+        content_hash: of the text that the page showed; where that is not known, today's text is taken.
     """
 
     label_set_id: int
@@ -62,6 +64,7 @@ class Mark:
     together_with: str | None = None
     undoes: tuple[str, int] | None = None
     is_adjudication: bool = False
+    content_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class _Desk:
         if document is None:
             raise NotFoundError("This document is no longer in the collection. Search again.")
         role = JudgmentRole.ADJUDICATOR if mark.is_adjudication else JudgmentRole.JUDGE
-        undone = None
+        undone, text_hash = None, _text_hash(mark) or document.content_hash
         if mark.undoes is not None:
             undone = storage.judgments.find_delivery(self.session, *mark.undoes)
             own = (self.author, role, mark.label_set_id, query.id, doc_id)
@@ -178,13 +181,14 @@ class _Desk:
                 raise InvalidInputError("There is no such mark of yours to undo. Mark the document again instead.")
             back = storage.judgments.before(self.session, undone)
             before = Said(back.grade, back.is_unsure, back.note) if back else NOTHING_SAID
+            text_hash = back.content_hash if back else text_hash
             mark = replace(mark, grade=before.grade, is_unsure=before.is_unsure, note=before.note)
         return NewJudgment(
             label_set_id=mark.label_set_id,
             query_id=query.id,
             instruction_id=query.instruction_id,
             doc_id=document.doc_id,
-            content_hash=document.content_hash,
+            content_hash=text_hash,
             author=self.author,
             grade=mark.grade if undone else self._grade(mark),
             client_id=mark.client_id,
@@ -236,6 +240,11 @@ def _check(mark: Mark) -> None:
         raise InvalidInputError("This mark came without a valid number. Reload the page and mark again.")
     if len(mark.note) > MAX_NOTE:
         raise InvalidInputError(f"Shorten the note to at most {MAX_NOTE:,} characters.")
+
+
+def _text_hash(mark: Mark) -> str | None:
+    """Return which text the page says that it showed; None for what can be no hash."""
+    return mark.content_hash if re.fullmatch(r"[0-9a-f]{64}", mark.content_hash) else None
 
 
 def said_by(marks: Sequence[JudgmentRecord], author: str | None) -> dict[str, Said]:

@@ -23,11 +23,13 @@ class QueryLine:
         progress: the query and how far its judging is.
         is_own: whether the person who looks wrote it.
         is_done: whether this person has judged all there is to judge for it.
+        has_nothing_left: whether others have judged all of its documents, so that this person is offered none.
     """
 
     progress: QueryProgress
     is_own: bool
     is_done: bool
+    has_nothing_left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,15 @@ def list_lines(workspace: Workspace, page: OpenPage, author: str | None) -> list
         pools = storage.pools.doc_ids_by_query(session, page.label_set.id)
     lines = []
     for progress in list_queries(workspace, page, author):
-        query, is_done = progress.query, False
-        if progress.standing.n_mine:
+        query, is_done, has_nothing_left = progress.query, False, False
+        pool, n_judged = pools.get(query.id, ()), progress.standing.n_judged
+        if progress.standing.n_mine or (pool and n_judged >= len(pool)):  # else something is left, whoever looks
             marks = standings.marks_of(query.id)
-            is_done = is_finished(offered_to(pools.get(query.id, ()), marks, author, setup), marks, author)
+            offered = offered_to(pool, marks, author, setup)
+            is_done = is_finished(pool, offered, marks, author)
+            has_nothing_left = bool(pool) and not offered
             progress = QueryProgress(query, as_seen_by(progress.standing, marks, author, is_done))
-        lines.append(QueryLine(progress, author is not None and query.author == author, is_done))
+        lines.append(QueryLine(progress, author is not None and query.author == author, is_done, has_nothing_left))
     return lines
 
 

@@ -4,7 +4,7 @@ A mark whose document has another text now comes before all else: it may be abou
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_quer
 from annotation.duplicates import duplicates_of
 from annotation.errors import NotFoundError
 from annotation.importing.updating import changed_judgments
-from annotation.judging import said_by, settled_by
+from annotation.judging import Said, said_by, settled_by
 from annotation.library import Library
 from annotation.quality import (
     DEPTH,
@@ -34,6 +34,9 @@ from storage.records import JudgmentRole, StandingMark, TrainingRunState
 
 logger = logging.getLogger(__name__)
 
+Pair = tuple[int, str]
+"""A query id and a document id."""
+
 MAX_LISTED = 50
 _MAX_COMPARED = 100  # documents that the author judged last, whose near-duplicates are looked for
 
@@ -45,13 +48,22 @@ def marks_to_look_at(
 
     The ranking of each query comes from adapters that never saw its marks, so it is evidence of its own.
     """
+    return _looks(workspace, author, collection_id, label_set_id)[0]
+
+
+def _looks(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int
+) -> tuple[list[LookAgain], set[Pair]]:
+    """Return `marks_to_look_at`, and the (query id, document id) of those of them that settled a conflict."""
     marks = workspace.standings(label_set_id).marks()
-    mine = [mark for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE]
-    if not mine:
-        return []
+    own = [mark for mark in marks if mark.author == author and mark.role is not JudgmentRole.REFERENCE]
+    if not own:
+        return [], set()
+    mine = [mark for mark in own if mark.role is JudgmentRole.JUDGE]
+    of_other_texts, adjudicated = _made_of_other_texts(workspace, author, label_set_id)
     hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in mine})
     references = [mark for mark in marks if mark.role is JudgmentRole.REFERENCE and mark.query_id not in hidden]
-    lists = [_made_of_other_texts(workspace, author, label_set_id), differing_from_reference(mine, references)]
+    lists = [of_other_texts, differing_from_reference(mine, references)]
     library = workspace.opened(collection_id)
     if library is not None:
         rankings = _held_out_rankings(workspace, library, collection_id, label_set_id)
@@ -59,31 +71,42 @@ def marks_to_look_at(
             disagreeing_with_ranking(mine, rankings, len(library.corpus)),
             differing_duplicates(mine, _duplicate_groups(mine, library)),
         ]
-    return look_again(*lists)[:MAX_LISTED]
+    return look_again(*lists)[:MAX_LISTED], adjudicated
 
 
 def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
     """Return the author's marks that deserve a second look, as the desk shows them."""
-    found = marks_to_look_at(workspace, author, collection_id, label_set_id)
+    found, adjudicated = _looks(workspace, author, collection_id, label_set_id)
     others = find_documents(workspace, collection_id, [each.other_doc_id for each in found if each.other_doc_id])
     pairs = []
     for each in found:
         other = others.get(each.other_doc_id or "")
         why = {"code": each.reason, "rank": each.rank, "other": other and (other.title or other.doc_id)}
         pairs.append((each.query_id, each.doc_id, {**why, "other_grade": each.other_grade}))
-    return lay_out_pairs(workspace, author, collection_id, label_set_id, "again", pairs)
+    return lay_out_pairs(workspace, author, collection_id, label_set_id, "again", pairs, adjudicated)
 
 
 def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
     """Return the documents that judges disagree about, with what each said; a mark on them settles it for all.
 
-    Queries that the person is still judging are left out.
+    What the person has settled follows, of the newest queries first, to be corrected. Queries that the person is still
+    judging are left out.
     """
-    pairs = workspace.standings(label_set_id).conflicts()
-    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {query_id for query_id, _ in pairs})
-    listed = [(query_id, doc_id, {"code": "conflict"}) for query_id, doc_id in pairs if query_id not in hidden]
-    listed = listed[:MAX_LISTED]
-    return lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed)
+    standings = workspace.standings(label_set_id)
+    disputed = standings.conflicts()
+    settled = [
+        (mark.query_id, mark.doc_id)
+        for mark in reversed(standings.marks())
+        if mark.author == author and mark.role is JudgmentRole.ADJUDICATOR and mark.grade is not None
+    ]
+    concerned = {query_id for query_id, _ in [*disputed, *settled]}
+    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, concerned)
+    listed: list[tuple[int, str, Mapping[str, object]]] = []
+    for why, pairs in (({"code": "conflict"}, disputed), ({"code": "settled"}, settled)):
+        visible = [(query_id, doc_id, why) for query_id, doc_id in pairs if query_id not in hidden]
+        listed += visible[:MAX_LISTED]
+    everywhere = {(query_id, doc_id) for query_id, doc_id, _ in listed}
+    return lay_out_pairs(workspace, author, collection_id, label_set_id, "conflicts", listed, everywhere)
 
 
 def lay_out_pairs(
@@ -93,14 +116,19 @@ def lay_out_pairs(
     label_set_id: int,
     view: View,
     pairs: Sequence[tuple[int, str, Mapping[str, object]]],
+    adjudicated: Collection[Pair] = (),
 ) -> Desk:
-    """Return a desk over (query id, document id, why) of several queries."""
+    """Return a desk over (query id, document id, why) of several queries.
+
+    A mark on what is `adjudicated`, (query id, document id), settles it for all.
+    """
     query_ids = list(dict.fromkeys(query_id for query_id, _, _ in pairs))
     with workspace.reading() as session:
         queries = {query_id: storage.queries.get(session, query_id) for query_id in query_ids}
         marks = {q: storage.judgments.current_for_query(session, label_set_id, q) for q in query_ids}
     documents: dict[str, Document] = find_documents(workspace, collection_id, [doc_id for _, doc_id, _ in pairs])
     revealed: dict[int, dict[str, Revealed]] = {}
+    settled: dict[int, dict[str, Said]] = {}
     if view == "conflicts":
         for query_id, doc_id, _ in pairs:
             opinions = [
@@ -109,22 +137,41 @@ def lay_out_pairs(
                 if mark.doc_id == doc_id and mark.grade is not None
             ]
             revealed.setdefault(query_id, {})[doc_id] = Revealed({}, tuple(opinions))
+        settled = {query_id: settled_by(of_query) for query_id, of_query in marks.items()}
+    else:  # what others have decided is not told here
+        for query_id, doc_id in adjudicated:
+            said = settled_by([mark for mark in marks.get(query_id, ()) if mark.author == author])
+            if doc_id in said:
+                settled.setdefault(query_id, {})[doc_id] = said[doc_id]
     return Desk(
         view=view,
         query=None,
-        cards=[Card(queries[q], documents[doc_id], why=why) for q, doc_id, why in pairs if doc_id in documents],
+        cards=[
+            Card(queries[q], documents[doc_id], why=why, is_adjudication=(q, doc_id) in adjudicated)
+            for q, doc_id, why in pairs
+            if doc_id in documents
+        ],
         said={query_id: said_by(of_query, author) for query_id, of_query in marks.items()},
-        settled={q: settled_by(of_query) for q, of_query in marks.items()} if view == "conflicts" else {},
+        settled=settled,
         revealed=revealed,
     )
 
 
-def _made_of_other_texts(workspace: Workspace, author: str | None, label_set_id: int) -> list[LookAgain]:
-    return [
-        LookAgain(mark.query_id, mark.doc_id, mark.grade, "text-changed", None, None, None, 1.0)
-        for mark in changed_judgments(workspace, label_set_id)
-        if mark.author == author and mark.role is not JudgmentRole.REFERENCE and mark.grade is not None
-    ]
+def _made_of_other_texts(
+    workspace: Workspace, author: str | None, label_set_id: int
+) -> tuple[list[LookAgain], set[Pair]]:
+    """Return the author's marks whose document has changed, and which of them are adjudications.
+
+    What was both judged and settled comes up twice, one after the other: first as judged.
+    """
+    found: list[LookAgain] = []
+    judged: set[Pair] = set()
+    settled: set[Pair] = set()
+    for mark in changed_judgments(workspace, label_set_id):
+        if mark.author == author and mark.role is not JudgmentRole.REFERENCE and mark.grade is not None:
+            found.append(LookAgain(mark.query_id, mark.doc_id, mark.grade, "text-changed", None, None, None, 1.0))
+            (judged if mark.role is JudgmentRole.JUDGE else settled).add((mark.query_id, mark.doc_id))
+    return found, settled - judged
 
 
 def _held_out_rankings(

@@ -15,6 +15,7 @@ from annotation.presenting.wording import Payload, nonce, page_ids
 from annotation.querying import ImportOutcome, QueryLine
 from annotation.rankers import Ranker
 from annotation.searching import NOT_STORED
+from era.corpus import content_hash
 from storage.records import QueryRecord
 
 _STOP_WORDS = frozenset(
@@ -128,8 +129,13 @@ def card_payload(card: Card, query: QueryRecord | None) -> Payload:
         "text": card.document.text,
         "rank": card.rank,
         "score": card.score,
-        "duplicates": [{"doc_id": d.doc_id, "title": d.title or d.doc_id, "text": d.text} for d in card.duplicates],
+        "content_hash": content_hash(card.document),
+        "duplicates": [
+            {"doc_id": d.doc_id, "title": d.title or d.doc_id, "text": d.text, "content_hash": content_hash(d)}
+            for d in card.duplicates
+        ],
         "why": dict(card.why),
+        "is_adjudication": card.is_adjudication,
     }
 
 
@@ -180,6 +186,7 @@ def query_list(lines: Sequence[QueryLine]) -> Payload:
             "instruction": line.progress.query.instruction,
             "is_mine": line.is_own,
             "is_done": line.is_done,
+            "has_nothing_left": line.has_nothing_left,
             **_counts(line.progress.standing),
         }
         for line in lines

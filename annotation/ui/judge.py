@@ -229,4 +229,5 @@ def mark_of(message: Message) -> Mark:
         together_with=message.text("together_with") or None,
         undoes=(undoes[0], undoes[1]) if undoes else None,
         is_adjudication=message.flag("is_adjudication"),
+        content_hash=message.name("content_hash"),  # marks that an earlier page left in its outbox have none
     )

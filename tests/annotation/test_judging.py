@@ -16,6 +16,8 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.importing import store
 from annotation.judging import Mark, Said, Saved, judge
 from annotation.opening import open_page
+from annotation.ui.judge import mark_of
+from annotation.ui.panel import Message
 from era.corpus import content_hash
 from storage.errors import DatabaseBusy
 from storage.records import CollectionRecord, JudgmentRecord, JudgmentRole, NewDocument
@@ -72,6 +74,33 @@ def test_judge_stores_everything_about_a_mark(desk: Desk, mark: Mark) -> None:
         content_hash(document),
         desk.query(mark.query_id).instruction_id,
     )
+
+
+@pytest.mark.parametrize(("sent", "is_kept"), [("ab" * 32, True), ("", False), ("AB" * 32, False), ("ab" * 33, False)])
+def test_judge_stores_which_text_the_page_showed(desk: Desk, mark: Mark, sent: str, is_kept: bool) -> None:
+    document = next(document for document in DOCUMENTS if document.doc_id == "cat-illness")
+    deliver(desk, replace(mark, content_hash=sent))
+    assert [event.content_hash for event in events(desk, mark)] == [sent if is_kept else content_hash(document)]
+
+
+@pytest.mark.parametrize(("sent", "read"), [({"content_hash": "ab"}, "ab"), ({}, ""), ({"content_hash": 3}, "")])
+def test_mark_of_an_earlier_page_comes_without_the_text_that_it_showed(sent: dict[str, Any], read: str) -> None:
+    message = Message({"label_set_id": 2, "query_id": 3, "doc_id": "d1", "grade": 1, "sequence": 4, **sent})
+    assert mark_of(message).content_hash == read
+
+
+def test_judge_goes_back_to_the_text_of_the_earlier_mark(desk: Desk, mark: Mark) -> None:
+    deliver(
+        desk,
+        replace(mark, content_hash="a" * 64),
+        replace(mark, grade=0.0, content_hash="b" * 64, sequence=2),
+        replace(mark, content_hash="c" * 64, sequence=3, undoes=("page-1", 2)),
+    )
+    assert [(event.grade, event.content_hash[0]) for event in events(desk, mark)] == [
+        (1.0, "a"),
+        (0.0, "b"),
+        (1.0, "a"),
+    ]
 
 
 def test_judge_takes_a_document_that_was_not_ranked(desk: Desk, mark: Mark) -> None:

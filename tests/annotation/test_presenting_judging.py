@@ -28,6 +28,7 @@ from annotation.query_files import ImportedQuery
 from annotation.querying import ImportOutcome, QueryLine
 from annotation.rankers import Ranker
 from annotation.searching import NOT_STORED
+from era.corpus import content_hash
 from era.types import Document
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, QueryRecord
 from tests.annotation.conftest import as_json
@@ -106,11 +107,14 @@ def test_judge_panel_shows_the_desk() -> None:
         "cards": [
             {
                 "query_id": 7, "doc_id": "d1", "title": "Cats", "text": "They purr.", "rank": 1, "score": 0.75,
-                "duplicates": [{"doc_id": "d2", "title": "d2", "text": "They purr."}], "why": {},
+                "content_hash": content_hash(CATS), "why": {}, "is_adjudication": False,
+                "duplicates": [
+                    {"doc_id": "d2", "title": "d2", "text": "They purr.", "content_hash": content_hash(COPY)}
+                ],
             },
             {
                 "query_id": 7, "doc_id": "d3", "title": "d3", "text": "Bark.", "rank": 2, "score": 0.5,
-                "duplicates": [], "why": {},
+                "content_hash": content_hash(DOGS), "why": {}, "is_adjudication": False, "duplicates": [],
             },
         ],
         "said": {
@@ -180,11 +184,11 @@ def test_judge_panel_differs_each_time() -> None:
 
 
 def test_card_of_another_query_says_which() -> None:
-    card = Card(OTHER, DOGS, why={"code": "conflict"})
+    card = Card(OTHER, DOGS, why={"code": "conflict"}, is_adjudication=True)
     own, other, none_open = (card_payload(card, query) for query in (OTHER, QUERY, None))
     assert "query_text" not in own
     assert other == none_open == {**own, "query_text": "dog matching", "terms": ["dog", "match"]}
-    assert other["why"] == {"code": "conflict"}
+    assert (other["why"], other["is_adjudication"]) == ({"code": "conflict"}, True)
 
 
 def undoable(sequence: int, doc_id: str, together_with: str | None = None, before: Said | None = None) -> Undoable:
@@ -262,8 +266,10 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
 def test_query_list_says_what_is_mine_and_what_is_done() -> None:
     begun = QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)
     lines = [
-        QueryLine(QueryProgress(QUERY, begun), is_own=True, is_done=False),
-        QueryLine(QueryProgress(OTHER, replace(begun, n_conflicts=0)), is_own=False, is_done=True),
+        QueryLine(QueryProgress(QUERY, begun), is_own=True, is_done=False, has_nothing_left=False),
+        QueryLine(
+            QueryProgress(OTHER, replace(begun, n_conflicts=0)), is_own=False, is_done=True, has_nothing_left=True
+        ),
     ]
     shown = as_json(query_list(lines))
     assert shown["kind"] == "queries"
@@ -272,11 +278,11 @@ def test_query_list_says_what_is_mine_and_what_is_done() -> None:
     assert json.loads(shown["json"]) == [
         {
             "id": 7, "text": "Which cats purr?", "instruction": "as an owner", "is_mine": True, "is_done": False,
-            "n_conflicts": 1, **counts,
+            "has_nothing_left": False, "n_conflicts": 1, **counts,
         },
         {
             "id": 8, "text": "dog matching", "instruction": "as an owner", "is_mine": False, "is_done": True,
-            "n_conflicts": 0, **counts,
+            "has_nothing_left": True, "n_conflicts": 0, **counts,
         },
     ]  # fmt: skip
 

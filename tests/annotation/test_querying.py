@@ -3,14 +3,23 @@
 import pytest
 
 import storage.queries
-from annotation.desk import lay_out_pool
+from annotation.desk import lay_out_pool, lay_out_ranking, look_now, unfinished_queries
 from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.query_files import ImportedQuery
 from annotation.querying import QueryLine, import_queries, list_lines, look_through, set_need
 from storage.errors import DatabaseBusy
 from storage.records import QueryRecord
-from tests.annotation.conftest import GRADED_TEXT, QUERIES, Desk
-from tests.annotation.judging_world import ids, record, say, say_all, with_setup, write_query
+from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QUERIES, Desk
+from tests.annotation.judging_world import (
+    authors_seen,
+    bring_reference,
+    ids,
+    record,
+    say,
+    say_all,
+    with_setup,
+    write_query,
+)
 
 FILE = (
     b"id,query,instruction,description\nq1,Cats at night,Find laws,All of it\nq2,Dogs,,\nq3,cat,owner,\nq4,cat,judge,\n"
@@ -55,6 +64,37 @@ def test_list_lines_is_not_done_for_marks_outside_any_pool(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
     say(desk, "ann", query.id, "cat-feeding", 1.0)
     assert not line(desk, "ann", query).is_done
+
+
+def test_list_lines_say_where_others_have_left_nothing_to_judge(desk: Desk) -> None:
+    query = write_query(desk, GRADED_TEXT)
+    cards = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    say_all(desk, "ann", query.id, cards[:-1], 1.0)
+    bring_reference(desk, query.id, cards[-1], 1.0)  # which counts as judged, but not by a judge
+    people: tuple[str | None, ...] = ("ann", "ben", None)
+    assert [line(desk, who, query).has_nothing_left for who in people] == [False, False, False]
+    say(desk, "ann", query.id, cards[-1], 0.0)
+    assert [line(desk, who, query).has_nothing_left for who in people] == [False, True, True]
+    assert [line(desk, who, query).is_done for who in people] == [True, False, False]
+    untouched = write_query(desk, "no pool yet")
+    assert not line(desk, "ben", untouched).has_nothing_left
+
+
+def test_pool_that_others_have_judged_is_finished_by_whoever_said_something_of_the_query(desk: Desk) -> None:
+    query = write_query(desk, GRADED_TEXT)
+    all_ids = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    outside = next(document.doc_id for document in DOCUMENTS if document.doc_id not in all_ids)
+    say_all(desk, "ann", query.id, all_ids[:-1], 1.0)
+    say(desk, "ben", query.id, outside, 1.0)
+    places = desk.collection.id, desk.label_set_id
+    assert unfinished_queries(desk.workspace, "ben", *places, [query.id]) == {query.id}
+    say(desk, "ann", query.id, all_ids[-1], 1.0)
+    ranking = lay_out_ranking(desk.workspace, desk.label_set_id, query, "ben", [(all_ids[0], 1.0)])
+    for laid_out in (lay_out_pool(desk.workspace, "ben", desk.label_set_id, query), ranking):
+        assert (laid_out.is_finished, authors_seen(laid_out)) == (True, {"ann"})
+    assert look_now(desk.workspace, "ben", *places, query.id)[1]
+    assert unfinished_queries(desk.workspace, "ben", *places, [query.id]) == set()
+    assert (line(desk, "ben", query).has_nothing_left, line(desk, "ben", query).is_done) == (True, True)
 
 
 def test_set_need_keeps_the_text_without_outer_blanks(desk: Desk) -> None:

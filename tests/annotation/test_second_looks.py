@@ -14,7 +14,7 @@ from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from storage.records import JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.annotation.judging_world import COPY, bring_reference, ids, say, write_query
+from tests.annotation.judging_world import COPY, begin, bring_reference, ids, say, with_setup, write_query
 from tests.fakes import light_embedder
 
 
@@ -134,7 +134,61 @@ def test_second_looks_list_no_more_than_can_be_read(desk: Desk, monkeypatch: pyt
     assert (len(found(desk, "ann")), len(conflicts(desk, "ann").cards)) == (1, 1)
 
 
+def test_settled_document_with_another_text_is_settled_again(desk: Desk) -> None:
+    cat, now = write_query(desk, "cat"), "0" * 64
+    say(desk, "ben", cat.id, "cat-illness", 0.0, note="theirs")
+    say(desk, "ann", cat.id, "cat-illness", 1.0, content_hash=now, is_adjudication=True)
+    laid_out = again(desk, "ann")
+    [card] = laid_out.cards
+    assert (card.document.doc_id, card.why["code"], card.is_adjudication) == ("cat-illness", "text-changed", True)
+    assert (laid_out.settled, laid_out.said) == ({cat.id: {"cat-illness": Said(1.0, False, "")}}, {cat.id: {}})
+    say(desk, "ann", cat.id, "cat-illness", 1.0)  # which says nothing of the decision
+    assert listed(again(desk, "ann")) == [(cat.id, "cat-illness")]
+    say(desk, "ann", cat.id, "cat-illness", 1.0, is_adjudication=True)
+    assert listed(again(desk, "ann")) == []
+
+
+def test_document_judged_and_settled_with_another_text_is_looked_at_as_judged_first(desk: Desk) -> None:
+    cat = write_query(desk, "cat")
+    for is_adjudication in (True, False):
+        say(desk, "ann", cat.id, "cat-illness", 1.0, content_hash="0" * 64, is_adjudication=is_adjudication)
+    seen = []
+    for _ in range(2):
+        [card] = again(desk, "ann").cards
+        seen.append(card.is_adjudication)
+        say(desk, "ann", cat.id, "cat-illness", 1.0, is_adjudication=card.is_adjudication)
+    assert (seen, listed(again(desk, "ann"))) == ([False, True], [])
+
+
 # --- conflicts
+
+
+def test_conflicts_list_what_the_person_has_settled_after_what_is_open(desk: Desk) -> None:
+    cat, dog = write_query(desk, "cat"), write_query(desk, "dog")
+    for query, doc_id in ((cat, "cat-illness"), (dog, "dog-feeding")):
+        say(desk, "ann", query.id, doc_id, 0.0)
+        say(desk, "ben", query.id, doc_id, 1.0)
+    say(desk, "ann", cat.id, "cat-illness", 1.0, is_adjudication=True)
+    laid_out = conflicts(desk, "ann")
+    assert listed(laid_out) == [(dog.id, "dog-feeding"), (cat.id, "cat-illness")]
+    assert [(dict(card.why), card.is_adjudication) for card in laid_out.cards] == [
+        ({"code": "conflict"}, True),
+        ({"code": "settled"}, True),
+    ]
+    assert laid_out.settled[cat.id] == {"cat-illness": Said(1.0, False, "")}
+    assert listed(conflicts(desk, "ben")) == [(dog.id, "dog-feeding")]  # who has settled nothing
+    say(desk, "ann", cat.id, "cat-illness", None, is_adjudication=True)
+    assert [dict(card.why) for card in conflicts(desk, "ann").cards] == [{"code": "conflict"}] * 2
+
+
+def test_what_the_person_has_settled_stays_hidden_while_the_query_is_being_judged(desk: Desk) -> None:
+    with_setup(desk, n_judges=3)
+    cat = write_query(desk, "cat")
+    say(desk, "ben", cat.id, "cat-illness", 1.0)
+    say(desk, "ann", cat.id, "cat-illness", 0.0, is_adjudication=True)
+    assert listed(conflicts(desk, "ann")) == [(cat.id, "cat-illness")]
+    begin(desk, "ann", cat.id)
+    assert listed(conflicts(desk, "ann")) == []
 
 
 def test_conflicts_list_what_judges_disagree_about_with_what_each_said(desk: Desk) -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.ui.conftest import PATIENCE_S, App, Visit, Visits
 
@@ -170,6 +170,60 @@ def test_short_link_opens_the_same_comparison_elsewhere(app: App, visit: Visits)
     expect(lost.page.locator("#era-compare").get_by_role("alert")).to_contain_text("This link leads to no comparison")
 
 
+def test_step_right_after_a_mark_measures_all_queries_again(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=2)
+    held: list[Route] = []
+    asked: list[str] = []
+
+    def hold_first(route: Route) -> None:
+        sent = route.request.post_data or ""
+        if '"sides"' in sent and '"threshold"' in sent:
+            asked.append(sent)
+            if len(asked) == 1:
+                held.append(route)
+                return
+        route.continue_()
+
+    one.page.route("**/gradio_api/queue/join*", hold_first)
+    top = panel.locator(".era-ranking").first.locator("li .era-title").first
+    top.focus()
+    one.press("1")
+    expect(panel.locator(".era-ranking li .era-sign").first).to_contain_text("✓")
+    one.page.wait_for_timeout(1500)
+    assert len(held) == 1  # the mark is stored, and what all queries measure is asked for
+    with one.page.expect_request("**/gradio_api/queue/join*"):
+        one.press("]")
+    _wait(one, 2)
+    held[0].continue_()
+    one.page.unroute_all()
+    assert ['"is_query_only":true' in each.replace(" ", "") for each in asked] == [False] * len(asked)
+    assert len(asked) > 1
+    assert one.complaints == []
+
+
+def test_preference_lost_on_the_way_is_sent_again(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="aligned~bm25")
+    lost: list[str] = []
+
+    def lose_first(route: Route) -> None:
+        sent = route.request.post_data or ""
+        if '"choice"' in sent and not lost:
+            lost.append(sent)  # never answered
+        else:
+            route.continue_()
+
+    one.page.route("**/gradio_api/queue/join*", lose_first)
+    before = app.rows("SELECT count(*) FROM preference_event")[0][0]
+    panel.get_by_role("button", name="Judge blind").click()
+    expect(panel.locator(".era-unnamed li").first).to_be_visible()
+    text = panel.locator(".era-compared").inner_text()
+    one.press("a")
+    expect(panel.locator(".era-preferring")).to_contain_text("Saving")
+    expect(panel.locator(".era-compared")).not_to_have_text(text, timeout=PATIENCE_S * 1000)
+    assert len(lost) == 1
+    assert app.rows("SELECT count(*) FROM preference_event")[0][0] == before + 1
+
+
 def test_blind_round_is_stored_without_naming_a_side(app: App, visit: Visits) -> None:
     one, panel = _compare(app, visit, sides="bm25~light")
     panel.get_by_role("button", name="Judge blind").click()
@@ -182,7 +236,7 @@ def test_blind_round_is_stored_without_naming_a_side(app: App, visit: Visits) ->
         one.press(key)
         expect(panel.locator(".era-compared")).not_to_have_text(text)
     expect(panel.locator(".era-blind")).to_contain_text("4 done")
-    stored = app.rows("SELECT preferred, shown_left FROM preference_event ORDER BY id")
+    stored = app.rows("SELECT preferred, shown_left FROM preference_event ORDER BY id")[-4:]
     assert [preferred for preferred, _ in stored][2:] == ["tie", "neither"]
     assert [preferred == left for preferred, left in stored[:2]] == [True, False]
     panel.get_by_role("button", name="Results").click()

@@ -1,11 +1,12 @@
 """Marks, keys and undo; what the page shows is what SQLite holds."""
 
+import json
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.conftest import App, Visits
+from tests.ui.conftest import App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -170,3 +171,92 @@ def test_label_set_starts_empty_and_can_be_left(app: App, visit: Visits) -> None
     one.tab("Train")
     expect(train.locator(".era-lead")).to_have_text(lead)
     expect(train.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+
+
+def _announce(one: Visit, key: str) -> None:
+    """Say that a better ranking is there, as the Train tab does."""
+    say = "(key) => document.dispatchEvent(new CustomEvent('era:better', { detail: { key, run: '' } }))"
+    one.page.evaluate(say, key)
+
+
+def test_better_ranking_takes_nothing_away_from_a_desk_left_for_a_moment(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("a desk left for a moment")
+    one.press("n")
+    one.page.keyboard.type("half a note")
+    one.tab("Train")
+    _announce(one, "light")
+    one.tab("Judge")
+    note = one.page.locator(".era-note-form textarea")
+    expect(note).to_have_value("half a note")
+    note.press("Escape")
+
+    one.view("Ranking")
+    phrase = one.page.get_by_label("Containing")
+    phrase.fill("the")
+    phrase.press("Enter")
+    expect(one.page.locator("#era-judge .era-busy")).to_have_count(0)
+    expect(phrase).to_have_value("the")
+    one.tab("Train")
+    _announce(one, "aligned+words")
+    one.tab("Judge")
+    expect(phrase).to_have_value("the")
+    expect(one.page.get_by_role("button", name=re.compile("better", re.IGNORECASE))).to_be_visible()  # to be taken
+
+    one.cards.first.get_by_role("button", name="more like this").click()
+    expect(one.page.locator("#era-judge .era-toolbar").first).to_contain_text("Most like")
+    n = one.cards.count()
+    one.tab("Train")
+    _announce(one, "bm25")
+    one.tab("Judge")
+    expect(one.page.locator("#era-judge .era-toolbar").first).to_contain_text("Most like")
+    expect(one.cards).to_have_count(n)
+    expect(one.alert).to_have_count(0)
+    assert one.complaints == []
+
+
+def test_next_query_is_one_with_something_left(app: App, visit: Visits) -> None:
+    here, without, after = [row[0] for row in app.rows("SELECT id FROM query ORDER BY id LIMIT 3")]
+    one = visit(app, {"query": here})
+    expect(one.cards.first).to_be_visible()
+    expect(one.page.locator(".era-query-item").nth(2)).to_be_visible()
+    plain = {"instruction": "", "is_mine": False, "is_done": False}
+    none = {"n_mine": 0, "n_judged": 0, "n_relevant": 0, "n_conflicts": 0}
+    lines = [{"id": each, "text": f"query {each}", **plain, **none} for each in (here, without, after)]
+    lines[1]["has_nothing_left"] = True
+    say = "(detail) => document.dispatchEvent(new CustomEvent('era:queries', { detail }))"
+    one.page.evaluate(say, {"label_set_id": 1, "json": json.dumps(lines)})
+    one.page.get_by_label("Show", exact=True).select_option("open")
+    expect(one.page.locator(".era-query-item")).to_have_count(2)
+    one.page.get_by_label("Show", exact=True).select_option("all")
+    expect(one.page.locator(".era-query-item")).to_have_count(3)
+    one.cards.first.focus()
+    one.press("Enter")
+    expect(one.page).to_have_url(re.compile(rf"query={after}(&|$)"))
+
+
+def test_live_ranking_never_replaces_a_card_that_can_be_read(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("compress data as it arrives, piece by piece")
+    one.view("Ranking")
+    one.page.get_by_label("re-rank while I judge").check()
+    live = one.page.locator(".era-live")
+    expect(live).to_contain_text("from your first relevant mark on")
+    last = one.cards.last
+    unfold = last.locator(".era-more")
+    if is_folded := unfold.is_visible():
+        unfold.click()
+    one.page.evaluate("window.scrollTo(0, 0)")
+    n = one.cards.count()
+    in_view = "all => all.filter((one) => one.getBoundingClientRect().top < window.innerHeight).length"
+    before, n_read = [one.doc(place) for place in range(n)], one.cards.evaluate_all(in_view)
+    assert 1 < n_read < n
+    one.cards.first.locator(".era-mark.era-yes").click()
+    expect(live).to_contain_text(re.compile(r"\d+ documents? changed place"))
+    after = [one.doc(place) for place in range(n)]
+    assert after[:n_read] == before[:n_read]
+    assert len(set(after)) == n
+    if is_folded:
+        assert after[-1] == before[-1]
+        expect(last).to_have_class(re.compile("era-open"))
+    assert one.complaints == []

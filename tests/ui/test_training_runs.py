@@ -61,6 +61,31 @@ def test_several_runs_wait_in_line_and_one_leaves_it(app: App, visit: Visits) ->
     assert one.complaints == []
 
 
+def test_only_what_is_put_in_use_is_announced(app: App, visit: Visits) -> None:
+    one = visit(app)
+    train = one.tab("Train")
+    number = any_finished(app, train)
+    aligned = train.get_by_role("button", name="use the aligned ranking, no labels")
+    if aligned.is_visible():
+        aligned.click()
+    expect(train).to_contain_text("In use: the aligned ranking")
+    one.page.evaluate(
+        "window.heard = []; document.addEventListener('era:better', (event) => window.heard.push(event.detail))"
+    )
+    row(train, number).get_by_role("button", name=f"Use run {number}").click()
+    expect(row(train, number).locator(".era-state")).to_have_text("in use")
+    [(run_id,)] = app.rows("SELECT id FROM training_run WHERE number = ?", number)
+    announced = [{"key": f"run-{run_id}", "run": str(number)}]
+    assert one.page.evaluate("window.heard") == announced
+    last = app.rows("SELECT max(number) FROM training_run")[0][0] + 1
+    train.get_by_role("button", name="Train", exact=True).click()
+    train.locator(".era-progress").get_by_role("button", name="Cancel", exact=True).first.click()
+    expect(row(train, last).locator(".era-state")).to_have_text("cancelled", timeout=LONG)
+    expect(train.locator(".era-outcome")).to_be_visible()  # no run is under way, the earlier gain is shown again
+    assert one.page.evaluate("window.heard") == announced
+    assert one.complaints == []
+
+
 def test_details_tell_what_a_run_is_made_of(app: App, visit: Visits) -> None:
     one = visit(app)
     train = one.tab("Train")

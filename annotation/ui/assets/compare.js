@@ -6,6 +6,8 @@ let view = null; // the latest payload
 let isBusy = false; // a comparison was asked for and is not here yet
 let asked = 0; // counts what was asked for; only the answer to the latest is shown
 let askedFor = null; // the latest, and when it was asked for
+let isOverallOld = false; // a mark changed what all queries measure, and the new measures are not here yet
+let isRefreshDue = false; // the same happened while the tab was being opened
 let isBlind = false; // the blind round takes the whole width
 let draft = ""; // a query that is being typed and was not compared yet
 
@@ -42,7 +44,7 @@ function send() {
 window.eraCompareAsked = () => { asked += 1; askedFor = null; isListOld = true; return asked; }; // the tab itself asks when it is opened
 
 function choose(change) {
-  const isQueryOnly = Object.keys(change).join() === "query_id" && view.overall && !view.isMeasuring && !isBusy;
+  const isQueryOnly = Object.keys(change).join() === "query_id" && view.overall && !view.isMeasuring && !isBusy && !isOverallOld;
   const isFlatteryOver = change.sides && (!change.sides.some(isRun) || view.sides.every(isKept));
   isBusy = true;
   if ("query_id" in change) forgetDocument();
@@ -51,8 +53,14 @@ function choose(change) {
   ask("choose", { ...lookedAt(), is_query_only: Boolean(isQueryOnly) });
 }
 
-// Ask for the same again because a mark changed what is measured; nothing on the page moves meanwhile.
-const refresh = () => ask("choose", lookedAt());
+// Ask for the same again because a mark changed what is measured; nothing on the page moves meanwhile. What was asked for
+// and is not here yet is asked for again in its place.
+function refresh() {
+  isOverallOld = true;
+  if (!isBusy) ask("choose", lookedAt());
+  else if (askedFor) ask(askedFor.event, { ...askedFor.data, is_query_only: false });
+  else isRefreshDue = true;
+}
 
 function tryQuery(event) {
   event.preventDefault();
@@ -198,7 +206,8 @@ hear("strong", (answer) => {
 });
 
 setInterval(() => {
-  if (isBusy && askedFor && Date.now() - askedFor.at > PATIENCE_MS) { askedFor.at = Date.now(); send(); }
+  const isAwaited = isBusy || (isOverallOld && !view.isMeasuring);
+  if (isAwaited && askedFor && Date.now() - askedFor.at > PATIENCE_MS) { askedFor.at = Date.now(); send(); }
   if (view && isPending() && root.offsetParent !== null) trigger("strong", ids());
 }, 3000);
 
@@ -233,9 +242,11 @@ function receive() {
   if (isOther || isTried) clearDraft();
   fresh.isMeasuring = fresh.overall === "pending";
   if (fresh.isMeasuring || fresh.overall === "same") fresh.overall = isOther ? null : view.overall; // the earlier one stays until the new one is there
+  else isOverallOld = false;
   view = fresh;
   isBusy = false;
   takeInMarks();
   draw();
+  if (isRefreshDue) { isRefreshDue = false; refresh(); }
   if (root.offsetParent !== null) rememberInUrl({ ...view.url, before: null, after: null, v: null });
 }

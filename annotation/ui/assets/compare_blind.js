@@ -8,7 +8,42 @@ let blindState = ""; // "asking", "saving" or ""
 let blindError = "";
 let results = null; // what has been preferred so far
 let areResultsOpen = false;
+let blindTurn = 0; // of the latest question or answer of a round; what is said to an earlier one is ignored
+let resultsTurn = 0; // of the latest question for results
+let nTurns = 0;
+const unanswered = new Map(); // turn -> { event, data, at, patience } what the server has not answered yet
+const BLIND_PATIENCE_MS = 10000; // after which a message is sent again, and later after twice as long
 const CHOICES = [["left", "A is better", "a"], ["tie", "equally good", "t"], ["right", "B is better", "b"], ["neither", "both bad", "x"]];
+
+// A preference is sent until it is stored, even after leaving: sent twice it counts once, since the latest counts. Of
+// questions only the latest matters.
+function sendBlind(event, data) {
+  if (event !== "prefer") forgetAsked(event);
+  nTurns += 1;
+  const message = { event, data: { ...data, ask: nTurns }, at: Date.now(), patience: BLIND_PATIENCE_MS };
+  unanswered.set(nTurns, message);
+  passOn(message);
+  return nTurns;
+}
+
+function forgetAsked(event) {
+  for (const [turn, each] of unanswered) if (each.event === event) unanswered.delete(turn);
+}
+
+function passOn({ event, data }) {
+  if (event === "prefer") trigger("prefer", data);
+  else if (event === "blind") trigger("blind", data);
+  else trigger("preferences", data);
+}
+
+setInterval(() => {
+  for (const message of unanswered.values()) {
+    if (Date.now() - message.at < message.patience) continue;
+    message.at = Date.now();
+    message.patience *= 2;
+    passOn(message);
+  }
+}, 1000);
 
 // What was learned from is never ranked by what learned from it here, whatever the page shows.
 function blindView() {
@@ -29,6 +64,7 @@ function openBlind() {
 function closeBlind() {
   isBlind = false;
   pairAt = null;
+  ["blind", "preferences"].forEach(forgetAsked);
   draw();
   controlsBox.querySelector("[data-hold=blind]")?.focus({ preventScroll: true });
 }
@@ -37,14 +73,14 @@ function askPair() {
   blindState = "asking";
   blindError = "";
   drawBlind();
-  trigger("blind", { ...blindView(), skip: skipped });
+  blindTurn = sendBlind("blind", { ...blindView(), skip: skipped });
 }
 
 function prefer(choice) {
   if (blindState || !pairAt?.token) return;
   blindState = "saving";
   drawBlind();
-  trigger("prefer", { ...blindView(), token: pairAt.token, choice, seconds: Math.max(0, Math.min((Date.now() - pairSince) / 1000, 3600)) });
+  blindTurn = sendBlind("prefer", { ...blindView(), token: pairAt.token, choice, seconds: Math.max(0, Math.min((Date.now() - pairSince) / 1000, 3600)) });
 }
 
 function skipPair() {
@@ -54,7 +90,8 @@ function skipPair() {
 }
 
 hear("blind", (answer) => {
-  if (!isBlind || answer.label_set_id !== view.page.label_set_id) return;
+  unanswered.delete(answer.ask);
+  if (!isBlind || answer.ask !== blindTurn || answer.label_set_id !== view.page.label_set_id) return;
   blindState = "";
   blindError = answer.error || "";
   if (!answer.error) { pairAt = answer; pairSince = Date.now(); }
@@ -63,10 +100,11 @@ hear("blind", (answer) => {
 });
 
 hear("prefer", (answer) => {
-  if (!isBlind) return;
+  unanswered.delete(answer.ask);
+  if (!isBlind || answer.ask !== blindTurn) return;
   blindState = "";
   if (!answer.error) {
-    if (areResultsOpen) trigger("preferences", blindView()); // the earlier ones stay until these are there
+    if (areResultsOpen) resultsTurn = sendBlind("preferences", blindView()); // the earlier ones stay until these are there
     return askPair();
   }
   blindError = answer.error;
@@ -77,11 +115,12 @@ function askResults() {
   areResultsOpen = true;
   results = null;
   drawBlind();
-  trigger("preferences", blindView());
+  resultsTurn = sendBlind("preferences", blindView());
 }
 
 hear("preferences", (answer) => {
-  if (!isBlind) return;
+  unanswered.delete(answer.ask);
+  if (!isBlind || answer.ask !== resultsTurn) return;
   results = answer;
   drawBlind();
 });

@@ -21,7 +21,7 @@ function markButtons(card, place) {
   const button = (is, kind, sign, name, key, change) => h("button", {
     type: "button", class: `era-mark era-${kind}`, "aria-pressed": String(is), "aria-label": `${name}: ${card.title}`,
     title: t("marks.key", { name, key }), disabled: !view.can_write, "data-key": key,
-    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(place, is ? { grade: null, unsure: false } : change); },
+    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(place, is && !isOutdated(card) ? { grade: null, unsure: false } : change); },
   }, sign, h("span", { class: "era-key", "aria-hidden": "true" }, key));
   const grades = view.setup.grades.map((name, grade) =>
     button(said.grade === grade, grade > 0 ? "yes" : "no", signOf(grade), name, String(grade), { grade, unsure: false }));
@@ -29,11 +29,13 @@ function markButtons(card, place) {
 }
 
 function reasons(card) {
-  const why = card.why || {};
+  const isTakenBack = card.why?.code === "settled" && !hasSaid(saidOf(card.query_id, card.doc_id));
+  const why = isTakenBack ? { code: "conflict" } : card.why || {};
   const lines = [];
   if (card.query_text) lines.push(h("p", { class: "era-for" }, h("span", { class: "era-label" }, t("card.for_query")), card.query_text,
     h("button", { type: "button", class: "era-link", onclick: () => openQuery(card.query_id) }, t("card.open_query"))));
-  if (why.code) lines.push(h("p", { class: "era-why" }, t(`why.${why.code}`, {
+  const isKept = why.code === "text-changed" && card.is_kept;
+  if (why.code && !isKept) lines.push(h("p", { class: "era-why" }, t(`why.${why.code}`, {
     rank: why.rank, other: why.other, grade: why.other_grade === null || why.other_grade === undefined ? "" : gradeName(why.other_grade),
     chance: why.chance })));
   return lines;
@@ -135,7 +137,7 @@ function drawLead() {
   else if (view.view === "ranking" && n) words = t("ranking.counted", { n, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) });
   else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
   else if (view.view === "again") words = t("again.lead", { n });
-  else if (view.view === "conflicts") words = t("conflicts.lead", { n });
+  else if (view.view === "conflicts") words = t("conflicts.lead", { n: view.cards.filter((card) => card.why.code === "conflict").length });
   else if (view.view === "coverage") words = t("coverage.lead", { n });
   fill(lead, isSearching ? h("span", { class: "era-busy" }, t("desk.searching")) : words);
 }

@@ -12,7 +12,8 @@ document.addEventListener("keydown", (event) => {
   const judgeHere = (change) => {
     if (isSearching && Date.now() - askedAt < 10000) return; // these documents are about to go
     if (!mark(focused, change) && !hasSaid(saidOf(view.cards[focused]?.query_id, view.cards[focused]?.doc_id))) return;
-    const next = firstOpen(focused + 1);
+    const isReviewed = ["again", "conflicts", "coverage"].includes(view.view); // there the next card may be judged already
+    const next = isReviewed ? focused + 1 : firstOpen(focused + 1);
     if (next !== null) setFocus(next, !reader.open);
     else focusCard();
     if (reader.open) openReader(focused);

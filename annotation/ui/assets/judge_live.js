@@ -56,7 +56,7 @@ function askLive() {
   clearTimeout(liveTimer);
   liveTimer = setTimeout(() => { // several marks in a row are learned from together
     liveState = t("live.learning");
-    drawCards();
+    drawUnfolded();
     trigger("live", { ...ids(), query_id: view.query.id, ranker: view.ranker, ask: (liveAsked += 1) });
   }, 250);
 }
@@ -65,30 +65,55 @@ function afterSaving(saved) {
   if (isLive && saved.stored?.length) askLive();
 }
 
-// What was judged stays where it is, and so does everything down to the card under the expert's eyes.
+const docsOf = (card) => [card, ...card.duplicates].map((each) => each.doc_id);
+
+// Places of the cards that are being read: what is in the window or above it, and what is unfolded.
+function placesRead() {
+  const nodes = [...results.querySelectorAll(".era-card")];
+  const isRead = (node) => node.offsetParent !== null && (node.getBoundingClientRect().top < window.innerHeight || node.classList.contains("era-open"));
+  return new Set(nodes.filter(isRead).map((node) => Number(node.dataset.place)));
+}
+
+// Draw the cards anew and leave unfolded what is unfolded.
+function drawUnfolded() {
+  const open = new Set([...results.querySelectorAll(".era-card.era-open")].map((node) => node.dataset.doc));
+  drawCards();
+  results.querySelectorAll(".era-card").forEach((node) => open.has(node.dataset.doc) && openText(node));
+}
+
+// Lay the ranked cards into the places that are not fixed. Cards that were there fill up what is left over; a card whose
+// documents lie in fixed places gives way to those of them that were separate cards, so that none is shown twice or lost.
+function laidOut(cards, isFixed, ranked) {
+  const overlaps = (card, docs) => docsOf(card).some((docId) => docs.has(docId));
+  const placed = new Set(cards.filter(isFixed).flatMap(docsOf));
+  const before = new Map(cards.flatMap((card, place) => docsOf(card).map((docId) => [docId, place])));
+  const others = cards.filter((card, place) => !isFixed(card, place));
+  const split = (card) => others.filter((other) => overlaps(other, new Set(docsOf(card))));
+  const queue = [...ranked.flatMap((card) => (overlaps(card, placed) ? split(card) : [card])), ...others];
+  const next = [];
+  cards.forEach((card, place) => {
+    if (isFixed(card, place)) return next.push({ ...card, moved: 0 });
+    let fresh = queue.shift();
+    while (fresh && overlaps(fresh, placed)) fresh = queue.shift();
+    if (!fresh) return null;
+    docsOf(fresh).forEach((docId) => placed.add(docId));
+    const was = before.get(docsOf(fresh).find((docId) => before.has(docId)));
+    return next.push({ ...fresh, query_id: view.query.id, rank: next.length + 1, moved: was === undefined ? "new" : was - next.length });
+  });
+  return next;
+}
+
+// What was judged stays where it is, and so does everything under the expert's eyes and above.
 hear("live", (answer) => {
   if (!view || answer.ask !== liveAsked || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
-  if (answer.error) { liveState = answer.error; return drawCards(); }
-  const isFixed = (card, place) => place <= focused || hasSaid(saidOf(card.query_id, card.doc_id)) || notes.has(keyOf(card));
-  const fixed = view.cards.filter(isFixed);
-  const before = new Map(view.cards.map((card, place) => [card.doc_id, place]));
-  const stays = new Set(fixed.map((card) => card.doc_id));
+  if (answer.error) { liveState = answer.error; return drawUnfolded(); }
+  const read = placesRead();
+  const isFixed = (card, place) => place <= focused || read.has(place) || hasSaid(saidOf(card.query_id, card.doc_id)) || notes.has(keyOf(card));
   const tops = rectangles();
-  const queue = answer.cards.filter((card) => !stays.has(card.doc_id));
-  const size = view.cards.length;
-  const next = [];
-  view.cards.forEach((card, place) => {
-    if (isFixed(card, place)) next.push({ ...card, moved: 0 });
-    else {
-      const fresh = queue.shift() || card; // nothing further: it stays
-      const was = before.get(fresh.doc_id);
-      next.push({ ...fresh, query_id: view.query.id, rank: place + 1, moved: was === undefined ? "new" : was - place });
-    }
-  });
-  view.cards = next.slice(0, size);
+  view.cards = laidOut(view.cards, isFixed, answer.cards);
   const nMoved = view.cards.filter((card) => card.moved).length;
   liveState = answer.state === "changed" ? t("live.changed", { n: nMoved }) : t(`live.${answer.state}`);
-  drawCards();
+  drawUnfolded();
   slide(tops);
 });
 

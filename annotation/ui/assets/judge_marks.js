@@ -1,19 +1,24 @@
 // The judging desk, marks: one shows at once, is "saved" only when the database has it, and is sent again until then.
 
-let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before }]
+let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before, is_adjudication }]
+const settlements = []; // acts likewise that settled conflicts since the page was opened, whatever list came after them
 let othersWaiting = 0; // marks of other people that wait in this browser
 let lastSaved = null; // { title, said }
 let wasTrouble = false; // whether marks were slow to be saved when the status was drawn last
 const SILENT = { grade: null, unsure: false, note: "" };
 
-const isSettling = () => view.view === "conflicts";
-const waitingOf = (queryId, docId) => outbox.last(view.page.label_set_id, queryId, docId, isSettling());
+// Whether what is pressed on a document settles it for all; the card says so.
+const cardOf = (queryId, docId) => view.cards.find((card) => card.query_id === queryId && card.doc_id === docId);
+const isSettling = (queryId, docId) => view.view === "conflicts" || (view.view === "again" && Boolean(cardOf(queryId, docId)?.is_adjudication));
+const waitingOf = (queryId, docId) => outbox.last(view.page.label_set_id, queryId, docId, isSettling(queryId, docId));
 const saidOf = (queryId, docId) => {
   const entry = waitingOf(queryId, docId);
   if (entry) return { grade: entry.grade, unsure: entry.unsure, note: entry.note };
-  return (isSettling() ? view.settled : view.said)[queryId]?.[docId] || SILENT;
+  return (isSettling(queryId, docId) ? view.settled : view.said)[queryId]?.[docId] || SILENT;
 };
 const hasSaid = (said) => said.grade !== null || said.unsure;
+// The mark is about an earlier text: the same grade, given again, is about this one.
+const isOutdated = (card) => card.why?.code === "text-changed" && !card.is_kept;
 const isSame = (a, b) => a.grade === b.grade && a.unsure === b.unsure && a.note === b.note;
 
 // Say something of a card and of its near-duplicates, in one act.
@@ -28,17 +33,20 @@ function mark(place, change) {
   for (const doc of docs) {
     const before = saidOf(card.query_id, doc.doc_id);
     const now = { ...before, ...change };
-    if (isSame(before, now)) continue;
+    if (isSame(before, now) && !(isOutdated(card) && "grade" in change && hasSaid(now))) continue;
     const isLead = doc === card;
     const entry = outbox.add({
       ...ids(), person: view.person, made_at: Date.now(), query_id: card.query_id, doc_id: doc.doc_id, ...now,
       rank: isLead ? card.rank : null, ranker: listName(), seconds: isLead && card.query_id ? seconds : null,
-      together_with: isLead ? "" : card.doc_id, is_adjudication: isSettling(),
+      together_with: isLead ? "" : card.doc_id, is_adjudication: isSettling(card.query_id, doc.doc_id), content_hash: doc.content_hash,
     });
-    act.push({ client_id: entry.client_id, sequence: entry.sequence, query_id: card.query_id, doc_id: doc.doc_id, before });
+    const { client_id, sequence, is_adjudication, label_set_id, person } = entry;
+    act.push({ client_id, sequence, query_id: card.query_id, doc_id: doc.doc_id, before, is_adjudication, label_set_id, person });
   }
   if (!act.length) return false;
-  if (!isSettling()) undoable.push(act);
+  if (act[0].is_adjudication) settlements.push(act);
+  if (view.view !== "conflicts") undoable.push(act);
+  card.is_kept = true;
   focusedAt = Date.now();
   redrawCard(place);
   drawStatus();
@@ -47,14 +55,26 @@ function mark(place, change) {
 
 const listName = () => (view.view === "ranking" ? view.ranker : view.view);
 
+// What `u` takes back here: on the list of conflicts what was settled, also before another list was looked at.
+function latestAct() {
+  if (view.view !== "conflicts") return undoable.at(-1);
+  return settlements.findLast(([each]) => each.label_set_id === view.page.label_set_id && each.person === view.person);
+}
+
+function forgetActs(isGone) {
+  undoable = undoable.filter((act) => !isGone(act));
+  settlements.splice(0, settlements.length, ...settlements.filter((act) => !isGone(act)));
+}
+
 function undo() {
-  const act = undoable.pop();
+  const act = latestAct();
   if (!act) return;
-  for (const { client_id, sequence, query_id, doc_id, before } of act) {
+  forgetActs((each) => each === act);
+  for (const { client_id, sequence, query_id, doc_id, before, is_adjudication } of act) {
     outbox.add({ ...ids(), person: view.person, made_at: Date.now(), query_id, doc_id, ...before, rank: null, ranker: listName(),
-      seconds: null, together_with: "", is_adjudication: false, undoes: [client_id, sequence] });
+      seconds: null, together_with: "", is_adjudication: Boolean(is_adjudication), undoes: [client_id, sequence] });
     const place = view.cards.findIndex((card) => card.query_id === query_id && card.doc_id === doc_id);
-    if (place >= 0) { redrawCard(place); setFocus(place, true); }
+    if (place >= 0) { view.cards[place].is_kept = false; redrawCard(place); setFocus(place, true); }
   }
   drawStatus();
 }
@@ -74,7 +94,7 @@ hear("saved", (saved) => {
   if (isHere) {
     Object.assign(view.said, saved.said);
     for (const [queryId, settled] of Object.entries(saved.settled || {})) view.settled[queryId] = { ...view.settled[queryId], ...settled };
-    if (!isSettling()) Object.assign(view.revealed, saved.revealed);
+    if (view.view !== "conflicts") Object.assign(view.revealed, saved.revealed);
   }
   if (saved.stored?.length) {
     if (isNewHere) { isNewHere = false; storage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
@@ -82,7 +102,11 @@ hear("saved", (saved) => {
   }
   if (refused.length) {
     const undone = new Set(refused.map(nameOf));
-    undoable = undoable.filter((act) => !act.some((each) => undone.has(nameOf(each))));
+    forgetActs((act) => act.some((each) => undone.has(nameOf(each))));
+    for (const entry of refused) {
+      const card = cardOf(entry.query_id, entry.doc_id);
+      if (card) card.is_kept = false;
+    }
     view.error = t("marks.refused", { reason: refused[0].reason, title: titleOf(refused[0].query_id, refused[0].doc_id) });
     drawCards();
   }
@@ -109,7 +133,7 @@ hear("mark-elsewhere", ({ collection_id, label_set_id, query_id, doc_id, grade, 
   const entry = outbox.add({ collection_id, label_set_id, person: view.person, made_at: Date.now(), query_id, doc_id, grade, unsure, note,
     rank, ranker, seconds: null, together_with: "", is_adjudication: false });
   elsewhere.set(nameOf(entry), about);
-  if (query_id === view.query.id && !isSettling()) undoable.push([{ client_id: entry.client_id, sequence: entry.sequence, query_id, doc_id, before }]);
+  if (query_id === view.query.id && view.view !== "conflicts") undoable.push([{ client_id: entry.client_id, sequence: entry.sequence, query_id, doc_id, before }]);
   const place = view.cards.findIndex((card) => card.query_id === query_id && card.doc_id === doc_id);
   if (place >= 0) redrawCard(place);
   drawStatus();
@@ -150,7 +174,7 @@ function drawStatus() {
   }
   fill(status,
     h("span", { class: isTrouble ? "era-warn" : "" }, words),
-    undoable.length ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,
+    latestAct() ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,
     h("span", { class: "era-grow" }),
     othersWaiting ? h("span", { class: "era-warn" }, t("status.others_waiting", { n: othersWaiting })) : null,
     view.cards.length ? h("span", {}, t("status.judged", { done: here.length, n: view.cards.length, relevant: nRelevant })) : null,

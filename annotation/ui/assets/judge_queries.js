@@ -9,7 +9,7 @@ let isListOpen = false;
 const KINDS = {
   all: () => true,
   mine: (query) => query.is_mine,
-  open: (query) => query.n_mine === 0,
+  open: (query) => query.n_mine === 0 && !query.has_nothing_left,
   started: (query) => query.n_mine > 0 && !query.is_done,
   done: (query) => query.is_done,
   conflicts: (query) => query.n_conflicts > 0,
@@ -115,7 +115,8 @@ function nextQuery() {
   const shown = matching().length ? matching() : listed.queries;
   const here = shown.findIndex((query) => query.id === view.query.id);
   const order = [...shown.slice(here + 1), ...shown.slice(0, Math.max(here, 0))];
-  const next = order.find((query) => !query.is_done && query.n_mine === 0) || order.find((query) => !query.is_done) || order[0];
+  const left = order.filter((query) => !query.has_nothing_left);
+  const next = left.find((query) => !query.is_done && query.n_mine === 0) || left.find((query) => !query.is_done) || left[0] || order[0];
   if (next) openQuery(next.id);
 }
 
@@ -170,11 +171,16 @@ hear("ready", () => {
 hear("settle", () => view && openView("conflicts"));
 hear("settle-coverage", ({ view: compared }) => view && openView("coverage", { ...compared, query_id: null }));
 
+// Whether a list may be laid out anew unasked: nobody sees it, nothing is being typed, and it can be asked for as it is.
+const mayReopen = () => root.offsetParent === null && view.query.id && !notes.size
+  && form.querySelector("textarea[name=query]").value === view.query.text
+  && (view.view === "pool" || (view.view === "ranking" && !view.phrase));
+
 // A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
 hear("better", ({ key, run }) => {
   if (!view || view.ranker === key || (key === "aligned" && view.ranker !== "light")) return;
   if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, run });
-  if (root.offsetParent === null && view.query.id) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
+  if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
   else if (view.view === "ranking") { offered = { key, run }; drawCards(); }
   else view.ranker = key;
   askLooks();

@@ -122,8 +122,10 @@ function draw() {
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.outlook) return;
-  const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.latest && fresh.latest.key !== view.latest?.key;
-  if (isNew) say("better", { key: fresh.latest.key, run: String(fresh.latest.number) });
+  // Only what is put in use ranks elsewhere: a run that was cancelled, or made for comparison, changes nothing there.
+  const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key;
+  const used = isNew && fresh.runs.find((run) => run.in_use);
+  if (used) say("better", { key: used.key, run: String(used.number) });
   const isAnswer = fresh.nonce && fresh.nonce !== view?.nonce;
   const isElsewhere = view && view.page.collection_id !== fresh.page.collection_id;
   view = fresh;

@@ -1,0 +1,68 @@
+"""Looking again: marks of another text are kept by the same grade, and what was settled is taken back."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import App, Visits
+
+pytestmark = pytest.mark.browser
+
+
+def _copy_mark(app: App, query_id: int, doc_id: str, **changes: str | float) -> None:
+    """Append a mark of the page once more with these changes, as another page would."""
+    with closing(sqlite3.connect(app.folder / "era.sqlite3", timeout=10)) as connection, connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(judgment_event)") if row[1] != "id"]
+        last = "query_id = ? AND doc_id = ? ORDER BY id DESC LIMIT 1"
+        found = connection.execute(f"SELECT {', '.join(names)} FROM judgment_event WHERE {last}", (query_id, doc_id))
+        row = {**dict(zip(names, found.fetchone(), strict=True)), "client_id": f"copy of {doc_id}", **changes}
+        places = ", ".join("?" * len(names))
+        connection.execute(f"INSERT INTO judgment_event ({', '.join(names)}) VALUES ({places})", list(row.values()))
+
+
+def test_marks_of_another_text_are_kept_by_the_same_grade(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("judged before the text was another")
+    query_id, docs = app.query_id("judged before the text was another"), [one.doc(0), one.doc(1)]
+    one.press("1", "0")
+    one.wait_until_saved()
+    for doc_id in docs:
+        _copy_mark(app, query_id, doc_id, content_hash="0" * 64)
+    one.page.goto(app.url({"view": "again"}))
+    changed = one.page.locator(".era-why").filter(has_text="has changed since you judged it")
+    expect(changed).to_have_count(2)
+    assert [one.doc(0), one.doc(1)] == docs
+    one.press("1", "0")
+    one.wait_until_saved()
+    expect(changed).to_have_count(0)
+    assert app.grades(query_id) == {docs[0]: 1.0, docs[1]: 0.0}
+    hashes = "SELECT count(*) FROM current_judgment WHERE query_id = ? AND content_hash = ?"
+    assert app.rows(hashes, query_id, "0" * 64) == [(0,)]
+
+
+def test_what_was_settled_is_taken_back_and_corrected_later(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("settled and settled again")
+    query_id, doc_id = app.query_id("settled and settled again"), one.doc(0)
+    one.press(*["0"] * one.cards.count())
+    one.wait_until_saved()
+    _copy_mark(app, query_id, doc_id, author="ben", grade=1.0)
+    decided = "SELECT grade FROM current_judgment WHERE query_id = ? AND role = 'adjudicator' AND grade IS NOT NULL"
+    one.page.goto(app.url({"view": "conflicts"}))
+    expect(one.cards).to_have_count(1)
+    one.press("1")
+    one.wait_until_saved()
+    assert app.rows(decided, query_id) == [(1.0,)]
+    one.press("u")
+    one.wait_until_saved()
+    assert app.rows(decided, query_id) == []
+    one.press("1")
+    one.wait_until_saved()
+    one.page.reload()
+    expect(one.cards.first.locator(".era-why")).to_contain_text("Settled by you")
+    one.press("0")
+    one.wait_until_saved()
+    assert app.rows(decided, query_id) == [(0.0,)]
+    assert app.grades(query_id)[doc_id] == 0
