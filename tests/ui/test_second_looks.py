@@ -30,7 +30,7 @@ def test_marks_of_another_text_are_kept_by_the_same_grade(app: App, visit: Visit
     one.wait_until_saved()
     for doc_id in docs:
         _copy_mark(app, query_id, doc_id, content_hash="0" * 64)
-    one.page.goto(app.url({"view": "again"}))
+    one.page.goto(app.url({"labels": 1, "view": "again"}))
     changed = one.page.locator(".era-why").filter(has_text="has changed since you judged it")
     expect(changed).to_have_count(2)
     assert [one.doc(0), one.doc(1)] == docs
@@ -50,7 +50,7 @@ def test_what_was_settled_is_taken_back_and_corrected_later(app: App, visit: Vis
     one.wait_until_saved()
     _copy_mark(app, query_id, doc_id, author="ben", grade=1.0)
     decided = "SELECT grade FROM current_judgment WHERE query_id = ? AND role = 'adjudicator' AND grade IS NOT NULL"
-    one.page.goto(app.url({"view": "conflicts"}))
+    one.page.goto(app.url({"labels": 1, "view": "conflicts"}))
     expect(one.cards).to_have_count(1)
     one.press("1")
     one.wait_until_saved()
