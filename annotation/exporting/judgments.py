@@ -30,12 +30,6 @@ _MEDIA_TYPES = {"qrels": "text/plain", "csv": "text/csv", "jsonl": "application/
 _ROLE_ORDER = (JudgmentRole.REFERENCE, JudgmentRole.JUDGE, JudgmentRole.ADJUDICATOR)
 
 
-def people_in(workspace: Workspace, label_set_id: int) -> list[str]:
-    """Return everybody with a mark in the label set, whoever brought an import included, by name."""
-    with workspace.reading() as session:
-        return sorted({mark.author for mark in storage.judgment_exchange.all_current(session, label_set_id)})
-
-
 def export_judgments(
     workspace: Workspace,
     author: str | None,

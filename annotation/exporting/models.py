@@ -13,7 +13,6 @@ from annotation.errors import AnnotationError, InvalidInputError, NotAllowedErro
 from annotation.exporting.files import ExportFile, file_name, new_export
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
-from era.errors import NotExportableError
 from era.model_card import CardFacts, model_card
 from era.sentence_model import require_exportable, save_model
 
@@ -51,15 +50,6 @@ class PushPlan:
     remarks: tuple[str, ...]
 
 
-def why_not_exportable(workspace: Workspace, run_id: int) -> str:
-    """Return why a finished training run cannot leave as one sentence-transformers model; empty if it can."""
-    try:
-        require_exportable(QueryAdapter.load(find_training_run(workspace, run_id))[0])
-    except NotExportableError as error:
-        return str(error)
-    return ""
-
-
 def export_model(workspace: Workspace, author: str | None, run_id: int) -> ExportFile:
     """Return a zip file with the model's folder in it; `SentenceTransformer(folder)` loads it anywhere.
 
@@ -67,6 +57,7 @@ def export_model(workspace: Workspace, author: str | None, run_id: int) -> Expor
         NotAllowedError: if nobody is signed in where that is needed: a model is large.
         NotExportableError: if the recipe gives no single linear map, or an embedder is no sentence-transformers model.
         NotFoundError: if the run left no adapter.
+        UnknownRecord: if there is no such run.
         IdentityMismatchError: if other embedders are loaded by now.
         NotReadyError: if the embedders are still being loaded.
     """
