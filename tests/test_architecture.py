@@ -14,7 +14,6 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("era", "storage", "annotation")
 FOLDERS = (*PACKAGES, "benchmarks", "tests")
-MAX_LINES = 350
 
 PRODUCT = sorted([REPOSITORY / "app.py", *(file for name in PACKAGES for file in (REPOSITORY / name).rglob("*.py"))])
 EVERY_FILE = sorted([REPOSITORY / "app.py", *(file for name in FOLDERS for file in (REPOSITORY / name).rglob("*.py"))])
@@ -194,11 +193,6 @@ def test_importing_everything_starts_and_writes_nothing(tmp_path: Path) -> None:
     assert "preparation" not in threads
     assert [file for file in home.rglob("*") if file.is_file()] == []
     assert not (home / "data").exists()
-
-
-@pytest.mark.parametrize("file", EVERY_FILE, ids=name_of)
-def test_file_is_short_enough_to_be_read_at_once(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
 def test_only_the_command_line_prints() -> None:
