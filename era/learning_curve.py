@@ -16,6 +16,7 @@ from era.candidates import LabelledQueries, label, teachable_queries
 from era.embedders import EmbedderPair, Vectors
 from era.errors import NothingToLearnError
 from era.evaluation import evaluate
+from era.figures import NO_DIFFERENCE, difference, interval
 from era.folds import assign_folds
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
@@ -161,21 +162,20 @@ def advise(half: CurvePoint, full: CurvePoint, gain: Gain, is_anything_learned: 
             f"From {full.n_queries:.0f} labelled queries nothing could be learned that helps others: "
             "label more queries and look again."
         )
-    step = f"Going from {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries"
-    likely = f"likely between {_signed(gain.low)} and {_signed(gain.high)}"
+    low, high = interval(gain.low, gain.high)
+    step, likely = (
+        f"Going from {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries",
+        f"likely {low} to {high}",
+    )
+    change = difference(half.value, full.value)
+    by = "less than 0.01" if change == NO_DIFFERENCE else change
     if gain.low > 0:
-        return f"{step} gained {_signed(gain.difference)} ({likely}): more labelled queries will probably help further."
+        return f"{step} gained {by} ({likely}): more labelled queries will probably help further."
     if full.n_queries < _ENOUGH_TO_STOP:
-        return (
-            f"{step} changed {_signed(gain.difference)} ({likely}), which is too few queries to tell: "
-            "label more queries and look again."
-        )
+        return f"{step} changed {by} ({likely}), which is too few queries to tell: label more queries and look again."
     if gain.high < _MATTERS:
         return f"{step} no longer gained ({likely}): more queries of the same kind will probably not help."
-    return (
-        f"{step} changed {_signed(gain.difference)} ({likely}), which could be chance: "
-        "label more queries and look again."
-    )
+    return f"{step} changed {by} ({likely}), which could be chance: label more queries and look again."
 
 
 class _Step:
@@ -210,7 +210,3 @@ def _mean_and_interval(values: NDArray[np.float64], seed: int) -> tuple[float, f
     batch = resamples_at_once(len(values))
     found = stats.bootstrap((values,), np.mean, n_resamples=_N_RESAMPLES, batch=batch, method="percentile", rng=rng)
     return mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}".replace("0.", ".", 1)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from era.embedders import INSTRUCTION_TEMPLATE, EmbedderIdentity
+from era.figures import NO_DIFFERENCE, difference, figure, interval
 
+_DECIMALS = 4
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!&~])")
 _RANKINGS = (
@@ -142,7 +144,10 @@ def _measures(facts: CardFacts) -> str:
     table = [
         f"| {' | '.join(['measure', *(words for _, words in rankings)])} |",
         f"|{' --- |' * (len(rankings) + 1)}",
-        *(f"| {' | '.join([_plain(name), *(f'{means[key][name]:.4f}' for key, _ in rankings)])} |" for name in names),
+        *(
+            f"| {' | '.join([_plain(name), *(figure(means[key][name], _DECIMALS) for key, _ in rankings)])} |"
+            for name in names
+        ),
     ]
     queries = "1 query" if n == 1 else f"{n:,} queries"
     text = (
@@ -151,10 +156,13 @@ def _measures(facts: CardFacts) -> str:
     )
     gain = facts.measures.get("from_light")
     if gain:
+        by = difference(gain["before"], gain["after"], _DECIMALS)
+        low, high = interval(gain["low"], gain["high"], _DECIMALS)
+        p = "< 0.001" if gain["p_value"] < 0.001 else f"= {gain['p_value']:.3f}"
+        does = "does not change" if by == NO_DIFFERENCE else f"changes by {by}"
         text += (
-            "\n\nAgainst the document embedder alone, nDCG@10 changes by "
-            f"{gain['after'] - gain['before']:+.4f} (95 % interval {gain['low']:+.4f} to {gain['high']:+.4f}, "
-            f"p = {gain['p_value']:.3f}, {gain['n_better']} better, {gain['n_same']} same, {gain['n_worse']} worse)."
+            f"\n\nAgainst the document embedder alone, nDCG@10 {does} (95 % interval {low} to {high}, p {p}, "
+            f"{gain['n_better']} better, {gain['n_same']} same, {gain['n_worse']} worse)."
         )
     return text
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-_NO_CHANGE = 1e-9  # what is nearer to 0 than this comes from rounding
+from era.figures import NO_CHANGE
+
 _MAX_RESAMPLED = 2_000_000  # values held at once
 
 
@@ -92,7 +93,7 @@ def paired_difference(
         raise ValueError(f"Expected values for the same queries, got {len(before)} before and {len(after)} after.")
     ids = sorted(before)
     old, new = np.array([before[i] for i in ids]), np.array([after[i] for i in ids])
-    change = np.where(np.abs(new - old) < _NO_CHANGE, 0.0, new - old)
+    change = np.where(np.abs(new - old) < NO_CHANGE, 0.0, new - old)
     low = high = float(change.mean())
     p_value = 1.0
     if change.any() and len(change) > 1:
@@ -134,7 +135,7 @@ def _effect_size(change: NDArray[np.float64]) -> float | None:
     if not change.any():
         return 0.0
     spread = float(change.std(ddof=1)) if len(change) > 1 else 0.0
-    return float(change.mean()) / spread if spread > _NO_CHANGE else None
+    return float(change.mean()) / spread if spread > NO_CHANGE else None
 
 
 def preference_interval(n_for: int, n_against: int) -> PreferenceShare:

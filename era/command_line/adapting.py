@@ -17,12 +17,14 @@ from era.command_line.index_folder import IndexFolder
 from era.command_line.provenance import made_with
 from era.command_line.sources import of_known_documents, read_queries
 from era.evaluation import MEASURES, evaluate
+from era.figures import figure
 from era.formats.writing import read_qrels
 from era.recipes import Fit, fit
 from era.significance import paired_difference
 from era.types import Qrels, Query, Ranking
 
 _DEPTH = 100
+_DECIMALS = 4
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -114,6 +116,6 @@ def _save(
 def _in_words(arguments: argparse.Namespace, fitted: Fit, measures: Mapping[str, Any]) -> str:
     lines = [f"Learned from {measures['n']:,} queries; the adapter is in {arguments.adapter}.", fitted.report["reason"]]
     for name, label in (("light", "light model"), ("aligned", "aligned, no labels"), ("after", "after, held out")):
-        means = "  ".join(f"{measure} {value:.4f}" for measure, value in measures["means"][name].items())
+        means = "  ".join(f"{measure} {figure(value, _DECIMALS)}" for measure, value in measures["means"][name].items())
         lines.append(f"{label:<20}{means}")
     return "\n".join(lines) + "\n"

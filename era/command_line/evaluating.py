@@ -12,9 +12,12 @@ from era.command_line.index_folder import IndexFolder
 from era.command_line.sources import read_queries
 from era.command_line.systems import find_run, open_system
 from era.evaluation import depth_of, evaluate, parse_measure_names
+from era.figures import difference, figure, interval
 from era.formats.writing import read_qrels
 from era.significance import paired_difference
 from era.types import Qrels, Query, Ranking, Run
+
+_DECIMALS = 4
 
 Values = dict[str, dict[str, float]]
 """measure -> query id -> value."""
@@ -138,20 +141,22 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
         f"{found['n_queries']:,} queries, {found['system']}" + (f" against {found['baseline']}" if has_baseline else "")
     ]
     for measure, mean in found["means"]["system"].items():
-        line = f"{measure:<14}{mean:.4f}"
+        line = f"{measure:<14}{figure(mean, _DECIMALS)}"
         if has_baseline:
             change = found["differences"][measure]
+            low, high = interval(change["low"], change["high"], _DECIMALS)
             line += (
-                f"  was {change['before']:.4f}  {change['difference']:+.4f} "
-                f"[{change['low']:+.4f}, {change['high']:+.4f}]  {_p_value(change['p_value'])}  "
-                f"{change['n_better']} better, {change['n_worse']} worse"
+                f"  was {figure(change['before'], _DECIMALS)}  "
+                f"{difference(change['before'], change['after'], _DECIMALS)} [{low}, {high}]  "
+                f"{_p_value(change['p_value'])}  {change['n_better']} better, {change['n_same']} same, "
+                f"{change['n_worse']} worse"
             )
         lines.append(line)
     if values is not None:
         names = [(name, measure) for name, each in values.items() for measure in each]
         lines.append("\t".join(["query", *(f"{measure}: {found[name]}" for name, measure in names)]))
         for query_id in next(iter(values["system"].values())):
-            lines.append("\t".join([query_id, *(f"{values[name][m][query_id]:.4f}" for name, m in names)]))
+            lines.append("\t".join([query_id, *(figure(values[name][m][query_id], _DECIMALS) for name, m in names)]))
     return "\n".join(lines) + "\n"
 
 

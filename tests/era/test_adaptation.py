@@ -124,8 +124,11 @@ def test_adapt_helps_held_out_and_new_queries_when_the_signal_is_real(shifted: S
     assert adaptation.strength is not None
     assert adaptation.is_changed
     assert adaptation.held_out_losses.mean(axis=1).min() < 0.75 * adaptation.start_losses.mean()
-    n_better, n_worse = int((adaptation.gains > 1e-9).sum()), int((adaptation.gains < -1e-9).sum())
-    assert f"{n_better} of 15 queries became better and {n_worse} worse" in adaptation.reason
+    n_better = int((adaptation.gains > 1e-9).sum())
+    assert adaptation.reason.startswith(
+        "What was learned is kept: with it, the first hundred documents of queries held"
+    )
+    assert not any(character.isdigit() for character in adaptation.reason)  # other counts stand beside it
     assert n_better > 10
     before = mean_reciprocal_rank(shifted, shifted.aligned.transform(labelled.encoded))
     assert mean_reciprocal_rank(shifted, adaptation.held_out_vectors) > before + 0.3
@@ -198,7 +201,7 @@ def test_adapt_keeps_the_aligned_adapter_when_labels_contradict_each_other(n_tex
     assert adaptation.share_moved == 0
     assert bytes_of(adaptation.adapter) == bytes_of(aligned)
     assert not adaptation.is_changed
-    assert "the ranking stays as it was" in adaptation.reason
+    assert "the aligned ranking stays as it was" in adaptation.reason
     np.testing.assert_allclose(adaptation.held_out_vectors, asked, atol=1e-6)
 
 

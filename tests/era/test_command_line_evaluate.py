@@ -60,6 +60,16 @@ def test_two_runs_are_compared_query_by_query(era: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("judged")
+def test_differences_are_those_of_the_figures_beside_them_with_a_true_minus(era: CommandLine) -> None:
+    words = ["evaluate", "bad.run", "--baseline", "good.run", "--qrels", "qrels.txt", "--measures", "RR, R@2"]
+    lines = era(*words).out.splitlines()
+    assert lines[1:] == [
+        "RR            0.7500  was 1.0000  −0.2500 [−0.5000, 0.0000]  p = 1.000  0 better, 1 same, 1 worse",
+        "R@2           1.0000  was 1.0000  no difference [0.0000, 0.0000]  p = 1.000  0 better, 2 same, 0 worse",
+    ]
+
+
+@pytest.mark.usefixtures("judged")
 def test_the_threshold_decides_what_is_relevant(era: CommandLine) -> None:
     found = era.do("evaluate", "good.run", "--qrels", "qrels.txt", "--measures", "RR", "--threshold", 2, "--per-query")
     assert found["queries"]["system"]["RR"] == {"q2": 1.0}

@@ -127,7 +127,7 @@ def test_learning_curve_learns_from_nested_sets_that_never_hold_what_they_rank(
     [
         (1, [16, 16, 16, 16], "too few queries to tell"),
         (5, [0, 16, 16, 16], "too few queries to tell"),
-        (9, [0, 0, 16, 16], "gained +.369 (likely between +.369 and +.369)"),
+        (9, [0, 0, 16, 16], "gained +0.37 (likely +0.36 to +0.37)"),
         (100, [0, 0, 0, 0], "From 13 labelled queries nothing could be learned"),
     ],
 )
@@ -176,32 +176,42 @@ HALF, FULL = CurvePoint(0.5, 20.4, 0.3, 0.2, 0.4), CurvePoint(1.0, 40.0, 0.331, 
 
 
 @pytest.mark.parametrize(
-    ("gain", "expected"),
+    ("full", "gain", "expected"),
     [
         (
+            0.331,
             Gain(0.031, 0.010, 0.052),
-            "Going from 20 to 40 labelled queries gained +.031 (likely between +.010 and +.052): "
+            "Going from 20 to 40 labelled queries gained +0.03 (likely +0.01 to +0.06): "
             "more labelled queries will probably help further.",
         ),
         (
+            0.304,
+            Gain(0.004, 0.002, 0.0055),
+            "Going from 20 to 40 labelled queries gained less than 0.01 (likely 0.00 to +0.01): "
+            "more labelled queries will probably help further.",
+        ),
+        (
+            0.312,
             Gain(0.012, -0.01, 0.03),
-            "Going from 20 to 40 labelled queries changed +.012 (likely between -.010 and +.030), "
+            "Going from 20 to 40 labelled queries changed +0.01 (likely −0.01 to +0.03), "
             "which could be chance: label more queries and look again.",
         ),
         (
+            0.298,
             Gain(-0.002, -0.012, 0.0096),
-            "Going from 20 to 40 labelled queries no longer gained (likely between -.012 and +.010): "
+            "Going from 20 to 40 labelled queries no longer gained (likely −0.02 to +0.01): "
             "more queries of the same kind will probably not help.",
         ),
         (
+            0.3,
             Gain(0.0, -0.0001, 0.0),
-            "Going from 20 to 40 labelled queries no longer gained (likely between +.000 and +.000): "
+            "Going from 20 to 40 labelled queries no longer gained (likely −0.01 to 0.00): "
             "more queries of the same kind will probably not help.",
         ),
     ],
 )
-def test_advice_follows_from_the_interval_of_the_last_half(gain: Gain, expected: str) -> None:
-    assert advise(HALF, FULL, gain, is_anything_learned=True) == expected
+def test_advice_follows_from_the_interval_of_the_last_half(full: float, gain: Gain, expected: str) -> None:
+    assert advise(HALF, replace(FULL, value=full), gain, is_anything_learned=True) == expected
 
 
 def test_advice_gives_up_neither_early_nor_when_nothing_was_learned_yet() -> None:

@@ -83,6 +83,15 @@ def test_names_that_people_chose_are_text_and_not_markup() -> None:
     assert card.count("\n---\n") == 1
 
 
+def test_a_difference_is_that_of_the_two_means_and_may_be_none() -> None:
+    gain = {**FACTS.measures["from_light"], "before": 0.50004, "after": 0.44996, "low": -0.1, "high": 0.00001}
+    card = model_card(replace(FACTS, measures={**FACTS.measures, "from_light": gain}))
+    assert "nDCG@10 changes by −0.0500 (95 % interval −0.1000 to +0.0001, p = 0.012" in card
+    gain |= {"after": 0.50003, "p_value": 0.0001}
+    card = model_card(replace(FACTS, measures={**FACTS.measures, "from_light": gain}))
+    assert "nDCG@10 does not change (95 % interval −0.1000 to +0.0001, p < 0.001" in card
+
+
 def test_what_is_not_known_is_not_told() -> None:
     card = model_card(replace(FACTS, measures={}, collection="", versions={}, index_fingerprint=""))
     assert "It was not measured." in card
