@@ -91,7 +91,7 @@ def people_of(workspace: Workspace, label_set_id: int) -> People:
 
 
 def coverage(workspace: Workspace, collection_id: int, label_set_id: int) -> Coverage | None:
-    """Return how much of the first ten of the light model and of the best ranking is judged; None without labels.
+    """Return how much of the first ten of the light model and of the ranking in use is judged; None without labels.
 
     Raises:
         NotReadyError: if the embedders are still being loaded.

@@ -1,7 +1,7 @@
 """The ways to rank a collection's documents: what they are called, which is the best, and how to get one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,19 +56,13 @@ def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = 
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
         snapshots = storage.snapshots.list_for(session, collection_id) if is_comparing else ()
-    trained = [
-        Ranker(run_key(run), run_label(run), _run_name(run)) for run in runs if run.state is TrainingRunState.FINISHED
-    ]
-    plain = [Ranker(LIGHT, "light model alone"), Ranker(ALIGNED, "aligned, no labels"), *trained]
+    plain = _plain(run for run in runs if run.state is TrainingRunState.FINISHED)
     alone = []
     if is_comparing:
         library = workspace.opened(collection_id)
         alone.append(Ranker(BM25, "BM25, matching words alone"))
         if library is not None and library.strong_reading.is_ready:
             plain.insert(2, Ranker(STRONG, "strong model alone"))
-    with_words = [
-        Ranker(each.key + _WITH_WORDS, f"{each.label} + matching words", each.run, WITH_WORDS_GROUP) for each in plain
-    ]
     kept = [
         Ranker(
             stored_key(snapshot.slug, place),
@@ -78,7 +72,36 @@ def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = 
         for snapshot in snapshots
         for place, side in enumerate(snapshot.about.get("sides", ()))
     ]
-    return [*alone, *plain, *with_words, *kept]
+    return [*alone, *plain, *_with_words(plain), *kept]
+
+
+def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
+    """Return what may be put in use: what the judging desk is offered, but for runs of other embedders than today's."""
+    return _usable(_usable_runs(workspace, collection_id))
+
+
+def _usable(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
+    plain = _plain(runs)
+    return [*plain, *_with_words(plain)]
+
+
+def _plain(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
+    trained = [Ranker(run_key(run), run_label(run), _run_name(run)) for run in runs]
+    return [Ranker(LIGHT, "light model alone"), Ranker(ALIGNED, "aligned, no labels"), *trained]
+
+
+def _with_words(plain: Iterable[Ranker]) -> list[Ranker]:
+    return [
+        Ranker(each.key + _WITH_WORDS, f"{each.label} + matching words", each.run, WITH_WORDS_GROUP) for each in plain
+    ]
+
+
+def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
+    """Return the finished training runs that were made with the embedders of today, newest first."""
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+    library = workspace.opened(collection_id)
+    return [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, library)]
 
 
 def without_words(key: str) -> str:
@@ -107,6 +130,13 @@ def imported_label(snapshot: SnapshotRecord) -> str:
     return f"{snapshot.name} (brought in)"
 
 
+def missing_label(key: str) -> str:
+    """Return what a person calls a ranking that is not there any more; what it was called is gone with it."""
+    if stored_side(key) is not None:
+        return "a kept ranking"
+    return "a training run" if is_trained(key) else f"“{key}”"
+
+
 def is_trained(key: str) -> bool:
     """Return whether the key is of a training run."""
     return key.startswith(_RUN_PREFIX)
@@ -126,22 +156,36 @@ def _run_name(run: TrainingRunRecord) -> str:
     return f"{run.number}" if run.recipe == "era" else f"{run.number}, {run.recipe} recipe"
 
 
-def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
-    """Return what people chose to use, as long as that is there and was made with the embedders of today.
+def measured_key(run: TrainingRunRecord, ranking: str) -> str:
+    """Return the ranker key of one of the rankings that a training run measured (`annotation.training.choice`)."""
+    return ranking.replace("after", run_key(run))
 
-    Else the best there is: the newest training run of the label set, else aligned, else the light model.
+
+def chosen_key(run: TrainingRunRecord) -> str | None:
+    """Return the ranking that a finished training run found best; None if it was trained for comparison only.
+
+    Runs from before several rankings were measured name themselves.
+    """
+    measures = run.measures or {}
+    if "choice" not in measures:
+        return run_key(run)
+    choice = measures["choice"]
+    return measured_key(run, choice["ranking"]) if choice else None
+
+
+def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
+    """Return what is in use, as long as that is there and was made with the embedders of today.
+
+    Else what the newest training run of the label set found best, else aligned, else the light model.
     """
     with workspace.reading() as session:
-        chosen = storage.label_sets.get(session, label_set_id).in_use
-        runs = storage.training_runs.list_for(session, collection_id)
+        in_use = storage.label_sets.get(session, label_set_id).in_use
+    runs = _usable_runs(workspace, collection_id)
+    if in_use in (ranker.key for ranker in _usable(runs)):
+        return in_use
+    found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
     library = workspace.opened(collection_id)
-    finished = [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, library)]
-    if chosen in (LIGHT, ALIGNED, *(run_key(run) for run in finished)):
-        return chosen
-    for run in finished:
-        if run.label_set_id == label_set_id:
-            return run_key(run)
-    return ALIGNED if library is not None and library.is_aligned else LIGHT
+    return next(filter(None, found), ALIGNED if library is not None and library.is_aligned else LIGHT)
 
 
 def _is_fitting(run: TrainingRunRecord, library: Library | None) -> bool:

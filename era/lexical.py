@@ -77,9 +77,10 @@ class LexicalIndex:
             k: at least 1.
         """
         depth = n_candidates(k)
+        matching = {text: self.search(text, depth) for text in dict.fromkeys(texts)}
         rankings = []
         for text, vector, nearest in zip(texts, vectors, self._index.search(vectors, depth), strict=True):
-            scores, spread = self.search(text, depth)
+            scores, spread = matching[text]
             scale = WORD_WEIGHT * float((self._sample @ vector).std()) / spread if spread > 0 else 0.0
             cosines = {doc.doc_id: doc.score for doc in nearest}
             others = [doc_id for doc_id in scores if doc_id not in cosines]

@@ -34,7 +34,7 @@ def get(session: Session, label_set_id: int) -> LabelSetRecord:
 
 
 def set_in_use(session: Session, label_set_id: int, key: str) -> LabelSetRecord:
-    """Note which ranking people use from now on; "" is the best there is.
+    """Note which ranking is in use from now on; "" is what the newest training run found best.
 
     Raises:
         UnknownRecord: if there is no such label set.

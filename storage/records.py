@@ -89,7 +89,7 @@ class QueryRecord:
 class LabelSetRecord:
     """A named set of judgments over one collection.
 
-    `in_use` is the key of the ranking that people chose to use ("run-7", "aligned"); "" is the best there is.
+    `in_use` is the key of the ranking in use ("run-7", "light+words"); "" is what the newest training run found best.
     """
 
     id: int

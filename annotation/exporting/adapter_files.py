@@ -12,11 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from era.adapter import QueryAdapter
 from era.embedders import Vectors
 from era.errors import AdapterDamagedError, FormatError
+from era.evaluation import MEASURES
 
 WEIGHTS, ABOUT, RUN, README = "adapter.safetensors", "adapter.json", "run.json", "README.md"
 VERSION = 1
@@ -26,6 +27,7 @@ _READ_AT_ONCE = 2**20
 
 Labels = dict[str, dict[str, FiniteFloat]]
 Count = int
+Ranking = Literal["light", "light+words", "aligned", "aligned+words", "after", "after+words"]
 
 
 class _Model(BaseModel):
@@ -78,14 +80,30 @@ class _Cost(_Model):
     gpu_memory_bytes: int | None = None
 
 
+class _Choice(_Model):
+    ranking: Ranking
+    reason: str
+
+
 class _Measures(_Model):
     n: Count
-    means: dict[Literal["light", "aligned", "after"], dict[Literal["nDCG@10", "R@10", "RR", "Judged@10"], FiniteFloat]]
+    means: dict[Ranking, dict[str, FiniteFloat]]
     from_light: _Difference
     from_aligned: _Difference
+    others_from_light: dict[Ranking, _Difference] = {}
+    choice: _Choice | None = None
     report: _Report
     seconds: FiniteFloat | None = None
     cost: _Cost | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "_Measures":
+        rankings = {"light", "aligned", "after"} | ({self.choice.ranking} if self.choice else set())
+        for ranking in rankings | self.others_from_light.keys() | self.means.keys():
+            lacking = set(MEASURES) - self.means.get(ranking, {}).keys()
+            if lacking:
+                raise ValueError(f"means: {ranking} lacks {', '.join(sorted(lacking))}")
+        return self
 
 
 class _Point(_Model):

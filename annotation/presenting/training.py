@@ -1,22 +1,27 @@
 """The training screen: what there is to learn from, progress, gains, and the training runs so far."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from annotation.opening import OpenPage
-from annotation.presenting.wording import (
-    MEASURE_MEANINGS,
-    MEASURE_NAMES,
-    Payload,
-    chance,
-    count,
-    named,
-    nonce,
-    page_ids,
+from annotation.presenting.wording import Payload, chance, count, measure_meaning, nonce, page_ids
+from annotation.rankers import (
+    ALIGNED,
+    LIGHT,
+    Ranker,
+    chosen_key,
+    is_trained,
+    measured_key,
+    run_key,
+    run_label,
+    without_words,
 )
-from annotation.rankers import ALIGNED, run_key, run_label
+from annotation.training.choice import MAIN_MEASURE, RANKINGS
 from annotation.training.curves import CurveProgress
 from annotation.training.queueing import RECIPES, Outlook
 from annotation.training.reporting import STAGES
+from era.evaluation import MEASURES
+from era.figures import NO_DIFFERENCE, difference, figure, interval, rounded
 from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
@@ -32,6 +37,7 @@ def train_panel(
     runs: Sequence[TrainingRunRecord],
     device: str | None,
     in_use: str,
+    usable: Sequence[Ranker],
     places: Mapping[int, int],
     curve: CurveProgress | None = None,
     error: str = "",
@@ -46,6 +52,7 @@ def train_panel(
         runs: of the collection, newest first.
         device: what training is done on; None until that is known.
         in_use: ranker key that is taken where nobody chooses otherwise.
+        usable: every ranking that may be put in use.
         places: place in line by run id; 1 comes next.
         curve: the learning curve under way, if any.
         error: to be shown.
@@ -76,15 +83,15 @@ def train_panel(
         },
         "device": device,
         "recipes": [[name, words] for name, words in RECIPES.items()],
-        "measures": [[name, MEASURE_MEANINGS[name]] for name in MEASURE_NAMES.values()],
+        "measures": [[name, measure_meaning(name)] for name in MEASURES],
         "active": _active(active, places) if active else _active_curve(of_curve, curve) if of_curve and curve else None,
         "waiting": [
             {"id": run.id, "number": run.number, "place": place_in_line(places.get(run.id, 0))}
             for run in sorted(under_way, key=lambda run: places.get(run.id, 0))
             if run.state is TrainingRunState.QUEUED and run is not active
         ],
-        "latest": _gain(finished[0]) if finished and not active else None,
-        "in_use": {"key": in_use, "label": _in_use_label(in_use, runs), "can_use_aligned": in_use != ALIGNED},
+        "latest": _gain(finished[0], in_use) if finished and not active else None,
+        "in_use": _in_use(in_use, usable, runs, finished),
         "runs": [_run_row(run, page, in_use, places) for run in sorted(runs, key=lambda run: not run.is_pinned)],
     }
 
@@ -104,10 +111,60 @@ def run_name(run: TrainingRunRecord) -> str:
     return f"run {run.number} “{run.name}”" if run.name else f"run {run.number}"
 
 
-def _in_use_label(key: str, runs: Sequence[TrainingRunRecord]) -> str:
-    if key == ALIGNED:
-        return "the aligned ranking, which no labels shaped"
-    return next((run_name(run) for run in runs if run_key(run) == key), "the light model alone")
+def _in_use(
+    key: str, usable: Sequence[Ranker], runs: Sequence[TrainingRunRecord], finished: Sequence[TrainingRunRecord]
+) -> Payload:
+    """Return what is in use, why, and what else there is to choose from; `finished` are of this label set."""
+    names = {run_key(run): f" “{run.name}”" for run in runs if run.name}
+    labels = {each.key: each.label + names.get(without_words(each.key), "") for each in usable}
+    choosing = (run for run in finished if run_key(run) in labels and run.measures and run.measures.get("choice"))
+    last = next(choosing, None)  # the newest run that compared rankings with each other
+    values = _values(last) if last else {}
+    return {
+        "key": key,
+        "label": labels[key],
+        "run": next(each.run for each in usable if each.key == key),
+        "reason": _reason(key, labels, last, values) if last else "",
+        "better_than": [other for other in labels if _is_better(key, other, values)],
+        "choices": [
+            [each, labels[each] + (f" · {figure(values[each])}" if each in values else "")]
+            for each in sorted(labels, key=lambda each: each not in values)
+        ],
+    }
+
+
+def _values(last: TrainingRunRecord) -> dict[str, float]:
+    """Return ranker key -> what a run measured of it, on queries that it had not seen."""
+    means = (last.measures or {})["means"]
+    return {measured_key(last, name): means[name][MAIN_MEASURE] for name in RANKINGS if name in means}
+
+
+def _is_better(key: str, other: str, values: Mapping[str, float]) -> bool:
+    """Return whether a ranking is known to be better than another one; an earlier run gives way to a measured one.
+
+    Until something was measured here, aligned goes for better than light, as on the collections of the benchmarks.
+    """
+    if not values:
+        return (key, other) == (ALIGNED, LIGHT)
+    if key not in values:
+        return False
+    if other in values:
+        return rounded(values[key]) > rounded(values[other])
+    return is_trained(key) and is_trained(other) and without_words(key) != without_words(other)
+
+
+def _reason(key: str, labels: Mapping[str, str], last: TrainingRunRecord, values: Mapping[str, float]) -> str:
+    """Return why a ranking is in use, or what the last run found best where people chose another one."""
+    measures, best = last.measures or {}, chosen_key(last) or ""
+    if key == best:
+        return str(measures["choice"]["reason"])
+    found = f"“{labels[best]}” with {figure(values[best])}"
+    if key not in values:
+        return f"Run {last.number} found another one best: {found} in {MAIN_MEASURE}."
+    return (
+        f"On your {count(measures['n'], 'query', 'queries')} it ranks with {MAIN_MEASURE} {figure(values[key])}; "
+        f"the best was {found}."
+    )
 
 
 def _active(run: TrainingRunRecord, places: Mapping[int, int]) -> Payload:
@@ -141,23 +198,18 @@ def _active_curve(run: TrainingRunRecord, curve: CurveProgress) -> Payload:
     }
 
 
-def _gain(run: TrainingRunRecord) -> Payload:
+def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
+    """Return what the newest run came to: one set of figures, all against the light model alone."""
     measures = run.measures or {}
-    total, by_marks = measures["from_light"], measures["from_aligned"]
-    n = measures["n"]
-    difference = total["after"] - total["before"]
-    own = by_marks["after"] - by_marks["before"]
-    word = "Gained" if difference >= 0 else "Lost"
+    total, n = measures["from_light"], measures["n"]
+    before, after = total["before"], total["after"]
+    change = difference(before, after)
+    is_equal = change == NO_DIFFERENCE
+    word = "No difference" if is_equal else "Gained" if after > before else "Lost"
     sentences = [
-        f"Likely between {total['low']:+.2f} and {total['high']:+.2f}; {total['n_better']} better, "
-        f"{total['n_same']} same, {total['n_worse']} worse. {chance(n, total['p_value'])}",
-        f"Of that, {own:+.3f} comes from your marks; the rest from aligning the two models, which needs no marks. "
-        + (
-            ""
-            if by_marks["p_value"] < 0.05 or own == 0
-            else f"What the marks bring is not proven yet with {count(n, 'query', 'queries')}. "
-        ),
-        str(measures["report"]["reason"]),
+        f"With your marks: {_counts(total)}. {chance(n, total['p_value'])}",
+        _steps(measures),
+        _gate(measures),
         blend_sentence(measures["report"].get("blend", {})),
         run.message,
     ]
@@ -166,11 +218,63 @@ def _gain(run: TrainingRunRecord) -> Payload:
         "key": run_key(run),
         "label": run_label(run),
         "n": n,
-        "headline": f"{word} on queries the model had not seen: nDCG@10 {total['before']:.2f} → {total['after']:.2f} "
-        f"({difference:+.2f})",
+        "headline": f"{word} on queries it had not seen: {MAIN_MEASURE} {figure(before)} → {figure(after)}"
+        + ("" if is_equal else f" ({change})"),
         "sentences": [sentence for sentence in sentences if sentence],
-        "means": {name: named(values) for name, values in measures["means"].items()},
+        "rankings": _rankings(run, in_use),
     }
+
+
+def _steps(measures: Mapping[str, Any]) -> str:
+    """Return how the whole difference adds up."""
+    light, aligned, after = (measures["means"][name][MAIN_MEASURE] for name in ("light", "aligned", "after"))
+    steps = [
+        f"{words}, {figure(start)} → {figure(end)} ({difference(start, end)})"
+        for words, start, end in (
+            ("Aligning the two models, which needs no marks", light, aligned),
+            ("your marks", aligned, after),
+        )
+    ]
+    doubt = ""
+    if difference(aligned, after) != NO_DIFFERENCE and measures["from_aligned"]["p_value"] >= 0.05:
+        doubt = f" The second step could be chance with {count(measures['n'], 'query', 'queries')}."
+    return f"{'; '.join(steps)}.{doubt}"
+
+
+def _gate(measures: Mapping[str, Any]) -> str:
+    """Return why what was learned was kept or not.
+
+    Earlier runs that kept it counted queries here, by another measure and against another baseline: no sentence then.
+    """
+    report = measures["report"]
+    is_counting = report["is_changed"] and "others_from_light" not in measures
+    return "" if is_counting else str(report["reason"])
+
+
+def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
+    """Return the figures of each ranking that was measured, the light model alone first."""
+    measures = run.measures or {}
+    means, own = measures["means"], run_label(run)
+    labels = {"light": "Light model alone", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
+    against_light = {"after": measures["from_light"], **measures.get("others_from_light", {})}
+    return [
+        {
+            "label": labels[without_words(name)] + ("" if name in labels else " + matching words"),
+            "figures": [figure(means[name][measure]) for measure in MEASURES],
+            "title": _counts(against_light[name]) if name in against_light else "",
+            "is_in_use": bool(measures.get("choice")) and measured_key(run, name) == in_use,
+        }
+        for name in RANKINGS
+        if name in means
+    ]
+
+
+def _counts(total: Mapping[str, Any]) -> str:
+    low, high = interval(total["low"], total["high"])
+    return (
+        f"{total['n_better']} better, {total['n_same']} same, {total['n_worse']} worse than the light model alone in "
+        f"{MAIN_MEASURE}; the difference likely lies between {low} and {high}"
+    )
 
 
 def blend_sentence(factors: Mapping[str, float]) -> str:
@@ -195,9 +299,9 @@ def _run_row(run: TrainingRunRecord, page: OpenPage, in_use: str, places: Mappin
         "labels_title": f"{run.n_relevant} relevant and {run.n_not_relevant} not-relevant marks; by {run.author}; "
         f"seed {run.seed}; on {run.device or 'no device yet'}; labels {run.snapshot_hash[:8]}",
         "recipe": run.recipe,
-        "change": f"{total['before']:.3f} → {total['after']:.3f}" if total else "",
+        "change": f"{figure(total['before'])} → {figure(total['after'])}" if total else "",
         "state": run.state.value,
-        "in_use": is_finished and run_key(run) == in_use,
+        "in_use": is_finished and run_key(run) == without_words(in_use),
         "remark": _remark(run),
         "place": place_in_line(places.get(run.id, 0)),
         "is_pinned": run.is_pinned,
@@ -215,5 +319,5 @@ def _remark(run: TrainingRunRecord) -> str:
     if run.state is TrainingRunState.INTERRUPTED:
         return "The app was stopped meanwhile. Your marks are safe; resume it or train again."
     if run.state is TrainingRunState.FINISHED and run.measures and not run.measures["report"]["is_changed"]:
-        return "The marks did not help, so the aligned ranking was kept."
+        return "The marks changed nothing: it ranks as the aligned model does."
     return run.message if run.state is TrainingRunState.FINISHED else ""

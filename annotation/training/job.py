@@ -1,9 +1,10 @@
 """Do one training run: fit, measure on queries it had not seen, and save the adapter with all it was made from."""
 
+import logging
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,15 +14,20 @@ import numpy as np
 
 import storage.queries
 import storage.training_runs
-from annotation.training.queueing import Labels
+from annotation.library import Library
+from annotation.training.choice import MAIN_MEASURE, choose
+from annotation.training.queueing import DEFAULT_RECIPE, Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
 from era.index import DenseIndex
+from era.lexical import LexicalIndex
 from era.significance import paired_difference
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
+
+logger = logging.getLogger(__name__)
 
 _MEASURE_DEPTH = 100
 _SEARCHED_AT_ONCE = 32  # queries between two chances to cancel
@@ -83,13 +89,22 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     encoded = library.pair.encode_queries(taught)
     rows = {query_id: row for row, query_id in enumerate(fitted.query_ids)}
     held_out = fitted.held_out_vectors[[rows[query.query_id] for query in taught]]
-    rankings = {
-        "light": _search(library.index, library.light().adapter.transform(encoded), progress, 0.0),
-        "aligned": _search(library.index, fitted.aligned.transform(encoded), progress, 0.3),
-        "after": _search(library.index, held_out, progress, 0.6),
+    vectors = {
+        "light": library.light().adapter.transform(encoded),
+        "aligned": fitted.aligned.transform(encoded),
+        "after": held_out,
     }
+    rankings = _rank(library.index, vectors, progress)
+    words, remark = _count_words(library, progress)
+    if words is not None:
+        rankings |= _rank_with_words(words, taught, vectors, progress)
     progress("evaluation", 0.9, "measuring")
     measures = summarise(labels, [query.query_id for query in taught], rankings)
+    measures["choice"] = None  # of a run that is trained for comparison only
+    if run.recipe == DEFAULT_RECIPE:
+        is_own = fitted.report["is_changed"]  # else it ranks as the aligned model, which is the simpler one
+        tried = {name: each for name, each in measures["means"].items() if is_own or not name.startswith("after")}
+        measures["choice"] = asdict(choose(measures["n"], tried))
     measures["report"] = dict(fitted.report)
     made_with = {
         "strong_embedder": asdict(library.pair.strong.identity),
@@ -129,7 +144,7 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         },
         config={**fitted.config, **made_with},
         device=describe_device(used_device),
-        note=str(fitted.report.get("note") or ""),
+        note=" ".join(filter(None, (str(fitted.report.get("note") or ""), remark))),
     )
 
 
@@ -144,9 +159,14 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 def summarise(
     qrels: Mapping[str, Mapping[str, float]], query_ids: Sequence[str], rankings: Mapping[str, list[list[ScoredDoc]]]
 ) -> dict[str, Any]:
-    """Return the mean measures of each ranking, and how `after` differs from the other two in nDCG@10."""
+    """Return the mean measures of each ranking, and how they differ in nDCG@10.
+
+    Returns:
+        `n` queries; `means`: ranking -> measure -> mean; `from_light` and `from_aligned`: how `after` differs from
+        these; `others_from_light`: how the other rankings differ from `light`.
+    """
     values = {name: evaluate(qrels, dict(zip(query_ids, ranking, strict=True))) for name, ranking in rankings.items()}
-    main = {name: by_measure["nDCG@10"] for name, by_measure in values.items()}
+    main = {name: by_measure[MAIN_MEASURE] for name, by_measure in values.items()}
     return {
         "n": len(query_ids),
         "means": {
@@ -155,6 +175,11 @@ def summarise(
         },
         "from_light": asdict(paired_difference(main["light"], main["after"])),
         "from_aligned": asdict(paired_difference(main["aligned"], main["after"])),
+        "others_from_light": {
+            name: asdict(paired_difference(main["light"], values_of))
+            for name, values_of in main.items()
+            if name not in ("light", "after")
+        },
     }
 
 
@@ -165,13 +190,44 @@ def _read_ahead(pair: EmbedderPair, queries: Sequence[Query], progress: Reporter
         pair.encode_queries([query])
 
 
-def _search(index: DenseIndex, vectors: Vectors, progress: Reporter, before: float) -> list[list[ScoredDoc]]:
-    """Return the ranking of each vector, a few at a time so that cancelling need not wait for all."""
-    rankings: list[list[ScoredDoc]] = []
-    for first in range(0, len(vectors), _SEARCHED_AT_ONCE):
-        progress("evaluation", before + 0.3 * first / len(vectors), f"query {first + 1} of {len(vectors)}")
-        rankings += index.search(vectors[first : first + _SEARCHED_AT_ONCE], _MEASURE_DEPTH)
+def _rank(index: DenseIndex, vectors: Mapping[str, Vectors], progress: Reporter) -> dict[str, list[list[ScoredDoc]]]:
+    """Return what is found by each name's vectors, one for each query."""
+    rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
+    for some in _batches(len(vectors["light"]), progress, 0.0, 0.3):
+        for name, rows in vectors.items():
+            rankings[name] += index.search(rows[some], _MEASURE_DEPTH)
     return rankings
+
+
+def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | None, str]:
+    """Return the words of the documents, or None and a remark: a run that is trained is not lost for want of them."""
+    progress("evaluation", 0.3, "counting words")
+    try:
+        return library.words(), ""
+    except Exception as error:
+        logger.exception("Words could not be counted")
+        return None, f"Matching words could not be counted ({type(error).__name__}), so no ranking was tried with them."
+
+
+def _rank_with_words(
+    words: LexicalIndex, queries: Sequence[Query], vectors: Mapping[str, Vectors], progress: Reporter
+) -> dict[str, list[list[ScoredDoc]]]:
+    """Return the same rankings with matching words counted as well."""
+    rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
+    for some in _batches(len(queries), progress, 0.5, 0.4):
+        texts = [query.text for query in queries[some]]
+        together = np.concatenate([rows[some] for rows in vectors.values()])
+        found = words.rank(texts * len(vectors), together, _MEASURE_DEPTH)
+        for place, name in enumerate(vectors):
+            rankings[name] += found[place * len(texts) : (place + 1) * len(texts)]
+    return {f"{name}+words": ranking for name, ranking in rankings.items()}
+
+
+def _batches(n: int, progress: Reporter, start: float, share: float) -> Iterator[slice]:
+    """Return n queries a few at a time, so that cancelling need not wait for all."""
+    for first in range(0, n, _SEARCHED_AT_ONCE):
+        progress("evaluation", start + share * first / n, f"query {first + 1} of {n}")
+        yield slice(first, first + _SEARCHED_AT_ONCE)
 
 
 def _watch_memory(device: str) -> None:

@@ -9,7 +9,7 @@ import storage.label_sets
 import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.rankers import ALIGNED, run_key
+from annotation.rankers import list_usable, run_key
 from annotation.workspace import Workspace
 from storage.records import TrainingRunRecord, TrainingRunState
 
@@ -36,24 +36,20 @@ class Dependents:
 
 
 def use(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, key: str) -> None:
-    """Rank with a finished training run (`run-7`) or with the aligned model where nobody chooses otherwise.
+    """Rank with one of `annotation.rankers.list_usable` where nobody chooses otherwise.
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        InvalidInputError: if the key names neither, or label set and collection do not belong together.
+        InvalidInputError: if the key names none of these, or label set and collection do not belong together.
     """
     if author is None:
         raise NotAllowedError("Sign in to choose which ranking is used.")
+    usable = [each.key for each in list_usable(workspace, collection_id)]
     with workspace.writing() as session:
         if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
             raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
-        finished = [
-            run_key(run)
-            for run in storage.training_runs.list_for(session, collection_id)
-            if run.state is TrainingRunState.FINISHED
-        ]
-        if key != ALIGNED and key not in finished:
-            raise InvalidInputError("Only a finished training run can be used. Reload the page and choose another.")
+        if key not in usable:
+            raise InvalidInputError("This ranking cannot be used here. Reload the page and choose another.")
         storage.label_sets.set_in_use(session, label_set_id, key)
 
 

@@ -12,11 +12,10 @@ from typing import TypeVar
 import storage.label_sets
 import storage.training_runs
 from annotation.errors import AnnotationError
-from annotation.rankers import run_key
+from annotation.rankers import chosen_key
 from annotation.training import managing
 from annotation.training.curves import CurveKeeper
 from annotation.training.job import Outcome, train
-from annotation.training.queueing import DEFAULT_RECIPE
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
 from era.errors import Cancelled, EraError
@@ -109,7 +108,7 @@ class TrainingWorker:
                 self._fail(run, "The adapter was trained, but what was measured could not be stored. Train again.")
 
     def _finish(self, run: TrainingRunRecord, outcome: Outcome) -> TrainingRunRecord:
-        """Store what a run measured; it is used from now on, unless it was trained for comparison only."""
+        """Store what a run measured; the ranking that it found best goes in use."""
         with self._workspace.writing() as session:
             finished = storage.training_runs.finish(
                 session,
@@ -119,8 +118,8 @@ class TrainingWorker:
                 config=outcome.config,
                 message=outcome.note,
             )
-            if run.recipe == DEFAULT_RECIPE:
-                storage.label_sets.set_in_use(session, run.label_set_id, run_key(run))
+            if (key := chosen_key(finished)) is not None:
+                storage.label_sets.set_in_use(session, run.label_set_id, key)
         return finished
 
     def _mark_cancelled(self, run: TrainingRunRecord) -> None:

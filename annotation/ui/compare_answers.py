@@ -180,8 +180,10 @@ def read_message(workspace: Workspace, page: OpenPage, message: Message) -> Comp
     Raises:
         InvalidInputError: if something of it cannot be used.
     """
-    best = rankers.default_ranker(workspace, page.collection.id, page.label_set.id)
-    usual = [rankers.LIGHT, rankers.BM25 if best == rankers.LIGHT else best]
+    usual = [rankers.LIGHT, rankers.default_ranker(workspace, page.collection.id, page.label_set.id)]
+    if usual[1] == rankers.LIGHT:
+        trained = (each.key for each in rankers.list_usable(workspace, page.collection.id) if each.run)
+        usual[1] = next(trained, rankers.BM25)
     sides = [key or usual[i] for i, key in enumerate(sides_of(message)[:2])] + sides_of(message)[2:]
     try:
         threshold: float | str | None = message.text("threshold")  # as addresses have it

@@ -58,6 +58,7 @@ class TrainTab:
             queueing.history(self._workspace, page.collection.id),
             self._workspace.device_name,
             rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id),
+            rankers.list_usable(self._workspace, page.collection.id),
             queueing.places_in_line(self._workspace),
             self._worker.curves.under_way,
             error,

@@ -152,8 +152,13 @@ class Desk:
         finally:
             worker.close()
 
-    def finish_by_hand(self, adapter: QueryAdapter, held_out: Mapping[int, Vectors] | None = None) -> TrainingRunRecord:
-        """Return a finished training run whose adapter, and whose held-out vectors by query id, are made up."""
+    def finish_by_hand(
+        self,
+        adapter: QueryAdapter,
+        held_out: Mapping[int, Vectors] | None = None,
+        measures: Mapping[str, Any] | None = None,
+    ) -> TrainingRunRecord:
+        """Return a finished training run whose adapter, held-out vectors by query id, and measures are made up."""
         index = self.workspace.library(self.collection.id).index
         held_out = held_out or {}
         about = {
@@ -169,7 +174,7 @@ class Desk:
         )
         with self.workspace.writing() as session:
             storage.training_runs.claim_next(session)
-            return storage.training_runs.finish(session, run.id, measures={}, device="none")
+            return storage.training_runs.finish(session, run.id, measures=measures or {}, device="none")
 
     def again(self) -> "Desk":
         """Close the workspace, open its folder a second time with fresh embedders, and prepare it."""

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+import storage.label_sets
 from annotation.comparing.snapshots import take
 from annotation.comparing.views import read_view
 from annotation.errors import NotAllowedError, NotFoundError
@@ -17,7 +18,7 @@ from annotation.importing import store
 from annotation.opening import open_page
 from annotation.ui.compare import CompareTab
 from annotation.ui.panel import Message
-from tests.annotation.conftest import GRADED_TEXT, Desk, small_world
+from tests.annotation.conftest import GRADED_TEXT, Desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin, say
 
 HIDDEN = "hidden until you have finished it"
@@ -54,6 +55,19 @@ def test_compare_tab_hides_what_others_said_until_the_own_judging_is_done(judged
         assert len(payload["overall"]["queries"]) == payload["overall"]["parts"][0]["n"] == 12
     say(judged_desk, "ben", query_id, "moth-feeding", 0.0)
     assert {each["hidden"] for each in opened(judged_desk, tab, "ben")["overall"]["queries"]} == {""}
+
+
+def test_compare_tab_opens_on_what_is_in_use_against_the_light_model(judged_desk: Desk, tab: CompareTab) -> None:
+    def sides(key: str) -> list[str]:
+        with judged_desk.workspace.writing() as session:
+            storage.label_sets.set_in_use(session, judged_desk.label_set_id, key)
+        *_, payload = tab.show(judged_desk.page, "ann", Message({}))
+        return list(payload["sides"])
+
+    assert sides("light+words") == ["light", "light+words"]
+    assert sides("light") == ["light", "bm25"]
+    run = judged_desk.finish_by_hand(swapped_topics())
+    assert sides("light") == ["light", f"run-{run.id}"]  # it lost, which is what there is to look at
 
 
 def test_compare_tab_measures_an_unfinished_query_that_nobody_else_judged(judged_desk: Desk, tab: CompareTab) -> None:

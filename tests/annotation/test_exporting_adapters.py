@@ -21,6 +21,7 @@ from annotation.exporting.files import exports_folder
 from annotation.opening import open_page
 from annotation.presenting.training import train_panel
 from annotation.presenting.training_details import details_panel
+from annotation.rankers import list_usable
 from annotation.training.details import details
 from annotation.training.queueing import outlook
 from era.adapter import QueryAdapter
@@ -132,9 +133,10 @@ def test_queries_it_learned_from_are_found_again_by_their_words(trained: Desk, e
 def test_the_pages_show_what_came_in(elsewhere: Desk, packed: Path) -> None:
     came = bring(elsewhere, packed)
     workspace, page = elsewhere.workspace, open_page(elsewhere.workspace, elsewhere.collection.id, None)
-    panel = train_panel(
-        page, "ann", outlook(workspace, page.collection.id, page.label_set.id), [came], None, f"run-{came.id}", {}
-    )
+    usable = list_usable(workspace, page.collection.id)
+    seen = outlook(workspace, page.collection.id, page.label_set.id)
+    panel = train_panel(page, "ann", seen, [came], None, f"run-{came.id}", usable, {})
+    assert panel["in_use"]["reason"].startswith("On your 12 queries it ranks ")
     assert panel["latest"]["n"] == len(QRELS)
     shown = details_panel(details(workspace, "ann", came.id))
     assert len(shown["queries"]) == len(QRELS)
@@ -208,6 +210,10 @@ def changed(packed: Path, target: Path, name: str, change: Change) -> Path:
         (lambda run: run["measures"]["report"].pop("reason"), "measures.report.reason"),
         (lambda run: run["measures"]["from_light"].update(before="much"), "measures.from_light.before"),
         (lambda run: run["measures"].update(means={"<b>": {}}), "measures.means"),
+        (lambda run: run["measures"]["means"]["light"].pop("RR"), "light lacks RR"),
+        (lambda run: run["measures"]["means"].pop("after"), "after lacks Judged@10, R@10, RR, nDCG@10"),
+        (lambda run: run["measures"].update(choice={"ranking": "run-9", "reason": "x"}), "measures.choice.ranking"),
+        (lambda run: run["measures"].update(choice="light"), "measures.choice"),
         (lambda run: run["measures"].update(n=float("nan")), "NaN is not a number"),
         (lambda run: run.update(recipe="<script>"), "recipe"),
         (lambda run: run.update(snapshot_hash="x"), "snapshot_hash"),

@@ -8,6 +8,7 @@ import pytest
 import storage.training_runs
 from annotation import rankers
 from annotation.presenting.training import blend_sentence, place_in_line, train_panel
+from annotation.rankers import Ranker
 from annotation.training import queueing
 from annotation.training.curves import CurveProgress
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -19,7 +20,8 @@ def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **mor
     listed = queueing.history(desk.workspace, desk.collection.id) if runs is None else runs
     places = queueing.places_in_line(desk.workspace)
     in_use = more.pop("in_use", None) or rankers.default_ranker(desk.workspace, desk.collection.id, desk.label_set_id)
-    return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, in_use, places, **more)
+    usable = more.pop("usable", None) or rankers.list_usable(desk.workspace, desk.collection.id)
+    return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, in_use, usable, places, **more)
 
 
 def test_train_panel_is_equal_when_nothing_happened(trained_desk: Desk) -> None:
@@ -46,46 +48,148 @@ def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> Non
     payload = as_json(train_payload(trained_desk))
     latest = payload["latest"]
     assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1", 12)
-    assert latest["headline"].startswith("Gained on queries the model had not seen: nDCG@10 ")
-    assert latest["means"]["after"].keys() == {"nDCG@10", "recall@10", "MRR", "judged@10"}
+    assert latest["headline"].startswith("Gained on queries it had not seen: nDCG@10 ")
+    assert [name for name, _ in payload["measures"]] == ["nDCG@10", "R@10", "RR", "Judged@10"]
+    assert [row["label"] for row in latest["rankings"]] == [
+        "Light model alone",
+        "Light model alone + matching words",
+        "Aligned, no labels",
+        "Aligned, no labels + matching words",
+        "After your marks (run 1)",
+        "After your marks (run 1) + matching words",
+    ]
+    assert [row["is_in_use"] for row in latest["rankings"]] == [False, False, False, False, True, False]
+    assert latest["rankings"][4]["figures"][0] == "1.00"
     [row] = payload["runs"]
     assert (row["state"], row["in_use"], row["labels"], row["remark"]) == ("finished", True, "12 queries", "")
     assert payload["intro"] == ""
 
 
-def difference(before: float, after: float, p_value: float) -> dict[str, float | int]:
+def against(before: float, after: float, p_value: float) -> dict[str, float | int]:
     return {
         "before": before, "after": after, "low": -0.25, "high": 0.125, "p_value": p_value,
         "n_better": 1, "n_same": 2, "n_worse": 3,
     }  # fmt: skip
 
 
-def run_with(run: TrainingRunRecord, total: dict[str, float | int], own: dict[str, float | int]) -> TrainingRunRecord:
-    report = {"reason": "The reason.", "is_changed": False}
-    measures = {"n": 6, "means": {}, "from_light": total, "from_aligned": own, "report": report, "seconds": 1.0}
-    return replace(run, measures=measures)
+def run_with(
+    run: TrainingRunRecord, light: float, aligned: float, after: float, p_value: float, **more: Any
+) -> TrainingRunRecord:
+    """Return the run with these values of nDCG@10 on 6 queries; `more` goes into its measures."""
+    values = {"light": light, "aligned": aligned, "after": after}
+    measures = {
+        "n": 6,
+        "means": {
+            name: {"nDCG@10": value, "R@10": 0.5, "RR": 1.0, "Judged@10": 0.125} for name, value in values.items()
+        },
+        "from_light": against(light, after, p_value),
+        "from_aligned": against(aligned, after, p_value),
+        "report": {"reason": "The reason.", "is_changed": True},
+        "seconds": 1.0,
+    }
+    return replace(run, measures={**measures, **more})
+
+
+def chosen(ranking: str, reason: str = "It ranks best.") -> dict[str, Any]:
+    return {"choice": {"ranking": ranking, "reason": reason}, "others_from_light": {"aligned": against(0.5, 0.375, 1)}}
 
 
 def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) -> None:
-    run = run_with(trained_desk.run(1), difference(0.5, 0.25, 0.5), difference(0.375, 0.25, 0.2))
-    payload = train_payload(trained_desk, [run])
-    assert payload["latest"]["headline"] == ("Lost on queries the model had not seen: nDCG@10 0.50 → 0.25 (-0.25)")
+    run = run_with(trained_desk.run(1), 0.7949, 0.7751, 0.765, 0.5, **chosen("light"))
+    payload = as_json(train_payload(trained_desk, [run], in_use="light"))
+    # each difference is that of the figures beside it, and the steps add up: -0.01 and -0.01 are -0.02
+    assert payload["latest"]["headline"] == "Lost on queries it had not seen: nDCG@10 0.79 → 0.77 (−0.02)"
     assert payload["latest"]["sentences"] == [
-        "Likely between -0.25 and +0.12; 1 better, 2 same, 3 worse. "
-        "With 6 queries this could be chance (p = 0.500); more marked queries will tell.",
-        "Of that, -0.125 comes from your marks; the rest from aligning the two models, which needs no marks. "
-        "What the marks bring is not proven yet with 6 queries. ",
+        "With your marks: 1 better, 2 same, 3 worse than the light model alone in nDCG@10; the difference likely lies "
+        "between −0.25 and +0.13. With 6 queries this could be chance (p = 0.500); more marked queries will tell.",
+        "Aligning the two models, which needs no marks, 0.79 → 0.78 (−0.01); your marks, 0.78 → 0.77 (−0.01). "
+        "The second step could be chance with 6 queries.",
         "The reason.",
     ]
-    assert payload["runs"][0]["change"] == "0.500 → 0.250"
-    assert payload["runs"][0]["remark"] == "The marks did not help, so the aligned ranking was kept."
+    assert [(row["label"], row["figures"], row["is_in_use"]) for row in payload["latest"]["rankings"]] == [
+        ("Light model alone", ["0.79", "0.50", "1.00", "0.13"], True),
+        ("Aligned, no labels", ["0.78", "0.50", "1.00", "0.13"], False),
+        ("After your marks (run 1)", ["0.77", "0.50", "1.00", "0.13"], False),
+    ]
+    assert payload["latest"]["rankings"][1]["title"] == (
+        "1 better, 2 same, 3 worse than the light model alone in nDCG@10; the difference likely lies between −0.25 and "
+        "+0.13"
+    )
+    assert payload["runs"][0]["change"] == "0.79 → 0.77"
+    assert (payload["runs"][0]["in_use"], payload["runs"][0]["remark"]) == (False, "")
+
+
+def test_train_panel_says_no_difference_where_the_figures_are_equal(trained_desk: Desk) -> None:
+    run = run_with(trained_desk.run(1), 0.504, 0.4951, 0.496, 0.5, **chosen("light"))
+    latest = train_payload(trained_desk, [run])["latest"]
+    assert latest["headline"] == "No difference on queries it had not seen: nDCG@10 0.50 → 0.50"
+    assert latest["sentences"][1] == (
+        "Aligning the two models, which needs no marks, 0.50 → 0.50 (no difference); "
+        "your marks, 0.50 → 0.50 (no difference)."
+    )
 
 
 def test_train_panel_calls_a_proven_gain_proven(trained_desk: Desk) -> None:
-    run = run_with(trained_desk.run(1), difference(0.25, 0.5, 0.0004), difference(0.25, 0.5, 0.04))
-    sentences = train_payload(trained_desk, [run])["latest"]["sentences"]
-    assert "unlikely to be chance (p < 0.001)" in sentences[0]
-    assert "not proven" not in sentences[1]
+    run = run_with(trained_desk.run(1), 0.25, 0.25, 0.5, 0.0004, **chosen("after"))
+    latest = train_payload(trained_desk, [run])["latest"]
+    assert latest["headline"] == "Gained on queries it had not seen: nDCG@10 0.25 → 0.50 (+0.25)"
+    assert "unlikely to be chance (p < 0.001)" in latest["sentences"][0]
+    assert "chance" not in latest["sentences"][1]
+
+
+def test_train_panel_leaves_out_the_counts_of_an_earlier_version(trained_desk: Desk) -> None:
+    old = {"reason": "Held out in turn, 3 of 6 queries became better and 1 worse.", "is_changed": True}
+    latest = train_payload(trained_desk, [run_with(trained_desk.run(1), 0.25, 0.25, 0.5, 0.5, report=old)])["latest"]
+    assert not any("became" in sentence for sentence in latest["sentences"])
+    kept = {"reason": "It did not help.", "is_changed": False}
+    run = run_with(trained_desk.run(1), 0.25, 0.25, 0.25, 1, report=kept)
+    payload = train_payload(trained_desk, [run])
+    assert payload["latest"]["sentences"][-1] == "It did not help."
+    assert payload["runs"][0]["remark"] == "The marks changed nothing: it ranks as the aligned model does."
+
+
+def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained_desk: Desk) -> None:
+    run = run_with(trained_desk.run(1), 0.79, 0.75, 0.76, 0.5, **chosen("light", "On your 6 queries it ranks best."))
+    in_use = as_json(train_payload(trained_desk, [run], in_use="light")["in_use"])
+    assert (in_use["key"], in_use["label"]) == ("light", "light model alone")
+    assert in_use["reason"] == "On your 6 queries it ranks best."
+    assert in_use["better_than"] == ["aligned", "run-1"]
+    assert in_use["choices"] == [
+        ["light", "light model alone · 0.79"],
+        ["aligned", "aligned, no labels · 0.75"],
+        ["run-1", "after your marks (run 1) · 0.76"],
+        ["light+words", "light model alone + matching words"],
+        ["aligned+words", "aligned, no labels + matching words"],
+        ["run-1+words", "after your marks (run 1) + matching words"],
+    ]
+    other = train_payload(trained_desk, [run], in_use="run-1")["in_use"]
+    assert other["reason"] == (
+        "On your 6 queries it ranks with nDCG@10 0.76; the best was “light model alone” with 0.79."
+    )
+    assert (other["run"], other["better_than"]) == ("1", ["aligned"])
+    unmeasured = train_payload(trained_desk, [run], in_use="light+words")["in_use"]
+    assert unmeasured["reason"] == "Run 1 found another one best: “light model alone” with 0.79 in nDCG@10."
+    assert unmeasured["better_than"] == []
+
+
+def test_train_panel_calls_a_new_run_better_than_an_earlier_one_but_no_fallback(trained_desk: Desk) -> None:
+    usable = [
+        *(Ranker(key, key) for key in ("light", "aligned")),
+        *(Ranker(f"run-{n}", f"after your marks (run {n})", str(n)) for n in (2, 1)),
+    ]
+    earlier = trained_desk.run(1)
+    later = replace(earlier, id=2, number=2)
+    won = run_with(later, 0.5, 0.5, 0.7, 0.01, **chosen("after"))
+    panel = train_payload(trained_desk, [won, earlier], in_use="run-2", usable=usable)
+    assert panel["in_use"]["better_than"] == ["light", "aligned", "run-1"]
+    lost = run_with(later, 0.7, 0.5, 0.5, 0.01, **chosen("light"))
+    panel = train_payload(trained_desk, [lost, earlier], in_use="light", usable=usable)
+    assert panel["in_use"]["better_than"] == ["aligned", "run-2"]
+
+
+def test_train_panel_takes_aligned_for_better_than_light_until_something_was_measured(judged_desk: Desk) -> None:
+    assert train_payload(judged_desk, in_use="aligned")["in_use"]["better_than"] == ["light"]
+    assert train_payload(judged_desk, in_use="light")["in_use"]["better_than"] == []
 
 
 def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
@@ -201,8 +305,10 @@ def test_train_panel_puts_pinned_runs_on_top_and_names_what_is_in_use(trained_de
     payload = as_json(train_payload(trained_desk, runs, in_use="run-1"))
     assert [row["number"] for row in payload["runs"]] == [1, 3, 2]
     assert [row["in_use"] for row in payload["runs"]] == [True, False, False]
-    assert payload["in_use"] == {"key": "run-1", "label": "run 1 “the good one”", "can_use_aligned": True}
-    assert train_payload(trained_desk, runs, in_use="aligned")["in_use"]["can_use_aligned"] is False
+    assert payload["in_use"]["label"] == "after your marks (run 1) “the good one”"
+    with_words = train_payload(trained_desk, runs, in_use="run-1+words")
+    assert [row["in_use"] for row in with_words["runs"]] == [True, False, False]
+    assert with_words["in_use"]["label"] == "after your marks (run 1) + matching words “the good one”"
 
 
 @pytest.mark.parametrize(

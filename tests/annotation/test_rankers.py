@@ -70,8 +70,23 @@ def test_default_ranker_is_what_people_chose_as_long_as_it_is_there(judged_desk:
     assert use(judged_desk, f"run-{runs[0].id}") == f"run-{runs[0].id}"
     assert use(judged_desk, ALIGNED) == ALIGNED
     assert use(judged_desk, LIGHT) == LIGHT
-    for gone in ("run-999", "nonsense", BM25, "snap-abc-0"):
+    for key in ("light+words", "aligned+words", f"run-{runs[0].id}+words"):
+        assert use(judged_desk, key) == key
+    for gone in ("run-999", "run-999+words", "nonsense", BM25, "snap-abc-0"):
         assert use(judged_desk, gone) == f"run-{runs[1].id}"
+
+
+def test_default_ranker_falls_back_to_what_the_newest_run_found_best(judged_desk: Desk) -> None:
+    won = judged_desk.finish_by_hand(
+        swapped_topics(), measures={"choice": {"ranking": "after+words", "reason": "It ranks best."}}
+    )
+    assert use(judged_desk, "") == f"run-{won.id}+words"
+    judged_desk.finish_by_hand(swapped_topics(), measures={"choice": {"ranking": "light", "reason": "Training lost."}})
+    assert use(judged_desk, "") == LIGHT
+    judged_desk.finish_by_hand(swapped_topics(), measures={"choice": None})  # trained for comparison only
+    assert use(judged_desk, "") == LIGHT
+    old = judged_desk.finish_by_hand(swapped_topics())  # from before several rankings were measured
+    assert use(judged_desk, "") == f"run-{old.id}"
 
 
 def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Desk) -> None:

@@ -31,20 +31,20 @@ def listed(judged: Desk) -> list[TrainingRunRecord]:
     return queueing.history(judged.workspace, judged.collection.id)
 
 
-def test_use_goes_back_to_an_earlier_run_and_to_no_labels(judged_desk: Desk) -> None:
-    first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
-    use(judged_desk, f"run-{first.id}")
-    assert in_use(judged_desk) == f"run-{first.id}"
-    use(judged_desk, "aligned")
-    assert in_use(judged_desk) == "aligned"
-    use(judged_desk, f"run-{second.id}")
-    assert in_use(judged_desk) == f"run-{second.id}"
+def test_use_takes_any_ranking_that_the_desk_offers(judged_desk: Desk) -> None:
+    runs = [judged_desk.finish_by_hand(swapped_topics()) for _ in range(2)]
+    plain = ["light", "aligned", *(f"run-{run.id}" for run in runs)]
+    for key in [*plain, *(f"{key}+words" for key in plain)]:
+        use(judged_desk, key)
+        assert in_use(judged_desk) == key
 
 
-@pytest.mark.parametrize("key", ["", "light", "run-99", "run-1", "nonsense", "run-1+words"])
-def test_use_refuses_what_is_no_finished_run(judged_desk: Desk, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["", "run-99", "run-1", "nonsense", "run-1+words", "bm25", "strong", "light+words+words"]
+)
+def test_use_refuses_what_cannot_be_used(judged_desk: Desk, key: str) -> None:
     judged_desk.start()  # run-1, which is only queued
-    with pytest.raises(InvalidInputError, match="Only a finished training run can be used"):
+    with pytest.raises(InvalidInputError, match="cannot be used here"):
         use(judged_desk, key)
 
 

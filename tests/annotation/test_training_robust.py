@@ -11,6 +11,7 @@ import pytest
 
 import storage.label_sets
 import storage.training_runs
+from annotation.library import Library
 from annotation.rankers import default_ranker
 from annotation.training import job, queueing, reporting
 from annotation.training.job import Outcome
@@ -21,6 +22,7 @@ from era import recipes
 from era.adapter import QueryAdapter
 from era.attribution import Influence
 from era.errors import Cancelled
+from era.lexical import LexicalIndex
 from era.recipes import Fit
 from storage.errors import DatabaseBusy, DataFolderNotWritable
 from storage.records import TrainingRunState
@@ -132,16 +134,44 @@ def test_run_is_cancelled_at_every_stage(
     assert not judged_desk.workspace.adapter_folder(run.id).exists()
 
 
-def test_evaluation_can_be_cancelled_between_a_few_queries(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_can_be_cancelled_between_a_few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "_SEARCHED_AT_ONCE", 5)
-    index = judged_desk.workspace.library(judged_desk.collection.id).index
     said: list[float] = []
-    vectors = index.vectors([f"{animal}-feeding" for animal in ("cat", "dog", "trout", "wren", "newt", "hare", "seal")])
-    found = job._search(index, vectors, lambda stage, fraction, detail: said.append(fraction), 0.3)  # type: ignore[arg-type]
+    batches = job._batches(7, lambda stage, fraction, detail: said.append(fraction), 0.3, 0.3)  # type: ignore[arg-type]
+    assert list(batches) == [slice(0, 5), slice(5, 10)]
     assert said == pytest.approx([0.3, 0.3 + 0.3 * 5 / 7])
-    assert [ranking[0].doc_id for ranking in found] == [
-        f"{animal}-feeding" for animal in ("cat", "dog", "trout", "wren", "newt", "hare", "seal")
-    ]
+
+
+def test_run_is_cancelled_while_words_are_counted(
+    judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = judged_desk.start()
+    count = Library.words
+
+    def cancelled_meanwhile(self: Library) -> LexicalIndex:
+        assert judged_desk.run(run.id).message == "counting words"
+        queueing.cancel(judged_desk.workspace, "ann", run.id)
+        return count(self)
+
+    monkeypatch.setattr(Library, "words", cancelled_meanwhile)
+    monkeypatch.setattr(reporting, "_PAUSE_S", 0.0)
+    worker_of(judged_desk.workspace).start()
+    ended = judged_desk.wait_for(run.id)
+    assert (ended.state, ended.measures) == (TrainingRunState.CANCELLED, None)
+    assert not judged_desk.workspace.adapter_folder(run.id).exists()
+
+
+def test_run_is_not_lost_where_words_cannot_be_counted(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(self: Library) -> LexicalIndex:
+        raise MemoryError
+
+    monkeypatch.setattr(Library, "words", too_large)
+    run = judged_desk.train()
+    assert run.state is TrainingRunState.FINISHED
+    assert run.message == "Matching words could not be counted (MemoryError), so no ranking was tried with them."
+    assert run.measures is not None
+    assert run.measures["means"].keys() == {"light", "aligned", "after"}
+    assert run.measures["choice"]["ranking"] == "after"
 
 
 def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk: Desk) -> None:
@@ -176,6 +206,24 @@ def test_finished_run_comes_into_use_and_an_earlier_choice_gives_way(judged_desk
     second = judged_desk.train(seed=1)
     with judged_desk.workspace.reading() as session:
         assert storage.label_sets.get(session, judged_desk.label_set_id).in_use == f"run-{second.id}"
+
+
+def test_run_that_lost_leaves_the_light_model_in_use(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = recipes.fit
+
+    def losing(*args: Any) -> Fit:
+        fitted = fit(*args)
+        return replace(fitted, held_out_vectors=-fitted.held_out_vectors)  # every ranking upside down
+
+    monkeypatch.setattr(recipes, "fit", losing)
+    run = judged_desk.train()
+    assert run.measures is not None
+    assert run.measures["means"]["after"]["nDCG@10"] < run.measures["means"]["light"]["nDCG@10"]
+    assert run.measures["choice"]["ranking"] == "light"
+    assert run.measures["choice"]["reason"].startswith("On your 12 queries it ranks ")
+    with judged_desk.workspace.reading() as session:
+        assert storage.label_sets.get(session, judged_desk.label_set_id).in_use == "light"
+    assert default_ranker(judged_desk.workspace, judged_desk.collection.id, judged_desk.label_set_id) == "light"
 
 
 def test_run_of_another_recipe_does_not_come_into_use_by_itself(judged_desk: Desk) -> None:

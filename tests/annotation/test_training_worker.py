@@ -64,7 +64,8 @@ def test_training_run_ends_finished_with_measures(trained_desk: Desk) -> None:
     measures = json.loads(json.dumps(run.measures, allow_nan=False))
     assert measures == run.measures
     assert measures["n"] == 12
-    assert measures["means"].keys() == {"light", "aligned", "after"}
+    assert list(measures["means"]) == ["light", "aligned", "after", "light+words", "aligned+words", "after+words"]
+    assert measures["others_from_light"].keys() == {"aligned", "light+words", "aligned+words", "after+words"}
     assert measures["means"]["after"].keys() == {"nDCG@10", "R@10", "RR", "Judged@10"}
     assert measures["seconds"] > 0
     assert measures["report"]["is_changed"] is True

@@ -175,8 +175,8 @@ def test_label_set_starts_empty_and_can_be_left(app: App, visit: Visits) -> None
 
 def _announce(one: Visit, key: str) -> None:
     """Say that a better ranking is there, as the Train tab does."""
-    say = "(key) => document.dispatchEvent(new CustomEvent('era:better', { detail: { key, run: '' } }))"
-    one.page.evaluate(say, key)
+    detail = "{ key, run: '', was: '', better_than: { includes: () => true } }"
+    one.page.evaluate(f"(key) => document.dispatchEvent(new CustomEvent('era:in-use', {{ detail: {detail} }}))", key)
 
 
 def test_better_ranking_takes_nothing_away_from_a_desk_left_for_a_moment(app: App, visit: Visits) -> None:

@@ -1,11 +1,15 @@
-"""Training runs in the browser: in line, opened, named, put to use, deleted."""
+"""Training runs in the browser: what they come to, which ranking goes in use, in line, opened, named, deleted."""
 
+import json
+import random
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.ui.collection_steps import bring_in
 from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits
 
 pytestmark = pytest.mark.browser
@@ -27,10 +31,34 @@ def train_once(app: App, panel: Locator) -> int:
     return int(before) + 1
 
 
+def parts_catalogue(folder: Path) -> Path:
+    """Return a judged collection of spare parts: the light model finds every code, and what is learned loses some."""
+    drawn, nouns = random.Random(3), ("pump", "valve", "gasket", "rotor", "switch")
+    codes = [f"{drawn.choice('BKQXZ')}{drawn.choice('JTVW')}-{drawn.randint(1000, 9999)}" for _ in range(60)]
+    documents = [
+        {"id": f"d{i}", "title": f"{nouns[i % 5]} {code}", "text": f"Spare part {code} of the {nouns[i % 5]}, box {i}."}
+        for i, code in enumerate(codes)
+    ]
+    asked = (10, 14, 15, 21, 22)  # whose codes the aligned model takes for others
+    queries = [{"id": f"q{i}", "text": codes[i], "instruction": "Find music of the Middle Ages"} for i in asked]
+    packed = folder / "parts.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("corpus.jsonl", "\n".join(map(json.dumps, documents)))
+        archive.writestr("queries.jsonl", "\n".join(map(json.dumps, queries)))
+        archive.writestr("qrels.tsv", "\n".join(f"q{i}\td{i}\t1" for i in asked))
+    return packed
+
+
 def any_finished(app: App, panel: Locator) -> int:
     """Return the number of a finished run, trained now if there is none yet."""
     finished = app.rows("SELECT max(number) FROM training_run WHERE state = 'finished' AND deleted_at IS NULL")[0][0]
     return finished or train_once(app, panel)
+
+
+def put_in_use(panel: Locator, key: str) -> None:
+    """Choose a ranking from the list and wait until it is in use."""
+    panel.get_by_label("Ranking in use").select_option(key)
+    expect(panel.get_by_label("Ranking in use")).to_have_value(key)
 
 
 def open_row(panel: Locator, number: int) -> Locator:
@@ -39,6 +67,54 @@ def open_row(panel: Locator, number: int) -> Locator:
     details = panel.locator(".era-run-details")
     expect(details.locator(".era-facts")).to_be_visible()
     return details
+
+
+def test_run_that_lost_leaves_the_light_model_in_use_and_says_so(
+    tmp_path: Path, visit: Visits, start_app: StartApp
+) -> None:
+    app = start_app(tmp_path / "data")
+    one = visit(app)
+    bring_in(one, str(parts_catalogue(tmp_path)), "spare parts")
+    train = one.tab("Train")
+    expect(train.locator(".era-lead")).to_contain_text("5 queries with something relevant")
+    train.get_by_role("button", name="Train", exact=True).click()
+    expect(row(train, 1).locator(".era-state")).to_have_text("finished", timeout=LONG)
+
+    [(run_id, measured)] = app.rows("SELECT id, measures FROM training_run")
+    measures = json.loads(measured)
+    light, aligned, after = (f"{measures['means'][name]['nDCG@10']:.2f}" for name in ("light", "aligned", "after"))
+    assert (light, float(after) < 1.0) == ("1.00", True)
+    total = measures["from_light"]
+    said = train.locator(".era-outcome")
+    by = f"−{1 - float(after):.2f}"
+    expect(said.get_by_role("heading")).to_have_text(
+        f"Lost on queries it had not seen: nDCG@10 {light} → {after} ({by})"
+    )
+    expect(said).to_contain_text(
+        f"0 better, {total['n_same']} same, {total['n_worse']} worse than the light model alone"
+    )
+    assert total["n_same"] + total["n_worse"] == 5
+    expect(said).to_contain_text(f"{light} → {aligned} (−{1 - float(aligned):.2f}); your marks, {aligned} → {after} (")
+    assert said.inner_text().count(" better, ") == 1  # one set of counts
+    expect(said.locator("thead abbr")).to_have_text(["nDCG@10", "R@10", "RR", "Judged@10"])
+    in_use = train.locator(".era-in-use")
+    assert measures["choice"]["ranking"] == "light"
+    expect(in_use).to_contain_text(f"In use: light model alone. {measures['choice']['reason']}")
+    expect(in_use).to_contain_text("On your 5 queries it ranks ")
+    expect(said.locator("tr.era-main")).to_contain_text("Light model alone in use")
+    stored = "SELECT in_use FROM label_set WHERE collection_id = (SELECT collection_id FROM training_run)"
+    assert app.rows(stored) == [("light",)]
+
+    put_in_use(train, f"run-{run_id}+words")
+    expect(in_use).to_contain_text("In use: after your marks (run 1) + matching words. On your 5 queries it ranks with")
+    expect(in_use).to_contain_text("the best was “light model alone” with 1.00.")
+    expect(row(train, 1).locator(".era-state")).to_have_text("in use")
+    assert app.rows(stored) == [(f"run-{run_id}+words",)]
+    one.tab("Judge")
+    one.view("Ranking")
+    expect(one.page.get_by_label("Ranked by")).to_have_value(f"run-{run_id}+words")
+    expect(one.page.get_by_role("button", name=re.compile("better", re.IGNORECASE))).to_have_count(0)
+    assert one.complaints == []
 
 
 def test_several_runs_wait_in_line_and_one_leaves_it(app: App, visit: Visits) -> None:
@@ -65,18 +141,18 @@ def test_only_what_is_put_in_use_is_announced(app: App, visit: Visits) -> None:
     one = visit(app)
     train = one.tab("Train")
     number = any_finished(app, train)
-    aligned = train.get_by_role("button", name="use the aligned ranking, no labels")
-    if aligned.is_visible():
-        aligned.click()
-    expect(train).to_contain_text("In use: the aligned ranking")
+    put_in_use(train, "light")
+    expect(train.locator(".era-in-use")).to_contain_text("In use: light model alone.")
     one.page.evaluate(
-        "window.heard = []; document.addEventListener('era:better', (event) => window.heard.push(event.detail))"
+        "window.heard = []; document.addEventListener('era:in-use', (event) => window.heard.push(event.detail))"
     )
     row(train, number).get_by_role("button", name=f"Use run {number}").click()
     expect(row(train, number).locator(".era-state")).to_have_text("in use")
-    [(run_id,)] = app.rows("SELECT id FROM training_run WHERE number = ?", number)
-    announced = [{"key": f"run-{run_id}", "run": str(number)}]
-    assert one.page.evaluate("window.heard") == announced
+    [(run_id,)] = app.rows("SELECT id FROM training_run WHERE number = ? AND collection_id = 1", number)
+    [heard] = one.page.evaluate("window.heard")
+    assert (heard["key"], heard["run"], heard["was"]) == (f"run-{run_id}", str(number), "light")
+    assert "light" in heard["better_than"]
+    announced = [heard]
     last = app.rows("SELECT max(number) FROM training_run")[0][0] + 1
     train.get_by_role("button", name="Train", exact=True).click()
     train.locator(".era-progress").get_by_role("button", name="Cancel", exact=True).first.click()
@@ -116,8 +192,8 @@ def test_what_is_typed_survives_the_progress_of_another_run(app: App, visit: Vis
     expect(row(train, number)).to_contain_text("the one to keep")
     row(train, number).get_by_role("button", name=f"Use run {number}").click()
     expect(row(train, number).locator(".era-state")).to_have_text("in use")
-    train.get_by_role("button", name="use the aligned ranking, no labels").click()
-    expect(train).to_contain_text("In use: the aligned ranking")
+    put_in_use(train, "aligned")
+    expect(train.locator(".era-in-use")).to_contain_text("In use: aligned, no labels.")
     assert app.rows("SELECT in_use FROM label_set WHERE id = 1") == [("aligned",)]
     details.get_by_role("button", name="Delete …").click()
     dialog = one.page.get_by_role("dialog")

@@ -3,7 +3,6 @@
 const root = element.querySelector(".era-panel");
 let shown = null;
 let wasReady = null;
-let wasPreparing = false;
 let isTabOpened = false;
 
 // Open the tab of the address, and again should it close: the tabs may come to life long after this panel. Whoever
@@ -36,9 +35,7 @@ function receive() {
   }
   const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");
-  if (wasPreparing && !busy && view.is_ready) say("better", { key: "aligned", run: "" });
   wasReady = view.is_ready;
-  wasPreparing = Boolean(busy);
   fill(root,
     h("div", { class: "era-header" },
       h("button", { type: "button", class: "era-link", title: t("header.where"), onclick: () => openTab("Collection") },

@@ -46,7 +46,9 @@ function revealedLine(card) {
   if (!revealed) return null;
   const sources = revealed.sources.map(([key, rank]) => {
     const run = view.rankers.find((ranker) => ranker.key === key)?.run;
-    const name = run ? t("source.run", { run }) : t(`source.${key.startsWith("run-") ? "lost" : key}`);
+    const plain = key.replace(/\+words$/, "");
+    const alone = run ? t("source.run", { run }) : t(`source.${plain.startsWith("run-") ? "lost" : plain}`);
+    const name = plain === key ? alone : t("ranker.with_words", { name: alone });
     return rank === null ? name : t("source.at", { name, rank });
   });
   const opinions = revealed.opinions.map((each) =>

@@ -176,13 +176,16 @@ const mayReopen = () => root.offsetParent === null && view.query.id && !notes.si
   && form.querySelector("textarea[name=query]").value === view.query.text
   && (view.view === "pool" || (view.view === "ranking" && !view.phrase));
 
-// A better ranking is there. Documents never move under the eyes of someone who is judging: then it is only offered.
-hear("better", ({ key, run }) => {
-  if (!view || view.ranker === key || (key === "aligned" && view.ranker !== "light")) return;
+// Another ranking is in use. Documents never move under the eyes of someone who is judging: then a better one is only
+// offered. Whoever chose a ranking here keeps it, unless the other one is known to be better.
+hear("in-use", ({ key, run, was, better_than }) => {
+  if (!view || view.ranker === key) return;
+  const isBetter = better_than.includes(view.ranker);
+  if (!isBetter && view.ranker !== was) return;
   if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, run });
   if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
-  else if (view.view === "ranking") { offered = { key, run }; drawCards(); }
-  else view.ranker = key;
+  else if (view.view !== "ranking") view.ranker = key;
+  else if (isBetter) { offered = { key, run }; drawCards(); }
   askLooks();
 });
 

@@ -95,16 +95,23 @@ function progress() {
 function outcome() {
   const gain = view.latest;
   if (!gain) return [];
-  const rows = [["light", "Light model alone"], ["aligned", "Aligned, no labels"], ["after", `After your marks (run ${gain.number})`]];
   return h("section", { class: "era-outcome" },
     h("h2", {}, gain.headline),
     gain.sentences.map((sentence) => h("p", {}, sentence)),
     h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `${many(gain.n, "query", "queries")}, each ranked by an adapter that had not seen its marks`),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `${many(gain.n, "query", "queries")}, each ranked by what had not seen its marks`),
         view.measures.map(([name, meaning]) => h("th", { scope: "col", class: "era-number" }, h("abbr", { title: meaning }, name))))),
-      h("tbody", {}, rows.map(([key, label]) => h("tr", {}, h("th", { scope: "row" }, label),
-        view.measures.map(([name]) => h("td", { class: "era-number" }, gain.means[key][name].toFixed(3)))))))),
+      h("tbody", {}, gain.rankings.map((row) => h("tr", { class: row.is_in_use ? "era-main" : null }, h("th", { scope: "row", title: row.title || null }, row.label, row.is_in_use && h("span", { class: "era-quiet" }, " in use")),
+        row.figures.map((text) => h("td", { class: "era-number" }, text))))))),
     h("button", { type: "button", class: "era-button", onclick: () => compare(gain.key) }, "See the difference"));
+}
+
+function inUse() {
+  const used = view.in_use;
+  return view.runs.length ? h("div", { class: "era-in-use" },
+    h("p", {}, h("strong", {}, `In use: ${used.label}.`), used.reason && ` ${used.reason}`),
+    h("label", { class: "era-choice" }, h("span", { class: "era-label", title: "What ranks where you choose nothing else: in Judge, in Compare, and for programs" }, "change"),
+      select("Ranking in use", used.choices, used.key, (key) => trigger("use", { ...ids(), key }), { disabled: !view.can_write }))) : [];
 }
 
 const compare = (key) => { say("compare", { after: key }); openTab("Compare"); };
@@ -116,16 +123,17 @@ function draw() {
   part("controls", [seen, can_write, isStarting, view.device, active?.kind], controls);
   part("progress", [active, waiting, can_write], progress);
   part("outcome", latest, outcome);
+  part("in-use", [view.in_use, can_write, view.runs.length > 0], inUse);
   drawRuns();
 }
 
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.outlook) return;
-  // Only what is put in use ranks elsewhere: a run that was cancelled, or made for comparison, changes nothing there.
-  const isNew = view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key;
-  const used = isNew && fresh.runs.find((run) => run.in_use);
-  if (used) say("better", { key: used.key, run: String(used.number) });
+  if (view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key) {
+    const { key, run, better_than } = fresh.in_use;
+    say("in-use", { key, run, was: view.in_use.key, better_than });
+  }
   const isAnswer = fresh.nonce && fresh.nonce !== view?.nonce;
   const isElsewhere = view && view.page.collection_id !== fresh.page.collection_id;
   view = fresh;

@@ -1,4 +1,4 @@
-// The training runs so far: which one is in use, filters, and a row for each; a row opens in place.
+// The training runs so far: filters, and a row for each; a row opens in place.
 
 const filters = { words: "", state: "", labels: "all", isPinned: false, isArchived: false };
 const MANY_ROWS = 4; // from here on, filters are worth their space
@@ -33,15 +33,6 @@ function filterRow() {
     nArchived > 0 && check("isArchived", `archived, too (${nArchived})`));
 }
 
-function inUse() {
-  const used = view.in_use;
-  return h("p", { class: "era-row" },
-    h("span", {}, h("strong", {}, "In use: "), used.label, "."),
-    used.can_use_aligned && view.runs.some((run) => run.in_use)
-      && h("button", { type: "button", class: "era-link", disabled: !view.can_write, onclick: (event) => { event.target.disabled = true; trigger("use", { ...ids(), key: "aligned" }); } },
-        "use the aligned ranking, no labels"));
-}
-
 function row(run) {
   const isOpen = run.id === openId;
   const toggle = () => (isOpen ? closeRun() : openRun(run.id));
@@ -64,7 +55,7 @@ function runs() {
   if (!view.runs.length) return h("p", { class: "era-empty" }, "Your training runs will be listed here, with what each of them gained.");
   const shown = view.runs.filter(isShown);
   return [
-    inUse(), filterRow(),
+    filterRow(),
     h("div", { class: "era-scroll era-runs" }, h("table", { class: "era-table" },
       h("caption", {}, "Training runs"),
       h("thead", {}, h("tr", {}, ["run", "when", "labels"].map((name) => h("th", { scope: "col" }, name)),
@@ -76,5 +67,5 @@ function runs() {
 }
 
 function drawRuns(isForced = false) {
-  part("runs", [view.runs, view.in_use, view.can_write, view.page.label_set], runs, isForced);
+  part("runs", [view.runs, view.can_write, view.page.label_set], runs, isForced);
 }

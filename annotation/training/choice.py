@@ -1,0 +1,44 @@
+"""Which ranking goes in use after a training run: the best on queries that it had not seen, and of equals the simplest.
+
+Training may lose: then what was there before stays in use, and a sentence says why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from era.figures import figure, rounded
+
+RANKINGS = ("light", "light+words", "aligned", "aligned+words", "after", "after+words")
+"""What is measured on the labelled queries, from the simplest on. `after` is the training run, each query ranked by
+adapters that never saw its marks; `+words` counts matching words as well; the others are ranker keys."""
+
+MAIN_MEASURE = "nDCG@10"
+
+_OTHERS = {"light": "the light model alone", "aligned": "the aligned ranking", "after": "with your marks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The one of `RANKINGS` that goes in use, and why in one sentence for people."""
+
+    ranking: str
+    reason: str
+
+
+def choose(n: int, means: Mapping[str, Mapping[str, float]]) -> Choice:
+    """Return the best ranking by its mean as people read it, so that a tie on the screen is a tie.
+
+    Args:
+        n: labelled queries that it was measured on.
+        means: ranking -> measure -> mean over them; of `RANKINGS`, those that were measured.
+    """
+    values = {name: means[name][MAIN_MEASURE] for name in RANKINGS if name in means}
+    highest = max(map(rounded, values.values()))
+    best = [name for name, value in values.items() if rounded(value) == highest]
+    other = "light" if best[0] != "light" else "after" if "after" in values else "aligned"
+    how = "best" if len(best) == 1 else "as well as the best and is the simplest"
+    return Choice(
+        best[0],
+        f"On your {n:,} {'query' if n == 1 else 'queries'} it ranks {how}: {MAIN_MEASURE} {figure(values[best[0]])}; "
+        f"{_OTHERS[other]} {figure(values[other])}.",
+    )
