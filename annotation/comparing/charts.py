@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_NOTHING = 1e-9  # what is nearer to 0 than this comes from rounding
+from era.figures import Direction, change, difference, direction, figure, interval
 
 SCATTER_SIZE = 320.0  # of the square in which points lie
 BARS_WIDTH, BARS_HEIGHT = 720.0, 220.0
@@ -61,21 +61,23 @@ def scatter(queries: Sequence[Mapping[str, Any]], side: int) -> list[Point]:
     for query in queries:
         before, after = query["values"][0], query["values"][side]
         x, y = (min(max(value, 0.0), 1.0) * SCATTER_SIZE for value in (before, after))
-        title = f"{query['text'][:80]}: {before:.3f} to {after:.3f}"
+        title = f"{query['text'][:80]}: {figure(before)} to {figure(after)}"
         points.append(Point(x, SCATTER_SIZE - y, kind(after - before), title))
     return points
 
 
 def bars(queries: Sequence[Mapping[str, Any]], side: int) -> list[Bar]:
     """Return a bar for each query, from the largest gain to the largest loss against the first side."""
-    changes = sorted(((q["values"][side] - q["values"][0], q["text"][:80]) for q in queries), key=lambda c: -c[0])
-    reach = max((abs(change) for change, _ in changes), default=0.0) or 1.0
-    step, middle = BARS_WIDTH / max(len(changes), 1), BARS_HEIGHT / 2
+    ordered = sorted(queries, key=lambda query: query["values"][0] - query["values"][side])
+    reach = max((abs(query["values"][side] - query["values"][0]) for query in queries), default=0.0) or 1.0
+    step, middle = BARS_WIDTH / max(len(ordered), 1), BARS_HEIGHT / 2
     found = []
-    for place, (change, text) in enumerate(changes):
-        height = abs(change) / reach * middle
-        top = middle - height if change > 0 else middle
-        found.append(Bar(place * step, top, step * 0.85, height, kind(change), f"{text}: {change:+.3f}"))
+    for place, query in enumerate(ordered):
+        before, after = query["values"][0], query["values"][side]
+        height = abs(after - before) / reach * middle
+        top = middle - height if after > before else middle
+        title = f"{query['text'][:80]}: {change(before, after)}"
+        found.append(Bar(place * step, top, step * 0.85, height, kind(after - before), title))
     return found
 
 
@@ -93,13 +95,14 @@ def whiskers(rows: Sequence[Mapping[str, Any]]) -> WhiskerPlot:
             low=place(row["low"]),
             middle=place(row["difference"]),
             high=place(row["high"]),
-            title=f"{row['measure']}: {row['difference']:+.3f}, between {row['low']:+.3f} and {row['high']:+.3f}",
+            title=f"{row['measure']}: {difference(row['before'], row['after'])}, "
+            f"likely between {' and '.join(interval(row['low'], row['high']))}",
         )
         for number, row in enumerate(rows)
     ]
     return WhiskerPlot(found, place(0.0), reach, max(len(rows), 1) * ROW_HEIGHT)
 
 
-def kind(change: float) -> str:
+def kind(change: float) -> Direction:
     """Return whether a change is for the better or the worse."""
-    return "same" if abs(change) < _NOTHING else "better" if change > 0 else "worse"
+    return direction(0.0, change)

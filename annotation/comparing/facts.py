@@ -9,7 +9,7 @@ import storage.snapshots
 import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
 from annotation.comparing.views import ComparisonView, run_number
-from annotation.rankers import BM25, list_rankers, stored_side
+from annotation.rankers import BM25, list_rankers, missing_label, stored_side
 from annotation.workspace import Workspace, find_training_run
 from era.overlap import MeanOverlap
 from era.significance import PairedDifference
@@ -22,7 +22,7 @@ _FROM_RUN_TOO = ("strong_embedder", "light_embedder", "versions")
 def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
     """Return what a person calls each side, by key in the order of the sides."""
     labels = {ranker.key: ranker.label for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
-    return {key: labels.get(key, key) for key in view.sides}
+    return {key: labels.get(key, missing_label(key)) for key in view.sides}
 
 
 def kept_side(workspace: Workspace, key: str) -> tuple[SnapshotRecord, int] | None:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.desk import unfinished_queries
 from annotation.errors import NotFoundError
 from annotation.library import Library
-from annotation.rankers import expectation, is_trained, list_rankers
+from annotation.rankers import expectation, is_trained
 from annotation.searching import DEPTH, open_query
 from annotation.workspace import Workspace
 from era.certainty import Expectation
@@ -100,14 +101,14 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
         found = rank_queries(workspace, library, key, [record], depth, view.is_in_sample)
         ranked[key] = found.get(record.id, RankedQuery((), "stored"))
     places = [_places(ranked[key]) for key in view.sides]
-    labels = {ranker.key: ranker.label for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
+    labels = side_labels(workspace, view)
     last, expected = view.sides[-1], None
     if is_trained(last) and not ranked[last].is_learned:
         expected = expectation(workspace, library, last, Query(str(record.id), record.text, record.instruction))
     first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
     return QueryComparison(
         query=record,
-        sides=[_side(library, view, key, labels.get(key, key), ranked[key], places, grades) for key in view.sides],
+        sides=[_side(library, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
         n_shared=len(set.intersection(*first_tens)),
         expected=expected,
         is_own_only=is_own_only,

@@ -18,6 +18,7 @@ from annotation.comparing.views import ComparisonView, to_json
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
+from era.figures import figure, signed
 from storage.records import SnapshotRecord
 
 N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side
@@ -100,8 +101,8 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["places"] = lambda value: f"{value:.3f}"
-    environment.filters["signed"] = lambda value: f"{value:+.3f}"
+    environment.filters["figure"] = figure
+    environment.filters["signed"] = signed
     environment.filters["at"] = lambda value: f"{value:.1f}"
     return environment
 

@@ -12,7 +12,7 @@ import storage.training_runs
 from annotation.desk_setup import desk_setup
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.opening import OpenPage
-from annotation.rankers import ALIGNED, LIGHT, list_rankers, stored_side
+from annotation.rankers import ALIGNED, LIGHT, list_rankers, missing_label, stored_side
 from annotation.workspace import Workspace
 from era.evaluation import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
@@ -79,7 +79,8 @@ def read_view(
     for key in keys:
         source = _source(workspace, key)
         if source is not None and source.collection_id != page.collection.id:
-            raise NotFoundError(f"“{key}” belongs to another collection. Choose rankings of this one.")
+            name = f"Run {source.number}" if isinstance(source, TrainingRunRecord) else f"“{source.name}”"
+            raise NotFoundError(f"{name} belongs to another collection. Choose rankings of this one.")
     names: tuple[str, ...] = COMPARISON_MEASURES
     if measures.strip():
         try:
@@ -133,7 +134,9 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
     rankers = {ranker.key for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
     for key in view.sides:
         if key not in rankers:
-            raise NotFoundError(f"There is no ranking named “{key}” here. Choose one from the list.")
+            raise NotFoundError(
+                f"{_capitalised(missing_label(key))} is not there (any more). Choose one from the list."
+            )
     content = to_json(view)
     name = slug_name(json.dumps(content, sort_keys=True))
     with workspace.writing() as session:
@@ -175,10 +178,14 @@ def without_missing(workspace: Workspace, view: ComparisonView) -> tuple[Compari
         return view, ""
     spare = [key for key in (LIGHT, ALIGNED) if key not in there]
     sides = (*spare[: max(2 - len(there), 0)], *there)
-    names = " and ".join(f"“{key}”" for key in missing)
+    names = _capitalised(" and ".join(map(missing_label, missing)))
     verb = "is" if len(missing) == 1 else "are"
     remark = f"{names} {verb} not there any more; what is left of this comparison is shown."
     return replace(view, sides=sides), remark
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:

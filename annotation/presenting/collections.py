@@ -84,7 +84,7 @@ def coverage_panel(found: Coverage | None) -> Payload:
     if found is not None:
         words = (
             f"Of the first ten documents, {found.before:.0%} are judged for the light model alone and "
-            f"{found.after:.0%} for the best ranking (judged@10, {count(found.n_queries, 'query', 'queries')} with a "
+            f"{found.after:.0%} for the ranking in use (Judged@10, {count(found.n_queries, 'query', 'queries')} with a "
             "relevant document). What is not judged counts as not relevant."
         )
     return {"kind": "coverage", "nonce": nonce(), "text": words}

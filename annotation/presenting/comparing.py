@@ -18,10 +18,12 @@ from annotation.presenting.wording import (
     p_value_text,
     page_ids,
 )
-from annotation.rankers import Ranker, is_trained
+from annotation.rankers import Ranker, is_trained, missing_label
 from annotation.strong_reading import StrongState
 from era.certainty import Expectation
 from era.evaluation import COMPARISON_MEASURES
+from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
+from era.figures import change as change_text
 from era.overlap import MeanOverlap
 from era.significance import PairedDifference
 
@@ -67,7 +69,7 @@ def compare_panel(
         error: what went wrong, if anything.
         tried: the text of a query that could not be ranked.
     """
-    labels = {key: key for key in view.sides} | {ranker.key: ranker.label for ranker in rankers}
+    labels = {key: missing_label(key) for key in view.sides} | {ranker.key: ranker.label for ranker in rankers}
     return {
         "nonce": nonce(),
         "page": page_ids(page),
@@ -132,10 +134,11 @@ def one_payload(comparison: QueryComparison) -> Payload:
 def _expectation(expected: Expectation | None, after: str) -> str:
     if expected is None:
         return ""
+    low, high = interval(expected.low, expected.high)
     return (
         f"Nothing was learned from this query. “{after}” is better here than the aligned ranking with a probability of "
-        f"{expected.probability:.0%}; expected change {expected.change:+.2f} nDCG@100 (as nDCG@10, over the first "
-        f"hundred), four times out of five between {expected.low:+.2f} and {expected.high:+.2f}. So say the "
+        f"{expected.probability:.0%}; expected change {signed(expected.change)} nDCG@100 (as nDCG@10, over the first "
+        f"hundred), four times out of five between {low} and {high}. So say the "
         f"{expected.n} labelled queries, each ranked without its own marks, those like this one counting most."
     )
 
@@ -246,28 +249,43 @@ def _against(
                 "difference": each.difference,
                 "low": each.low,
                 "high": each.high,
-                "p": p_value_text(each.p_value).removeprefix("= "),
-                "effect": each.effect_size,
+                "cells": _cells(each),
             }
             for measure, each in differences.items()
         ],
     }
 
 
-def verdict(difference: PairedDifference, measure: str, label: str, first: str) -> str:
+def _cells(found: PairedDifference) -> list[str]:
+    """Return before, after, difference, interval, p and effect size as texts."""
+    return [
+        figure(found.before),
+        figure(found.after),
+        difference(found.before, found.after),
+        " to ".join(interval(found.low, found.high)),
+        p_value_text(found.p_value).removeprefix("= "),
+        "–" if found.effect_size is None else signed(found.effect_size),
+    ]
+
+
+def verdict(found: PairedDifference, measure: str, label: str, first: str) -> str:
     """Return in words how a side differs from the first one, and whether that could be chance."""
-    n = count(difference.n, "query", "queries")
-    if difference.n_better == difference.n_worse == 0:
+    n = count(found.n, "query", "queries")
+    if found.n_better == found.n_worse == 0:
         said = f"“{label}” and “{first}” measure the same in {measure} on every query."
-        return said if difference.n >= _TOO_FEW else f"{said} With only {n} nothing can be concluded."
-    direction = "better" if difference.difference > 0 else "worse"
-    said = (
-        f"In {measure} “{label}” is {abs(difference.difference):.3f} {direction} than “{first}” on average, likely "
-        f"between {difference.low:+.3f} and {difference.high:+.3f}."
+        return said if found.n >= _TOO_FEW else f"{said} With only {n} nothing can be concluded."
+    by, likely = (
+        difference(found.before, found.after),
+        "likely between {} and {}.".format(*interval(found.low, found.high)),
     )
-    if difference.n < _TOO_FEW:
-        return f"{said} With only {n} nothing can be concluded (p {p_value_text(difference.p_value)})."
-    return f"{said} {chance(difference.n, difference.p_value)}"
+    word = "better" if found.after > found.before else "worse"
+    said = f"In {measure} “{label}” is {by[1:]} {word} than “{first}” on average, {likely}"
+    if by == NO_DIFFERENCE:
+        equal = f"“{label}” and “{first}” are equally good on average ({measure} {figure(found.after)})"
+        said = f"{equal}, the difference {likely}"
+    if found.n < _TOO_FEW:
+        return f"{said} With only {n} nothing can be concluded (p {p_value_text(found.p_value)})."
+    return f"{said} {chance(found.n, found.p_value)}"
 
 
 def _left_out(n: int) -> str:
@@ -306,7 +324,9 @@ def _query(change: QueryChange, main: str) -> Payload:
         "hidden": "",
         "relevant": change.n_relevant,
         "values": list(values),
-        "change": round(values[-1] - values[0], 4),
+        "change": values[-1] - values[0],
+        "changes": [change_text(values[0], value) for value in values],
+        "kinds": [direction(values[0], value) for value in values],
         "judged": list(change.judged),
         "measures": {measure: list(each) for measure, each in change.values.items()},
     }
@@ -314,4 +334,4 @@ def _query(change: QueryChange, main: str) -> Payload:
 
 def _hidden(change: QueryChange) -> Payload:
     about = {"id": change.query.id, "text": change.query.text, "part": change.part, "hidden": HIDDEN}
-    return about | dict.fromkeys(("relevant", "values", "change", "judged", "measures"))
+    return about | dict.fromkeys(("relevant", "values", "change", "changes", "kinds", "judged", "measures"))

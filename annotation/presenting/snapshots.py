@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from annotation.comparing.snapshots import measured_then
 from annotation.presenting.wording import Payload, count, nonce
 from annotation.rankers import is_imported
+from era.figures import figure
 from storage.records import SnapshotRecord
 
 
@@ -41,5 +42,5 @@ def _summary(record: SnapshotRecord) -> str:
     parts = []
     for part in overall["parts"]:
         last = part["differences"][-1][main]
-        parts.append(f"{last['before']:.3f} → {last['after']:.3f} ({part['n']})")
+        parts.append(f"{figure(last['before'])} → {figure(last['after'])} ({part['n']})")
     return f"{measured_then(record)} {main} {', '.join(parts)}."

@@ -11,6 +11,7 @@ from annotation.training.details import RunDetails, SnapshotMark
 from annotation.training.label_changes import LabelChanges
 from annotation.training.managing import Dependents
 from annotation.training.reporting import STAGES
+from era.figures import figure, signed
 from storage.records import QueryRecord, TrainingRunRecord
 
 _STAGE_WORDS = {"embedding": "reading", "alignment": "aligning", "adaptation": "adapting", "evaluation": "checking"}
@@ -99,7 +100,7 @@ def dependents_payload(run: TrainingRunRecord, found: Dependents) -> Payload:
     sentences = [f"Its adapter is removed for good; {run_name(run)} can be trained again only with today's labels."]
     if found.label_sets:
         names = _listed(found.label_sets)
-        sentences.append(f"It is in use for {names}; after that the best ranking there is takes its place.")
+        sentences.append(f"It is in use for {names}; after that, what the newest run found best takes its place.")
     if found.snapshots:
         sentences.append(
             f"{_listed(found.snapshots)} {'shows' if len(found.snapshots) == 1 else 'show'} it; "
@@ -124,7 +125,7 @@ def curve_payload(curve: Mapping[str, Any] | None) -> Payload | None:
         for point in curve["points"]
     ]
     text = "; ".join(
-        f"{point['n']:.0f} queries: {point['value']:.3f} (likely {point['low']:.3f} to {point['high']:.3f})"
+        f"{point['n']:.0f} queries: {figure(point['value'])} (likely {figure(point['low'])} to {figure(point['high'])})"
         for point in points
     )
     return {
@@ -133,7 +134,7 @@ def curve_payload(curve: Mapping[str, Any] | None) -> Payload | None:
         "baseline": curve["baseline"],
         "n": curve["n"],
         "advice": curve["advice"],
-        "text": f"nDCG@10 on unseen queries after learning from {text}. Without labels: {curve['baseline']:.3f}.",
+        "text": f"nDCG@10 on unseen queries after learning from {text}. Without labels: {figure(curve['baseline'])}.",
     }
 
 
@@ -209,7 +210,7 @@ def _strengths(report: Mapping[str, Any]) -> Payload | None:
     if not points:
         return None
     text = "; ".join(
-        f"strength {each['strength']:g}: {each['gain']:+.4f} ± {each['error']:.4f}"
+        f"strength {each['strength']:g}: {signed(each['gain'], 4)} ± {figure(each['error'], 4)}"
         f"{' (chosen)' if each['is_chosen'] else ''}"
         for each in points
     )
@@ -221,7 +222,7 @@ def _folds(report: Mapping[str, Any]) -> Payload | None:
     if not points:
         return None
     text = "; ".join(
-        f"part {place} ({count(each['n'], 'query', 'queries')}): {each['before']:.3f} → {each['after']:.3f}"
+        f"part {place} ({count(each['n'], 'query', 'queries')}): {figure(each['before'])} → {figure(each['after'])}"
         for place, each in enumerate(points, start=1)
     )
     return {"points": points, "text": f"nDCG@100 before and after, on each part that was held out: {text}."}

@@ -2,27 +2,19 @@
 
 import re
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from annotation.opening import OpenPage
+from era.figures import signed
 
 Payload = dict[str, Any]
-
-MEASURE_NAMES = {"nDCG@10": "nDCG@10", "R@10": "recall@10", "RR": "MRR", "Judged@10": "judged@10"}
-MEASURE_MEANINGS = {
-    "nDCG@10": "How well the first ten are ordered: 1 if every relevant document stands on top, 0 if none is there",
-    "recall@10": "Share of the relevant documents that are among the first ten",
-    "MRR": "1 divided by the place of the first relevant document; averaged over queries: mean reciprocal rank",
-    "judged@10": "Share of the first ten that somebody judged; the others count as not relevant",
-}
 
 _MEANINGS = {
     "nDCG": "How well {first} are ordered: 1 if every relevant document stands on top, 0 if none is there",
     "R": "Share of the relevant documents that are among {first}",
     "P": "Share of {first} that are relevant",
-    "RR": "1 divided by the place of the first relevant document, 0 if there is none; its mean is known as MRR",
-    "AP": "Share of relevant documents down to each relevant one, averaged over these; its mean is known as MAP",
+    "RR": "Reciprocal rank: 1 divided by the place of the first relevant document, 0 if there is none",
+    "AP": "Average precision: share of relevant documents down to each relevant one, averaged over these",
     "Success": "1 if a relevant document is among {first}, else 0",
     "Judged": "Share of {first} that somebody judged; the others count as not relevant",
     "Rprec": "Share of relevant documents among the first R, where R is how many relevant ones there are",
@@ -32,7 +24,7 @@ OVERLAP_MEANINGS = {
     "rbo": "Rank-biased overlap: what both rankings share, the first places counting most; 1 for the same ranking, "
     "0 if they have nothing in common",
     "jaccard": "Documents among the first ten of both, divided by those among the first ten of either",
-    "tau": "Kendall's tau: whether documents that both rank stand in the same order; 1 if they do, -1 if in the "
+    "tau": "Kendall's tau: whether documents that both rank stand in the same order; 1 if they do, −1 if in the "
     "opposite one",
 }
 _EFFECTS = ((0.8, "a large effect"), (0.5, "a medium effect"), (0.2, "a small effect"), (0.0, "hardly any effect"))
@@ -74,7 +66,7 @@ def effect(size: float | None) -> str:
     if size is None or size == 0:
         return ""
     words = next(words for limit, words in _EFFECTS if abs(size) >= limit)
-    return f"That is {words} (Cohen's d {size:+.2f}; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large)."
+    return f"That is {words} (Cohen's d {signed(size)}; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large)."
 
 
 def chance(n: int, p_value: float) -> str:
@@ -93,8 +85,3 @@ def p_value_text(p_value: float) -> str:
 def count(n: int, one: str, several: str) -> str:
     """Return a number with its noun."""
     return f"{n:,} {one if n == 1 else several}"
-
-
-def named(values: Mapping[str, float]) -> dict[str, float]:
-    """Return measures under the names that people read."""
-    return {MEASURE_NAMES[measure]: value for measure, value in values.items()}

@@ -65,8 +65,8 @@ def test_details_words_of_pictures_hold_the_stored_numbers(trained_desk: Desk) -
         "strength 800: +0.0200 ± 0.0050 (chosen)."
     )
     assert payload["folds"]["text"] == (
-        "nDCG@100 before and after, on each part that was held out: part 1 (1 query): 0.500 → 0.750; "
-        "part 2 (2 queries): 0.250 → 0.125."
+        "nDCG@100 before and after, on each part that was held out: part 1 (1 query): 0.50 → 0.75; "
+        "part 2 (2 queries): 0.25 → 0.13."
     )
     assert "61 % of what distinguishes" in payload["alignment"]
     assert "(mean cosine 0.80, 1,000 texts)" in payload["alignment"]
@@ -137,7 +137,7 @@ def test_dependents_are_named_one_by_one(trained_desk: Desk) -> None:
     payload = dependents_payload(run, Dependents(["Ann's", "Ben's"], ["before the fix"], [3]))
     assert payload["title"] == "Delete run 1 “mine”?"
     assert payload["sentences"][1:] == [
-        "It is in use for “Ann's” and “Ben's”; after that the best ranking there is takes its place.",
+        "It is in use for “Ann's” and “Ben's”; after that, what the newest run found best takes its place.",
         "“before the fix” shows it; what was kept there stays as it is.",
         "Run 3 repeated it and stays.",
     ]
@@ -152,8 +152,8 @@ def test_curve_comes_with_a_text_that_says_the_same() -> None:
     payload = curve_payload({"points": points, "baseline": 0.375, "n": 25, "advice": "Label more."})
     assert payload is not None
     assert payload["text"] == (
-        "nDCG@10 on unseen queries after learning from 10 queries: 0.500 (likely 0.250 to 0.750); "
-        "20 queries: 0.625 (likely 0.500 to 0.750). Without labels: 0.375."
+        "nDCG@10 on unseen queries after learning from 10 queries: 0.50 (likely 0.25 to 0.75); "
+        "20 queries: 0.63 (likely 0.50 to 0.75). Without labels: 0.38."
     )
     assert (payload["advice"], payload["n"], payload["error"]) == ("Label more.", 25, "")
     assert curve_payload(None) is None

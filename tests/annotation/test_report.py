@@ -87,7 +87,7 @@ def test_the_report_says_what_was_compared_and_what_came_out(judged_desk: Desk, 
         for against in part["against"]:
             assert against["verdict"] in page.text
             for row in against["rows"]:
-                assert f"{row['low']:+.3f} … {row['high']:+.3f}" in page.text
+                assert " ".join(row["cells"]) in page.text
     for query in shown["queries"]:
         assert " ".join(query["text"].split()) in page.text
 
@@ -134,7 +134,7 @@ def test_the_report_of_a_snapshot_keeps_its_numbers_name_and_note(judged_desk: D
     assert "The run that exchanges topics" in page.text
     assert "with 14 judged queries. Kept by ben." in page.text
     for row in then["parts"][0]["against"][0]["rows"]:
-        assert f"{row['low']:+.3f} … {row['high']:+.3f}" in page.text
+        assert " ".join(row["cells"]) in page.text
     assert "moth ✓" not in page.text
     assert "moth ✓" in report(judged_desk, view).text
     assert record.about["judgments"]["fingerprint"] in page.text
@@ -205,7 +205,7 @@ def test_points_lie_at_before_and_after_from_the_lower_left_corner() -> None:
         (320.0, 160.0, "worse"),
         (0.0, 320.0, "same"),
     ]
-    assert points[0].title == "one: 0.250 to 0.500"
+    assert points[0].title == "one: 0.25 to 0.50"
 
 
 def test_bars_go_from_the_largest_gain_to_the_largest_loss() -> None:
@@ -215,17 +215,22 @@ def test_bars_go_from_the_largest_gain_to_the_largest_loss() -> None:
         (240.0, 110.0, 0.0, "same"),
         (480.0, 110.0, 110.0, "worse"),
     ]
+    assert [bar.title for bar in bars] == ["one: +0.25", "three: =", "two: −0.50"]
     assert charts.bars([], 1) == []
 
 
 def test_whiskers_share_one_axis_with_zero_in_the_middle() -> None:
     rows = [
-        {"measure": "nDCG@10", "low": -0.1, "difference": 0.1, "high": 0.2},
-        {"measure": "RR", "low": 0.0, "difference": 0.0, "high": 0.0},
+        {"measure": "nDCG@10", "before": 0.5, "after": 0.6, "low": -0.1, "difference": 0.1, "high": 0.2},
+        {"measure": "RR", "before": 0.5, "after": 0.5, "low": 0.0, "difference": 0.0, "high": 0.0},
     ]
     plot = charts.whiskers(rows)
     assert (plot.zero, plot.reach, plot.height) == (210.0, 0.2, 56.0)
     assert [(w.low, w.middle, w.high, w.y) for w in plot.whiskers] == [
         (105.0, 315.0, 420.0, 14.0),
         (210.0, 210.0, 210.0, 42.0),
+    ]
+    assert [w.title for w in plot.whiskers] == [
+        "nDCG@10: +0.10, likely between −0.10 and +0.20",
+        "RR: no difference, likely between 0.00 and 0.00",
     ]

@@ -218,7 +218,7 @@ def test_the_list_is_newest_first_with_the_main_measure_in_a_line(judged_desk: D
     assert [each["can_drop"] for each in panel["list"]] == [True, False]
     part = measured(judged_desk, view).parts[0]
     d = part.differences[0]["nDCG@10"]
-    assert line["summary"] == f"{measured_then(second)} nDCG@10 {d.before:.3f} → {d.after:.3f} ({part.n})."
+    assert line["summary"] == f"{measured_then(second)} nDCG@10 {d.before:.2f} → {d.after:.2f} ({part.n})."
 
 
 def test_drop_is_for_the_author_where_people_sign_in(judged_desk: Desk, view: ComparisonView, tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ const comparing = h("div", { class: "era-page era-wide" }, controlsBox, noticeBo
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
 const lookedAt = () => ({ ...ids(), sides: view.sides, query_id: view.query_id, measures: view.measure_names,
   threshold: view.threshold, is_in_sample: view.is_in_sample });
-const labelOf = (key) => view.rankers.find((ranker) => ranker.key === key)?.label || key;
 const isRun = (key) => /^run-/.test(key);
 const isKept = (key) => /^snap-/.test(key);
-const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : Number(x).toFixed(digits));
+const labelOf = (key) => view.rankers.find((ranker) => ranker.key === key)?.label || (isRun(key) ? "a training run" : isKept(key) ? "a kept ranking" : key);
+const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : figure(x, digits));
 
 // --- asking: each question goes out at once, since Gradio would send a question that waits with the data of an earlier one
 
@@ -123,7 +123,7 @@ function rankerSelect(i) {
   const of = (group) => view.rankers.filter((ranker) => (ranker.group || "") === group).map(option);
   const isListed = view.rankers.some((ranker) => ranker.key === view.sides[i]);
   const control = h("select", { "aria-label": SIDE_NAMES[i], onchange: () => chooseSide(i, control.value) },
-    isListed ? null : h("option", { value: view.sides[i], selected: true }, `${view.sides[i]} (not there any more)`),
+    isListed ? null : h("option", { value: view.sides[i], selected: true }, `${labelOf(view.sides[i])} (not there any more)`),
     groups.map((group) => (group ? h("optgroup", { label: group }, of(group)) : of(group))));
   return h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control);
 }

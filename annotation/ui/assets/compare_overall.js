@@ -1,10 +1,10 @@
 // Compare, all queries: the measures of each part apart, what they rest on, and every query by itself.
 
-const COLUMNS = [ // of a table of measures: name, what it means, cell
-  ["difference", "After minus before, averaged over the queries", (row) => signed(row.difference, 3)],
-  ["95 % interval", "If the same was done with other queries of this kind, the difference would lie in here 95 times out of 100 (percentile bootstrap)", (row) => `${signed(row.low, 3)} to ${signed(row.high, 3)}`],
-  ["p", "How often a difference at least this large would come about by chance alone (paired randomisation test)", (row) => String(row.p)],
-  ["effect", "The mean difference in units of its spread between queries (Cohen\u2019s d of pairs): by a rule of thumb 0.2 is small, 0.5 medium, 0.8 large", (row) => (typeof row.effect === "number" ? row.effect.toFixed(2) : row.effect || "\u2013")],
+const COLUMNS = [ // of a table of measures: name, and what it means
+  ["difference", "After minus before, averaged over the queries"],
+  ["95 % interval", "If the same was done with other queries of this kind, the difference would lie in here 95 times out of 100 (percentile bootstrap)"],
+  ["p", "How often a difference at least this large would come about by chance alone (paired randomisation test)"],
+  ["effect", "The mean difference in units of its spread between queries (Cohen\u2019s d of pairs): by a rule of thumb 0.2 is small, 0.5 medium, 0.8 large"],
 ];
 const OVERLAPS = [["rbo", "RBO"], ["jaccard", "Jaccard"], ["tau", "Kendall\u2019s tau"]];
 const PART_NAMES = { learned: "learned from", unseen: "never learned from", in_sample: "in-sample", plain: "" };
@@ -49,15 +49,13 @@ function measuring() {
 
 // --- one part
 
-const figures = (row) => [decimals(row.before), decimals(row.after), ...COLUMNS.map(([, , cell]) => cell(row))];
-
 function partTable(each, label) {
   return h("div", { class: "era-scroll", tabindex: "0", role: "region", "aria-label": label, "data-scroll": label }, h("table", { class: "era-table" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "mean over queries"), ["before", "after"].map((name) => h("th", { scope: "col", class: "era-number" }, name)),
       COLUMNS.map(([name, meaning]) => h("th", { scope: "col", class: "era-number" }, h("abbr", { title: meaning }, name))))),
     h("tbody", {}, each.rows.map((row) => h("tr", { class: row.measure === view.overall.main ? "era-main" : "" },
       h("th", { scope: "row" }, h("abbr", { title: row.meaning }, row.measure)),
-      figures(row).map((cell) => h("td", { class: "era-number" }, cell)))))));
+      row.cells.map((cell) => h("td", { class: "era-number" }, cell)))))));
 }
 
 function partSection(each) {
@@ -126,10 +124,10 @@ function queryTable(o) {
   const columns_ = TABLE.filter(([name]) => (name !== "part" || hasParts) && (!name.startsWith("side") || Number(name.slice(4)) < countSides(o)));
   const cells = (query) => columns_.slice(1).map(([name, , value]) => {
     if (name === "part") return h("td", {}, value(query));
-    if (name === "change") { const by = value(query); return h("td", { class: `era-number ${by > 0 ? "era-up" : by < 0 ? "era-down" : ""}` }, Math.abs(by) < 0.0005 ? "=" : signed(by, 3)); }
+    if (name === "change") return h("td", { class: `era-number ${{ better: "era-up", worse: "era-down" }[query.kinds[against]] || ""}` }, query.changes[against]);
     if (name === "judged") return h("td", { class: "era-number", title: query.judged.map((share_, i) => `${SIDE_NAMES[i].toLowerCase()} ${Math.round(share_ * 100)} %`).join(", ") }, `${Math.round(value(query) * 100)} %`);
     if (name === "relevant") return h("td", { class: "era-number" }, String(value(query)));
-    return h("td", { class: "era-number", title: Object.entries(query.measures || {}).map(([measure, of]) => `${measure} ${decimals(of[Number(name.slice(4))])}`).join("\n") }, decimals(value(query)));
+    return h("td", { class: "era-number", title: Object.entries(query.measures || {}).map(([measure, of]) => `${measure} ${figure(of[Number(name.slice(4))])}`).join("\n") }, figure(value(query)));
   });
   const shown = inOrder(matching(o));
   return h("div", { class: "era-scroll", tabindex: "0", role: "region", "aria-label": "Every query", "data-scroll": "queries" }, h("table", { class: "era-table era-sortable" },

@@ -13,7 +13,6 @@ function shape(tag, attributes, ...children) {
   return node;
 }
 
-const directionOf = (change) => (change > 0 ? "better" : change < 0 ? "worse" : "same");
 const POINTS = { better: "M0 -6 L6 5 L-6 5 Z", worse: "M0 6 L6 -5 L-6 -5 Z", same: "M-4 0 A4 4 0 1 0 4 0 A4 4 0 1 0 -4 0 Z" };
 
 function scatter(queries, side, measure, onopen) {
@@ -23,7 +22,7 @@ function scatter(queries, side, measure, onopen) {
   const y = (value) => size - margin - (value / largest) * (size - margin - 12);
   const hint = "Point at one to see its query; click to open it. Equal ones stand side by side.";
   const told = h("p", { class: "era-quiet era-told" }, hint);
-  const tell = (query) => fill(told, query ? `${query.text}: ${decimals(query.values[0])} \u2192 ${decimals(query.values[side])}` : hint);
+  const tell = (query) => fill(told, query ? `${query.text}: ${figure(query.values[0])} \u2192 ${figure(query.values[side])}` : hint);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => part * largest);
   const taken = new Map(); // how many stand at a place; further ones stand around the first, so that each can be pointed at
   const at = (query) => {
@@ -44,11 +43,11 @@ function scatter(queries, side, measure, onopen) {
     shape("text", { x: size / 2, y: size - 10, "text-anchor": "middle" }, `${measure}, ${SIDE_NAMES[0].toLowerCase()}`),
     shape("text", { x: 11, y: size / 2, "text-anchor": "middle", transform: `rotate(-90 11 ${size / 2})` }, `${measure}, ${SIDE_NAMES[side].toLowerCase()}`),
     ...queries.map((query) => shape("path", {
-      d: POINTS[directionOf(query.values[side] - query.values[0])], transform: `translate(${at(query)})`,
-      class: `era-point era-point-${directionOf(query.values[side] - query.values[0])}${query.id === view.query_id ? " era-point-here" : ""}`, "data-query": query.id,
+      d: POINTS[query.kinds[side]], transform: `translate(${at(query)})`,
+      class: `era-point era-point-${query.kinds[side]}${query.id === view.query_id ? " era-point-here" : ""}`, "data-query": query.id,
       onmouseenter: () => tell(query), onmouseleave: () => tell(null), onclick: () => onopen(query.id),
     })));
-  const count = (direction) => queries.filter((query) => directionOf(query.values[side] - query.values[0]) === direction).length;
+  const count = (direction) => queries.filter((query) => query.kinds[side] === direction).length;
   const legend = h("p", { class: "era-legend" }, ["better", "same", "worse"].map((direction) => h("span", {},
     h("svg", { viewBox: "-8 -8 16 16", width: 14, height: 14, "aria-hidden": "true" }, h("path", { d: POINTS[direction], class: `era-point era-point-${direction}` })),
     ` ${count(direction)} ${direction}`)));

@@ -56,7 +56,11 @@ const storage = (() => {
 
 const number = (n) => Number(n).toLocaleString("en-US");
 const many = (n, one, several) => `${number(n)} ${n === 1 ? one : several || one + "s"}`;
-const signed = (x, digits = 2) => (x >= 0 ? "+" : "\u2212") + Math.abs(x).toFixed(digits);
+
+// Figures as people read them, rounded as `era/figures.py` does: a true minus, no sign where nothing is left.
+const asShown = (x, digits) => Number(Math.abs(x).toFixed(digits)) * Math.sign(x);
+const figure = (x, digits = 2) => (asShown(x, digits) < 0 ? "\u2212" : "") + Math.abs(x).toFixed(digits);
+const signed = (x, digits = 2) => (asShown(x, digits) > 0 ? "+" : "") + figure(x, digits);
 
 function select(label, options, chosen, onchange, attributes) {
   const control = h(
