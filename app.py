@@ -6,41 +6,32 @@ Run `python app.py`, or `python app.py PATH` for documents of your own, in any f
 import argparse
 import contextlib
 import logging
+import socket
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 with contextlib.suppress(ImportError):  # on a Space with shared GPUs this has to come before torch
     import spaces  # noqa: F401
 
-import gradio as gr
-
-import storage.collections
 from annotation.errors import AnnotationError, InvalidInputError
-from annotation.importing import ensure_demo
-from annotation.importing.now import import_now
-from annotation.importing.worker import ImportWorker
-from annotation.presenting.embedders import costs_payload
-from annotation.previews import costs_of_reading
+from annotation.people_file import warn_of_clear_passwords
 from annotation.settings import Settings
-from annotation.training.worker import TrainingWorker
-from annotation.ui.api import add_search
-from annotation.ui.app import HEAD, build_ui
-from annotation.ui.panel import style
-from annotation.ui.words import script, translations
-from annotation.workspace import Workspace
-from era.command_line.sources import embedders_named
-from era.embedder_specs import PairSpec
-from era.embedders import EmbedderPair
 from era.errors import EraError
-from era.formats.content import Source
-from era.formats.opening import FORMATS, open_hub, open_source
-from era.loading import load_pair
-from era.vector_cache import VectorCache
-from storage.errors import StorageError
+from era.formats.opening import FORMATS
+from storage.errors import DatabaseDamaged, StorageError
 
-_LARGEST_UPLOAD = "4gb"
-_LARGEST_UPLOAD_ON_A_SPACE = "500mb"  # where anybody may upload, and disks are small
+if TYPE_CHECKING:
+    from annotation.workspace import Workspace
+    from era.embedder_specs import PairSpec
+    from era.embedders import EmbedderPair
+    from era.formats.content import Source
+
+logger = logging.getLogger("era")
+
+_LOOK_FOR_BACKUP_S = 3600.0
 
 
 def main() -> int:
@@ -49,54 +40,83 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logger = logging.getLogger("era")
     sys.setswitchinterval(0.001)  # pages wait for answers while an embedder computes in the background
     try:
         settings = Settings()
-        cache = VectorCache(settings.data_folder / "vectors", settings.cache_bytes)
-
-        def load(spec: PairSpec, device: str) -> EmbedderPair:
-            return load_pair(spec, device, cache)
-
-        workspace = Workspace(settings, load)
-        logger.info("Everything is kept in %s", workspace.folder)
-        ensure_demo(workspace)
-        if arguments.path is not None:
-            _bring_in(workspace, arguments)
-        workers = (TrainingWorker(workspace), ImportWorker(workspace))
-        for worker in workers:
-            worker.start()
-        settings.spare_statistics()
-        i18n = translations()
-        blocks = build_ui(workspace, workers[0], i18n)
-        if settings.api:
-            add_search(blocks, workspace)
-        blocks.queue(default_concurrency_limit=4, max_size=256)
-        blocks.launch(
-            server_port=settings.port,
-            prevent_thread_lock=True,
-            quiet=True,
-            show_error=True,
-            run_history=False,
-            footer_links=["api"] if settings.api else [],
-            mcp_server=settings.api,
-            max_file_size=_LARGEST_UPLOAD if settings.space_id is None else _LARGEST_UPLOAD_ON_A_SPACE,
-            ssr_mode=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            css=style(),
-            head=script(i18n) + HEAD,
-            i18n=i18n,
-            auth=settings.read_people() or None,
-            auth_message="Sign in, so that your marks carry your name.",
-        )
-    except (StorageError, AnnotationError, EraError) as error:
+        _require_free_port(settings)
+        warn_of_clear_passwords(settings.people, settings.read_people())
+        return _run(settings, arguments)
+    except (StorageError, AnnotationError, EraError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - command-line output
         return 1
-    except OSError as error:
-        print(f"{error}\nSet GRADIO_SERVER_PORT to a free port and start again.", file=sys.stderr)  # noqa: T201
+
+
+def _require_free_port(settings: Settings) -> None:
+    """Check the port that was set, before anything that takes long; without one, a free one is looked for later.
+
+    Raises:
+        InvalidInputError: if something else serves on it.
+    """
+    if settings.port is None:
+        return
+    try:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((settings.server_name or "127.0.0.1", settings.port))
+    except (OSError, OverflowError) as error:
+        raise InvalidInputError(
+            f"Port {settings.port} cannot be used: {error}. Set GRADIO_SERVER_PORT to a free port and start again."
+        ) from error
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Open the workspace, serve it until the app is stopped, and return the exit code."""
+    # Not before the port is known to be free: these take seconds.
+    from annotation.importing import ensure_demo
+    from annotation.importing.worker import ImportWorker
+    from annotation.signing_in import SignIn
+    from annotation.training.worker import TrainingWorker
+    from annotation.ui.api import add_search
+    from annotation.ui.app import build_ui
+    from annotation.ui.damage_page import serve_damage
+    from annotation.ui.downloads import Downloads
+    from annotation.ui.serving import serve
+    from annotation.ui.words import translations
+    from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
+    from annotation.workspace import Workspace
+    from era.loading import load_pair
+    from era.vector_cache import VectorCache
+
+    cache = VectorCache(settings.data_folder / "vectors", settings.cache_bytes)
+
+    def load(spec: "PairSpec", device: str) -> "EmbedderPair":
+        return load_pair(spec, device, cache)
+
+    try:
+        workspace = Workspace(settings, load)
+    except DatabaseDamaged as damage:
+        logger.error("%s", damage)
+        serve_damage(damage, settings)
         return 1
+    logger.info("Everything is kept in %s", workspace.folder)
+    ensure_demo(workspace)
+    if arguments.path is not None:
+        _bring_in(workspace, arguments)
+    workers = (TrainingWorker(workspace), ImportWorker(workspace))
+    for worker in workers:
+        worker.start()
+    settings.prepare_server()
+    people, i18n = settings.read_people(), translations()
+    sign_in = SignIn(people) if people else None
+    uploads = Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
+    downloads = Downloads(settings.received_folder / DOWNLOADS)
+    blocks = build_ui(workspace, workers[0], uploads, downloads, i18n)
+    if settings.api:
+        add_search(blocks, workspace, sign_in)
+    serve(blocks, settings, uploads, downloads, sign_in, i18n)
     logger.info("Open %s in your browser", blocks.local_url)
     threading.Thread(target=workspace.prepare, name="preparation", daemon=True).start()
+    threading.Thread(target=_keep_backups, args=[workspace], name="backups", daemon=True).start()
     try:
         blocks.block_thread()
     finally:
@@ -104,6 +124,16 @@ def main() -> int:
             worker.close()
         workspace.close()
     return 0
+
+
+def _keep_backups(workspace: "Workspace") -> None:
+    """Copy the database once a day, for as long as the app runs."""
+    while True:
+        try:
+            workspace.back_up()
+        except (StorageError, OSError):
+            logger.exception("The database could not be copied")
+        time.sleep(_LOOK_FOR_BACKUP_S)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,7 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bring_in(workspace: Workspace, arguments: argparse.Namespace) -> None:
+def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
+    import storage.collections
+    from annotation.importing.now import import_now
+    from era.command_line.sources import embedders_named
+    from era.formats.opening import open_hub, open_source
+
     embedders = embedders_named(arguments.embedders) if arguments.embedders else None
     path, format = arguments.path, arguments.format
     source = open_hub(path) if format == "hub" else open_source(Path(path), format)
@@ -127,12 +162,15 @@ def _bring_in(workspace: Workspace, arguments: argparse.Namespace) -> None:
     import_now(workspace, source, author, embedders)
 
 
-def _agree_to_costs(source: Source, author: str, embedders: PairSpec, is_agreed: bool) -> None:
+def _agree_to_costs(source: "Source", author: str, embedders: "PairSpec", is_agreed: bool) -> None:
     """Say what an endpoint will be sent and what that costs, and ask, unless it was agreed to.
 
     Raises:
         InvalidInputError: if nobody agrees, or nobody can be asked.
     """
+    from annotation.presenting.embedders import costs_payload
+    from annotation.previews import costs_of_reading
+
     print(costs_payload(*costs_of_reading(author, source, embedders))["text"])  # noqa: T201 - command-line output
     if is_agreed:
         return

@@ -3,19 +3,19 @@
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, read_alignment_texts
 from era.corpus import Corpus, content_hash
 from era.embedders import EmbedderPair, Vectors
+from era.errors import DamagedFileError
 from era.index import DenseIndex
+from era.intact import load_arrays, require_unit_rows, save_arrays
 from era.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,9 @@ def _still_there(
 ) -> tuple[list[str], Vectors, float | None] | None:
     """Return ids, strong vectors and seconds a text of what the corpus still has, if that is enough."""
     try:
-        with safe_open(file, "np") as kept:
-            about = kept.metadata() or {}
-            vectors = kept.get_tensor("strong")
-            seconds = float(kept.get_tensor("seconds")[0]) if "seconds" in kept.keys() else None  # noqa: SIM118
+        arrays, about = load_arrays(file)
+        vectors, seconds = arrays["strong"], float(arrays["seconds"][0]) if "seconds" in arrays else None
+        require_unit_rows(vectors, "The strong vectors")
         if "texts" not in about:  # written by an earlier version, for the file's own index
             doc_ids = list(index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED))
             is_own = file.stem.endswith(hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16])
@@ -73,8 +72,8 @@ def _still_there(
         if about["strong"] != strong or len(texts) != len(vectors):
             return None
         rows = [row for row, (doc_id, text) in enumerate(texts) if _has(corpus, doc_id, text)]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        logger.warning("The alignment texts in %s are damaged and not used.", file.name)
+    except (DamagedFileError, ValueError, KeyError, TypeError, IndexError) as error:
+        logger.warning("The alignment texts in %s are damaged and are read again: %s.", file.name, error)
         return None
     if len(rows) < _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus)):
         return None
@@ -93,9 +92,7 @@ def _keep(
     arrays = {"strong": np.ascontiguousarray(vectors, np.float32)}
     if seconds is not None:
         arrays["seconds"] = np.array([seconds], np.float32)
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file(arrays, scratch, {"texts": json.dumps(texts), "strong": strong})
-    scratch.replace(file)
+    save_arrays(file, arrays, {"texts": json.dumps(texts), "strong": strong})
     for other in file.parent.glob("alignment-*.safetensors"):
         if other != file and _is_of(other, strong):
             other.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.permissions import is_alone
 from annotation.settings import Settings
 from era.embedder_specs import BUNDLED, PRESETS, EmbedderSpec, Preset
 from era.embedder_specs import PairSpec as PairSpec
@@ -15,17 +16,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 def presets(settings: Settings) -> Sequence[Preset]:
     """Return the pairs that are offered by name; only the smaller ones where people share memory and disk."""
-    return [each for each in PRESETS if is_own_machine(settings) or each.download_gb <= _LARGEST_DOWNLOAD_GB]
+    return [each for each in PRESETS if is_alone(settings) or each.download_gb <= _LARGEST_DOWNLOAD_GB]
 
 
 def bundled() -> PairSpec:
     """Return the pair that needs no network."""
     return BUNDLED
-
-
-def is_own_machine(settings: Settings) -> bool:
-    """Return whether whoever uses the page is also who runs the app, so that nothing of it has to be kept from them."""
-    return settings.people is None and settings.space_id is None
 
 
 def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any]) -> PairSpec:
@@ -42,7 +38,7 @@ def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any
     if author is None:
         raise NotAllowedError("Sign in to choose embedders.")
     spec = PairSpec.from_json(values)
-    if not is_own_machine(settings):
+    if not is_alone(settings):
         for side in (spec.strong, spec.light):
             _require_harmless(side)
         if spec not in (preset.spec for preset in presets(settings)):

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import storage.collections
-import storage.label_sets
 import storage.queries
 from annotation.embedders import embedders_of
 from annotation.errors import AnnotationError
+from annotation.opening import list_label_sets
+from annotation.permissions import why_not_arrange
 from annotation.workspace import Workspace
 from era.embedder_specs import PairSpec
 from era.errors import EraError
@@ -45,41 +46,37 @@ class CollectionFacts:
     Attributes:
         collection: as it is stored.
         n_queries: how many queries it has.
-        n_judgments: that stand now, in all its label sets.
+        n_judged: judged documents (`annotation.counts`), added up over its label sets.
         embedders: that are used for it.
         index: None until it was opened once in this process.
-        is_own: whether who looks may delete it.
+        why_fixed: why the person who looks may not change it; empty if they may.
     """
 
     collection: CollectionRecord
     n_queries: int
-    n_judgments: int
+    n_judged: int
     embedders: PairSpec
     index: IndexFacts | None
-    is_own: bool
+    why_fixed: str
 
 
 def all_collections(workspace: Workspace, author: str | None) -> Sequence[CollectionFacts]:
     """Return all collections as `author` may treat them, the one used last first, archived ones too."""
     with workspace.reading() as session:
         counted = [
-            (
-                record,
-                len(storage.queries.list_all(session, record.id)),
-                sum(each.counts.n_judgments for each in storage.label_sets.list_for(session, record.id)),
-            )
+            (record, len(storage.queries.list_all(session, record.id)))
             for record in storage.collections.list_all(session, with_archived=True)
         ]
     return [
         CollectionFacts(
             record,
             n_queries,
-            n_judgments,
+            sum(each.counts.n_judged for each in list_label_sets(workspace, record.id)),
             embedders_of(workspace, record.id),
             _index(workspace, record.id),
-            workspace.settings.may_remove(author, record.created_by),
+            why_not_arrange(workspace.settings, author, record, "change this collection"),
         )
-        for record, n_queries, n_judgments in counted
+        for record, n_queries in counted
     ]
 
 

@@ -1,36 +1,15 @@
 """What several judges say of a document together: the agreed grade, and where they contradict each other.
 
-Nothing is read from the database here, and how well the judges agree overall is measured in `annotation.agreement`.
+Nothing is read from the database here; how much is judged is counted in `annotation.counts`, and how well the judges
+agree overall is measured in `annotation.agreement`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from storage.records import JudgmentRole, StandingMark
 
 CONFLICT_DISTANCE = 2.0
 """From this many grades apart two judges contradict each other, even if both call the document relevant."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryStanding:
-    """How far the judging of a query is.
-
-    Attributes:
-        n_judged: documents with a grade by anyone.
-        n_relevant: documents whose agreed grade is above 0.
-        n_not_relevant: documents whose agreed grade is 0; neither this nor `n_relevant` counts an undecided one.
-        n_conflicts: documents that wait for an adjudicator.
-        n_mine: documents that the person who asked judged at the desk, "cannot tell" included.
-        n_people: distinct judges, also those who could not tell.
-    """
-
-    n_judged: int
-    n_relevant: int
-    n_not_relevant: int
-    n_conflicts: int
-    n_mine: int
-    n_people: int
 
 
 def agreed_grade(marks: Sequence[StandingMark]) -> float | None:
@@ -96,7 +75,7 @@ def is_conflict(marks: Sequence[StandingMark]) -> bool:
 def agreed_qrels(marks: Iterable[StandingMark]) -> dict[int, dict[str, float]]:
     """Return query id -> document id -> agreed grade; what has none is left out, and so are queries without any."""
     qrels: dict[int, dict[str, float]] = {}
-    for (query_id, doc_id), group in _by_document(marks).items():
+    for (query_id, doc_id), group in by_document(marks).items():
         grade = agreed_grade(group)
         if grade is not None:
             qrels.setdefault(query_id, {})[doc_id] = grade
@@ -105,62 +84,11 @@ def agreed_qrels(marks: Iterable[StandingMark]) -> dict[int, dict[str, float]]:
 
 def conflicts(marks: Iterable[StandingMark]) -> list[tuple[int, str]]:
     """Return the (query id, document id) in conflict, by query id and then in the order of their first marks."""
-    found = [key for key, group in _by_document(marks).items() if is_conflict(group)]
+    found = [key for key, group in by_document(marks).items() if is_conflict(group)]
     return sorted(found, key=lambda key: key[0])
 
 
-def standing_by_query(marks: Iterable[StandingMark], author: str | None) -> dict[int, QueryStanding]:
-    """Return query id -> how far its judging is, for every query with a mark.
-
-    Args:
-        marks: of a whole label set.
-        author: who asks; None counts nothing as theirs.
-    """
-    counts: dict[int, _Counts] = {}
-    for (query_id, _), group in _by_document(marks).items():
-        counted = counts.get(query_id)
-        if counted is None:
-            counted = counts[query_id] = _Counts()
-        counted.add(group, author)
-    return {query_id: counted.standing() for query_id, counted in counts.items()}
-
-
-class _Counts:
-    """Adds up the standing of one query, document by document."""
-
-    __slots__ = ("n_conflicts", "n_judged", "n_mine", "n_not_relevant", "n_relevant", "people")
-
-    def __init__(self) -> None:
-        self.n_judged = self.n_relevant = self.n_not_relevant = self.n_conflicts = self.n_mine = 0
-        self.people: set[str] = set()
-
-    def add(self, marks: Sequence[StandingMark], author: str | None) -> None:
-        is_judged = is_mine = False
-        for mark in marks:
-            is_judged = is_judged or mark.grade is not None
-            if mark.role == JudgmentRole.JUDGE:
-                self.people.add(mark.author)
-                is_mine = is_mine or mark.author == author
-        grade = agreed_grade(marks)
-        self.n_judged += is_judged
-        self.n_mine += is_mine
-        self.n_conflicts += is_conflict(marks)
-        if grade is not None:
-            self.n_relevant += grade > 0
-            self.n_not_relevant += grade == 0
-
-    def standing(self) -> QueryStanding:
-        return QueryStanding(
-            n_judged=self.n_judged,
-            n_relevant=self.n_relevant,
-            n_not_relevant=self.n_not_relevant,
-            n_conflicts=self.n_conflicts,
-            n_mine=self.n_mine,
-            n_people=len(self.people),
-        )
-
-
-def _by_document(marks: Iterable[StandingMark]) -> Mapping[tuple[int, str], list[StandingMark]]:
+def by_document(marks: Iterable[StandingMark]) -> Mapping[tuple[int, str], list[StandingMark]]:
     """Return (query id, document id) -> its marks, both in the order given."""
     groups: dict[tuple[int, str], list[StandingMark]] = {}
     for mark in marks:

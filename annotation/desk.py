@@ -9,17 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import storage.collections
+import storage.documents
 import storage.judgments
 import storage.pools
+from annotation.counts import is_finished, offered_to
 from annotation.desk_setup import DeskSetup, desk_setup
-from annotation.duplicates import duplicates_of
+from annotation.duplicates import identical_documents
 from annotation.errors import NotFoundError
 from annotation.judging import Said, Undoable, said_by, undoable
 from annotation.pooling import order_for, pool_of
 from annotation.searching import find_documents
 from annotation.workspace import Workspace
 from era.types import Document
-from storage.records import JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord, StandingMark
+from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord, StandingMark
 
 View = Literal["pool", "ranking", "similar", "again", "conflicts", "coverage"]
 
@@ -51,7 +53,7 @@ class Card:
         document: id, title and text.
         rank: its place in a ranking, from 1; None where the order tells nothing.
         score: as in `era.types.ScoredDoc`; None likewise.
-        duplicates: near-duplicates that are judged together with it.
+        duplicates: identical documents, which are judged together with it.
         why: why it is here, for lists that need a reason: a code with its values.
         is_adjudication: whether a mark on it settles what judges disagree about, for everybody.
     """
@@ -95,7 +97,7 @@ class Desk:
 
 
 def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord) -> Desk:
-    """Return what there is to judge for a query, shuffled for this person; near-duplicates share a card.
+    """Return what there is to judge for a query, shuffled for this person; identical documents share a card.
 
     Raises:
         NotReadyError: if the embedders are still being loaded and the query has no pool yet.
@@ -103,7 +105,7 @@ def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, qu
     setup = setup_of(workspace, query.collection_id)
     pool = pool_of(workspace, author, label_set_id, query, setup.depth)
     standing = workspace.standings(label_set_id).marks_of(query.id)
-    offered = offered_to(_ids(pool), standing, author, setup)
+    offered = offered_to(_ids(pool), standing, author, setup.n_judges)
     has_finished = is_finished(_ids(pool), offered, standing, author)
     whose = None if has_finished else author or ""  # what nobody may see yet need not be read
     with workspace.reading() as session:
@@ -182,46 +184,6 @@ def lay_out_similar(
     return lay_out_ranking(workspace, label_set_id, query, author, others, view="similar")
 
 
-def offered_to(pool: Sequence[str], marks: Iterable[StandingMark], author: str | None, setup: DeskSetup) -> list[str]:
-    """Return the documents of a pool that this person is to judge: those not yet judged by enough others."""
-    others: dict[str, set[str]] = {}
-    mine = set()
-    for mark in marks:
-        if mark.role is not JudgmentRole.JUDGE:
-            continue
-        if mark.author == author:
-            mine.add(mark.doc_id)
-        elif mark.grade is not None:
-            others.setdefault(mark.doc_id, set()).add(mark.author)
-    return [doc_id for doc_id in pool if doc_id in mine or len(others.get(doc_id, ())) < setup.n_judges]
-
-
-def is_finished(pool: Sequence[str], offered: Sequence[str], marks: Iterable[StandingMark], author: str | None) -> bool:
-    """Return whether the person graded everything offered of a pool, or looked at it without being able to tell.
-
-    Where others have judged the whole pool, nothing is offered: whoever said something of the query is finished then.
-    """
-    mine = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
-    return bool(pool) and bool(mine) and all(doc_id in mine for doc_id in offered)
-
-
-def unfinished_queries(
-    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_ids: Iterable[int]
-) -> set[int]:
-    """Return which of these queries the person has begun and not finished: others' opinions of them stay hidden."""
-    setup, standings = setup_of(workspace, collection_id), workspace.standings(label_set_id)
-    with workspace.reading() as session:
-        pools = storage.pools.doc_ids_by_query(session, label_set_id)
-    found = set()
-    for query_id in set(query_ids):
-        marks = standings.marks_of(query_id)
-        has_begun = any(mark.author == author and mark.role is JudgmentRole.JUDGE for mark in marks)
-        pool = pools.get(query_id)
-        if has_begun and pool and not _has_finished(pool, marks, author, setup):
-            found.add(query_id)
-    return found
-
-
 def reveal(
     pool: Sequence[PoolDocument],
     marks: Sequence[JudgmentRecord],
@@ -274,14 +236,19 @@ def _collapse(
     said: Mapping[str, Said],
     left_out: Collection[str] = (),
 ) -> list[Card]:
-    """Put near-duplicates of the collection onto the card of the first of them, but for those `left_out`.
+    """Put identical documents of the collection onto the card of the first of them, but for those `left_out`.
 
     Those of which the person has said something else keep a card of their own.
     """
     library = workspace.opened(query.collection_id)
     if library is None:
         return list(cards)
-    found = duplicates_of([card.document.doc_id for card in cards], library.corpus, library.index)
+
+    def read(doc_ids: Iterable[str]) -> Mapping[str, DocumentRecord]:
+        with workspace.reading() as session:
+            return storage.documents.get_many(session, query.collection_id, doc_ids)
+
+    found = identical_documents([card.document.doc_id for card in cards], library.corpus, library.index, read)
     kept: list[Card] = []
     taken = set(left_out)
     for card in cards:
@@ -297,7 +264,7 @@ def _collapse(
 
 
 def _has_finished(pool: Sequence[str], marks: Sequence[StandingMark], author: str | None, setup: DeskSetup) -> bool:
-    return is_finished(pool, offered_to(pool, marks, author, setup), marks, author)
+    return is_finished(pool, offered_to(pool, marks, author, setup.n_judges), marks, author)
 
 
 def _ids(pool: Iterable[PoolDocument]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import storage.acknowledgements
 import storage.collections
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.permissions import require, why_not_arrange
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 
@@ -86,15 +87,15 @@ def set_up(workspace: Workspace, author: str | None, collection_id: int, setup: 
     """Keep how judging is set up, for everybody.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if a text is too long.
         UnknownRecord: if there is no such collection.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to change how judging is set up.")
     templates = (Template(each.name.strip(), clean_text(each.instruction, "instruction")) for each in setup.templates)
     setup = replace(setup, templates=tuple(templates))
     with workspace.writing() as session:
+        collection = storage.collections.get(session, collection_id)
+        require(why_not_arrange(workspace.settings, author, collection, "change how judging is set up"))
         storage.collections.set_desk(session, collection_id, asdict(setup))
     return setup
 

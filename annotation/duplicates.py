@@ -1,21 +1,25 @@
-"""Which documents say the same, word for word or nearly so, that one judgment may be offered for all of them.
+"""Which documents are the same, and which nearly so: two rules for two purposes.
 
-Likeness is measured on words alone. The index only proposes which documents to compare; it never decides.
+`identical_documents` agree in every field, so one mark counts for all of them. `near_duplicates` share most of their
+words and may differ in what matters, such as a price: a hint to look again, never a reason to judge together.
+The index only proposes which documents to compare; it never decides.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from era.corpus import Corpus
 from era.index import DenseIndex
+from storage.records import DocumentRecord
 
 MIN_RESEMBLANCE = 0.8
 """Jaccard similarity of the shingles, the resemblance of Broder 1997, On the resemblance and containment of documents.
 
-The threshold is our choice, stricter than clustering of web pages needs: what is marked once counts for all.
+The threshold is our choice, stricter than clustering of web pages needs.
 """
 
 SHINGLE_WORDS = 3
@@ -31,53 +35,81 @@ class _Fingerprint:
     shingles: frozenset[str]
 
 
-def shingles(text: str) -> frozenset[str]:
-    """Return the runs of three words of a text, or its words if it has fewer; words are case-folded, NFKC."""
-    return _shingles_of(_words(text))
+def identical_documents(
+    doc_ids: Sequence[str],
+    corpus: Corpus,
+    index: DenseIndex,
+    read: Callable[[Iterable[str]], Mapping[str, DocumentRecord]],
+) -> dict[str, list[str]]:
+    """Return for each given document those that are identical to it, by id; an empty list where none is.
 
-
-def near_duplicates(texts: Mapping[str, str], candidates: Iterable[tuple[str, str]] | None = None) -> list[list[str]]:
-    """Group the documents that say the same; likeness is passed on, so the ends of a chain may differ more.
-
-    Args:
-        texts: by document id.
-        candidates: the pairs to compare, each once in any order; None compares all.
-
-    Returns:
-        Groups of two or more ids, groups and ids in the order of `texts`.
-
-    Raises:
-        ValueError: if a candidate has no text.
-    """
-    prints = {doc_id: _fingerprint(text) for doc_id, text in texts.items()}
-    group_of = {doc_id: doc_id for doc_id in texts}
-    members = {doc_id: [doc_id] for doc_id in texts}
-    for one, other in combinations(texts, 2) if candidates is None else candidates:
-        if one not in prints or other not in prints:
-            raise ValueError(f"Expected pairs of the {len(texts)} given documents, got {(one, other)}.")
-        kept, joined = group_of[one], group_of[other]
-        if kept != joined and _are_alike(prints[one], prints[other]):
-            members[kept] += members[joined]
-            for doc_id in members.pop(joined):
-                group_of[doc_id] = kept
-    place_of = {doc_id: place for place, doc_id in enumerate(texts)}
-    groups = [sorted(group, key=place_of.__getitem__) for group in members.values() if len(group) > 1]
-    return sorted(groups, key=lambda group: place_of[group[0]])
-
-
-def duplicates_of(doc_ids: Sequence[str], corpus: Corpus, index: DenseIndex) -> dict[str, list[str]]:
-    """Return for each given document those that say the same, nearest first; an empty list where there is none.
-
-    Compared are the given documents with each other, and each with those of its `N_NEIGHBOURS` nearest neighbours in
-    the whole index whose cosine is at least `MIN_COSINE`. Likeness is not passed on.
+    Compared are the documents that `_proposed` names.
 
     Args:
         doc_ids: some fifty at most, such as those on the screen; the index is searched once for all.
+        corpus: titles and texts.
+        index: of the same documents.
+        read: returns stored documents by id; asked at most once, for those with equal title and text alone.
+
+    Raises:
+        KeyError: if a document is not in the index or not in the corpus.
+    """
+    proposed = _proposed(doc_ids, index)
+    texts = {doc_id: _folded([corpus[doc_id].title, corpus[doc_id].text]) for doc_id in _everyone(proposed)}
+    alike = {d: [other for other in others if texts[other] == texts[d]] for d, others in proposed.items()}
+    concerned = dict.fromkeys(each for doc_id, others in alike.items() if others for each in (doc_id, *others))
+    stored = read(concerned) if concerned else {}
+    return {
+        doc_id: sorted(
+            other
+            for other in others
+            if doc_id in stored and other in stored and are_identical(stored[doc_id], stored[other])
+        )
+        for doc_id, others in alike.items()
+    }
+
+
+def are_identical(one: DocumentRecord, other: DocumentRecord) -> bool:
+    """Say whether two documents agree in every field: title, text, and the names and values of their metadata.
+
+    Case, Unicode form (NFC) and white space do not count; every other character does, digits and punctuation too.
+    """
+    fields = ([each.title, each.text, each.metadata or {}] for each in (one, other))
+    return bool(_folded(next(fields)) == _folded(next(fields)))
+
+
+def near_duplicates(doc_ids: Sequence[str], corpus: Corpus, index: DenseIndex) -> dict[str, list[str]]:
+    """Return for each given document those that share most of its words, nearest first; an empty list where none does.
+
+    Likeness is measured on words alone, whatever the case and the signs between them, and is not passed on. Compared
+    are the documents that `_proposed` names.
+
+    Args:
+        doc_ids: a hundred at most; the index is searched once for all.
         corpus: where their words are.
         index: of the same documents.
 
     Raises:
         KeyError: if a document is not in the index or not in the corpus.
+    """
+    proposed = _proposed(doc_ids, index)
+    prints = {doc_id: _fingerprint(corpus[doc_id].content) for doc_id in _everyone(proposed)}
+    return {
+        doc_id: _nearest_first({o: cosine for o, cosine in others.items() if _are_alike(prints[doc_id], prints[o])})
+        for doc_id, others in proposed.items()
+    }
+
+
+def shingles(text: str) -> frozenset[str]:
+    """Return the runs of three words of a text, or its words if it has fewer; words are case-folded, NFKC."""
+    return _shingles_of(_words(text))
+
+
+def _proposed(doc_ids: Sequence[str], index: DenseIndex) -> dict[str, dict[str, float]]:
+    """Return for each given document those to compare it with, and their cosines.
+
+    These are the other given ones, and those of its `N_NEIGHBOURS` nearest neighbours in the whole index whose cosine
+    is at least `MIN_COSINE`.
     """
     given = list(dict.fromkeys(doc_ids))
     if not given:
@@ -92,12 +124,22 @@ def duplicates_of(doc_ids: Sequence[str], corpus: Corpus, index: DenseIndex) -> 
         for neighbour in others:
             if neighbour.score >= MIN_COSINE:
                 near[doc_id].setdefault(neighbour.doc_id, neighbour.score)
-    compared = dict.fromkeys([*given, *(other for others in near.values() for other in others)])
-    prints = {doc_id: _fingerprint(corpus[doc_id].content) for doc_id in compared}
-    return {
-        doc_id: _nearest_first({o: cosine for o, cosine in others.items() if _are_alike(prints[doc_id], prints[o])})
-        for doc_id, others in near.items()
-    }
+    return near
+
+
+def _everyone(proposed: Mapping[str, Iterable[str]]) -> dict[str, None]:
+    return dict.fromkeys([*proposed, *(other for others in proposed.values() for other in others)])
+
+
+def _folded(value: Any) -> Any:
+    """Return a JSON value as it counts for `are_identical`; a number is never equal to a text or a truth value."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFD", value).casefold().split()))
+    if isinstance(value, Mapping):
+        return sorted(((_folded(name), _folded(each)) for name, each in value.items()), key=repr)
+    if isinstance(value, list | tuple):
+        return [_folded(each) for each in value]
+    return type(value), value
 
 
 def _nearest_first(cosines: Mapping[str, float]) -> list[str]:

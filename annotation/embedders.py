@@ -12,7 +12,8 @@ import storage.collections
 import storage.documents
 import storage.training_runs
 from annotation.endpoint_costs import EndpointCosts, endpoint_costs
-from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.errors import InvalidInputError
+from annotation.permissions import require, why_not_arrange
 from annotation.strong_reading import in_words
 from annotation.workspace import Workspace
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS
@@ -115,13 +116,14 @@ def change_query_embedder(workspace: Workspace, author: str | None, collection_i
     """Let another embedder read queries, from now on; the index is the same as before. Loads it in this thread.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if the document embedder would change too, which needs a new index.
         EmbedderUnavailableError: if it cannot be had; the collection keeps the one it had.
         UnknownRecord: if there is no such collection.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to change the embedders.")
+    with workspace.reading() as session:
+        collection = storage.collections.get(session, collection_id)
+    require(why_not_arrange(workspace.settings, author, collection, "change the embedders of this collection"))
     if not spec.light.gives_equal_vectors(workspace.spec_of(collection_id).light):
         raise InvalidInputError(
             "Another document embedder needs a new index. Build it first; the old one is used until it is ready."

@@ -18,7 +18,16 @@ class NotReadyError(AnnotationError):
 
 
 class NotAllowedError(AnnotationError):
-    """The person has to sign in first."""
+    """The person has to sign in first, or somebody else alone may do it."""
+
+
+class TooManyTriesError(AnnotationError):
+    """Too many passwords were wrong; the next one is looked at after `wait_s` seconds."""
+
+    def __init__(self, wait_s: int) -> None:
+        self.wait_s = wait_s
+        unit = "second" if wait_s == 1 else "seconds"
+        super().__init__(f"Too many wrong passwords. Wait {wait_s} {unit}, then try again.")
 
 
 class CollectionFileError(AnnotationError):

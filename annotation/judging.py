@@ -1,5 +1,6 @@
 """Take judgments: check them, append them, and say what the author has said now."""
 
+import hashlib
 import re
 import statistics
 from collections.abc import Collection, Mapping, Sequence
@@ -12,13 +13,17 @@ import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
+from annotation.consensus import is_conflict
 from annotation.desk_setup import desk_setup
+from annotation.duplicates import are_identical
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
+from annotation.permissions import require, why_not_settle
 from annotation.searching import clean_text
+from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.corpus import without_half_characters
 from storage.errors import UnknownRecord
-from storage.records import JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
+from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
 
 MAX_AT_ONCE = 500
 
@@ -44,10 +49,11 @@ class Mark:
         is_unsure: the person cannot tell.
         note: the person's own words.
         seconds: how long the document was looked at.
-        together_with: the document whose near-duplicate this is, where both were judged in one act.
+        together_with: the identical document that this one was judged with, in one act.
         undoes: (client id, sequence) of the mark that this one takes back; what was said before it counts again.
-        is_adjudication: the person settles a conflict.
+        is_adjudication: the person, who manages the collection, settles a conflict.
         content_hash: of the text that the page showed; where that is not known, today's text is taken.
+        query_hash: `query_hash` of the query that the page showed the document for; empty where that is not known.
     """
 
     label_set_id: int
@@ -65,6 +71,7 @@ class Mark:
     undoes: tuple[str, int] | None = None
     is_adjudication: bool = False
     content_hash: str = ""
+    query_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, marks: S
     refused: dict[Delivery, str] = {}
     stored: list[Delivery] = []
     with workspace.writing() as session:
-        desk = _Desk(session, author, collection_id)
+        desk = _Desk(session, workspace.settings, author, collection_id)
         for mark in marks:
             try:
                 storage.judgments.append(session, desk.judgment(mark))
@@ -153,6 +160,7 @@ class _Desk:
     """Checks the marks of one delivery against what is stored."""
 
     session: Session
+    settings: Settings
     author: str
     collection_id: int
     _queries: dict[int, QueryRecord] = field(default_factory=dict)
@@ -162,15 +170,15 @@ class _Desk:
     def judgment(self, mark: Mark) -> NewJudgment:
         _check(mark)
         query = self._query(mark)
-        doc_id = without_half_characters(mark.doc_id)
-        document = storage.documents.get_many(self.session, self.collection_id, [doc_id]).get(doc_id)
-        if document is None:
-            raise NotFoundError("This document is no longer in the collection. Search again.")
-        role = JudgmentRole.ADJUDICATOR if mark.is_adjudication else JudgmentRole.JUDGE
+        document = self._document(mark)
+        role = JudgmentRole.JUDGE
+        if mark.is_adjudication:
+            self._require_settling(mark.label_set_id, query.id, document.doc_id)
+            role = JudgmentRole.ADJUDICATOR
         undone, text_hash = None, _text_hash(mark) or document.content_hash
         if mark.undoes is not None:
             undone = storage.judgments.find_delivery(self.session, *mark.undoes)
-            own = (self.author, role, mark.label_set_id, query.id, doc_id)
+            own = (self.author, role, mark.label_set_id, query.id, document.doc_id)
             if undone is None or own != (
                 undone.author,
                 undone.role,
@@ -216,7 +224,35 @@ class _Desk:
         query = self._queries[mark.query_id]
         if query.collection_id != self.collection_id or mark.label_set_id not in self._label_sets:
             raise NotFoundError("This query belongs to another collection. Reload the page and mark again.")
+        if mark.query_hash not in ("", query_hash(query)):
+            raise InvalidInputError(
+                "This mark was made for another query than the one stored now. Open it and mark again."
+            )
         return query
+
+    def _require_settling(self, label_set_id: int, query_id: int, doc_id: str) -> None:
+        """Refuse to settle what is not the person's to settle, or what judges do not disagree about."""
+        collection = storage.collections.get(self.session, self.collection_id)
+        require(why_not_settle(self.settings, self.author, collection))
+        standing = storage.judgments.standing(self.session, label_set_id, {query_id})
+        marks = [mark for mark in standing if mark.doc_id == doc_id]
+        if not is_conflict(marks) and not any(mark.role is JudgmentRole.ADJUDICATOR for mark in marks):
+            raise InvalidInputError(
+                "Judges do not disagree about this document (any more), so there is nothing to settle. Mark it under "
+                "“To judge” to say what you think yourself."
+            )
+
+    def _document(self, mark: Mark) -> DocumentRecord:
+        doc_id, lead_id = (without_half_characters(each or "") for each in (mark.doc_id, mark.together_with))
+        wanted = [doc_id, lead_id] if mark.together_with else [doc_id]
+        found = storage.documents.get_many(self.session, self.collection_id, wanted)
+        if doc_id not in found:
+            raise NotFoundError("This document is no longer in the collection. Search again.")
+        if mark.together_with and not (lead_id in found and are_identical(found[doc_id], found[lead_id])):
+            raise InvalidInputError(
+                "It differs from the document that it was marked together with. Search again and mark each by itself."
+            )
+        return found[doc_id]
 
     def _grade(self, mark: Mark) -> float | None:
         """Return the grade, which is on the collection's scale."""
@@ -240,6 +276,16 @@ def _check(mark: Mark) -> None:
         raise InvalidInputError("This mark came without a valid number. Reload the page and mark again.")
     if len(mark.note) > MAX_NOTE:
         raise InvalidInputError(f"Shorten the note to at most {MAX_NOTE:,} characters.")
+
+
+def query_hash(query: QueryRecord) -> str:
+    """Return the SHA-256 of a query's text and instruction, as 64 hexadecimal digits.
+
+    Its number alone does not tell: another database may have given it to another query.
+    """
+    return hashlib.sha256(
+        f"{len(query.text)}:{query.text}{query.instruction}".encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def _text_hash(mark: Mark) -> str | None:

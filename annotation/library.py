@@ -18,6 +18,7 @@ from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
 from era.errors import AdapterDamagedError, IdentityMismatchError
 from era.index import DenseIndex
+from era.intact import require_unit_rows
 from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
 from era.retriever import LexicalRetriever, Retriever
@@ -41,6 +42,7 @@ class Library:
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
     _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
     _certainty: dict[str, Certainty | None] = field(default_factory=dict)
+    _damaged: dict[str, str] = field(default_factory=dict)
     _lexical: LexicalIndex | None = None
     _reading: Lock = field(default_factory=Lock)  # of the alignment texts, which takes many seconds
     _counting: Lock = field(default_factory=Lock)  # of words
@@ -80,6 +82,23 @@ class Library:
             self._aligned = align_by_decoding(self.alignment_texts(progress))
         return Retriever(self.pair, self.index, self._aligned)
 
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Return what is wrong with the adapters that were found damaged so far, by the name of their folder."""
+        return dict(self._damaged)
+
+    def is_sound(self, adapter_folder: Path) -> bool:
+        """Return whether the adapter of a training run can be read; the first call reads it."""
+        if adapter_folder.name in self._damaged:
+            return False
+        try:
+            self.trained(adapter_folder)
+        except AdapterDamagedError:
+            return False
+        except IdentityMismatchError:
+            pass  # whole, but of other embedders
+        return True
+
     def trained(self, adapter_folder: Path) -> tuple[Retriever, Mapping[str, Vectors]]:
         """Return the retriever of a training run, and query id -> vector by adapters that never saw that query.
 
@@ -89,13 +108,16 @@ class Library:
         """
         key = adapter_folder.name
         if key not in self._retrievers:
-            adapter, extra = QueryAdapter.load(adapter_folder)
-            self._require_embedders_of(adapter)
-            query_ids, held_out = adapter.provenance.get("query_ids", []), extra.get("held_out")
-            if held_out is None or len(held_out) != len(query_ids):
-                raise AdapterDamagedError(
-                    f"The saved adapter in {adapter_folder} is incomplete. Your marks are safe; train again."
-                )
+            try:
+                adapter, extra = QueryAdapter.load(adapter_folder)
+                self._require_embedders_of(adapter)
+                query_ids, held_out = _held_out_of(adapter, extra, adapter_folder)
+            except AdapterDamagedError as error:
+                if key not in self._damaged:
+                    logger.warning("%s", error)
+                self._damaged[key] = str(error)
+                raise
+            self._damaged.pop(key, None)  # what was put back from a copy
             retriever = Retriever(self.pair, self.index, adapter)
             self._held_out[key] = dict(zip(query_ids, held_out, strict=True))
             self._certainty[key] = None
@@ -129,7 +151,7 @@ class Library:
 
     def forget(self, adapter_folder: Path) -> None:
         """Drop a training run whose adapter was deleted."""
-        for kept in (self._retrievers, self._held_out, self._certainty):
+        for kept in (self._retrievers, self._held_out, self._certainty, self._damaged):
             kept.pop(adapter_folder.name, None)
 
     def words(self) -> LexicalIndex:
@@ -157,3 +179,23 @@ class Library:
         """
         self.trained(adapter_folder)
         return self._certainty[adapter_folder.name]
+
+
+def _held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors], folder: Path) -> tuple[list[str], Vectors]:
+    """Return the queries that an adapter learned from, and their vectors by adapters that never saw them.
+
+    Raises:
+        AdapterDamagedError: if they are not there, or not what they should be.
+    """
+    query_ids, held_out = adapter.provenance.get("query_ids", []), extra.get("held_out")
+    try:
+        if held_out is None or len(held_out) != len(query_ids):
+            raise ValueError("it is incomplete")
+        for name in sorted({"held_out", "keys"} & extra.keys()):
+            require_unit_rows(extra[name], f"its arrays {name!r}")
+    except ValueError as error:
+        raise AdapterDamagedError(
+            f"The saved adapter in {folder} is damaged ({error}). Your marks do not lie in it and are not affected; "
+            "train again."
+        ) from error
+    return query_ids, held_out

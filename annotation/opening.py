@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import storage.collections
 import storage.label_sets
 import storage.queries
-from annotation.consensus import QueryStanding
-from annotation.standings import UNTOUCHED
+from annotation.counts import UNTOUCHED, LabelCounts, QueryStanding
+from annotation.errors import NotFoundError
 from annotation.workspace import Workspace
-from storage.records import CollectionRecord, LabelSetRecord, LabelSetSummary, QueryRecord
+from storage.records import CollectionRecord, LabelSetRecord, QueryRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,16 @@ class OpenPage:
     collection: CollectionRecord
     label_set: LabelSetRecord
     remark: str
+
+    def as_asked(self) -> "OpenPage":
+        """Return it, so that nothing happens to another collection or label set than the one that was asked for.
+
+        Raises:
+            NotFoundError: if that is not there any more.
+        """
+        if self.remark:
+            raise NotFoundError("This collection or label set is not there any more. Reload the page.")
+        return self
 
 
 def open_page(workspace: Workspace, collection_id: int | None, label_set_id: int | None) -> OpenPage:
@@ -72,13 +82,36 @@ def list_collections(workspace: Workspace) -> Sequence[CollectionRecord]:
         return storage.collections.list_all(session)
 
 
-def list_label_sets(workspace: Workspace, collection_id: int) -> Sequence[LabelSetSummary]:
-    """Return the label sets of a collection with their counts."""
+@dataclass(frozen=True, slots=True)
+class LabelSetSummary:
+    """A label set and how much of it is judged."""
+
+    label_set: LabelSetRecord
+    counts: LabelCounts
+
+
+def list_label_sets(workspace: Workspace, collection_id: int) -> list[LabelSetSummary]:
+    """Return the label sets of a collection, the oldest first."""
     with workspace.reading() as session:
-        return storage.label_sets.list_for(session, collection_id)
+        label_sets = storage.label_sets.list_names(session, collection_id)
+    return [LabelSetSummary(each, workspace.standings(each.id).counts()) for each in label_sets]
+
+
+def likeliest_collection(workspace: Workspace, author: str | None) -> int | None:
+    """Return the collection that a person wants to see where none is named; None for the one used last.
+
+    Where there are several people, that is where this one worked last: what others open changes nothing.
+    """
+    if author is None or not workspace.settings.has_several_people:
+        return None
+    with workspace.reading() as session:
+        return storage.collections.last_worked_in(session, author)
 
 
 def use_collection(workspace: Workspace, collection_id: int) -> None:
-    """Remember that this collection was opened; it comes first next time."""
-    with workspace.writing() as session:
-        storage.collections.touch(session, collection_id)
+    """Remember that the one person at this machine opened a collection; it comes first next time."""
+    with workspace.reading() as session:
+        storage.collections.get(session, collection_id)
+    if not workspace.settings.has_several_people:
+        with workspace.writing() as session:
+            storage.collections.touch(session, collection_id)

@@ -1,7 +1,6 @@
 """The people who judge a label set: who did how much, how fast, and how well they agree."""
 
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +9,10 @@ import storage.judgments
 from annotation.agreement import Agreement, PairAgreement, agreement, agreement_by_pair
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.views import ComparisonView
+from annotation.counts import PersonCounts, count_people
 from annotation.rankers import LIGHT, default_ranker
+from annotation.sight import hidden_queries
 from annotation.workspace import Workspace
-from storage.records import JudgmentRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,15 @@ class JudgeWork:
 
     Attributes:
         author: the name.
-        n_judged: documents with a grade that stands.
-        n_unsure: documents the person could not tell about.
-        n_queries: queries with a mark.
-        share_relevant: of the grades, how many are above 0; None without grades.
+        counts: of the documents that this person marked at the desk.
+        share_relevant: share of this person's graded documents that is relevant, of what may be seen; None without any.
         median_seconds: for a document, where it is known.
         first_at: the first mark.
         last_at: the latest one.
     """
 
     author: str
-    n_judged: int
-    n_unsure: int
-    n_queries: int
+    counts: PersonCounts
     share_relevant: float | None
     median_seconds: float | None
     first_at: datetime
@@ -42,12 +38,16 @@ class JudgeWork:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Everybody who judged a label set, and how they agree; None where too little was judged twice."""
+    """Everybody who judged a label set, and how they agree; None where too little was judged twice.
+
+    What would tell how others judged is without the `n_hidden` queries of which that stays hidden from who looks.
+    """
 
     work: Sequence[JudgeWork]
     agreement: Agreement | None
     pairs: Sequence[PairAgreement]
     n_conflicts: int
+    n_hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +59,31 @@ class Coverage:
     after: float
 
 
-def people_of(workspace: Workspace, label_set_id: int) -> People:
-    """Return who judged the label set."""
+def people_of(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> People:
+    """Return who judged the label set, as `author` may see it."""
     standings = workspace.standings(label_set_id)
     marks = standings.marks()
-    at_desk = [mark for mark in marks if mark.role is JudgmentRole.JUDGE]
-    graded = Counter(mark.author for mark in at_desk if mark.grade is not None)
-    relevant = Counter(mark.author for mark in at_desk if mark.grade is not None and mark.grade > 0)
-    queries = Counter(author for author, _ in {(mark.author, mark.query_id) for mark in at_desk})
-    unsure = Counter(mark.author for mark in at_desk if mark.grade is None)
+    hidden = hidden_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in marks})
+    told = [mark for mark in marks if mark.query_id not in hidden]
+    counts, counts_told = count_people(marks), count_people(told)
     with workspace.reading() as session:
         work = storage.judgments.work_by_author(session, label_set_id)
     return People(
         work=[
             JudgeWork(
                 author=each.author,
-                n_judged=graded[each.author],
-                n_unsure=unsure[each.author],
-                n_queries=queries[each.author],
-                share_relevant=relevant[each.author] / graded[each.author] if graded[each.author] else None,
+                counts=counts.get(each.author, PersonCounts()),
+                share_relevant=counts_told.get(each.author, PersonCounts()).share_relevant,
                 median_seconds=statistics.median(each.seconds) if each.seconds else None,
                 first_at=each.first_at,
                 last_at=each.last_at,
             )
             for each in work
         ],
-        agreement=agreement(marks),
-        pairs=agreement_by_pair(marks),
-        n_conflicts=len(standings.conflicts()),
+        agreement=agreement(told),
+        pairs=agreement_by_pair(told),
+        n_conflicts=sum(query_id not in hidden for query_id, _ in standings.conflicts()),
+        n_hidden=len(hidden),
     )
 
 

@@ -15,6 +15,7 @@ from annotation.library import Library
 from annotation.workspace import Workspace
 from era.errors import EraError
 from era.types import Query
+from storage.errors import DatabaseBusy, DataFolderNotWritable
 from storage.records import PoolDocument, QueryRecord
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,16 @@ def pool_of(
         new = _new_pool(workspace, library, asked, best, depth)
     if author is None:
         return [*pool, *new]
+    if new:
+        try:
+            with workspace.writing() as session:
+                storage.pools.add(session, label_set_id, query.id, new)
+                pool = storage.pools.list_for(session, label_set_id, query.id)
+        except (DatabaseBusy, DataFolderNotWritable) as error:  # it is stored when it is asked for again
+            logger.warning("A pool is shown without being stored: %s", error)
+            return [*pool, *new]
     library.pooled.add(seen)
-    if not new:
-        return pool
-    with workspace.writing() as session:
-        storage.pools.add(session, label_set_id, query.id, new)
-        return storage.pools.list_for(session, label_set_id, query.id)
+    return pool
 
 
 def _new_pool(workspace: Workspace, library: Library, query: Query, best: str, depth: int) -> list[PoolDocument]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from tqdm import tqdm
 
 import storage.collections
+import storage.label_sets
 import storage.queries
 from annotation.loaded_pairs import reason_of
 from era.errors import Cancelled
@@ -64,6 +65,8 @@ class Preparation:
         except Exception:
             logger.exception("Alignment failed; the light model alone and earlier training runs can be used.")
         self._workspace.readiness = Readiness("ready", "", 1.0)
+        for collection in opened:
+            self._count_words(collection.id)
 
     def _open_each(self, collections: Sequence[CollectionRecord]) -> Sequence[CollectionRecord]:
         """Return the collections that could be opened; one whose embedders are out of reach leaves the others usable.
@@ -108,6 +111,19 @@ class Preparation:
             if must_stop():
                 return
             library.pair.encode_queries([Query("", query.text, query.instruction)])
+
+    def _count_words(self, collection_id: int) -> None:
+        """Count matching words where a ranking in use needs them, so that the first search need not wait for it."""
+        from annotation.rankers import default_ranker, without_words  # which themselves need a workspace
+
+        try:
+            with self._workspace.reading() as session:
+                label_sets = storage.label_sets.list_names(session, collection_id)
+            keys = [default_ranker(self._workspace, collection_id, each.id) for each in label_sets]
+            if any(without_words(key) != key for key in keys):
+                self._workspace.library(collection_id).words()
+        except Exception:
+            logger.exception("Words could not be counted ahead; the first search that needs them tries again.")
 
     def _say(self, message: str, fraction: float, state: Literal["preparing", "ready"] = "preparing") -> None:
         self._workspace.readiness = Readiness(state, message, fraction)

@@ -1,10 +1,12 @@
 """Look at what somebody brings, files that were sent or a data set of the Hugging Face Hub, before it is imported."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.workspace import Workspace
 from era.embedder_specs import PairSpec
 from era.formats import opening
 from era.formats.content import Source
@@ -18,54 +20,61 @@ def formats() -> Mapping[str, str]:
     return {key: label for key, label in opening.FORMATS.items() if key != "hub"}
 
 
-def preview_files(author: str | None, path: Path, format: str, mapping: Mapping[str, str]) -> Preview:
+def preview_files(
+    workspace: Workspace, author: str | None, reading: str, path: Path, format: str, mapping: Mapping[str, str]
+) -> Preview:
     """Return how the beginning of files would be imported.
 
     Args:
+        workspace: of this process.
         author: who looks.
+        reading: what for, as `annotation.reading_places.ReadingPlaces.call` says.
         path: a file, a folder or a zip.
         format: a key of `formats()`; empty to find out.
         mapping: role -> column; empty for a good guess.
 
     Raises:
         NotAllowedError: if nobody is signed in.
+        InvalidInputError: if this person's other files are being read.
         FormatError: naming the place of what cannot be read.
     """
     _require_signed_in(author)
-    return opening.preview(path, _known(format), mapping or None, N_SHOWN)
+    about = path, _known(format), mapping or None, N_SHOWN
+    return workspace.reading_places.call(author, reading, path.name, opening.preview, *about)
 
 
-def preview_hub(author: str | None, name: str, config: str, mapping: Mapping[str, str]) -> Preview:
+def preview_hub(
+    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, str]
+) -> Preview:
     """Return how the beginning of a data set of the Hub would be imported; an empty mapping is for a good guess.
 
     Raises:
         NotAllowedError: if nobody is signed in.
-        InvalidInputError: if it is not a name on the Hub.
+        InvalidInputError: if it is not a name on the Hub, or this person's other files are being read.
         FormatError: if it is not there, in no known layout, or without a column of the mapping.
     """
     _require_signed_in(author)
     require_hub_name(name)
-    return opening.preview_hub(name, config, mapping=mapping or None, n=N_SHOWN)
+    about = name, config, "", mapping or None, N_SHOWN
+    return workspace.reading_places.call(author, reading, name, opening.preview_hub, *about)
 
 
-def open_files(path: Path, format: str, mapping: Mapping[str, str]) -> Source:
-    """Return the source of files.
+def open_files(
+    workspace: Workspace, author: str | None, reading: str, path: Path, format: str, mapping: Mapping[str, str]
+) -> AbstractContextManager[Source]:
+    """Return the source of files, once it is entered, as `preview_files` takes and refuses it."""
+    _require_signed_in(author)
+    about = path, _known(format), mapping or None
+    return workspace.reading_places.source(author, reading, path.name, opening.open_source, *about)
 
-    Raises:
-        FormatError: naming the place of what cannot be read.
-    """
-    return opening.open_source(path, _known(format), mapping or None)
 
-
-def open_dataset(name: str, config: str, mapping: Mapping[str, str]) -> Source:
-    """Return the source of a data set of the Hub.
-
-    Raises:
-        InvalidInputError: if it is not a name on the Hub.
-        FormatError: if it is not there, in no known layout, or without a column of the mapping.
-    """
+def open_dataset(
+    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, str]
+) -> AbstractContextManager[Source]:
+    """Return the source of a data set of the Hub, once it is entered, as `preview_hub` takes and refuses it."""
+    _require_signed_in(author)
     require_hub_name(name)
-    return opening.open_hub(name, config, mapping=mapping or None)
+    return workspace.reading_places.source(author, reading, name, opening.open_hub, name, config, "", mapping or None)
 
 
 def costs_of_reading(author: str | None, source: Source, spec: PairSpec) -> tuple[int, EndpointCosts]:

@@ -9,13 +9,15 @@ import html
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from annotation.errors import CollectionFileError, InvalidInputError
-from annotation.searching import clean_text
+from annotation.typed_text import clean_text
+from era.formats.delimited import undefused
 
 MAX_BYTES = 5_000_000
 MAX_QUERIES = 5_000
@@ -208,7 +210,7 @@ def _table(name: str, text: str, delimiter: str, header: Sequence[str]) -> Itera
     while True:
         line = reader.line_num + 1
         try:
-            cells = next(reader)
+            cells = [undefused(cell) for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
@@ -237,7 +239,7 @@ def _require_columns(name: str, cells: Sequence[str], names: Sequence[str]) -> N
             f"{name} has no column with the queries. Found: {listed}. Name one of them {', '.join(TEXT_NAMES[:-1])} "
             f"or {TEXT_NAMES[-1]} in the first line."
         )
-    twice = sorted({each for each in names if each in _ALL_NAMES and names.count(each) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1 and name in _ALL_NAMES)
     if twice:
         raise CollectionFileError(f"{name} has more than one column named {', '.join(twice)}. Found: {listed}.")
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import storage.collections
 import storage.pools
 import storage.queries
-from annotation.consensus import QueryStanding
-from annotation.desk import is_finished, offered_to, setup_of
+from annotation.counts import QueryStanding, QueryState, offered_to, state_of
+from annotation.desk import setup_of
 from annotation.errors import CollectionFileError, NotAllowedError
 from annotation.opening import OpenPage, QueryProgress, list_queries
+from annotation.permissions import require, why_not_describe
 from annotation.query_files import ImportedQuery, read_queries
 from annotation.searching import clean_text, open_query
+from annotation.sight import Sight, sight_of
 from annotation.workspace import Workspace
-from storage.records import JudgmentRole, QueryRecord, StandingMark
+from storage.records import QueryRecord, StandingMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +25,12 @@ class QueryLine:
     Attributes:
         progress: the query and how far its judging is.
         is_own: whether the person who looks wrote it.
-        is_done: whether this person has judged all there is to judge for it.
-        has_nothing_left: whether others have judged all of its documents, so that this person is offered none.
+        state: how far it is for this person.
     """
 
     progress: QueryProgress
     is_own: bool
-    is_done: bool
-    has_nothing_left: bool
+    state: QueryState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,58 +47,67 @@ def list_lines(workspace: Workspace, page: OpenPage, author: str | None) -> list
     setup = setup_of(workspace, page.collection.id)
     with workspace.reading() as session:
         pools = storage.pools.doc_ids_by_query(session, page.label_set.id)
+    listed = list_queries(workspace, page, author)
+    sight = sight_of(workspace, author, page.collection.id, page.label_set.id, [each.query.id for each in listed])
     lines = []
-    for progress in list_queries(workspace, page, author):
-        query, is_done, has_nothing_left = progress.query, False, False
-        pool, n_judged = pools.get(query.id, ()), progress.standing.n_judged
-        if progress.standing.n_mine or (pool and n_judged >= len(pool)):  # else something is left, whoever looks
-            marks = standings.marks_of(query.id)
-            offered = offered_to(pool, marks, author, setup)
-            is_done = is_finished(pool, offered, marks, author)
-            has_nothing_left = bool(pool) and not offered
-            progress = QueryProgress(query, as_seen_by(progress.standing, marks, author, is_done))
-        lines.append(QueryLine(progress, author is not None and query.author == author, is_done, has_nothing_left))
+    state: QueryState
+    for progress in listed:
+        query, standing = progress.query, progress.standing
+        marks, pool, state = standings.marks_of(query.id), pools.get(query.id, ()), "open"
+        if standing.n_mine or (pool and standing.n_graded >= len(pool)):  # else something is left, whoever looks
+            state = state_of(pool, offered_to(pool, marks, author, setup.n_judges), marks, author)
+        progress = QueryProgress(query, as_seen_by(sight, standing, query.id, marks))
+        lines.append(QueryLine(progress, author is not None and query.author == author, state))
     return lines
 
 
-def as_seen_by(
-    standing: QueryStanding, marks: Iterable[StandingMark], author: str | None, is_done: bool
-) -> QueryStanding:
-    """Return a query's progress without what would tell a person at work what the others think of a document.
+def progress_of(
+    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_id: int
+) -> tuple[QueryStanding, QueryState]:
+    """Return how far one query is for one person, as its line of the query list says it."""
+    standings, setup = workspace.standings(label_set_id), setup_of(workspace, collection_id)
+    with workspace.reading() as session:
+        pool = [each.doc_id for each in storage.pools.list_for(session, label_set_id, query_id)]
+    marks = standings.marks_of(query_id)
+    state = state_of(pool, offered_to(pool, marks, author, setup.n_judges), marks, author)
+    sight = sight_of(workspace, author, collection_id, label_set_id, [query_id])
+    return as_seen_by(sight, standings.of_query(query_id, author), query_id, marks), state
 
-    Who has begun a query and is not done with it sees the own relevant documents, and no disagreement.
-    """
-    if is_done or not standing.n_mine:
+
+def as_seen_by(sight: Sight, standing: QueryStanding, query_id: int, marks: Iterable[StandingMark]) -> QueryStanding:
+    """Return a query's progress without what would tell what others think of a document, where that stays hidden."""
+    if query_id not in sight.hidden:
         return standing
-    mine = [mark.grade for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE]
-    n_relevant = sum(grade is not None and grade > 0 for grade in mine)
-    n_not_relevant = sum(grade == 0 for grade in mine)
-    return replace(standing, n_relevant=n_relevant, n_not_relevant=n_not_relevant, n_conflicts=0)
+    grades = sight.grades(query_id, marks).values()
+    n_relevant, n_not_relevant = sum(grade > 0 for grade in grades), sum(grade == 0 for grade in grades)
+    return replace(standing, n_relevant=n_relevant, n_not_relevant=n_not_relevant, n_undecided=0, n_conflicts=0)
 
 
 def set_need(workspace: Workspace, author: str | None, collection_id: int, query_id: int, need: str) -> QueryRecord:
     """Keep what would meet a query, in Markdown.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own query nor their collection to change.
         NotFoundError: if the collection has no such query.
         InvalidInputError: if the text is too long.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to describe what a query needs.")
     need = clean_text(need, "information need")
-    open_query(workspace, collection_id, query_id)
+    query = open_query(workspace, collection_id, query_id)
     with workspace.writing() as session:
+        require(why_not_describe(workspace.settings, author, storage.collections.get(session, collection_id), query))
         return storage.queries.set_need(session, query_id, need)
 
 
-def look_through(workspace: Workspace, collection_id: int, file_name: str, content: bytes) -> ImportOutcome:
+def look_through(
+    workspace: Workspace, author: str | None, collection_id: int, file_name: str, content: bytes
+) -> ImportOutcome:
     """Return what a file of queries would bring; nothing is stored.
 
     Raises:
         CollectionFileError: if it cannot be read, or another query has one of its ids; the message says where.
+        InvalidInputError: if this person's other files are being read.
     """
-    found = read_queries(file_name, content)
+    found = workspace.reading_places.call(author, "", file_name[:100], read_queries, file_name, content)
     with workspace.reading() as session:
         stored = storage.queries.list_all(session, collection_id)
     known = {(query.text, query.instruction) for query in stored}
@@ -122,7 +132,7 @@ def import_queries(
     """
     if author is None:
         raise NotAllowedError("Sign in to import queries.")
-    outcome = look_through(workspace, collection_id, file_name, content)
+    outcome = look_through(workspace, author, collection_id, file_name, content)
     with workspace.writing() as session:
         for query in outcome.new:
             storage.queries.get_or_create(

@@ -176,16 +176,46 @@ def chosen_key(run: TrainingRunRecord) -> str | None:
 def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
     """Return what is in use, as long as that is there and was made with the embedders of today.
 
-    Else what the newest training run of the label set found best, else aligned, else the light model.
+    Else what the newest training run of the label set found best, else aligned, else the light model. A training run
+    whose adapter is damaged is not used; see `damaged_run`.
+    """
+    key, run = _wanted(workspace, collection_id, label_set_id)
+    library = workspace.opened(collection_id)
+    if key and (run is None or _is_sound(workspace, library, run)):
+        return key
+    return ALIGNED if library is not None and library.is_aligned else LIGHT
+
+
+def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> TrainingRunRecord | None:
+    """Return the training run that would be used if its saved adapter were not damaged; None if all is well."""
+    _, run = _wanted(workspace, collection_id, label_set_id)
+    return None if run is None or _is_sound(workspace, workspace.opened(collection_id), run) else run
+
+
+def damaged_runs(workspace: Workspace, collection_id: int) -> set[int]:
+    """Return the ids of the training runs whose saved adapter was found damaged so far."""
+    library = workspace.opened(collection_id)
+    return set() if library is None else {int(name.removeprefix(_RUN_PREFIX)) for name in library.damaged}
+
+
+def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tuple[str, TrainingRunRecord | None]:
+    """Return the key of the ranker to use, whether or not it can be read, and the training run that it is of.
+
+    Without a choice and without a finished training run the key is empty.
     """
     with workspace.reading() as session:
         in_use = storage.label_sets.get(session, label_set_id).in_use
     runs = _usable_runs(workspace, collection_id)
-    if in_use in (ranker.key for ranker in _usable(runs)):
-        return in_use
-    found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
-    library = workspace.opened(collection_id)
-    return next(filter(None, found), ALIGNED if library is not None and library.is_aligned else LIGHT)
+    key = in_use
+    if key not in (ranker.key for ranker in _usable(runs)):
+        found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
+        key = next(filter(None, found), "")
+    return key, next((run for run in runs if run_key(run) == without_words(key)), None)
+
+
+def _is_sound(workspace: Workspace, library: Library | None, run: TrainingRunRecord) -> bool:
+    """Return whether the adapter of a training run can be read; not known before the collection is open."""
+    return library is None or library.is_sound(workspace.adapter_folder(run.id))
 
 
 def _is_fitting(run: TrainingRunRecord, library: Library | None) -> bool:

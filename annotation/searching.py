@@ -1,7 +1,7 @@
 """Run an instruction query and remember what was shown."""
 
+import logging
 import time
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,16 +14,24 @@ import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
 from annotation.rankers import LIGHT, retriever
+from annotation.typed_text import clean_text as clean_text
 from annotation.workspace import Workspace
 from era.retriever import Retriever
 from era.types import Document, Query
-from storage.errors import UnknownRecord
+from storage.errors import DatabaseBusy, DataFolderNotWritable, UnknownRecord
 from storage.records import QueryRecord
 
-MAX_WORDS = 1000
-MAX_CHARACTERS = 10_000
+logger = logging.getLogger(__name__)
+
 DEPTH = 10
 NOT_STORED = 0
+CANNOT_WRITE_NOW = (DatabaseBusy, DataFolderNotWritable)
+"""What passes: the database is locked by somebody else, or the disk is full."""
+
+NOT_STORED_REMARK = (
+    "This query could not be stored just now, because the disk is full or the database busy; searching works all the "
+    "same. To mark its documents, press Search again in a while."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +53,13 @@ class Found:
     took_ms: float
 
 
-def clean_text(text: str, purpose: str) -> str:
-    """Return text without control characters and outer blanks, as it is stored.
-
-    Raises:
-        InvalidInputError: if it is longer than an embedder could make sense of.
-    """
-    kept = "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else " " for c in text).strip()
-    n_words = len(kept.split())
-    if n_words > MAX_WORDS:
-        raise InvalidInputError(
-            f"This {purpose} has {n_words:,} words; only the first two hundred or so can be understood. "
-            f"Shorten it to at most {MAX_WORDS:,} words."
-        )
-    if len(kept) > MAX_CHARACTERS:
-        raise InvalidInputError(
-            f"This {purpose} has {len(kept):,} characters. Shorten it to at most {MAX_CHARACTERS:,}."
-        )
-    return kept
-
-
 def ask(
     workspace: Workspace, author: str | None, collection_id: int, text: str, instruction: str, need: str = ""
 ) -> QueryRecord:
     """Return the query of this text under this instruction, stored if it is new.
 
-    A visitor who may not write gets a query that is not stored; its id is `NOT_STORED`.
+    A visitor who may not write gets a query that is not stored, and so does everybody while the disk is full or the
+    database locked: searching only reads. Its id is `NOT_STORED`.
 
     Raises:
         InvalidInputError: if the text is empty or anything is too long.
@@ -79,13 +68,17 @@ def ask(
     need = clean_text(need, "information need")
     if not text:
         raise InvalidInputError("Write what you are looking for, then press Search.")
-    if author is not None:
-        with workspace.writing() as session:
-            return storage.queries.get_or_create(session, collection_id, text, instruction, author, need=need)
     with workspace.reading() as session:
         known = storage.queries.find(session, collection_id, text, instruction)
-    now = datetime.now(UTC)
-    return known or QueryRecord(NOT_STORED, collection_id, None, text, 0, instruction, need, "", now)
+    if known is not None:
+        return known
+    if author is not None:
+        try:
+            with workspace.writing() as session:
+                return storage.queries.get_or_create(session, collection_id, text, instruction, author, need=need)
+        except CANNOT_WRITE_NOW as error:
+            logger.warning("A query is searched for without being stored: %s", error)
+    return QueryRecord(NOT_STORED, collection_id, None, text, 0, instruction, need, "", datetime.now(UTC))
 
 
 def run_query(
@@ -115,16 +108,19 @@ def run_query(
         ranking = [(doc.doc_id, doc.score) for doc in chosen.search(asked, depth)]
     took_ms = (time.perf_counter() - started) * 1000
     if author is not None and query.id != NOT_STORED:
-        with workspace.writing() as session:
-            storage.searches.record(
-                session,
-                query_id=query.id,
-                author=author,
-                retriever=ranker,
-                depth=depth,
-                took_ms=took_ms,
-                ranking=ranking,
-            )
+        try:
+            with workspace.writing() as session:
+                storage.searches.record(
+                    session,
+                    query_id=query.id,
+                    author=author,
+                    retriever=ranker,
+                    depth=depth,
+                    took_ms=took_ms,
+                    ranking=ranking,
+                )
+        except CANNOT_WRITE_NOW as error:
+            logger.warning("A search is not remembered: %s", error)
     return Found(ranking, took_ms)
 
 

@@ -8,16 +8,18 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+import storage.collections
 import storage.judgments
 import storage.queries
 import storage.training_runs
 from annotation import rankers
-from annotation.desk import Card, Desk, Opinion, Revealed, View, unfinished_queries
-from annotation.duplicates import duplicates_of
+from annotation.desk import Card, Desk, Opinion, Revealed, View
+from annotation.duplicates import near_duplicates
 from annotation.errors import NotFoundError
 from annotation.importing.updating import changed_judgments
 from annotation.judging import Said, said_by, settled_by
 from annotation.library import Library
+from annotation.permissions import require, why_not_settle
 from annotation.quality import (
     DEPTH,
     LookAgain,
@@ -27,6 +29,7 @@ from annotation.quality import (
     look_again,
 )
 from annotation.searching import find_documents
+from annotation.sight import hidden_queries
 from annotation.workspace import Workspace
 from era.errors import EraError
 from era.types import Document
@@ -60,8 +63,9 @@ def _looks(
     if not own:
         return [], set()
     mine = [mark for mark in own if mark.role is JudgmentRole.JUDGE]
-    of_other_texts, adjudicated = _made_of_other_texts(workspace, author, label_set_id)
-    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in mine})
+    may_settle = not _why_not_settle(workspace, author, collection_id)
+    of_other_texts, adjudicated = _made_of_other_texts(workspace, author, label_set_id, may_settle)
+    hidden = hidden_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in mine})
     references = [mark for mark in marks if mark.role is JudgmentRole.REFERENCE and mark.query_id not in hidden]
     lists = [of_other_texts, differing_from_reference(mine, references)]
     library = workspace.opened(collection_id)
@@ -89,9 +93,13 @@ def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, 
 def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:
     """Return the documents that judges disagree about, with what each said; a mark on them settles it for all.
 
-    What the person has settled follows, of the newest queries first, to be corrected. Queries that the person is still
-    judging are left out.
+    What the person has settled follows, of the newest queries first, to be corrected. Queries of which the person may
+    not see yet what others say are left out.
+
+    Raises:
+        NotAllowedError: if the person may not settle anything here.
     """
+    require(_why_not_settle(workspace, author, collection_id))
     standings = workspace.standings(label_set_id)
     disputed = standings.conflicts()
     settled = [
@@ -100,7 +108,7 @@ def lay_out_conflicts(workspace: Workspace, author: str | None, collection_id: i
         if mark.author == author and mark.role is JudgmentRole.ADJUDICATOR and mark.grade is not None
     ]
     concerned = {query_id for query_id, _ in [*disputed, *settled]}
-    hidden = unfinished_queries(workspace, author, collection_id, label_set_id, concerned)
+    hidden = hidden_queries(workspace, author, collection_id, label_set_id, concerned)
     listed: list[tuple[int, str, Mapping[str, object]]] = []
     for why, pairs in (({"code": "conflict"}, disputed), ({"code": "settled"}, settled)):
         visible = [(query_id, doc_id, why) for query_id, doc_id in pairs if query_id not in hidden]
@@ -157,10 +165,16 @@ def lay_out_pairs(
     )
 
 
+def _why_not_settle(workspace: Workspace, author: str | None, collection_id: int) -> str:
+    with workspace.reading() as session:
+        collection = storage.collections.get(session, collection_id)
+    return why_not_settle(workspace.settings, author, collection)
+
+
 def _made_of_other_texts(
-    workspace: Workspace, author: str | None, label_set_id: int
+    workspace: Workspace, author: str | None, label_set_id: int, may_settle: bool
 ) -> tuple[list[LookAgain], set[Pair]]:
-    """Return the author's marks whose document has changed, and which of them are adjudications.
+    """Return the author's marks whose document has changed, and which are adjudications; those if they `may_settle`.
 
     What was both judged and settled comes up twice, one after the other: first as judged.
     """
@@ -168,7 +182,8 @@ def _made_of_other_texts(
     judged: set[Pair] = set()
     settled: set[Pair] = set()
     for mark in changed_judgments(workspace, label_set_id):
-        if mark.author == author and mark.role is not JudgmentRole.REFERENCE and mark.grade is not None:
+        is_own = mark.author == author and (mark.role is JudgmentRole.JUDGE or may_settle)
+        if is_own and mark.role is not JudgmentRole.REFERENCE and mark.grade is not None:
             found.append(LookAgain(mark.query_id, mark.doc_id, mark.grade, "text-changed", None, None, None, 1.0))
             (judged if mark.role is JudgmentRole.JUDGE else settled).add((mark.query_id, mark.doc_id))
     return found, settled - judged
@@ -199,5 +214,5 @@ def _held_out_rankings(
 
 def _duplicate_groups(mine: Sequence[StandingMark], library: Library) -> list[list[str]]:
     doc_ids = list(dict.fromkeys(mark.doc_id for mark in reversed(mine) if mark.doc_id in library.corpus))
-    found = duplicates_of(doc_ids[:_MAX_COMPARED], library.corpus, library.index)
+    found = near_duplicates(doc_ids[:_MAX_COMPARED], library.corpus, library.index)
     return [[doc_id, *others] for doc_id, others in found.items() if others]

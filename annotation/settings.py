@@ -8,9 +8,12 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from annotation.errors import InvalidInputError
+from annotation import people_file
+from annotation.people_file import Person
 
 _SPACE_DISK = Path("/data")
+_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+_ANY_ADDRESS = {"", "0.0.0.0", "[::]"}  # what is no name to be reached by
 
 
 class Settings(BaseSettings):
@@ -21,10 +24,13 @@ class Settings(BaseSettings):
         device: torch device for the strong embedder and for training; None takes the best there is.
         name: what a person at this machine is called where nobody signs in.
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
+        space_author_name: likewise, the account that the Space belongs to.
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
         cache_gb: what vectors kept for later may take on disk; the oldest go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
+        hosts: names, separated by commas, by which other machines reach the app where nobody signs in.
+        server_name: the address to serve on; None for this machine alone.
         api: whether programs may search: one public endpoint that only reads, and the same as a tool of an MCP server.
     """
 
@@ -35,20 +41,37 @@ class Settings(BaseSettings):
     name: str | None = None
     people: Path | None = None
     cache_gb: float = Field(default=2.0, gt=0)
+    hosts: str = ""
     api: bool = False
     space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
+    space_author_name: str | None = Field(default=None, validation_alias="SPACE_AUTHOR_NAME")
+    server_name: str | None = Field(default=None, validation_alias="GRADIO_SERVER_NAME")
     port: int | None = Field(default=None, validation_alias="GRADIO_SERVER_PORT")
     oauth_client_id: str | None = Field(default=None, validation_alias="OAUTH_CLIENT_ID")
 
-    @staticmethod
-    def spare_statistics() -> None:
-        """Let Gradio summarise its own statistics rarely: by itself it does so after every event, and ever slower."""
-        os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
+    @property
+    def has_several_people(self) -> bool:
+        """Return whether people sign in, so that there may be several; else there is the one at this machine."""
+        return self.people is not None or self.space_id is not None
 
-    def may_remove(self, author: str | None, owner: str) -> bool:
-        """Return whether a person may delete what somebody made: the own, or anything where there is one person."""
-        is_alone = self.people is None and self.space_id is None
-        return author is not None and (is_alone or author == owner)
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Return the names that the app answers to where nobody signs in, as `host_of` gives them."""
+        chosen = [*self.hosts.split(","), self.server_name or ""]
+        return frozenset({*_THIS_MACHINE, *map(host_of, chosen)} - _ANY_ADDRESS)
+
+    @property
+    def received_folder(self) -> Path:
+        """Return the folder for what people send and what they take along, until it is done with."""
+        return self.data_folder.resolve() / "received"
+
+    def prepare_server(self) -> None:
+        """Let Gradio keep files in our folder, and summarise its own statistics rarely.
+
+        By itself it does the latter after every event, and ever slower.
+        """
+        os.environ["GRADIO_TEMP_DIR"] = str(self.received_folder)
+        os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 
     @property
     def cache_bytes(self) -> int:
@@ -64,32 +87,13 @@ class Settings(BaseSettings):
             return _SPACE_DISK / "era"
         return Path(platformdirs.user_data_dir("era", appauthor=False))
 
-    def read_people(self) -> list[tuple[str, str]]:
-        """Return (name, password) of everybody who may sign in; empty if nobody has to.
+    def read_people(self) -> list[Person]:
+        """Return everybody who may sign in, in the order of the file; empty if nobody has to.
 
         Raises:
-            InvalidInputError: if the file cannot be read, or a line is not `name:password`.
+            InvalidInputError: if the file cannot be read, or a line is not `name:password` or `name:hash`.
         """
-        if self.people is None:
-            return []
-        try:
-            lines = self.people.expanduser().read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInputError(f"The file of people {self.people} could not be read: {error}") from error
-        people: dict[str, str] = {}
-        for number, line in enumerate(lines, start=1):
-            name, colon, password = (part.strip() for part in line.partition(":"))
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            if not (name and colon and password) or name in people:
-                raise InvalidInputError(
-                    f"{self.people}, line {number}: expected name:password, each name once. "
-                    "Nobody can sign in before this is mended."
-                )
-            people[name] = password
-        if not people:
-            raise InvalidInputError(f"{self.people} names nobody. Write a line name:password for each person.")
-        return list(people.items())
+        return [] if self.people is None else people_file.read_people(self.people.expanduser())
 
     @property
     def local_name(self) -> str:
@@ -100,3 +104,12 @@ class Settings(BaseSettings):
             return getpass.getuser()
         except (OSError, KeyError, ImportError):
             return "you"
+
+
+def host_of(address: str) -> str:
+    """Return the name of a host as it stands in addresses, in small letters and without the port."""
+    address = address.strip().lower()
+    if address.count(":") > 1 and not address.startswith("["):
+        address = f"[{address}]"  # IPv6 as people write it
+    name = address.partition("]")[0] + "]" if address.startswith("[") else address.partition(":")[0]
+    return name.removesuffix(".")

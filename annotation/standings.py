@@ -5,17 +5,16 @@ the last one, however many judgments there are.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from sqlalchemy.orm import Session
 
 import storage.judgments
-from annotation.consensus import QueryStanding, agreed_qrels, conflicts, standing_by_query
-from storage.records import JudgmentRole, StandingMark
-
-UNTOUCHED = QueryStanding(n_judged=0, n_relevant=0, n_not_relevant=0, n_conflicts=0, n_mine=0, n_people=0)
+from annotation.consensus import agreed_qrels, conflicts
+from annotation.counts import UNTOUCHED, LabelCounts, QueryStanding, count_label_set, standing_by_query
+from storage.records import Hand, JudgmentRole, StandingMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class _State:
     qrels: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     progress: Mapping[int, QueryStanding] = field(default_factory=dict)
     by_judge: Mapping[int, Counter[str]] = field(default_factory=dict)
+    hands: Mapping[int, Set[Hand]] = field(default_factory=dict)
 
 
 class Standings:
@@ -48,6 +48,9 @@ class Standings:
             if state.newest:
                 changed = storage.judgments.changed_since(session, self._label_set_id, state.newest)
             found = storage.judgments.standing(session, self._label_set_id, changed)
+            hands: dict[int, set[Hand]] = {}
+            for hand in storage.judgments.hands(session, self._label_set_id, changed):
+                hands.setdefault(hand.query_id, set()).add(hand)
             marks: dict[int, list[StandingMark]] = {query_id: [] for query_id in changed or ()}
             for mark in found:
                 marks.setdefault(mark.query_id, []).append(mark)
@@ -58,7 +61,17 @@ class Standings:
                 {**state.qrels, **{query_id: qrels.get(query_id, {}) for query_id in marks}},
                 {**state.progress, **{query_id: progress.get(query_id, UNTOUCHED) for query_id in marks}},
                 {**state.by_judge, **{query_id: _judges(of_query) for query_id, of_query in marks.items()}},
+                {**state.hands, **hands},
             )
+
+    @property
+    def as_of(self) -> int:
+        """Return the id of the newest event that is counted; who reads it first and counts then is never too new."""
+        return self._state.newest
+
+    def counts(self) -> LabelCounts:
+        """Return how much of the label set is judged."""
+        return count_label_set(self._state.progress.values())
 
     def marks(self) -> list[StandingMark]:
         """Return every mark that stands, query by query."""
@@ -68,6 +81,10 @@ class Standings:
     def marks_of(self, query_id: int) -> Sequence[StandingMark]:
         """Return every mark that stands for a query."""
         return self._state.marks.get(query_id, ())
+
+    def hands_of(self, query_id: int) -> Set[Hand]:
+        """Return who ever judged a query or settled something of it, also if all of that was taken back."""
+        return self._state.hands.get(query_id, frozenset())
 
     def qrels(self) -> dict[int, Mapping[str, float]]:
         """Return what is agreed: query id -> document id -> grade; what is open or unjudged is absent."""

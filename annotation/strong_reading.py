@@ -46,6 +46,7 @@ class StrongReading:
     def __init__(self, corpus: Corpus, pair: EmbedderPair, folder: Path) -> None:
         """Look for what an earlier reading left in `folder`; nothing is read yet."""
         self.seconds_per_text: float | None = None  # of the strong embedder, once that is known
+        self.started_by = ""  # who let it read, once somebody did
         self._corpus = corpus
         self._pair = pair
         self._folder = folder / _FOLDER
@@ -93,18 +94,20 @@ class StrongReading:
                     self._index = DenseIndex.load(self._folder)
                 except IndexDamagedError as error:
                     logger.warning("%s The strong model has to read the documents again.", error)
-                    self._is_kept = False
+                    self._is_kept, self._failure = False, "What the strong model had read is damaged and is not used."
             if self._index is None:
-                raise NotReadyError("The strong model has not read every document yet. Let it do so, then compare.")
+                todo = "The strong model has not read every document yet. Let it do so, then compare."
+                raise NotReadyError(f"{self._failure} {todo}".strip())
             return self._index
 
-    def start(self) -> None:
+    def start(self, started_by: str = "") -> None:
         """Read every document in the background, unless that was done or is under way."""
         with self._lock:
             if self._is_closed or self._is_kept or (self._thread is not None and self._thread.is_alive()):
                 return
             self._stop.clear()
             self._n_read, self._started, self._failure = 0, time.monotonic(), ""
+            self.started_by = started_by
             self._thread = Thread(target=self._read, name="strong-reading", daemon=True)
             self._thread.start()
         atexit.register(self.close)

@@ -7,7 +7,8 @@ import numpy as np
 import storage.pools
 import storage.queries
 from annotation import rankers
-from annotation.desk import Card, offered_to, setup_of
+from annotation.counts import offered_to
+from annotation.desk import Card, setup_of
 from annotation.errors import NotAllowedError
 from annotation.library import Library
 from annotation.workspace import Workspace
@@ -40,7 +41,7 @@ def most_useful_card(workspace: Workspace, author: str | None, label_set_id: int
     mine = {m.doc_id: m.grade for m in marks if m.author == author and m.role is JudgmentRole.JUDGE}
     with workspace.reading() as session:
         pool = [each.doc_id for each in storage.pools.list_for(session, label_set_id, query.id)]
-    offered = offered_to(pool, marks, author, setup_of(workspace, query.collection_id))
+    offered = offered_to(pool, marks, author, setup_of(workspace, query.collection_id).n_judges)
     left = [doc_id for doc_id in offered if doc_id not in mine and doc_id in library.index]
     known = {doc_id: grade for doc_id, grade in mine.items() if grade is not None}
     scale = ScoreScale.build(library.index.vectors(library.index.sample(_N_SAMPLED, seed=0)))

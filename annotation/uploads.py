@@ -1,26 +1,52 @@
-"""Files that people sent and that nothing was made of yet: each lot in a folder of its own, for whoever sent it.
+"""Files that people sent and that nothing was made of yet: counted for each person, and removed when that is over.
 
-The page names files only by where the server itself put them; anything else it might name is refused.
+What the server receives belongs to who sent it. Out of it a page makes lots, each in a folder of its own; it names
+files by where the server put them, and anything else it might name is refused.
 """
 
+import math
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.settings import Settings
+
+KEPT_S = 6 * 3600.0
+"""How long files are kept that nobody does anything with."""
+
+DOWNLOADS = "downloads"
+"""The folder, beside what is received, of files that people take along; they are not removed here."""
 
 _LOTS_EACH = 4  # kept for one person; the oldest goes
 _MAX_FILES = 20_000
 _MAX_DEPTH = 12
 _LOOSE = "My documents"  # the folder, and so the suggested name, of files that came without one
-_RECEIVED = re.compile(r"[0-9a-f]{64}")  # how Gradio names the folder of a received file
 _UNUSABLE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]')
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What one person may have sent that nothing was made of yet, in bytes and files; `file_bytes` is for each file."""
+
+    file_bytes: int
+    bytes_each: int
+    files_each: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "UploadLimits":
+        """Return the limits of one app process; strict on a Space, where anybody may sign in and disks are small."""
+        if settings.space_id is not None:
+            return cls(500 * 10**6, 10**9, 20_000)
+        return cls(4 * 2**30, 16 * 2**30, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +58,79 @@ class SentFile:
 
 
 @dataclass(frozen=True, slots=True)
+class _Received:
+    n_bytes: int
+    at_s: float
+
+
+@dataclass(slots=True)
 class _Lot:
     folder: Path
     path: Path
     author: str
+    n_bytes: int
+    n_files: int
+    used_s: float
 
 
 class Uploads:
-    """The lots of one process; what an earlier process left is removed."""
+    """What one process has received; what an earlier one left is removed."""
 
-    def __init__(self, folder: Path, received_folder: Path) -> None:
+    def __init__(
+        self, folder: Path, received_folder: Path, limits: UploadLimits, clock: Callable[[], float] = time.time
+    ) -> None:
         """Start with nothing.
 
         Args:
             folder: for the lots, used by nobody else.
-            received_folder: where the server puts what it receives.
+            received_folder: where the server puts what it receives, likewise; see also `DOWNLOADS`.
+            limits: for each person.
+            clock: tells seconds.
         """
+        self.limits = limits
         self._folder = folder
-        self._received_folder = received_folder
+        self.received_folder = received_folder
+        self._clock = clock
         self._lots: dict[str, _Lot] = {}
+        self._received: dict[tuple[str, Path], _Received] = {}  # by who sent it; the same content has the same place
+        self._coming: Counter[str] = Counter()  # bytes on the way, by author
         self._lock = Lock()
-        shutil.rmtree(folder, ignore_errors=True)
+        for each in (folder, received_folder):
+            shutil.rmtree(each, ignore_errors=True)
+
+    @contextmanager
+    def receiving(self, author: str, n_bytes: int) -> Iterator[Callable[[Sequence[Path]], None]]:
+        """Hold room for what somebody is about to send; the oldest lots of the same person make way for it.
+
+        Yields a function that takes where the server put the files.
+
+        Raises:
+            InvalidInputError: if it is more than one person may send.
+        """
+        with self._lock:
+            dropped = self._make_room(author, n_bytes)
+            self._coming[author] += n_bytes
+        try:
+            _remove(dropped)
+            yield lambda paths: self._receive(author, paths)
+        finally:
+            with self._lock:
+                self._coming[author] -= n_bytes
 
     def keep(self, author: str | None, files: Sequence[SentFile]) -> str:
         """Take files over and return the token of the lot.
 
         Raises:
             NotAllowedError: if nobody is signed in.
-            InvalidInputError: if there is no file, there are too many, or one is not what the server received.
+            InvalidInputError: if there is no file, there are too many, or one is not what this person sent.
         """
         if author is None:
             raise NotAllowedError("Sign in to bring in files.")
         if not 0 < len(files) <= _MAX_FILES:
             raise InvalidInputError(f"Choose between 1 and {_MAX_FILES:,} files, or one zip of them.")
-        received = [self._received(file.path) for file in files]
+        received = [Path(file.path) for file in files]
+        with self._lock:
+            n_bytes = sum(self._size(author, path) for path in set(received))
         name, places = _arrange([_parts(file.name) for file in files])
         token = secrets.token_hex(16)
         folder = self._folder / token
@@ -78,14 +143,12 @@ class Uploads:
             raise InvalidInputError(
                 f"The files could not be kept ({error.strerror}). Nothing was changed; choose them once more."
             ) from error
-        for source in set(received):
-            source.unlink(missing_ok=True)
+        self.discard(author, files)
         with self._lock:
-            self._lots[token] = _Lot(folder, path, author)
+            self._lots[token] = _Lot(folder, path, author, n_bytes, len(files), self._clock())
             mine = [each for each, lot in self._lots.items() if lot.author == author]
-            old = [self._lots.pop(each) for each in mine[:-_LOTS_EACH]]
-        for lot in old:
-            shutil.rmtree(lot.folder, ignore_errors=True)
+            old = [self._lots.pop(each).folder for each in mine[:-_LOTS_EACH]]
+        _remove(old)
         return token
 
     def path(self, author: str | None, token: str) -> Path:
@@ -96,8 +159,9 @@ class Uploads:
         """
         with self._lock:
             lot = self._lots.get(token)
-        if lot is None or lot.author != author or not lot.path.exists():
-            raise NotFoundError("The files that you sent are not there any more. Choose them once more.")
+            if lot is None or lot.author != author or not lot.path.exists():
+                raise NotFoundError("The files that you sent are not there any more. Choose them once more.")
+            lot.used_s = self._clock()
         return lot.path
 
     @contextmanager
@@ -128,27 +192,68 @@ class Uploads:
             del self._lots[token]
         shutil.rmtree(lot.folder, ignore_errors=True)
 
-    def _received(self, name: str) -> Path:
-        """Return the received file that a page names.
+    def discard(self, author: str, files: Sequence[SentFile]) -> None:
+        """Remove what a person sent, if it is there; what somebody else sent as well stays for them."""
+        with self._lock:
+            own = [path for path in {Path(file.path) for file in files} if self._received.pop((author, path), None)]
+            left = {path for _, path in self._received}
+        _remove([path for path in own if path not in left])  # the folder may be getting another file right now
+
+    def sweep(self) -> None:
+        """Remove what nobody has done anything with for hours, also what is left of sending that was broken off."""
+        before_s = self._clock() - KEPT_S
+        with self._lock:
+            old = [self._lots.pop(token).folder for token, lot in list(self._lots.items()) if lot.used_s < before_s]
+            for key in [key for key, received in self._received.items() if received.at_s < before_s]:
+                del self._received[key]
+            known = {path.parent for _, path in self._received}
+        _remove(old)
+        if self.received_folder.is_dir():
+            for each in self.received_folder.iterdir():
+                if each not in known and each.name != DOWNLOADS and _changed_s(each) < before_s:
+                    _remove([each])
+
+    def _make_room(self, author: str, n_bytes: int) -> list[Path]:
+        """Return the folders of lots that make way for so many bytes of the same person.
+
+        Raises:
+            InvalidInputError: if there is no room even so.
+        """
+        lots = {token: lot for token, lot in self._lots.items() if lot.author == author}
+        sent = [received for (sender, _), received in self._received.items() if sender == author]
+        free_bytes = self.limits.bytes_each - self._coming[author] - sum(each.n_bytes for each in sent)
+        free_files = self.limits.files_each - len(sent)
+        if n_bytes > free_bytes or free_files <= 0:
+            raise InvalidInputError(
+                f"One person may send {self.limits.bytes_each / 10**9:.3g} GB in {self.limits.files_each:,} files at a "
+                "time. Send less at once, or start the app with the path of your documents: python app.py PATH."
+            )
+        dropped = []
+        for token in list(lots):  # the oldest first
+            kept = lots.values()
+            has_bytes = sum(lot.n_bytes for lot in kept) + n_bytes <= free_bytes
+            if has_bytes and sum(lot.n_files for lot in kept) < free_files:
+                break
+            dropped.append(lots.pop(token).folder)
+            del self._lots[token]
+        return dropped
+
+    def _receive(self, author: str, paths: Sequence[Path]) -> None:
+        with self._lock:
+            for path in paths:
+                if path.is_file():
+                    self._received[author, path] = _Received(path.stat().st_size, self._clock())
+
+    def _size(self, author: str, path: Path) -> int:
+        """Return how large a file is that somebody sent.
 
         Raises:
             InvalidInputError: if it is anything else.
         """
-        refused = InvalidInputError("A file that was sent has not arrived. Nothing was changed; choose it once more.")
-        try:
-            path = Path(name)
-            is_received = (
-                path.is_absolute()
-                and path.resolve() == path
-                and path.parent.parent == self._received_folder.resolve()
-                and _RECEIVED.fullmatch(path.parent.name) is not None
-                and path.is_file()
-            )
-        except (OSError, ValueError) as error:
-            raise refused from error
-        if not is_received:
-            raise refused
-        return path
+        received = self._received.get((author, path))
+        if received is None or not path.is_file():
+            raise InvalidInputError("A file that was sent has not arrived. Nothing was changed; choose it once more.")
+        return received.n_bytes
 
 
 def _parts(name: str) -> list[str]:
@@ -191,3 +296,20 @@ def _put(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Remove files, and folders with what is in them."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _changed_s(path: Path) -> float:
+    """Return when something changed, as seconds; infinite if it is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf

@@ -23,6 +23,7 @@ from annotation.library import Library
 from annotation.loaded_pairs import LoadedPairs, PairLoader
 from annotation.preparing import Preparation
 from annotation.preparing import Readiness as Readiness
+from annotation.reading_places import ReadingPlaces
 from annotation.settings import Settings
 from annotation.standings import Standings
 from era.corpus import Corpus
@@ -31,11 +32,14 @@ from era.embedders import EmbedderIdentity, EmbedderPair
 from era.errors import EraError
 from era.progress import Progress
 from era.types import Document
-from storage.errors import DataFolderNotWritable, StorageError
+from storage.backups import LARGEST_BYTES, drop_old, is_due, place_of_next
+from storage.errors import DatabaseDamaged, DataFolderNotWritable, StorageError
+from storage.integrity import look_over
 
 logger = logging.getLogger(__name__)
 
 _QUERIES_AHEAD = 500
+_DATABASE = "era.sqlite3"
 
 
 class Workspace:
@@ -54,10 +58,11 @@ class Workspace:
         self.settings = settings
         self.folder = settings.data_folder
         self._lock_file = _lock(self.folder)
-        self._engine = storage.engine.open_database(self.folder / "era.sqlite3")
+        self._engine = storage.engine.open_database(self.folder / _DATABASE)
         self._writing = storage.engine.session_factory(self._engine)
         self._reading = storage.engine.reading_session_factory(self._engine)
         self.pairs = LoadedPairs(load_pair)
+        self.reading_places = ReadingPlaces()
         self._libraries: dict[int, Library] = {}
         self._standings: dict[int, Standings] = {}
         self._opening = threading.RLock()
@@ -93,6 +98,18 @@ class Workspace:
             library.strong_reading.close()
         storage.engine.close(self._engine)
         self._lock_file.release()
+
+    def back_up(self) -> None:
+        """Copy the database beside it if the newest copy is a day old; a damaged one replaces no sound copy."""
+        path = self.folder / _DATABASE
+        if not is_due(path) or path.stat().st_size > LARGEST_BYTES:
+            return
+        damage = look_over(path)
+        if damage:
+            logger.error("%s", DatabaseDamaged(path, damage))
+            return
+        storage.engine.backup_database(self._engine, place_of_next(path))
+        drop_old(path)
 
     def collection_folder(self, collection_id: int) -> Path:
         """Return where index and alignment of a collection are kept."""

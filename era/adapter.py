@@ -4,7 +4,6 @@ Every recipe, and every baseline over the same index, ends up as one of these; h
 `provenance`, not in the type. Reads and writes safetensors and JSON only.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from era.embedders import EncodedQueries, Vectors
-from era.errors import AdapterDamagedError
+from era.errors import AdapterDamagedError, DamagedFileError
+from era.intact import read_json, write_json
 from era.neighbourhood import Neighbourhood
 
 QueryView = Literal["instructed", "mean", "light", "neighbours"]
@@ -83,6 +83,12 @@ class QueryAdapter:
         mean = np.asarray((queries.instructed + queries.plain) / 2, np.float32)
         return mean if self.neighbourhood is None or view == "mean" else self.neighbourhood.vectors(mean)
 
+    def _require_numbers(self, extra: Mapping[str, Vectors]) -> None:
+        near = self.neighbourhood
+        parts = () if near is None else (near.keys, near.values, near.centre)
+        if not all(np.isfinite(array).all() for array in (self.weight, self.bias, *parts, *extra.values())):
+            raise ValueError("it holds something that is no number")
+
     def save(self, folder: Path, extra: Mapping[str, Vectors] | None = None) -> None:
         """Write weights and provenance into a folder that appears only when complete.
 
@@ -104,7 +110,7 @@ class QueryAdapter:
             arrays |= {name: getattr(self.neighbourhood, part) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
             about["neighbourhood_temperature"] = self.neighbourhood.temperature
         save_file({name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}, scratch / _WEIGHTS_FILE)
-        (scratch / _ABOUT_FILE).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+        write_json(scratch / _ABOUT_FILE, about, [scratch / _WEIGHTS_FILE])
         scratch.rename(folder)
 
     @classmethod
@@ -112,10 +118,10 @@ class QueryAdapter:
         """Read an adapter and the extra arrays saved with it.
 
         Raises:
-            AdapterDamagedError: if a file is missing or does not hold an adapter.
+            AdapterDamagedError: if a file is missing, is not what was saved, or does not hold an adapter.
         """
         try:
-            about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
+            about = read_json(folder / _ABOUT_FILE)
             arrays: dict[str, Vectors] = load_file(folder / _WEIGHTS_FILE)
             neighbourhood = None
             if "neighbourhood_temperature" in about:
@@ -123,9 +129,11 @@ class QueryAdapter:
                 neighbourhood = Neighbourhood(**parts, temperature=about["neighbourhood_temperature"])
             weight, bias = arrays.pop("weight"), arrays.pop("bias")
             adapter = cls(tuple(about["views"]), weight, bias, about["provenance"], neighbourhood)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            adapter._require_numbers(arrays)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedFileError) as error:
             raise AdapterDamagedError(
-                f"The saved adapter in {folder} is missing or damaged ({error}). Your marks are safe; train again."
+                f"The saved adapter in {folder} is missing or damaged ({error}). Your marks do not lie in it and are "
+                "not affected; train again."
             ) from error
         return adapter, {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items()}
 

@@ -1,17 +1,18 @@
-"""Why a document moved: what each labelled query adds to the change of a score, exactly.
+"""Why a document moved: what aligning, the blend and each labelled query add to the change of a score.
 
 What is learned beyond the blend is a sum over the labelled queries it was learned from: a query moves in the direction
-that each of them pulls, as far as its features are like theirs. So a change of score splits into one number for each of
-them and one for the blend. Every labelled query is explained by the fit that ranked it, which has not seen its labels.
+that each of them pulls, as far as its features are like theirs. So every vector that a query is searched with is a sum,
+and the change of a score between any two of them splits into what these sums differ by. Every labelled query is
+explained by the fit that ranked it, which has not seen its labels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from era.adapter import QueryAdapter, QueryView
+from era.adapter import QueryAdapter, QueryView, normalise
 from era.alignment import Matrix
 from era.blends import Blend
 from era.embedders import EncodedQueries, Vectors
@@ -94,86 +95,119 @@ class Influence:
         return 0 if query_id not in place else 1 + self.folds[place[query_id]]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why the score of a document changed; `before + weighing + sum(by_query.values())` is `after`.
-
-    A change that raises all documents alike changes no place; the relative numbers are those of this document less
-    their mean over the documents of the background, so they tell why it rose or fell among these.
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorParts:
+    """The vector (m,) that a query is searched with, as the sum of what put it there.
 
     Attributes:
-        before: cosine of query and document by the aligned adapter.
-        after: the same by the adapter that ranks this query.
-        weighing: what weighing the halves anew contributes, and the change of length with it.
-        by_query: labelled query id -> what its labels contribute.
-        relative_weighing: as `weighing`, less the mean of the background.
-        relative_by_query: as `by_query`, less the mean of the background.
+        light: the light embedder's own vector.
+        aligning: what aligning the two embedders moved it by.
+        weighing: what weighing the halves anew moved it by, and the change of length with it.
+        by_query: labelled query id -> what its labels moved it by.
     """
 
-    before: float
-    after: float
-    weighing: float
-    by_query: Mapping[str, float]
-    relative_weighing: float
-    relative_by_query: Mapping[str, float]
+    light: Matrix
+    aligning: Matrix
+    weighing: Matrix
+    by_query: Mapping[str, Matrix] = field(default_factory=dict)
+
+    @property
+    def vector(self) -> Matrix:
+        """Return (m,): the sum."""
+        return sum(self.by_query.values(), self.light + self.aligning + self.weighing)
 
 
-def explain(
-    influence: Influence,
-    aligned: QueryAdapter,
-    encoded: EncodedQueries,
-    document: Vectors,
-    background: Vectors,
-    query_id: str | None,
-) -> Explanation:
-    """Return why the score of one document (m,) changed; see `explain_documents`."""
-    return explain_documents(influence, aligned, encoded, document[None], background, query_id)[0]
+def light_parts(encoded: EncodedQueries) -> VectorParts:
+    """Return the parts of the one query's vector by the light embedder alone."""
+    light = normalise(_one(encoded).light)[0].astype(np.float64)
+    return VectorParts(light, np.zeros_like(light), np.zeros_like(light))
 
 
-def explain_documents(
-    influence: Influence,
-    aligned: QueryAdapter,
-    encoded: EncodedQueries,
-    documents: Vectors,
-    background: Vectors,
-    query_id: str | None,
-) -> list[Explanation]:
-    """Return for each document why its score for one query changed from the aligned to the trained adapter.
+def aligned_parts(aligned: QueryAdapter, encoded: EncodedQueries) -> VectorParts:
+    """Return the parts of the one query's vector by an aligned adapter."""
+    parts = light_parts(encoded)
+    return replace(parts, aligning=aligned.transform(encoded)[0] - parts.light)
+
+
+def trained_parts(
+    influence: Influence, aligned: QueryAdapter, encoded: EncodedQueries, query_id: str | None
+) -> VectorParts:
+    """Return the parts of the one query's vector by a trained adapter.
 
     Args:
         influence: of the trained adapter.
         aligned: the adapter it was learned from.
         encoded: of the one query.
-        documents: (k, m) of length 1.
-        background: (b, m) of length 1, b > 0; the documents to compare with, such as all that both rankings show.
-        query_id: of the query; if it is one of the labelled ones, the fit that has not seen its labels is explained.
+        query_id: of the query; if it is one of the labelled ones, the fit that has not seen its labels is taken apart.
 
     Raises:
-        ValueError: if there is not exactly one query, no background, or the adapter is not the one that was aligned.
+        ValueError: if there is not exactly one query, or the adapter is not the one that was aligned.
     """
-    if len(encoded) != 1 or not len(background):
-        raise ValueError(f"Expected one query and a background, got {len(encoded)} and {len(background)} documents.")
+    parts = aligned_parts(aligned, encoded)
     fit = influence.fit_of(query_id)
-    likeness = _likeness(influence, aligned, encoded)
-    before = aligned.transform(encoded)[0].astype(np.float64)
+    pulls = _likeness(influence, aligned, encoded)[:, None] * influence.moves[fit]  # (n, m)
     start = _raw_vector(Blend(influence.blends[fit]).apply(aligned), encoded)
-    pulls = likeness[:, None] * influence.moves[fit]  # (n, m)
     length = max(float(np.linalg.norm(start + pulls.sum(axis=0))), 1e-12)
-    weighing, by_query = start / length - before, pulls / length
+    return replace(
+        parts,
+        weighing=start / length - (parts.light + parts.aligning),
+        by_query=dict(zip(influence.query_ids, pulls / length, strict=True)),
+    )
 
-    own, others = documents.astype(np.float64), background.mean(axis=0, dtype=np.float64)
-    contributions, common = by_query @ own.T, by_query @ others  # (n, k), (n,)
-    return [
-        Explanation(
-            before=float(before @ row),
-            after=float((before + weighing + by_query.sum(axis=0)) @ row),
-            weighing=float(weighing @ row),
-            by_query=_by_id(influence, column),
-            relative_weighing=float(weighing @ (row - others)),
-            relative_by_query=_by_id(influence, column - common),
-        )
-        for row, column in zip(own, contributions.T, strict=True)
-    ]
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the score of a document changed; `aligning + weighing + sum(by_query.values()) + common` is `change`.
+
+    A change that raises all documents alike changes no place. So it stands apart, as `common`, and the other numbers
+    are those of this document less their mean over the documents of the background: they tell why it rose or fell
+    among these.
+
+    Attributes:
+        change: of the cosine of query and document.
+        aligning: what aligning contributes.
+        weighing: what weighing the halves anew contributes, and the change of length with it.
+        by_query: labelled query id -> what its labels contribute.
+        common: the mean change over the background.
+    """
+
+    change: float
+    aligning: float
+    weighing: float
+    by_query: Mapping[str, float]
+    common: float
+
+
+def explain(before: VectorParts, after: VectorParts, document: Vectors, background: Vectors) -> Explanation:
+    """Return why the score of a document changed between two vectors of one query.
+
+    Args:
+        before: the vector it was searched with.
+        after: the vector it is searched with.
+        document: (m,) of length 1.
+        background: (b, m) of length 1, b > 0; the documents to compare with, such as all that both rankings show.
+
+    Raises:
+        ValueError: if there is no background.
+    """
+    if not len(background):
+        raise ValueError("Expected documents to compare with, got none.")
+    own, others = document.astype(np.float64), background.mean(axis=0, dtype=np.float64)
+    lead = own - others
+    nothing = np.zeros_like(own)
+    moves = {
+        query_id: after.by_query.get(query_id, nothing) - before.by_query.get(query_id, nothing)
+        for query_id in dict.fromkeys([*after.by_query, *before.by_query])
+    }
+    aligning, weighing = after.aligning - before.aligning, after.weighing - before.weighing
+    moved = aligning + weighing + sum(moves.values(), nothing)
+    return Explanation(
+        change=float(moved @ own),
+        aligning=float(aligning @ lead),
+        weighing=float(weighing @ lead),
+        by_query={query_id: float(move @ lead) for query_id, move in moves.items()},
+        common=float(moved @ others),
+    )
 
 
 def linear_features(adapter: QueryAdapter, views: Sequence[QueryView], queries: EncodedQueries) -> Vectors:
@@ -197,5 +231,7 @@ def _raw_vector(adapter: QueryAdapter, encoded: EncodedQueries) -> Matrix:
     return np.asarray(adapter.features(encoded)[0] @ adapter.weight + adapter.bias, np.float64)
 
 
-def _by_id(influence: Influence, contributions: Matrix) -> dict[str, float]:
-    return dict(zip(influence.query_ids, contributions.tolist(), strict=True))
+def _one(encoded: EncodedQueries) -> EncodedQueries:
+    if len(encoded) != 1:
+        raise ValueError(f"Expected one query, got {len(encoded)}.")
+    return encoded

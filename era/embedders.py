@@ -192,7 +192,7 @@ class SentenceTransformerEmbedder:
                         show_progress_bar=False,
                         convert_to_numpy=True,
                     )
-                    return np.asarray(vectors, dtype=np.float32)
+                    return self._numbers(np.asarray(vectors, dtype=np.float32))
                 except RuntimeError as error:
                     from era.devices import free_memory, is_out_of_memory
 
@@ -200,6 +200,14 @@ class SentenceTransformerEmbedder:
                         raise
                 self._use_less_memory(min(self._batch_size, len(texts)))
                 free_memory()  # not before the error, and with it what the model held, is gone
+
+    def _numbers(self, vectors: Vectors) -> Vectors:
+        if not np.isfinite(vectors).all():
+            raise EmbedderUnavailableError(
+                f"{self._identity.name} computed something that is no number, as happens where its precision is too "
+                "small. Nothing of it was kept; choose float32 as its precision, or another embedder."
+            )
+        return vectors
 
     def _use_less_memory(self, n_at_once: int) -> None:
         """Halve the batches; where a single text was too much, go on with the CPU."""

@@ -13,11 +13,15 @@ class EmbedderUnavailableError(EraError):
     """An embedder could not be loaded, or is not the one that was expected."""
 
 
-class IndexDamagedError(EraError):
+class DamagedFileError(EraError):
+    """A file that was written here is missing, or does not hold what was written."""
+
+
+class IndexDamagedError(DamagedFileError):
     """A saved index is missing a file or does not hold what was saved."""
 
 
-class AdapterDamagedError(EraError):
+class AdapterDamagedError(DamagedFileError):
     """A saved adapter is missing a file or does not hold what was saved."""
 
 
@@ -29,9 +33,11 @@ class FormatError(EraError):
     """A file does not hold what it should; the message names the place and what is expected there.
 
     Attributes:
+        problem: what is wrong, without the place.
         file: as the person knows it; empty if no single file is meant.
         line: line, row or page from 1, whichever the file has.
         column: name of the column or field.
+        unit: what the file is counted in.
     """
 
     def __init__(
@@ -42,9 +48,11 @@ class FormatError(EraError):
         places += [f"{unit} {line:,}"] if line is not None else []
         places += [f'column "{column}"'] if column is not None else []
         super().__init__(f"{', '.join(places)}: {problem}" if places else problem)
+        self.problem = problem
         self.file = file
         self.line = line
         self.column = column
+        self.unit = unit
 
 
 class SourceUnreachable(FormatError):  # noqa: N818 - says what is the matter, as `Cancelled` does

@@ -14,6 +14,7 @@ import numpy as np
 
 from era.embedders import EmbedderIdentity, Vectors
 from era.errors import IndexDamagedError
+from era.intact import require_unit_rows
 from era.types import ScoredDoc
 
 _INDEX_FILE = "index.faiss"
@@ -137,13 +138,13 @@ class DenseIndex:
         """Read an index and check that it is the one that was saved.
 
         Raises:
-            IndexDamagedError: if a file is missing, unreadable, or its content has changed.
+            IndexDamagedError: if a file is missing, unreadable or changed, or vectors are not of length 1.
         """
         try:
             about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
-            index = cls.__new__(cls)
+            index, identity = cls.__new__(cls), EmbedderIdentity(**about["embedder"])
+            _require_count(folder / _INDEX_FILE, len(about["doc_ids"]) * identity.dimension)
             flat = faiss.read_index(str(folder / _INDEX_FILE))
-            identity = EmbedderIdentity(**about["embedder"])
             if not isinstance(flat, faiss.IndexFlatIP) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
                 raise ValueError("another kind of index")
             if flat.d != identity.dimension or flat.ntotal != len(about["doc_ids"]):
@@ -151,9 +152,19 @@ class DenseIndex:
             index._take(about["doc_ids"], flat, identity)
             if index.fingerprint != about["fingerprint"]:
                 raise ValueError("fingerprint differs")
+            require_unit_rows(index._matrix(), "its vectors")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise IndexDamagedError(
                 f"The saved index in {folder} is missing or damaged ({error}). "
-                "The documents are safe; build the index again from them."
+                "The documents are not affected; build the index again from them."
             ) from error
         return index
+
+
+def _require_count(file: Path, n_numbers: int) -> None:
+    """Check how many numbers the header announces, before FAISS takes as much memory for them as it says."""
+    n_header = file.stat().st_size - 4 * n_numbers
+    with file.open("rb") as stream:
+        header = stream.read(min(max(n_header, 0), 1024))
+    if not 8 < n_header < 1024 or int.from_bytes(header[-8:], "little") != n_numbers:
+        raise ValueError("its length differs")

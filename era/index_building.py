@@ -3,7 +3,9 @@
 The vectors are appended to a file; a second file says how many of them are safely there, and of what.
 """
 
+import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -15,6 +17,8 @@ import numpy as np
 
 from era.embedders import EmbedderIdentity, Vectors
 from era.index import DenseIndex
+
+logger = logging.getLogger(__name__)
 
 _VECTORS_FILE = "vectors.f32"
 _ABOUT_FILE = "about.json"
@@ -38,7 +42,7 @@ class IndexBuilding:
         self._about = {"embedder": json.loads(embedder.to_json()), "documents": documents}
         self._row_bytes = 4 * embedder.dimension
         folder.mkdir(parents=True, exist_ok=True)
-        self._n = self._noted_rows()
+        self._n, self._digest = self._noted_rows()
         self._noted_at = time.monotonic()
         if self._n == 0:
             (folder / _VECTORS_FILE).write_bytes(b"")
@@ -69,7 +73,9 @@ class IndexBuilding:
         """
         if vectors.ndim != 2 or vectors.shape[1] != self._embedder.dimension:
             raise ValueError(f"Expected vectors of shape (n, {self._embedder.dimension}), got {vectors.shape}.")
-        self._file.write(np.ascontiguousarray(vectors, np.float32).data)
+        content = np.ascontiguousarray(vectors, np.float32).data
+        self._file.write(content)
+        self._digest.update(content)
         self._n += len(vectors)
         if time.monotonic() - self._noted_at >= _NOTED_EVERY_S:
             self._note()
@@ -78,7 +84,7 @@ class IndexBuilding:
         """Drop every vector: the documents turned out to be others."""
         self._file.seek(0)
         self._file.truncate()
-        self._n = 0
+        self._n, self._digest = 0, hashlib.sha256()
         self._note()
 
     def finish(self, doc_ids: Sequence[str]) -> DenseIndex:
@@ -107,15 +113,26 @@ class IndexBuilding:
                 n = min(_ROWS_AT_ONCE, self._n - first)
                 yield np.fromfile(file, np.float32, n * self._embedder.dimension).reshape(n, -1)
 
-    def _noted_rows(self) -> int:
-        """Return how many rows of these documents and this embedder an earlier building left."""
+    def _noted_rows(self) -> "tuple[int, hashlib._Hash]":
+        """Return how many rows of these documents and this embedder an earlier building left, and their digest."""
+        nothing = 0, hashlib.sha256()
+        file = self._folder / _VECTORS_FILE
         try:
             about = json.loads((self._folder / _ABOUT_FILE).read_text(encoding="utf-8"))
-            n_noted = int(about.pop("n_rows"))
-            n_there = (self._folder / _VECTORS_FILE).stat().st_size // self._row_bytes
+            n_noted, noted = int(about.pop("n_rows")), about.pop("sha256", None)
+            n_there = file.stat().st_size // self._row_bytes
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return 0
-        return n_noted if about == self._about and 0 <= n_noted <= n_there else 0
+            return nothing
+        if about != self._about or not 0 < n_noted <= n_there:
+            return nothing
+        digest = hashlib.sha256()
+        with file.open("rb") as stream:
+            for first in range(0, n_noted, _ROWS_AT_ONCE):
+                digest.update(stream.read(min(_ROWS_AT_ONCE, n_noted - first) * self._row_bytes))
+        if noted not in (digest.hexdigest(), None):  # None: begun by a version before the checksums
+            logger.warning("What was embedded so far in %s is damaged and is embedded again.", self._folder)
+            return nothing
+        return n_noted, digest
 
     def _note(self) -> None:
         """Write down how many vectors there are, after they are on the disk."""
@@ -124,6 +141,7 @@ class IndexBuilding:
             file.flush()
             os.fsync(file.fileno())
         scratch = self._folder / f".{_ABOUT_FILE}"
-        scratch.write_text(json.dumps({**self._about, "n_rows": self._n}), encoding="utf-8")
+        noted = {**self._about, "n_rows": self._n, "sha256": self._digest.hexdigest()}
+        scratch.write_text(json.dumps(noted), encoding="utf-8")
         scratch.replace(self._folder / _ABOUT_FILE)
         self._noted_at = time.monotonic()

@@ -80,15 +80,29 @@ class LexicalIndex:
         matching = {text: self.search(text, depth) for text in dict.fromkeys(texts)}
         rankings = []
         for text, vector, nearest in zip(texts, vectors, self._index.search(vectors, depth), strict=True):
-            scores, spread = matching[text]
-            scale = WORD_WEIGHT * float((self._sample @ vector).std()) / spread if spread > 0 else 0.0
+            added = self._added(matching[text], vector)
             cosines = {doc.doc_id: doc.score for doc in nearest}
-            others = [doc_id for doc_id in scores if doc_id not in cosines]
+            others = [doc_id for doc_id in added if doc_id not in cosines]
             cosines.update(zip(others, (self._index.vectors(others) @ vector).tolist(), strict=True))
-            total = {doc_id: cosine + scale * scores.get(doc_id, 0.0) for doc_id, cosine in cosines.items()}
+            total = {doc_id: cosine + added.get(doc_id, 0.0) for doc_id, cosine in cosines.items()}
             best = sorted(total, key=lambda doc_id: -total[doc_id])[:k]
             rankings.append([ScoredDoc(doc_id, total[doc_id]) for doc_id in best])
         return rankings
+
+    def added(self, text: str, vector: Vectors, k: int) -> dict[str, float]:
+        """Return what matching words add to the cosine of each document in a ranking of k; nothing to those left out.
+
+        Args:
+            text: of the query, without instruction.
+            vector: (m,) of length 1, that the query is searched with.
+            k: at least 1.
+        """
+        return self._added(self.search(text, n_candidates(k)), vector)
+
+    def _added(self, matching: tuple[dict[str, float], float], vector: Vectors) -> dict[str, float]:
+        scores, spread = matching
+        scale = WORD_WEIGHT * float((self._sample @ vector).std()) / spread if spread > 0 else 0.0
+        return {doc_id: scale * score for doc_id, score in scores.items()}
 
 
 def n_candidates(k: int) -> int:

@@ -1,13 +1,14 @@
 """Vectors on disk by embedder and text, so that nothing is read twice by a slow or paid embedder.
 
 Shared between collections; the oldest files go when there are too many. What cannot be read or written is computed
-again: this is a shortcut, never the only copy. A record is a digest of the text and its vector; files only grow.
+again: this is a shortcut, never the only copy. A record is a digest of the text, its vector and a checksum of both;
+files only grow. Files of versions before the checksums are read, but nothing is added to them.
 """
 
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
 
@@ -20,7 +21,8 @@ Vectors = NDArray[np.float32]
 _Keys = NDArray[np.uint64]
 
 _SHARD_BYTES = 32 << 20
-_SUFFIX = ".vectors"
+_SUFFIX = ".vectors2"
+_SUFFIX_BEFORE_CHECKSUMS = ".vectors"
 
 
 class VectorCache:
@@ -70,7 +72,7 @@ class VectorCache:
 
     def _files(self) -> list[tuple[Path, int]]:
         found = []
-        for file in self._folder.glob(f"*/*{_SUFFIX}"):
+        for file in _shard_files(self._folder.glob("*")):
             try:
                 found.append((file, file.stat().st_size))
             except OSError:  # deleted meanwhile
@@ -84,9 +86,8 @@ class CachedVectors:
     def __init__(self, cache: VectorCache, folder: Path, dimension: int) -> None:
         self._cache = cache
         self._folder = folder
-        self._record = np.dtype([("key", "<u8", (2,)), ("row", "<f4", (dimension,))])
         self._dimension = dimension
-        self._shards = [_Shard(file, self._record) for file in sorted(folder.glob(f"*{_SUFFIX}"))]
+        self._shards = [_Shard(file, dimension) for file in sorted(_shard_files([folder]))]
 
     def find(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
         """Return which of n texts are known (n,), and their vectors (n, dimension); rows of unknown ones are 0."""
@@ -104,16 +105,17 @@ class CachedVectors:
 
     def keep(self, texts: Sequence[str], vectors: Vectors) -> None:
         """Remember that row i of `vectors` (n, dimension) belongs to `texts[i]`."""
-        records = np.empty(len(texts), self._record)
+        records = np.empty(len(texts), _record(self._dimension))
         records["key"], records["row"] = _keys_of(texts), vectors
+        records["check"] = _checks_of(records)
         with self._cache.lock:
             try:
                 if not self._shards or not self._shards[-1].has_room(self._cache.shard_bytes):
                     self._folder.mkdir(parents=True, exist_ok=True)
                     self._cache.make_room()
                     if self._shards:
-                        self._shards[-1] = _Shard(self._shards[-1].file, self._record)  # looked up in less memory
-                    self._shards.append(_Shard(self._folder / f"{time.time_ns():020}{_SUFFIX}", self._record))
+                        self._shards[-1] = _Shard(self._shards[-1].file, self._dimension)  # looked up in less memory
+                    self._shards.append(_Shard(self._folder / f"{time.time_ns():020}{_SUFFIX}", self._dimension))
                 self._shards[-1].append(records)
             except OSError as error:
                 logger.warning("Vectors could not be kept for later (%s); they will be computed again.", error)
@@ -122,9 +124,10 @@ class CachedVectors:
 class _Shard:
     """One file of records; what was there when it was opened is found by search, what came since by a table."""
 
-    def __init__(self, file: Path, record: np.dtype[np.void]) -> None:
+    def __init__(self, file: Path, dimension: int) -> None:
         self.file = file
-        self._record = record
+        self._has_checks = file.suffix == _SUFFIX
+        self._record = _record(dimension) if self._has_checks else _record_before_checksums(dimension)
         self._n = self._whole_records()
         self._fresh: dict[bytes, int] = {}
         keys = self._read()["key"][:, 0] if self._n else np.empty(0, np.uint64)
@@ -132,8 +135,10 @@ class _Shard:
         self._sorted = keys[self._order]
 
     def has_room(self, limit_bytes: int) -> bool:
-        """Return whether the file is there, or about to be, and shorter than the limit."""
-        return (self.file.exists() or not self._n) and self._n * self._record.itemsize < limit_bytes
+        """Return whether the file is there, or about to be, takes checksums, and is shorter than the limit."""
+        return (
+            self._has_checks and (self.file.exists() or not self._n) and self._n * self._record.itemsize < limit_bytes
+        )
 
     def append(self, records: NDArray[np.void]) -> None:
         """Add records at the end, after whatever a kill or another process left there."""
@@ -163,8 +168,15 @@ class _Shard:
             records = self._read()[rows[known]]
         except (OSError, ValueError, IndexError):  # deleted or cut off meanwhile
             return known[:0], np.empty((0, self._record["row"].shape[0]), np.float32)
-        lengths = np.linalg.norm(records["row"], axis=1)
-        is_whole = (records["key"] == keys[known]).all(axis=1) & (np.abs(lengths - 1) < 1e-3)
+        is_whole = (records["key"] == keys[known]).all(axis=1)
+        if self._has_checks:
+            is_intact = records["check"] == _checks_of(records)
+        else:
+            is_intact = np.abs(np.linalg.norm(records["row"], axis=1) - 1) < 1e-3
+        if not is_intact.all():
+            n_damaged = np.count_nonzero(is_whole & ~is_intact)
+            logger.warning("%s is damaged; what is read again of it: %d texts.", self.file.name, n_damaged)
+        is_whole &= is_intact
         return known[is_whole], np.asarray(records["row"][is_whole], np.float32)
 
     def _read(self) -> NDArray[np.void]:
@@ -175,6 +187,29 @@ class _Shard:
             return int(self.file.stat().st_size // self._record.itemsize)
         except OSError:
             return 0
+
+
+def _record(dimension: int) -> np.dtype[np.void]:
+    return np.dtype([("key", "<u8", (2,)), ("check", "<u8"), ("row", "<f4", (dimension,))])
+
+
+def _record_before_checksums(dimension: int) -> np.dtype[np.void]:
+    return np.dtype([("key", "<u8", (2,)), ("row", "<f4", (dimension,))])
+
+
+def _shard_files(folders: Iterable[Path]) -> list[Path]:
+    return [
+        file for folder in folders for end in (_SUFFIX_BEFORE_CHECKSUMS, _SUFFIX) for file in folder.glob(f"*{end}")
+    ]
+
+
+def _checks_of(records: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return (n,): the first quarter of the SHA-256 of the key and the vector of each record."""
+    digests = [
+        hashlib.sha256(key.tobytes() + row.tobytes()).digest()[:8]
+        for key, row in zip(records["key"], records["row"], strict=True)
+    ]
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def _keys_of(texts: Sequence[str]) -> _Keys:

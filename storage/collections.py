@@ -7,8 +7,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.errors import NameTaken, UnknownRecord
-from storage.records import CollectionRecord, CollectionState, JsonObject
-from storage.schema import CollectionRow, utc_now
+from storage.records import CollectionRecord, CollectionState, JsonObject, JudgmentRole
+from storage.schema import CollectionRow, JudgmentEventRow, LabelSetRow, QueryRow, SearchEventRow, utc_now
 
 _READY = select(CollectionRow).where(CollectionRow.state == CollectionState.READY)
 
@@ -98,6 +98,33 @@ def list_in_state(session: Session, state: CollectionState) -> Sequence[Collecti
     """Return the collections in that state by id."""
     statement = select(CollectionRow).where(CollectionRow.state == state).order_by(CollectionRow.id)
     return [_record(row) for row in session.scalars(statement)]
+
+
+def last_worked_in(session: Session, author: str) -> int | None:
+    """Return the collection in which a person judged, searched or imported last; None if there is none (any more)."""
+    judged = (
+        select(CollectionRow.id, JudgmentEventRow.created_at)
+        .join(LabelSetRow, LabelSetRow.collection_id == CollectionRow.id)
+        .join(JudgmentEventRow, JudgmentEventRow.label_set_id == LabelSetRow.id)
+        .where(JudgmentEventRow.author == author, JudgmentEventRow.role != JudgmentRole.REFERENCE)
+        .order_by(JudgmentEventRow.id.desc())
+    )
+    searched = (
+        select(CollectionRow.id, SearchEventRow.created_at)
+        .join(QueryRow, QueryRow.collection_id == CollectionRow.id)
+        .join(SearchEventRow, SearchEventRow.query_id == QueryRow.id)
+        .where(SearchEventRow.author == author)
+        .order_by(SearchEventRow.id.desc())
+    )
+    imported = (
+        select(CollectionRow.id, CollectionRow.last_used_at)
+        .where(CollectionRow.created_by == author)
+        .order_by(CollectionRow.last_used_at.desc())
+    )
+    is_shown = CollectionRow.state == CollectionState.READY, CollectionRow.archived_at.is_(None)
+    latest = [session.execute(acts.where(*is_shown).limit(1)).one_or_none() for acts in (judged, searched, imported)]
+    done = [(at, collection_id) for collection_id, at in filter(None, latest)]
+    return max(done)[1] if done else None
 
 
 def touch(session: Session, collection_id: int) -> CollectionRecord:

@@ -5,12 +5,14 @@ Keep the file on a local disk: on a network folder SQLite's locks do not hold.
 
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -20,6 +22,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage import migrations
 from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
+from storage.integrity import look_over
+from storage.schema import Base, current_judgment
+from storage.schema.base import UnreadableValue
 
 BUSY_TIMEOUT_MS = 5000
 """How long a writer waits for the one before it."""
@@ -27,6 +32,7 @@ BUSY_TIMEOUT_MS = 5000
 _READING = "storage_reading"  # the execution option that marks a connection as reading only
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NOT_A_DATABASE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_LOOKED_OVER_BYTES = 256 << 20  # what is larger takes longer than a start should wait, and is left to `look_through`
 _NOT_WRITABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
@@ -49,9 +55,16 @@ def open_database(path: Path) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataFolderNotWritable(path.parent, error.strerror or str(error)) from error
+    if path.is_file() and path.stat().st_size <= _LOOKED_OVER_BYTES:
+        damage = look_over(path)
+        if damage:
+            raise DatabaseDamaged(path, damage)
     engine = _create_engine(path)
     try:
         _migrate(engine, path)
+    except UnicodeDecodeError as error:  # SQLite's message repeats what is damaged
+        engine.dispose()
+        raise DatabaseDamaged(path, str(error)) from error
     except (DBAPIError, sqlite3.Error) as error:  # the second while connecting, before SQLAlchemy wraps it
         engine.dispose()
         raise _in_plain_words(error, path) from error
@@ -85,12 +98,15 @@ def plain_errors(engine: Engine) -> Iterator[None]:
     Raises:
         DatabaseBusy: if another writer held on for longer than a writer waits.
         DataFolderNotWritable: if the disk is full or the file cannot be written.
-        DatabaseDamaged: if the file is no readable database any more.
+        DatabaseDamaged: if the file is no readable database any more, or a value in it is not what was stored.
     """
+    path = Path(engine.url.database or "")
     try:
         yield
+    except (UnreadableValue, UnicodeDecodeError) as error:
+        raise DatabaseDamaged(path, str(error)) from error
     except DBAPIError as error:
-        plain = _in_plain_words(error, Path(engine.url.database or ""))
+        plain = _in_plain_words(error, path)
         if plain is error:
             raise
         raise plain from error
@@ -137,6 +153,7 @@ def _create_engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),  # NaN is no JSON elsewhere
+        json_deserializer=_read_json,
     )
     event.listen(engine, "connect", _configure_connection)
     event.listen(engine, "begin", _begin)
@@ -182,9 +199,28 @@ def _migrate(engine: Engine, path: Path) -> None:
         source.close()
     with engine.begin() as connection:
         revision = migrations.unknown_revision(connection)
-        if revision is not None:
+        if revision is not None and re.fullmatch(r"\d{4}", revision):
             raise DatabaseTooNew(path, revision)
+        if revision is not None:
+            raise DatabaseDamaged(path, f"it is of no version, {revision!r}")
         migrations.upgrade(connection)
+        _require_columns(connection, path)
+
+
+def _require_columns(connection: Connection, path: Path) -> None:
+    """Check that the damage of a table's definition has not taken a column away."""
+    for table in Base.metadata.sorted_tables:
+        found = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info('{table.name}')")}
+        missing = sorted({column.name for column in table.columns} - found)
+        if missing:
+            raise DatabaseDamaged(path, f"the table {table.name} has no {missing[0]}")
+
+
+def _read_json(stored: str) -> Any:
+    try:
+        return json.loads(stored)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UnreadableValue(f"a stored value is no JSON ({error})") from error
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
@@ -213,7 +249,19 @@ def _in_plain_words(error: DBAPIError | sqlite3.Error, path: Path) -> Exception:
         return DatabaseDamaged(path, str(cause))
     if code in _NOT_WRITABLE:
         return DataFolderNotWritable(path.parent, str(cause))
+    if isinstance(cause, sqlite3.OperationalError) and _tells_of_damage(str(cause)):
+        return DatabaseDamaged(path, str(cause))
     return error
+
+
+def _tells_of_damage(message: str) -> bool:
+    """Return whether an error that has no code of its own comes of damage: what the migrations made is always there."""
+    if message.startswith("Could not decode to UTF-8"):
+        return True
+    missing = re.fullmatch(r"no such (?:table|column): (?:\w+\.)*(\w+)", message)
+    tables = {*Base.metadata.tables, current_judgment.name}
+    names = tables | {column.name for table in Base.metadata.sorted_tables for column in table.columns}
+    return bool(missing and missing[1] in names) or bool(re.match(r"(?:table|view|index) \S+ already exists", message))
 
 
 def _primary_code(error: BaseException | None) -> int | None:

@@ -1,6 +1,9 @@
 """What can go wrong in storage that a person can mend; each message says what happened and what to do."""
 
+import shlex
 from pathlib import Path
+
+from storage.backups import list_backups, made_at
 
 # ruff: noqa: N818 (the names say what is wrong; "Error" would add nothing)
 
@@ -22,15 +25,32 @@ class DataFolderNotWritable(StorageError):
 
 
 class DatabaseDamaged(StorageError):
-    """The file is no readable database; it was left as it is."""
+    """The file is no database, or something in it is not what was stored; it was left as it is.
+
+    Attributes:
+        path: of the file.
+        happened: what is the matter, as a sentence.
+        safe: what is not affected, in sentences.
+        todo: what to do, a step each.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
-        """Keep the path; `reason` is the database's own wording."""
-        super().__init__(
-            f"The database {path} cannot be read: {reason}. Nothing was changed in it. "
-            "Move the file away and put a backup in its place, or start again without it."
-        )
+        """Look for a backup; `reason` is the database's own wording."""
+        backup = next(iter(list_backups(path)), None)
         self.path = path
+        self.happened = f"The database {path} is damaged: {' '.join(reason.split())[:300]}."
+        self.safe = (
+            "Nothing in it was changed or deleted. Adapters, indexes and the other files beside it are not affected. "
+            + (f"The newest backup of the database is {backup}, made {made_at(backup)}." if backup else "")
+        ).strip()
+        mended = "takes that backup and adds" if backup else "makes a new one with"
+        self.todo = (
+            "Stop the app.",
+            f"In the app's folder run “python -m storage.rescue {shlex.quote(str(path))}”.",
+            f"That keeps the damaged file under another name, {mended} every mark, query and document that can still "
+            "be read. Then start the app again.",
+        )
+        super().__init__(" ".join((self.happened, self.safe, *self.todo)))
 
 
 class DatabaseTooNew(StorageError):

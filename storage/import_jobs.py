@@ -1,4 +1,4 @@
-"""Store of imports: a queue, the progress of each, and how it ended.
+"""Store of imports: a queue that people take turns in, the progress of each import, and how it ended.
 
     queued -> running -> finished | failed | cancelled | interrupted
     queued -> cancelled
@@ -10,12 +10,13 @@ Every step names the states it may start from in its own statement.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
 from storage.records import ImportJobRecord, ImportState, NewImportJob
 from storage.schema import ImportJobRow, utc_now
+from storage.turns import in_turn
 
 _COLUMNS = (  # in the order of the record's fields
     ImportJobRow.id,
@@ -41,7 +42,7 @@ _UNDER_WAY = (_QUEUED, _RUNNING)
 
 
 def create_queued(session: Session, job: NewImportJob) -> ImportJobRecord:
-    """Put an import at the end of the queue.
+    """Put an import at the end of its author's line.
 
     Raises:
         IntegrityError: if there is no such collection.
@@ -77,10 +78,16 @@ def list_all(session: Session) -> Sequence[ImportJobRecord]:
 
 
 def claim_next(session: Session) -> ImportJobRecord | None:
-    """Turn the import queued first into a running one and return it, or None when the queue is empty."""
-    first = select(ImportJobRow.id).where(ImportJobRow.state == _QUEUED)
-    job_id = session.scalars(first.order_by(ImportJobRow.queued_at, ImportJobRow.id).limit(1)).one_or_none()
-    return None if job_id is None else _change(session, job_id, {_QUEUED}, state=_RUNNING)
+    """Turn the import whose turn it is into a running one and return it, or None when the queue is empty."""
+    queued = _JOBS.where(ImportJobRow.state == _QUEUED).order_by(ImportJobRow.queued_at, ImportJobRow.id)
+    ended = (  # one that never had its turn has no stage
+        select(ImportJobRow.author, func.max(ImportJobRow.finished_at))
+        .where(ImportJobRow.stage != "")
+        .group_by(ImportJobRow.author)
+    )
+    last_turns = {author: last for author, last in session.execute(ended) if last is not None}
+    waiting = in_turn([_record(row) for row in session.execute(queued)], last_turns)
+    return _change(session, waiting[0].id, {_QUEUED}, state=_RUNNING) if waiting else None
 
 
 def set_staging(session: Session, job_id: int, staging_id: int | None) -> ImportJobRecord:
@@ -167,7 +174,7 @@ def mark_interrupted_all_running(session: Session) -> int:
 
 
 def resume(session: Session, job_id: int) -> ImportJobRecord:
-    """Put an import that failed or was interrupted at the end of the queue again.
+    """Put an import that failed or was interrupted at the end of its author's line again.
 
     Raises:
         ValueError: if it ended otherwise, or has not ended.

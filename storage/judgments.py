@@ -9,20 +9,24 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Row, case, distinct, func, insert, or_, select
+from sqlalchemy import Row, func, insert, or_, select
 from sqlalchemy.orm import Session
 
+from storage.batches import batches
 from storage.insertion import find_or_insert
 from storage.records import (
     AppendedJudgment,
     AuthorWork,
-    JudgmentCounts,
+    Hand,
     JudgmentRecord,
     JudgmentRole,
     NewJudgment,
     StandingMark,
 )
 from storage.schema import JudgmentEventRow, current_judgment
+
+IMPORT_PREFIX = "import-"
+"""How the client ids of marks begin that a file brought in."""
 
 _APPEND_BATCH = 500  # older SQLite takes no more than 999 parameters in a statement
 
@@ -108,6 +112,25 @@ def standing(session: Session, label_set_id: int, query_ids: Collection[int] | N
     return [StandingMark(*row[1:]) for row in sorted(found, key=itemgetter(0))]
 
 
+def hands(session: Session, label_set_id: int, query_ids: Collection[int] | None = None) -> set[Hand]:
+    """Return who ever judged which query of the label set, or settled something of it, taken back or not.
+
+    `query_ids` limits it to these queries.
+    """
+    event = JudgmentEventRow
+    statement = (
+        select(event.query_id, event.author, event.role, event.client_id.startswith(IMPORT_PREFIX, autoescape=True))
+        .where(event.label_set_id == label_set_id, event.role != JudgmentRole.REFERENCE)
+        .distinct()
+    )
+    if query_ids is None:
+        return {Hand(*row) for row in session.execute(statement)}
+    found: set[Hand] = set()
+    for some in batches(query_ids, _APPEND_BATCH):
+        found.update(Hand(*row) for row in session.execute(statement.where(event.query_id.in_(some))))
+    return found
+
+
 def newest_event_id(session: Session) -> int:
     """Return the id of the newest event of all label sets; 0 before the first."""
     return session.scalars(select(func.coalesce(func.max(JudgmentEventRow.id), 0))).one()
@@ -118,17 +141,6 @@ def changed_since(session: Session, label_set_id: int, event_id: int) -> set[int
     # by id alone, since an index that starts with the label set would be read from its beginning
     newer = select(JudgmentEventRow.query_id, JudgmentEventRow.label_set_id).where(JudgmentEventRow.id > event_id)
     return {query_id for query_id, belongs_to in session.execute(newer) if belongs_to == label_set_id}
-
-
-def counts(session: Session, label_set_id: int) -> JudgmentCounts:
-    """Return how many grades stand in the label set."""
-    statement = select(
-        func.count(distinct(current_judgment.c.query_id)),
-        func.count(),
-        func.coalesce(func.sum(case((current_judgment.c.grade > 0, 1), else_=0)), 0),
-    ).where(current_judgment.c.label_set_id == label_set_id, current_judgment.c.grade.is_not(None))
-    n_queries, n_judgments, n_relevant = session.execute(statement).one()
-    return JudgmentCounts(n_queries, n_judgments, n_relevant, n_judgments - n_relevant)
 
 
 def history(session: Session, label_set_id: int, query_id: int, author: str | None = None) -> Sequence[JudgmentRecord]:

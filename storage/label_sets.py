@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import case, distinct, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
 from storage.insertion import find_or_insert
-from storage.records import JudgmentCounts, LabelSetRecord, LabelSetSummary
-from storage.schema import LabelSetRow, current_judgment
+from storage.records import LabelSetRecord
+from storage.schema import LabelSetRow
 
 
 def get_or_create(session: Session, collection_id: int, name: str, created_by: str) -> LabelSetRecord:
@@ -46,30 +46,9 @@ def set_in_use(session: Session, label_set_id: int, key: str) -> LabelSetRecord:
 
 
 def list_names(session: Session, collection_id: int) -> Sequence[LabelSetRecord]:
-    """Return the collection's label sets by id, without counting what stands in them."""
+    """Return the collection's label sets by id."""
     statement = select(LabelSetRow).where(LabelSetRow.collection_id == collection_id).order_by(LabelSetRow.id)
     return [_record(row) for row in session.scalars(statement)]
-
-
-def list_for(session: Session, collection_id: int) -> Sequence[LabelSetSummary]:
-    """Return the collection's label sets by id, each with what stands in it."""
-    grade = current_judgment.c.grade
-    statement = (
-        select(
-            LabelSetRow,
-            func.count(distinct(case((grade.is_not(None), current_judgment.c.query_id)))),
-            func.count(grade),
-            func.coalesce(func.sum(case((grade > 0, 1), else_=0)), 0),
-        )
-        .outerjoin(current_judgment, current_judgment.c.label_set_id == LabelSetRow.id)
-        .where(LabelSetRow.collection_id == collection_id)
-        .group_by(LabelSetRow.id)
-        .order_by(LabelSetRow.id)
-    )
-    return [
-        LabelSetSummary(_record(row), JudgmentCounts(n_queries, n_judgments, n_relevant, n_judgments - n_relevant))
-        for row, n_queries, n_judgments, n_relevant in session.execute(statement)
-    ]
 
 
 def _row(session: Session, label_set_id: int) -> LabelSetRow:

@@ -1,10 +1,11 @@
 """Store of pools: the documents that are to be judged for a query, and which rankings brought them up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
 
+from storage.batches import LOOKUP_BATCH, batches
 from storage.records import PoolDocument
 from storage.schema import LabelSetRow, PoolDocumentRow, RemovedDocumentRow
 
@@ -19,16 +20,25 @@ def list_for(session: Session, label_set_id: int, query_id: int) -> Sequence[Poo
     return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(statement)]
 
 
-def doc_ids_by_query(session: Session, label_set_id: int) -> dict[int, list[str]]:
-    """Return the documents of every pool of the label set by query id, as in `list_for`."""
+def doc_ids_by_query(
+    session: Session, label_set_id: int, query_ids: Collection[int] | None = None
+) -> dict[int, list[str]]:
+    """Return the documents of every pool of the label set by query id, as in `list_for`.
+
+    `query_ids` limits it to these queries.
+    """
     statement = (
         select(PoolDocumentRow.query_id, PoolDocumentRow.doc_id)
         .where(PoolDocumentRow.label_set_id == label_set_id, ~_is_removed())
         .order_by(PoolDocumentRow.id)
     )
+    statements = [statement]
+    if query_ids is not None:
+        statements = [statement.where(PoolDocumentRow.query_id.in_(some)) for some in batches(query_ids, LOOKUP_BATCH)]
     pools: dict[int, list[str]] = {}
-    for query_id, doc_id in session.execute(statement):
-        pools.setdefault(query_id, []).append(doc_id)
+    for each in statements:
+        for query_id, doc_id in session.execute(each):
+            pools.setdefault(query_id, []).append(doc_id)
     return pools
 
 

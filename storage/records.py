@@ -100,24 +100,6 @@ class LabelSetRecord:
     in_use: str
 
 
-@dataclass(frozen=True, slots=True)
-class JudgmentCounts:
-    """What stands in a label set now; `n_queries` have at least one judgment, cleared marks do not count."""
-
-    n_queries: int
-    n_judgments: int
-    n_relevant: int
-    n_not_relevant: int
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSetSummary:
-    """A label set with its counts, as a list of label sets shows it."""
-
-    label_set: LabelSetRecord
-    counts: JudgmentCounts
-
-
 class JudgmentRole(StrEnum):
     """In which role a mark was made: at the desk, to settle a conflict, or brought along by an import."""
 
@@ -146,7 +128,7 @@ class NewJudgment:
         is_unsure: the author looked and cannot tell; there is no grade then.
         note: the author's own words about the document.
         seconds: how long the document was looked at; None if that is unknown.
-        together_with: id of the document whose near-duplicate this is, where both were judged in one act.
+        together_with: id of the document that this one was judged with in one act, since both say the same.
         undoes_id: the event that this one takes back.
     """
 
@@ -214,6 +196,19 @@ class StandingMark:
     author: str
     role: JudgmentRole
     grade: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Somebody who ever had a hand in the judging of a query, in which role, and whether by a file brought in.
+
+    It stays when everything was taken back; references are no judging.
+    """
+
+    query_id: int
+    author: str
+    role: JudgmentRole
+    is_imported: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Store of training runs: a queue, the progress of each, and how it ended.
+"""Store of training runs: a queue that people take turns in, the progress of each run, and how it ended.
 
     queued -> running -> finished | failed | cancelled | interrupted
     queued -> cancelled
@@ -10,7 +10,7 @@ Every step names the states it may start from in its own statement, so two worke
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import case, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
@@ -30,13 +30,14 @@ from storage.training_descriptions import request_curve as request_curve
 from storage.training_descriptions import set_curve as set_curve
 from storage.training_rows import TRAINING_RUNS, change, record_of
 from storage.training_rows import get as get
+from storage.turns import in_turn
 
 _QUEUED, _RUNNING = TrainingRunState.QUEUED, TrainingRunState.RUNNING
 _RESUMABLE = (TrainingRunState.FAILED, TrainingRunState.CANCELLED, TrainingRunState.INTERRUPTED)
 
 
 def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
-    """Put a training run at the end of the queue; it gets the collection's next number.
+    """Put a training run at the end of its author's line; it gets the collection's next number.
 
     Raises:
         UnknownRecord: if there is no such collection.
@@ -67,16 +68,10 @@ def add_finished(session: Session, run: NewTrainingRun, ended: FinishedTraining)
 
 
 def claim_next(session: Session) -> TrainingRunRecord | None:
-    """Turn the training run queued first into a running one and return it, or None when the queue is empty."""
-    first = (
-        select(TrainingRunRow.id)
-        .where(TrainingRunRow.state == _QUEUED)
-        .order_by(TrainingRunRow.queued_at, TrainingRunRow.id)
-        .limit(1)
-    )
-    while (run_id := session.scalars(first).one_or_none()) is not None:
+    """Turn the training run whose turn it is into a running one and return it, or None when the queue is empty."""
+    while waiting := _waiting(session):
         now = utc_now()
-        claimed = change(session, run_id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
+        claimed = change(session, waiting[0].id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
         if claimed is not None:
             return claimed
     return None
@@ -84,10 +79,8 @@ def claim_next(session: Session) -> TrainingRunRecord | None:
 
 def queue(session: Session) -> Sequence[TrainingRunRecord]:
     """Return what is running and queued in all collections, in the order in which it will be done."""
-    statement = TRAINING_RUNS.where(TrainingRunRow.state.in_([_QUEUED, _RUNNING])).order_by(
-        case((TrainingRunRow.state == _RUNNING, 0), else_=1), TrainingRunRow.queued_at, TrainingRunRow.id
-    )
-    return [record_of(row) for row in session.execute(statement)]
+    running = TRAINING_RUNS.where(TrainingRunRow.state == _RUNNING).order_by(TrainingRunRow.id)
+    return [*(record_of(row) for row in session.execute(running)), *_waiting(session)]
 
 
 def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
@@ -242,7 +235,7 @@ def mark_interrupted_all_running(session: Session) -> int:
 
 
 def resume(session: Session, run_id: int) -> TrainingRunRecord:
-    """Put a training run that ended before it was done at the end of the queue again.
+    """Put a training run that ended before it was done at the end of its author's line again.
 
     It keeps its id, number, seed and labels, and starts from the beginning.
 
@@ -267,6 +260,14 @@ def resume(session: Session, run_id: int) -> TrainingRunRecord:
     if resumed is None:
         raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot be resumed")
     return resumed
+
+
+def _waiting(session: Session) -> list[TrainingRunRecord]:
+    """Return what is queued, the next one first."""
+    queued = TRAINING_RUNS.where(TrainingRunRow.state == _QUEUED).order_by(TrainingRunRow.queued_at, TrainingRunRow.id)
+    begun = select(TrainingRunRow.author, func.max(TrainingRunRow.started_at)).group_by(TrainingRunRow.author)
+    last_turns = {author: last for author, last in session.execute(begun) if last is not None}
+    return in_turn([record_of(row) for row in session.execute(queued)], last_turns)
 
 
 def _add(session: Session, run: NewTrainingRun, **values: Any) -> TrainingRunRecord:

@@ -5,7 +5,7 @@ The queries that a run learned from and those it never saw are different populat
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 import storage.queries
+from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.rankers import is_trained
@@ -154,6 +155,44 @@ def compare_all(
     return OverallComparison(parts, changes, measured.overlaps, main, coverage, ranked.n_left_out)
 
 
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """Where to look first, from the first side to the last in the main measure.
+
+    Attributes:
+        improved: the query with the largest gain, None if none improved.
+        worsened: the query with the largest loss, None if none got worse.
+        telling: the improved one, else one that differs, else any; None where there is no query to be shown.
+    """
+
+    improved: QueryChange | None
+    worsened: QueryChange | None
+    telling: QueryChange | None
+
+
+def extremes(overall: OverallComparison, hidden: Collection[int]) -> Extremes:
+    """Return the queries that changed most; those whose rankings are flattered only where there are no others.
+
+    Args:
+        overall: the comparison.
+        hidden: queries whose numbers whoever looks may not see yet.
+    """
+
+    def gain(change: QueryChange) -> float:
+        values = change.values[overall.main_measure]
+        return values[-1] - values[0]
+
+    shown = [change for change in overall.queries if change.query.id not in hidden]
+    honest = [change for change in shown if change.part != "in_sample"] or shown
+    honest.sort(key=lambda change: (-gain(change), change.query.id))
+    improved = [change for change in honest if charts.kind(gain(change)) == "better"]
+    worsened = [change for change in honest if charts.kind(gain(change)) == "worse"]
+    telling = improved or worsened or honest
+    return Extremes(
+        improved[0] if improved else None, worsened[-1] if worsened else None, telling[0] if telling else None
+    )
+
+
 def rank_sides(
     workspace: Workspace, view: ComparisonView, qrels: Mapping[int, Mapping[str, float]] | None = None
 ) -> RankedSides | None:
@@ -179,6 +218,13 @@ def rank_sides(
         sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
         n_left_out=len(labelled) - len(queries),
     )
+
+
+def shown_order(overall: OverallComparison, hidden: Collection[int]) -> list[QueryChange]:
+    """Return the queries in order, `hidden` ones last and by id: their order would tell of their numbers."""
+    told = [change for change in overall.queries if change.query.id not in hidden]
+    untold = [change for change in overall.queries if change.query.id in hidden]
+    return [*told, *sorted(untold, key=lambda change: change.query.id)]
 
 
 def unjudged_on_top(ranked: RankedSides, query_id: int) -> dict[str, tuple[int | None, ...]]:

@@ -6,14 +6,15 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 
 import storage.queries
-from annotation.comparing.all_queries import OverallComparison
+from annotation.comparing.all_queries import OverallComparison, shown_order
 from annotation.comparing.facts import kept_side, side_labels
-from annotation.comparing.one_query import HIDDEN, hidden_queries
+from annotation.comparing.one_query import HIDDEN
 from annotation.comparing.preferring import Preferences
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.views import ComparisonView
 from annotation.query_names import query_names
+from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
 from era.formats.writing import IN_SAMPLE, csv_text, trec_qrels, trec_run
@@ -34,7 +35,7 @@ def queries_csv(overall: OverallComparison, labels: Sequence[str], hidden: Colle
     header = ["query id", "query", "instruction", "part", "relevant"]
     header += [f"{measure}: {label}" for measure in measures for label in labels]
     names, rows = query_names([change.query for change in overall.queries]), []
-    for change in sorted(overall.queries, key=lambda change: change.query.id in hidden):
+    for change in shown_order(overall, hidden):
         query, numbers = change.query, [change.n_relevant, *(v for name in measures for v in change.values[name])]
         shown = [HIDDEN] if query.id in hidden else numbers
         rows.append([names[query.id], query.text, query.instruction, change.part, *shown])
@@ -61,9 +62,10 @@ def trec_zip(workspace: Workspace, author: str | None, view: ComparisonView) -> 
     """Return a zip with a TREC run file of each side, the judgments as qrels, and a README.txt.
 
     The queries are those with a judgment; of a snapshot shown as it was taken, judgments are those of then. Those of
-    queries that the author is still judging beside others are left out, not the rankings. Scores are as on the screen,
-    but that a score equal to the one before is moved down by the smallest step of a 32-bit number: trec_eval reads
-    scores in 32 bits and orders equal ones by document id, against the order that was measured here.
+    queries that others have judged and the author may still judge are left out, and no adapter ranks these that has
+    learned from them. Scores are as on the screen, but that a score equal to the one before is moved down by the
+    smallest step of a 32-bit number: trec_eval reads scores in 32 bits and orders equal ones by document id, against
+    the order that was measured here.
 
     Raises:
         NotFoundError: if there is no such ranker.
@@ -80,15 +82,19 @@ def trec_zip(workspace: Workspace, author: str | None, view: ComparisonView) -> 
     names, library = query_names(listed), workspace.library(view.collection_id)
     labels, files = side_labels(workspace, view), {}
     in_sample = [_is_in_sample(workspace, view, key) for key in view.sides]
+    hidden = hidden_queries(workspace, author, view.collection_id, view.label_set_id, [query.id for query in queries])
+    open_queries = [query for query in queries if query.id not in hidden]
+    depth = depth_of(view.measures)
     for place, key in enumerate(view.sides, start=1):
-        ranked = rank_queries(workspace, library, key, queries, depth_of(view.measures), view.is_in_sample)
+        ranked = rank_queries(workspace, library, key, queries, depth)
+        if view.is_in_sample:
+            ranked |= rank_queries(workspace, library, key, open_queries, depth, True)
         rankings = {names[query.id]: ranked[query.id].ranking for query in queries if query.id in ranked}
         is_flattered = in_sample[place - 1] and any(each.is_flattered for each in ranked.values())
         files[f"{place}-{re.sub(r'[^a-z0-9-]', '-', key)}.run"] = trec_run(
             rankings, key + IN_SAMPLE if is_flattered else key
         )
     sides = list(zip(files, labels.values(), in_sample, strict=True))
-    hidden = hidden_queries(workspace, author, view, [query.id for query in queries])
     told = {names[query.id]: qrels[query.id] for query in queries if query.id not in hidden}
     scale = _scale(told)
     files["qrels.txt"] = trec_qrels(
@@ -132,8 +138,7 @@ def _readme(sides: Sequence[tuple[str, str, bool]], view: ComparisonView, scale:
         names = [name for name, _, each in sides if each == is_in_sample]
         if names:
             queries += f"In {', '.join(names)}, queries that a training run learned from are ranked by {who}.\n"
-    unseen = "1 query" if n_hidden == 1 else f"{n_hidden:,} queries"
-    hidden = f"Judgments of {unseen} stay out of qrels.txt until you have finished judging.\n" if n_hidden else ""
+    hidden = f"In qrels.txt: {left_out(n_hidden)}\n" if n_hidden else ""
     grades = "" if scale == 1 else f"Grades are not whole here; in qrels.txt they are multiplied by {scale:,}.\n"
     level = "" if view.threshold is None else f"Relevant from grade {view.threshold:g} on.\n"
     return (

@@ -1,23 +1,24 @@
 """One query side by side: what each ranking shows first, where its documents stand elsewhere, what is judged."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
-from annotation.desk import unfinished_queries
 from annotation.errors import NotFoundError
 from annotation.library import Library
 from annotation.rankers import expectation, is_trained
 from annotation.searching import DEPTH, open_query
+from annotation.sight import sight_of
 from annotation.workspace import Workspace
 from era.certainty import Expectation
 from era.evaluation import MIN_DEPTH, depth_of, evaluate
 from era.types import Query
-from storage.records import JudgmentRole, QueryRecord, StandingMark
+from storage.records import QueryRecord
 
-HIDDEN = "hidden until you have finished it"  # in place of the numbers of `hidden_queries`
+HIDDEN = "hidden until you have finished it"  # in place of the numbers of a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,21 @@ class QueryComparison:
         n_shared: how many documents are among the first ten of every side.
         expected: what the last side is expected to change against the aligned ranking, for a query it did not learn
             from.
-        is_own_only: whether only the person's own marks are shown and measured by, the query being judged still.
+        shown: by which marks is shown and measured: `all`, or, where what others say stays hidden, the person's `own`,
+            or the `imported` ones of a query that the person has not begun.
     """
 
     query: QueryRecord
     sides: Sequence[Side]
     n_shared: int
     expected: Expectation | None
-    is_own_only: bool = False
+    shown: Literal["all", "own", "imported"] = "all"
 
 
 def compare_query(workspace: Workspace, author: str | None, view: ComparisonView) -> QueryComparison:
-    """Rank the open query every way; who is still judging it sees and measures by the own marks alone.
+    """Rank the open query every way; who may still judge it neither sees nor measures by what others say of it.
+
+    Nor does it rank by what has learned from their marks on this very query.
 
     Raises:
         NotFoundError: if query or ranker do not exist.
@@ -92,13 +96,13 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
     if view.query_id is None:
         raise NotFoundError("Choose a query to lay the rankings of it side by side.")
     record = open_query(workspace, view.collection_id, view.query_id)
+    sight = sight_of(workspace, author, view.collection_id, view.label_set_id, [record.id])
+    is_in_sample = view.is_in_sample and record.id not in sight.hidden
     library = workspace.library(view.collection_id)
-    standings = workspace.standings(view.label_set_id)
-    is_own_only = bool(hidden_queries(workspace, author, view, [record.id]))
-    grades = _own_grades(standings.marks_of(record.id), author) if is_own_only else standings.qrels().get(record.id, {})
+    grades = sight.grades(record.id, workspace.standings(view.label_set_id).marks_of(record.id))
     depth, ranked = depth_of(view.measures), {}
     for key in view.sides:
-        found = rank_queries(workspace, library, key, [record], depth, view.is_in_sample)
+        found = rank_queries(workspace, library, key, [record], depth, is_in_sample)
         ranked[key] = found.get(record.id, RankedQuery((), "stored"))
     places = [_places(ranked[key]) for key in view.sides]
     labels = side_labels(workspace, view)
@@ -111,30 +115,8 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
         sides=[_side(library, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
         n_shared=len(set.intersection(*first_tens)),
         expected=expected,
-        is_own_only=is_own_only,
+        shown="all" if record.id not in sight.hidden else "own" if record.id in sight.begun else "imported",
     )
-
-
-def _own_grades(marks: Sequence[StandingMark], author: str | None) -> dict[str, float]:
-    own = [mark for mark in marks if _is_own(mark, author)]
-    return {mark.doc_id: mark.grade for mark in own if mark.grade is not None}
-
-
-def hidden_queries(
-    workspace: Workspace, author: str | None, view: ComparisonView, query_ids: Iterable[int]
-) -> set[int]:
-    """Return which of these queries a person is still judging that others have graded: no number may tell how."""
-    standings = workspace.standings(view.label_set_id)
-    unfinished = unfinished_queries(workspace, author, view.collection_id, view.label_set_id, query_ids)
-    return {
-        query_id
-        for query_id in unfinished
-        if any(mark.grade is not None and not _is_own(mark, author) for mark in standings.marks_of(query_id))
-    }
-
-
-def _is_own(mark: StandingMark, author: str | None) -> bool:
-    return mark.author == author and mark.role is JudgmentRole.JUDGE
 
 
 def _places(ranked: RankedQuery) -> dict[str, int]:

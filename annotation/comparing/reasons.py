@@ -1,34 +1,41 @@
-"""Why a document moved: what every labelled query that a training run learned from contributed to its score.
+"""Why a document moved: what its change of score against the first ranking is made of, and which marks did it.
 
-The account is exact, not a guess: an adapter's change of a query vector is a weighted sum over the labelled queries.
+Both rankings search with a vector that is a sum: of the light embedder's own, of what aligning moved it by, and of what
+each labelled query did that a training run learned from. So the change is a sum as well, and what is said adds up.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 import storage.queries
 import storage.training_runs
+from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.views import ComparisonView, run_number
-from annotation.desk import unfinished_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.rankers import BM25, LIGHT, STRONG, stored_side, without_words
 from annotation.searching import open_query
+from annotation.sight import hidden_queries
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
 from era.alignment import DecodingConfig, align_by_decoding
-from era.attribution import Explanation, Influence, explain
-from era.types import Query, ScoredDoc
+from era.attribution import Influence, VectorParts, aligned_parts, explain, light_parts, trained_parts
+from era.embedders import Vectors
+from era.evaluation import MIN_DEPTH, depth_of
+from era.types import Query
 from storage.records import LabelSnapshot, QueryRecord, TrainingRunRecord
 
-NOT_LEARNED = "Nothing was learned here."
-NO_ACCOUNT = "The published recipe learns by gradient descent, which leaves no account of who taught it what."
-TRAIN_AGAIN = "This run was trained before reasons were kept. Train again to see reasons."
+BY_WORDS = "counts words only and compares no vectors"
+BY_STRONG = "compares with what another model read in the documents"
+AS_KEPT = "was kept or brought in as a ranking, without what it was made of"
+BY_DESCENT = "learned by gradient descent, which leaves no account of which marks did what"
+TRAIN_AGAIN = "was trained before reasons were kept; train again to see them"
 
-_DEPTH = 100  # of both rankings, whose documents are what a document is compared with
 _MAX_PARTS = 5  # queries shown by name
 _MAX_MARKS = 3  # of each query
 _NOTHING = 5e-7  # what is nearer to 0 comes from rounding
@@ -50,63 +57,133 @@ class Contribution:
     Attributes:
         query: the labelled query.
         amount: what it added to the document's score, less what it added on average to the documents around it.
-        share: of all that moved the document up or down, in [0, 1].
-        marks: its marks that the run learned from, the relevant ones first; empty where the person may not see them.
+        marks: its marks that the runs learned from, the relevant ones first; empty where the person may not see them.
     """
 
     query: QueryRecord
     amount: float
-    share: float
     marks: Sequence[TaughtMark]
 
 
 @dataclass(frozen=True, slots=True)
-class SideReasons:
-    """Why a document stands where it stands on one side.
+class ScoreChange:
+    """What the change of a document's score from the first side to another one is made of.
 
-    `amount`s, `weighing` and `others` are against the documents that both rankings show, since what raises all of them
-    alike moves none. Scores are cosines; None where there is no account, and `text` then says why.
+    `after - before` is the sum of all `parts`, `aligning`, `weighing`, `words`, `common` and `rest`. What raises all
+    documents alike moves none; so that stands apart as `common`, and the other amounts are against the mean of the
+    documents that both rankings show.
+
+    Attributes:
+        before: score on the first side.
+        after: score on the other side.
+        parts: the largest contributions of labelled queries.
+        aligning: what aligning the two embedders contributed.
+        weighing: what weighing the parts of a query anew contributed.
+        words: what matching words contributed.
+        common: the mean change of all documents that both rankings show.
+        rest: the sum of all smaller contributions.
+    """
+
+    before: float
+    after: float
+    parts: Sequence[Contribution]
+    aligning: float
+    weighing: float
+    words: float
+    common: float
+    rest: float
+
+
+@dataclass(frozen=True, slots=True)
+class SideReasons:
+    """Why a document stands elsewhere on one side than on the first one.
 
     Attributes:
         key: of the side's ranking.
         text: one sentence.
-        before: score by the aligned ranking.
-        after: score by this side, matching words left out.
-        rank_before: place in the aligned ranking, None below the first 100.
-        rank_after: place on this side.
-        parts: the largest contributions.
-        weighing: what weighing the parts of a query anew contributed.
-        words: what matching words added to the score; None where they do not count or the place is below 100.
-        others: the sum of all smaller contributions.
+        rank_before: place on the first side, None below the first 100.
+        rank_after: place on this side, likewise.
+        change: of the score; None where it cannot be split, and `text` then says why.
     """
 
     key: str
     text: str
-    before: float | None = None
-    after: float | None = None
-    rank_before: int | None = None
-    rank_after: int | None = None
-    parts: Sequence[Contribution] = ()
-    weighing: float = 0.0
-    words: float | None = None
-    others: float = 0.0
+    rank_before: int | None
+    rank_after: int | None
+    change: ScoreChange | None
 
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Why a document moved, side by side; `words` is one sentence of the last side that has an account."""
+    """Why a document moved, on each side after the first; `words` is one sentence of the last that can be explained."""
 
     doc_id: str
     sides: Sequence[SideReasons]
     words: str
 
 
+class _NoAccountError(Exception):
+    """A side's scores cannot be taken apart; the message says why, to follow its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked: `why` of one document of one query."""
+
+    workspace: Workspace
+    library: Library
+    author: str | None
+    view: ComparisonView
+    query: QueryRecord
+    doc_id: str
+
+    @property
+    def text(self) -> Query:
+        """Return the query as embedders take it."""
+        return Query(str(self.query.id), self.query.text, self.query.instruction)
+
+    @property
+    def depth(self) -> int:
+        """Return how deep the rankings go that stand side by side."""
+        return depth_of(self.view.measures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranked:
+    """How one side ranks the query.
+
+    Attributes:
+        scores: document id -> score, best first.
+        places: document id -> place, of the first 100.
+    """
+
+    scores: Mapping[str, float]
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Account:
+    """What one side's scores are made of.
+
+    Attributes:
+        parts: of the vector that the query is searched with.
+        added: document id -> what matching words add; nothing to other documents.
+        run: that learned, if one did.
+        taught: what it learned from.
+    """
+
+    parts: VectorParts
+    added: Mapping[str, float] = field(default_factory=dict)
+    run: TrainingRunRecord | None = None
+    taught: LabelSnapshot = field(default_factory=dict)
+
+
 def why(workspace: Workspace, author: str | None, view: ComparisonView, doc_id: str) -> Reasons:
-    """Return what moved a document for the query that is laid side by side.
+    """Return what moved a document, on each side against the first one, for the query that is laid side by side.
 
     Args:
         workspace: of this process.
-        author: who asks; marks on queries that this person is still judging stay hidden.
+        author: who asks; marks on queries that this person may still judge stay hidden.
         view: the comparison; its query is the one that is explained.
         doc_id: the document.
 
@@ -118,85 +195,125 @@ def why(workspace: Workspace, author: str | None, view: ComparisonView, doc_id: 
     if view.query_id is None:
         raise InvalidInputError("Choose a query first.")
     query = open_query(workspace, view.collection_id, view.query_id)
+    if view.query_id in hidden_queries(workspace, author, view.collection_id, view.label_set_id, [query.id]):
+        view = replace(view, is_in_sample=False)  # as it is ranked for this person
     library = workspace.library(view.collection_id)
     if doc_id not in library.corpus:
         raise NotFoundError("This document is not in the collection.")
-    sides = [_side(workspace, library, author, view, query, key, doc_id) for key in view.sides]
-    told = [side.text for side in sides if side.after is not None]
+    asked, labels = _Question(workspace, library, author, view, query, doc_id), side_labels(workspace, view)
+    first, *others = view.sides
+    sides = [_reasons(asked, first, key, labels) for key in others]
+    told = [side.text for side in sides if side.change is not None]
     return Reasons(doc_id, sides, told[-1] if told else sides[-1].text)
 
 
-def _side(
-    workspace: Workspace,
-    library: Library,
-    author: str | None,
-    view: ComparisonView,
-    query: QueryRecord,
-    key: str,
-    doc_id: str,
-) -> SideReasons:
-    number = run_number(key)
+def _reasons(asked: _Question, first: str, key: str, labels: Mapping[str, str]) -> SideReasons:
+    rankings = [_ranked(asked, side) for side in (first, key)]
+    rank_before, rank_after = (ranked.places.get(asked.doc_id) for ranked in rankings)
+    accounts = []
+    for side in (first, key):
+        try:
+            accounts.append(_account(asked, side))
+        except _NoAccountError as reason:
+            text = (
+                f"What moved it between “{labels[first]}” and “{labels[key]}” cannot be split: "
+                f"“{labels[side]}” {reason}."
+            )
+            return SideReasons(key, text, rank_before, rank_after, None)
+    change = _change(asked, rankings, accounts)
+    text = _sentence(labels[first], rank_before, rank_after, change)
+    return SideReasons(key, text, rank_before, rank_after, change)
+
+
+def _ranked(asked: _Question, key: str) -> _Ranked:
+    found = rank_queries(asked.workspace, asked.library, key, [asked.query], asked.depth, asked.view.is_in_sample)
+    ranking = found[asked.query.id].ranking if asked.query.id in found else ()  # a kept side may not rank it
+    return _Ranked(
+        scores={doc.doc_id: doc.score for doc in ranking},
+        places={doc.doc_id: rank for rank, doc in enumerate(ranking[:MIN_DEPTH], start=1)},
+    )
+
+
+def _account(asked: _Question, key: str) -> _Account:
+    """Return what a side's scores are made of.
+
+    Raises:
+        _NoAccountError: if that is not known.
+    """
+    if stored_side(key) is not None:
+        raise _NoAccountError(AS_KEPT)
+    if key == BM25:
+        raise _NoAccountError(BY_WORDS)
+    plain = without_words(key)
+    if plain == STRONG:
+        raise _NoAccountError(BY_STRONG)
+    account = _without_words(asked, plain)
+    if key == plain:
+        return account
+    vector = account.parts.vector.astype(np.float32)
+    return replace(account, added=asked.library.words().added(asked.query.text, vector, asked.depth))
+
+
+def _without_words(asked: _Question, key: str) -> _Account:
+    library, number = asked.library, run_number(key)
     if number is None:
-        return SideReasons(key, NOT_LEARNED)
-    folder = find_training_run(workspace, number)
+        encoded = library.pair.encode_queries([asked.text])
+        return _Account(light_parts(encoded) if key == LIGHT else aligned_parts(library.aligned().adapter, encoded))
+    folder = find_training_run(asked.workspace, number)
     library.trained(folder)  # which says so if the run belongs to another index or another embedder
-    with workspace.reading() as session:
+    with asked.workspace.reading() as session:
         run = storage.training_runs.get(session, number)
         snapshot = storage.training_runs.label_snapshot(session, number)
     if run.recipe == "paper":
-        return SideReasons(key, NO_ACCOUNT)
-    account = _account(folder)
-    if account is None:
-        return SideReasons(key, TRAIN_AGAIN)
-    influence, alignment = account
-    keys = [ALIGNED, key, *(each for each in view.sides[:1] if each == LIGHT)]
-    rankings = {each: _ranked(workspace, library, each, query, view.is_in_sample) for each in keys}
-    places = {each: {doc.doc_id: rank for rank, doc in enumerate(r, start=1)} for each, r in rankings.items()}
-    around = list(dict.fromkeys([doc_id, *(doc.doc_id for each in (ALIGNED, key) for doc in rankings[each])]))
-    explanation = explain(
-        influence,
-        _aligned(library, alignment),
-        library.pair.encode_queries([Query(str(query.id), query.text, query.instruction)]),
-        library.index.vectors([doc_id])[0],
-        library.index.vectors(around),
-        None if view.is_in_sample else str(query.id),
+        raise _NoAccountError(BY_DESCENT)
+    learned = _learned(folder)
+    if learned is None:
+        raise _NoAccountError(TRAIN_AGAIN)
+    influence, alignment = learned
+    encoded = library.pair.encode_queries([asked.text])
+    query_id = None if asked.view.is_in_sample else str(asked.query.id)
+    return _Account(trained_parts(influence, _aligned(library, alignment), encoded, query_id), {}, run, snapshot)
+
+
+def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_Account]) -> ScoreChange:
+    shown = (doc_id for ranked in rankings for doc_id in ranked.places)
+    around = list(dict.fromkeys([asked.doc_id, *shown]))
+    vectors = asked.library.index.vectors(around)
+    left, right = accounts
+    explanation = explain(left.parts, right.parts, vectors[0], vectors)
+    added = np.array([right.added.get(doc_id, 0.0) - left.added.get(doc_id, 0.0) for doc_id in around])
+    words = float(added[0] - added.mean())
+    before, after = (
+        ranked.scores.get(asked.doc_id, _score(account, asked.doc_id, vectors[0]))
+        for ranked, account in zip(rankings, accounts, strict=True)
     )
-    contributions, others = _contributions(workspace, library, author, run, snapshot, explanation)
-    words = None
-    if key.endswith("+words") and doc_id in places[key]:
-        words = rankings[key][places[key][doc_id] - 1].score - explanation.after
-    rank_before, rank_after = places[ALIGNED].get(doc_id), places[key].get(doc_id)
-    side = SideReasons(
-        key=key,
-        text="",
-        before=explanation.before,
-        after=explanation.after,
-        rank_before=rank_before,
-        rank_after=rank_after,
-        parts=contributions,
-        weighing=explanation.relative_weighing,
+    parts, common = _contributions(asked, accounts, explanation.by_query), explanation.common + float(added.mean())
+    told = explanation.aligning + explanation.weighing + words + common + sum(part.amount for part in parts)
+    return ScoreChange(
+        before=before,
+        after=after,
+        parts=parts,
+        aligning=explanation.aligning,
+        weighing=explanation.weighing,
         words=words,
-        others=others,
+        common=common,
+        rest=after - before - told,
     )
-    text = _sentence(side)
-    if view.sides[0] == LIGHT:
-        text += _by_aligning(places[LIGHT].get(doc_id), rank_before)
-    return replace(side, text=text)
 
 
-def _ranked(
-    workspace: Workspace, library: Library, key: str, query: QueryRecord, is_in_sample: bool
-) -> Sequence[ScoredDoc]:
-    return rank_queries(workspace, library, key, [query], _DEPTH, is_in_sample)[query.id].ranking
+def _score(account: _Account, doc_id: str, document: Vectors) -> float:
+    """Return the score of a document, also of one that a ranking does not reach."""
+    return float(account.parts.vector @ document) + account.added.get(doc_id, 0.0)
 
 
-def _account(folder: Path) -> tuple[Influence, DecodingConfig] | None:
+def _learned(folder: Path) -> tuple[Influence, DecodingConfig] | None:
     """Return what a saved adapter tells about who taught it, and how it was aligned; None if it tells nothing."""
-    return _account_written_at(folder, (folder / "adapter.json").stat().st_mtime_ns)
+    about = folder / "adapter.json"
+    return _learned_when_written_at(folder, about.stat().st_mtime_ns if about.is_file() else 0)
 
 
 @lru_cache(maxsize=8)
-def _account_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig] | None:
+def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig] | None:
     """Return the same; a folder is used again once all of a deleted collection is gone, but then written later."""
     adapter, extra = QueryAdapter.load(folder)
     facts, config = adapter.provenance.get("influence"), adapter.provenance.get("config", {}).get("alignment")
@@ -213,79 +330,69 @@ def _aligned(library: Library, config: DecodingConfig) -> QueryAdapter:
     return align_by_decoding(library.alignment_texts(), config)
 
 
-def _contributions(
-    workspace: Workspace,
-    library: Library,
-    author: str | None,
-    run: TrainingRunRecord,
-    snapshot: LabelSnapshot,
-    explanation: Explanation,
-) -> tuple[list[Contribution], float]:
-    """Return the largest contributions with the marks behind them, and the sum of the others."""
-    amounts = {q: a for q, a in explanation.relative_by_query.items() if abs(a) > _NOTHING}
-    total = sum(abs(amount) for amount in amounts.values()) + abs(explanation.relative_weighing)
-    largest = sorted(amounts, key=lambda query_id: -abs(amounts[query_id]))[:_MAX_PARTS]
-    ids = [int(query_id) for query_id in largest]
-    hidden = unfinished_queries(workspace, author, run.collection_id, run.label_set_id, ids)
-    with workspace.reading() as session:
+def _contributions(asked: _Question, accounts: Sequence[_Account], amounts: Mapping[str, float]) -> list[Contribution]:
+    """Return the largest contributions with the marks behind them."""
+    largest = sorted((q for q, a in amounts.items() if abs(a) > _NOTHING), key=lambda query_id: -abs(amounts[query_id]))
+    ids = [int(query_id) for query_id in largest[:_MAX_PARTS]]
+    hidden = {
+        query_id
+        for run in (account.run for account in accounts)
+        if run is not None
+        for query_id in hidden_queries(asked.workspace, asked.author, run.collection_id, run.label_set_id, ids)
+    }
+    taught = [account.taught for account in accounts]
+    with asked.workspace.reading() as session:
         queries = {query_id: storage.queries.get(session, query_id) for query_id in ids}
-    contributions = [
+    return [
         Contribution(
             query=queries[query_id],
             amount=amounts[str(query_id)],
-            share=abs(amounts[str(query_id)]) / total,
-            marks=() if query_id in hidden else _marks(library, snapshot.get(str(query_id), {})),
+            marks=() if query_id in hidden else _marks(asked.library, str(query_id), taught),
         )
         for query_id in ids
     ]
-    return contributions, sum(amount for query_id, amount in amounts.items() if query_id not in largest)
 
 
-def _marks(library: Library, grades: Mapping[str, float]) -> list[TaughtMark]:
+def _marks(library: Library, query_id: str, taught: Sequence[LabelSnapshot]) -> list[TaughtMark]:
+    """Return the first marks on a query; where two runs learned from different ones, those of the latter count."""
+    grades = {doc_id: grade for snapshot in taught for doc_id, grade in snapshot.get(query_id, {}).items()}
     best = sorted(grades.items(), key=lambda mark: -mark[1])[:_MAX_MARKS]
     titles = {doc_id: library.corpus[doc_id].title for doc_id, _ in best if doc_id in library.corpus}
     return [TaughtMark(titles.get(doc_id) or doc_id, grade) for doc_id, grade in best]
 
 
-def _sentence(side: SideReasons) -> str:
-    """Return in one sentence where the document went and what did it."""
-    before, after = side.rank_before, side.rank_after
+def _sentence(first: str, before: int | None, after: int | None, change: ScoreChange) -> str:
+    """Return in one sentence where the document went against the first side and what did it."""
     if before == after:
-        where = f"In place {after}" if after is not None else f"Below the first {_DEPTH}"
-        return f"{where} as in the aligned ranking" + (
-            ", although your marks changed its score." if side.parts else "."
-        )
+        where = f"In place {after}" if after is not None else f"Below the first {MIN_DEPTH}"
+        return f"{where} as in “{first}”" + (", although its score changed." if _is_changed(change) else ".")
     is_up = after is not None and (before is None or after < before)
     if before is None or after is None:
-        where = f"Came into the first {_DEPTH}, to place {after}," if is_up else f"Fell below the first {_DEPTH},"
+        where = f"Came into the first {MIN_DEPTH}, to place {after}," if is_up else f"Fell below the first {MIN_DEPTH},"
     else:
         n_places = abs(after - before)
         where = f"{'Up' if is_up else 'Down'} {n_places} {'place' if n_places == 1 else 'places'}"
-        where += " against the aligned ranking,"
-    return f"{where} mainly because {_cause(side, 1 if is_up else -1)}."
+    return f"{where} against “{first}”, mainly because {_cause(change, 1 if is_up else -1)}."
 
 
-def _by_aligning(by_light: int | None, by_aligned: int | None) -> str:
-    """Return what had happened to the document before any mark was learned from; empty if nothing."""
-    if by_light == by_aligned:
-        return ""
-    start, end = (f"place {rank}" if rank else f"below the first {_DEPTH}" for rank in (by_light, by_aligned))
-    return f" Aligning the two models, which needs no marks, had taken it from {start} to {end}."
+def _is_changed(change: ScoreChange) -> bool:
+    lead = (change.aligning, change.weighing, change.words, *(part.amount for part in change.parts))
+    return max(abs(amount) for amount in lead) > _NOTHING
 
 
-def _cause(side: SideReasons, direction: int) -> str:
+def _cause(change: ScoreChange, direction: int) -> str:
     """Return what pushed most in the direction that the document went, to follow "because"."""
-    pushing = [part for part in side.parts if part.amount * direction > 0]
+    pushing = [part for part in change.parts if part.amount * direction > 0]
     by_marks = max((abs(part.amount) for part in pushing), default=0.0)
-    by_weighing, by_words = side.weighing * direction, (side.words or 0.0) * direction
-    if by_words > max(by_marks, by_weighing, 0.0):
-        return "it has words of the query"
-    if by_weighing > max(by_marks, 0.0):
-        return "the parts of the query count differently now"
-    if not pushing:
-        return "of what your marks did to the documents around it"
     named = [part.query.text for part in pushing[:2] if abs(part.amount) >= _NAMED_FROM * by_marks]
-    return "of your marks on " + " and ".join(f"“{_shortened(text)}”" for text in named)
+    causes = [
+        (by_marks, "of your marks on " + " and ".join(f"“{_shortened(text)}”" for text in named)),
+        (change.aligning * direction, "of aligning the two models, which needs no marks"),
+        (change.weighing * direction, "the parts of the query count differently now"),
+        (change.words * direction, "of matching words"),
+    ]
+    most, cause = max(causes, key=lambda each: each[0])
+    return cause if most > _NOTHING else "the documents around it moved"
 
 
 def _shortened(text: str, n_characters: int = 60) -> str:

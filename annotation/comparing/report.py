@@ -15,6 +15,7 @@ from annotation.comparing.facts import side_facts, side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.views import ComparisonView, to_json
+from annotation.library import Library
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
@@ -29,16 +30,26 @@ _PARTS = {
     "in_sample": "learned from, in sample",
     "plain": "",
 }
+_SIGNS = {"better": "▲▼", "worse": "△▽", "": "↑↓"}  # of a move up and of one down, by what it does
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A document of one side; `grade` is empty where it is unjudged."""
+    """A document of one side.
+
+    Attributes:
+        title: of the document.
+        grade: empty where it is unjudged.
+        is_relevant: whether the grade counts as relevant.
+        move: where it was on the first side, or that it fell out of the others, with a sign; empty if it did not move.
+        effect: `better` if the move helps, `worse` if it does the opposite; empty for an unjudged document.
+    """
 
     title: str
     grade: str
     is_relevant: bool
-    rank_before: int | None
+    move: str
+    effect: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +151,44 @@ def _lay_out(
             [doc.doc_id for doc in by_query[query["id"]].ranking[:DEPTH]] if query["id"] in by_query else []
             for by_query in ranked
         ]
-        first = {doc_id: rank for rank, doc_id in enumerate(tops[0], start=1)}
-        lists = []
-        for top in tops:
-            rows = []
-            for doc_id in top:
-                title = library.corpus[doc_id].title if doc_id in library.corpus else ""
-                grade, level = grades.get(doc_id), view.threshold
-                is_relevant = grade is not None and (grade > 0 if level is None else grade >= level)
-                shown_grade = "" if grade is None else f"{grade:g}"
-                rows.append(_Row(title or doc_id, shown_grade, is_relevant, first.get(doc_id)))
-            lists.append(rows)
+        lists = [
+            [
+                _row(library, view, doc_id, grades.get(doc_id), _move(tops, side, place))
+                for place, doc_id in enumerate(top)
+            ]
+            for side, top in enumerate(tops)
+        ]
         laid.append(_Laid(query, lists))
     return laid
+
+
+def _row(library: Library, view: ComparisonView, doc_id: str, grade: float | None, move: tuple[int, str]) -> _Row:
+    title = library.corpus[doc_id].title if doc_id in library.corpus else ""
+    is_relevant = grade is not None and (grade > 0 if view.threshold is None else grade >= view.threshold)
+    by, where = move
+    effect = "" if grade is None else "better" if is_relevant == (by > 0) else "worse"
+    sign = _SIGNS[effect][0 if by > 0 else 1]
+    return _Row(
+        title or doc_id, "" if grade is None else f"{grade:g}", is_relevant, f"{sign} {where}" if by else "", effect
+    )
+
+
+def _move(tops: Sequence[Sequence[str]], side: int, place: int) -> tuple[int, str]:
+    """Return how far a document rose among the first ten against the first side, 0 if it did not move, and from where.
+
+    On the first side only those moved that none of the others shows.
+    """
+    doc_id = tops[side][place]
+    if side == 0:
+        others = [top for top in tops[1:] if top]
+        is_gone = bool(others) and not any(doc_id in top for top in others)
+        return (-1, "out of the first ten") if is_gone else (0, "")
+    if not tops[0]:
+        return 0, ""
+    if doc_id not in tops[0]:
+        return 1, "new in the first ten"
+    before = tops[0].index(doc_id)
+    return before - place, f"was {before + 1}" if before != place else ""
 
 
 def _provenance(

@@ -5,7 +5,6 @@ here ever becomes wrong; it is only forgotten, what was used longest ago first.
 """
 
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from era.errors import DamagedFileError
+from era.intact import load_arrays, save_arrays
 from era.types import ScoredDoc
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class RunCache:
         if not file.is_file():
             return OrderedDict()
         try:
-            kept = load_file(file)
+            kept, _ = load_arrays(file)
             queries, depths, ends = kept["queries"], kept["depths"], kept["ends"]
             rows, scores = kept["rows"], kept["scores"]
             lengths = np.diff(ends, prepend=0)
@@ -139,6 +139,8 @@ class RunCache:
                 raise ValueError("counts differ")
             if (lengths < 0).any() or (lengths > depths).any():
                 raise ValueError("lengths and depths do not fit")
+            if not np.isfinite(scores).all():
+                raise ValueError("scores that are no numbers")
             if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._doc_ids):
                 raise ValueError("documents that are not there")
             parts = zip(depths.tolist(), np.split(rows, ends[:-1]), np.split(scores, ends[:-1]), strict=True)
@@ -146,7 +148,7 @@ class RunCache:
                 (query.tobytes(), _Kept(depth, own_rows.copy(), own_scores.copy()))  # not a view, which holds it all
                 for query, (depth, own_rows, own_scores) in zip(queries, parts, strict=True)
             )
-        except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+        except (DamagedFileError, ValueError, KeyError, TypeError, IndexError) as error:
             logger.warning("The rankings kept in %s are damaged (%s); searching again.", file.name, error)
             return OrderedDict()
 
@@ -161,9 +163,7 @@ class RunCache:
             "rows": np.concatenate([each.rows for each in rankings]),
             "scores": np.concatenate([each.scores for each in rankings]),
         }
-        scratch = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file(arrays, scratch)
-        scratch.replace(file)
+        save_arrays(file, arrays)
 
     def _make_room(self) -> None:
         """Delete the files that were written longest ago, if all together take too much."""

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import storage.collections
 import storage.queries
 import storage.snapshots
 from annotation.comparing.all_queries import OverallComparison, compare_all
@@ -20,11 +21,12 @@ from annotation.comparing.facts import (
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.permissions import require, why_not_manage
 from annotation.rankers import ALIGNED, is_imported, stored_key
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
-from storage.records import NewSnapshot, SnapshotRanking, SnapshotRecord
+from storage.records import CollectionRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
 
 MAX_NAME = 120  # characters
 
@@ -182,10 +184,12 @@ def judgments_then(workspace: Workspace, record: SnapshotRecord) -> dict[int, di
     return {query_id: dict(row.ranking) for query_id, row in rows.items()}
 
 
-def may_drop(workspace: Workspace, author: str | None, record: SnapshotRecord) -> bool:
-    """Return whether a person may delete a snapshot: whoever took it, or anyone where there is one person anyway."""
-    is_alone = workspace.settings.people is None and workspace.settings.space_id is None
-    return author is not None and (is_alone or author == record.author)
+def list_droppable(workspace: Workspace, author: str | None, collection_id: int) -> list[str]:
+    """Return the slugs of the kept comparisons that a person may delete."""
+    with workspace.reading() as session:
+        collection = storage.collections.get(session, collection_id)
+        records = storage.snapshots.list_for(session, collection_id)
+    return [each.slug for each in records if not _why_not_drop(workspace, author, collection, each)]
 
 
 def drop(workspace: Workspace, author: str | None, slug: str) -> None:
@@ -193,13 +197,19 @@ def drop(workspace: Workspace, author: str | None, slug: str) -> None:
 
     Raises:
         NotFoundError: if there is none.
-        NotAllowedError: if somebody else took it.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
     """
     record = find_snapshot(workspace, slug)
-    if not may_drop(workspace, author, record):
-        raise NotAllowedError(f"Only {record.author} can delete this comparison.")
     with workspace.writing() as session:
+        collection = storage.collections.get(session, record.collection_id)
+        require(_why_not_drop(workspace, author, collection, record))
         storage.snapshots.delete(session, record.id)
+
+
+def _why_not_drop(
+    workspace: Workspace, author: str | None, collection: CollectionRecord, record: SnapshotRecord
+) -> str:
+    return why_not_manage(workspace.settings, author, collection, "delete this comparison", record.author)
 
 
 def judgments_fingerprint(qrels: Mapping[int, Mapping[str, float]]) -> str:

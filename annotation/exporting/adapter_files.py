@@ -5,7 +5,9 @@ pages will show is checked here, so that nothing that comes in can break them.
 """
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +20,12 @@ from era.adapter import QueryAdapter
 from era.embedders import Vectors
 from era.errors import AdapterDamagedError, FormatError
 from era.evaluation import MEASURES
+from era.formats.limits import most_unpacked, size_in_words
 
 WEIGHTS, ABOUT, RUN, README = "adapter.safetensors", "adapter.json", "run.json", "README.md"
 VERSION = 1
-MAX_WEIGHTS_BYTES = 2 * 2**30
-MAX_JSON_BYTES = 256 * 2**20
+MAX_WEIGHTS_BYTES = 512 * 2**20
+MAX_JSON_BYTES = 64 * 2**20
 _READ_AT_ONCE = 2**20
 
 Labels = dict[str, dict[str, FiniteFloat]]
@@ -98,7 +101,8 @@ class _Measures(_Model):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "_Measures":
-        rankings = {"light", "aligned", "after"} | ({self.choice.ranking} if self.choice else set())
+        rankings: set[Ranking] = {"light", "aligned", "after"}
+        rankings |= {self.choice.ranking} if self.choice else set()
         for ranking in rankings | self.others_from_light.keys() | self.means.keys():
             lacking = set(MEASURES) - self.means.get(ranking, {}).keys()
             if lacking:
@@ -197,43 +201,65 @@ def write_zip(file: Path, adapter_folder: Path, run: Mapping[str, Any], readme: 
         archive.writestr(README, readme)
 
 
-def read_zip(path: Path, scratch: Path) -> PackedAdapter:
-    """Read what `write_zip` wrote.
+def unpack_zip(path: Path, scratch: Path) -> None:
+    """Unpack what `write_zip` wrote, so far as it is an adapter.
 
     Args:
         path: of the zip file.
-        scratch: an empty folder for what is unpacked; removing it is up to the caller.
+        scratch: an empty folder; removing it is up to the caller.
 
     Raises:
         FormatError: if it is no such file.
-        AdapterDamagedError: if its parts do not hold an adapter.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_size(archive, path)
             for name, limit in ((WEIGHTS, MAX_WEIGHTS_BYTES), (ABOUT, MAX_JSON_BYTES), (RUN, MAX_JSON_BYTES)):
                 _unpack(archive, name, scratch / name, limit)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, KeyError) as error:
         raise FormatError(
             "this is not an adapter that was taken out of this app (a zip file with "
             f"{WEIGHTS}, {ABOUT} and {RUN} in it): {error}",
             path.name,
         ) from error
+    raw = _read_json(scratch / RUN)
+    _read_json(scratch / ABOUT)
     try:
-        raw = json.loads((scratch / RUN).read_text(encoding="utf-8"), parse_constant=_refuse)
-        json.loads((scratch / ABOUT).read_text(encoding="utf-8"), parse_constant=_refuse)
         run = PackedRun.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:100]
         raise FormatError(f"{where}: {first['msg']}. Take the adapter out again.", RUN) from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"this is not JSON ({error}). Take the adapter out again.", RUN) from error
     if run.version > VERSION:
         raise FormatError("this adapter was taken out of a newer version of the app. Update this one first.", RUN)
+
+
+def read_unpacked(scratch: Path) -> PackedAdapter:
+    """Read what `unpack_zip` left.
+
+    Raises:
+        AdapterDamagedError: if its parts do not hold an adapter.
+    """
+    raw = _read_json(scratch / RUN)
     adapter, extra = QueryAdapter.load(scratch)
     if not isinstance(adapter.provenance, dict):
         raise AdapterDamagedError(f"{ABOUT} does not say what the adapter was made with. Take it out again.")
-    return PackedAdapter(adapter, extra, run, raw)
+    return PackedAdapter(adapter, extra, PackedRun.model_validate(raw), raw)
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"this is not JSON ({error}). Take the adapter out again.", file.name) from error
+
+
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    n_bytes = sum(archive.getinfo(name).file_size for name in (WEIGHTS, ABOUT, RUN))
+    if n_bytes > most_unpacked(path.stat().st_size):
+        raise FormatError(
+            f"unpacks to {size_in_words(n_bytes)}, which no adapter of its size does. Take it out again.", path.name
+        )
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, target: Path, limit: int) -> None:

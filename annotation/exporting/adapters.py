@@ -13,13 +13,13 @@ import storage.collections
 import storage.label_sets
 import storage.queries
 import storage.training_runs
-from annotation.desk import unfinished_queries
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.adapter_files import VERSION, PackedAdapter, PackedQuery, read_zip, write_zip
-from annotation.exporting.files import ExportFile, file_name, new_export, queries_in_words
+from annotation.exporting.adapter_files import VERSION, PackedAdapter, PackedQuery, read_unpacked, unpack_zip, write_zip
+from annotation.exporting.files import ExportFile, file_name, new_export
 from annotation.library import Library
 from annotation.query_names import name_of_text, query_names
 from annotation.searching import clean_text
+from annotation.sight import hidden_queries, left_out
 from annotation.training.managing import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
@@ -34,7 +34,7 @@ _SIDES = (("strong_embedder", "queries"), ("light_embedder", "documents"))
 def export_adapter(workspace: Workspace, author: str | None, run_id: int) -> ExportFile:
     """Return the adapter of a finished training run as a zip of safetensors, JSON and a README.
 
-    What queries were marked that the author is still judging beside others is left out.
+    What was marked of queries that the author may still judge is left out, where others have judged them.
 
     Raises:
         NotFoundError: if the run left no adapter.
@@ -50,7 +50,7 @@ def export_adapter(workspace: Workspace, author: str | None, run_id: int) -> Exp
         label_set = storage.label_sets.get(session, run.label_set_id)
         listed = storage.queries.list_all(session, run.collection_id)
     used = {int(query_id) for query_id in {*labels, *_query_ids(adapter)}}
-    hidden = unfinished_queries(workspace, author, run.collection_id, run.label_set_id, used)
+    hidden = hidden_queries(workspace, author, run.collection_id, run.label_set_id, used)
     kept = {query_id: dict(marks) for query_id, marks in labels.items() if int(query_id) not in hidden}
     names = query_names(listed)
     about = {
@@ -77,9 +77,8 @@ def export_adapter(workspace: Workspace, author: str | None, run_id: int) -> Exp
     file = made / "adapter.zip"
     write_zip(file, made / "adapter", about, _readme(run, collection.name, adapter))
     shutil.rmtree(made / "adapter")
-    remarks = [f"The marks of {queries_in_words(len(hidden))} that you are still judging are left out."]
     name = file_name(collection.name, f"run-{run.number}", "adapter", ending=".zip")
-    return ExportFile(name, file, "application/zip", tuple(remarks if hidden else ()))
+    return ExportFile(name, file, "application/zip", (left_out(len(hidden)),) if hidden else ())
 
 
 _COPIED = (
@@ -119,7 +118,8 @@ def import_adapter(
             raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
     scratch = new_export(workspace)
     try:
-        packed = read_zip(path, scratch)
+        workspace.reading_places.call(author, "", path.name, unpack_zip, path, scratch)
+        packed = read_unpacked(scratch)
         _require_same_embedders(packed.adapter, library)
         _require_sound(packed, library)
         return _store(workspace, author, collection_id, label_set_id, packed)

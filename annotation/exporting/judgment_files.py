@@ -1,4 +1,4 @@
-"""Judgments as CSV and JSON Lines, and back: one line for each mark, nothing lost between the two.
+"""Judgments as CSV and JSON Lines, and back: one line for each mark, nothing lost between the two; and TREC qrels in.
 
 Nothing here knows the database; whether queries and documents exist is found out by whoever stores the lines.
 """
@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError
 from era.formats.delimited import undefused
-from era.formats.writing import csv_text
+from era.formats.writing import csv_text, read_qrels
 from storage.records import MAX_GRADE, JudgmentRole
 
 MAX_BYTES = 100_000_000
 
+_LONGEST_HEADER = 100_000
 _WHOSE = ("person", "role", "at", "seconds", "rank_shown", "ranker", "content_hash", "judged_together_with")
 _TITLE = "document_title"
 _TRUE, _FALSE = ("yes", "true", "1", "x"), ("", "no", "false", "0")
@@ -45,7 +47,7 @@ class JudgmentLine:
         rank_shown: its place when it was judged, from 1.
         ranker: what ranked it.
         content_hash: of the document's text when it was judged.
-        judged_together_with: the document whose near-duplicate it is, where both were judged in one act.
+        judged_together_with: the document that it was judged with in one act, since both say the same.
     """
 
     query_id: str
@@ -84,6 +86,36 @@ def csv_table(lines: Iterable[JudgmentLine], titles: Mapping[str, str], with_peo
     return csv_text(header, rows)
 
 
+def read_judgments(path: Path, name: str) -> list[JudgmentLine]:
+    """Read a file as `jsonl_text` or `csv_table` wrote it, or TREC qrels of another tool, which name no person.
+
+    Args:
+        path: of the file.
+        name: as the person knows it.
+
+    Raises:
+        FormatError: naming the line that cannot be read, or the grade that is none.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Split it.", name)
+    content = path.read_bytes()
+    if is_ours(decoded(name, content)):
+        return read_lines(name, content)
+    lines = [
+        JudgmentLine(query_id, "", "", "", doc_id, grade)
+        for query_id, judged in read_qrels(path).items()
+        for doc_id, grade in judged.items()
+    ]
+    for line in lines:
+        if line.grade is not None and line.grade > MAX_GRADE:
+            raise FormatError(
+                f"the grade of document {line.document_id!r} for query {line.query_id!r} is {line.grade:g}; expected "
+                f"at most {MAX_GRADE:g}.",
+                name,
+            )
+    return lines
+
+
 def read_lines(name: str, content: bytes) -> list[JudgmentLine]:
     """Read what `jsonl_text` or `csv_table` wrote, or what a spreadsheet made of the latter.
 
@@ -99,7 +131,7 @@ def read_lines(name: str, content: bytes) -> list[JudgmentLine]:
 
 def is_ours(text: str) -> bool:
     """Return whether a file is a table or JSON Lines as written here, rather than TREC qrels."""
-    first = text.lstrip().split("\n", 1)[0]
+    first = text.lstrip()[:_LONGEST_HEADER].split("\n", 1)[0]
     return first.startswith("{") or {"document_id", "grade"} <= set(_header(first))
 
 

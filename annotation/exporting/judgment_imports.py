@@ -12,17 +12,17 @@ from pathlib import Path
 import storage.collections
 import storage.documents
 import storage.judgment_exchange
+import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.desk_setup import desk_setup
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.judgment_files import MAX_BYTES, JudgmentLine, decoded, is_ours, read_lines
+from annotation.exporting.judgment_files import JudgmentLine, read_judgments
+from annotation.permissions import may_speak_for, why_not_settle
 from annotation.query_names import name_of_text, query_names
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
-from era.errors import FormatError
-from era.formats.writing import read_qrels
-from storage.records import MAX_GRADE, DocumentRecord, JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
+from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
 
 _N_NAMED = 5
 _MAX_PERSON = 100
@@ -57,8 +57,9 @@ def import_judgments(
 
     Queries are matched by text and instruction where the file tells them, and added where they are new; else by what
     they are called in files (`annotation.query_names`). Marks of other people keep their role only where
-    nobody signs in: elsewhere they come in as references, since each person speaks for himself or herself alone. Agreed
-    grades and qrels come in as references of whoever imports.
+    nobody signs in: elsewhere they come in as references, since each person speaks for himself or herself alone. What
+    was settled comes in as references, too, unless whoever imports manages the collection. Agreed grades and qrels come
+    in as references of whoever imports.
 
     Args:
         workspace: of this process.
@@ -69,21 +70,23 @@ def import_judgments(
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        FormatError: if a line cannot be read; then nothing is stored.
+        FormatError: if a line cannot be read, or the file takes more than it may; then nothing is stored.
         InvalidInputError: if no line fits this collection, or a grade is not on its scale; likewise.
         UnknownRecord: if there is no such label set.
     """
     if author is None:
         raise NotAllowedError("Sign in to bring judgments in.")
-    lines = _read(path, name or path.name)
+    called = name or path.name
+    lines = workspace.reading_places.call(author, "", called, read_judgments, path, called)
     with workspace.reading() as session:
         label_set = storage.label_sets.get(session, label_set_id)
         collection = storage.collections.get(session, label_set.collection_id)
         queries = storage.queries.list_all(session, collection.id)
         documents = storage.documents.get_many(session, collection.id, [line.document_id for line in lines])
-    checked = _Checked(author, documents, desk_setup(collection.desk).highest_grade, queries)
+    why_not = why_not_settle(workspace.settings, author, collection)
+    checked = _Checked(author, documents, desk_setup(collection.desk).highest_grade, queries, why_not)
     for line in lines:
-        checked.take(line, workspace.settings.may_remove(author, line.person))
+        checked.take(line, may_speak_for(workspace.settings, author, line.person))
     if not checked.taken:
         raise InvalidInputError(
             " ".join(["Nothing of this file fits here, so nothing was stored.", *checked.remarks()])
@@ -101,34 +104,13 @@ def import_judgments(
         }
         found = [(line, query if isinstance(query, QueryRecord) else stored[query]) for line, query in checked.taken]
         new, n_same, n_older = _compared(found, standing)
-        delivery = f"import-{label_set_id}-{uuid.uuid4().hex}"
+        delivery = f"{storage.judgments.IMPORT_PREFIX}{label_set_id}-{uuid.uuid4().hex}"
         judgments = [
             (_judgment(label_set_id, delivery, number, line, query, documents[line.document_id]), line.at)
             for number, (line, query) in enumerate(new, start=1)
         ]
         storage.judgment_exchange.append_dated(session, judgments)
     return ImportedJudgments(len(new), n_same, n_older, len(checked.new_queries), tuple(checked.remarks()))
-
-
-def _read(path: Path, name: str) -> list[JudgmentLine]:
-    if path.stat().st_size > MAX_BYTES:
-        raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Split it.", name)
-    content = path.read_bytes()
-    if is_ours(decoded(name, content)):
-        return read_lines(name, content)
-    lines = [
-        JudgmentLine(query_id, "", "", "", doc_id, grade)
-        for query_id, judged in read_qrels(path).items()
-        for doc_id, grade in judged.items()
-    ]
-    for line in lines:
-        if line.grade is not None and line.grade > MAX_GRADE:
-            raise FormatError(
-                f"the grade of document {line.document_id!r} for query {line.query_id!r} is {line.grade:g}; expected "
-                f"at most {MAX_GRADE:g}.",
-                name,
-            )
-    return lines
 
 
 @dataclass(slots=True)
@@ -139,11 +121,13 @@ class _Checked:
     documents: Mapping[str, DocumentRecord]
     highest_grade: int
     queries: Sequence[QueryRecord]
+    why_not_settle: str
     taken: list[tuple[JudgmentLine, QueryRecord | tuple[str, str]]] = field(default_factory=list)
     new_queries: list[JudgmentLine] = field(default_factory=list)
     unknown_queries: dict[str, None] = field(default_factory=dict)
     unknown_documents: dict[str, None] = field(default_factory=dict)
     people: dict[str, None] = field(default_factory=dict)
+    has_settled: bool = False
     _by_text: dict[tuple[str, str], QueryRecord | tuple[str, str]] = field(init=False)
     _by_name: dict[str, QueryRecord] = field(init=False)
     _taken_ids: set[str] = field(init=False)
@@ -172,6 +156,9 @@ class _Checked:
         elif not may_speak and role is not JudgmentRole.REFERENCE:
             self.people[person] = None
             role = JudgmentRole.REFERENCE
+        elif role is JudgmentRole.ADJUDICATOR and self.why_not_settle:
+            self.has_settled = True
+            role = JudgmentRole.REFERENCE
         if role is not JudgmentRole.REFERENCE and line.grade is not None:
             self._require_on_scale(line)
         note = None if line.note is None else clean_text(line.note, "note")
@@ -190,6 +177,8 @@ class _Checked:
                 f"Marks of {', '.join(self.people)} came in as references: where people sign in, only they themselves "
                 "can judge in their names."
             )
+        if self.has_settled:
+            found.append(f"What was settled came in as references. {self.why_not_settle}")
         return found
 
     def _query(self, line: JudgmentLine) -> QueryRecord | tuple[str, str] | None:

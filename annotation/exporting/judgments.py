@@ -8,14 +8,13 @@ import storage.documents
 import storage.judgment_exchange
 import storage.label_sets
 import storage.queries
-from annotation.comparing.one_query import hidden_queries
-from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.files import ExportFile, file_name, queries_in_words
+from annotation.exporting.files import ExportFile, file_name
 from annotation.exporting.judgment_files import JudgmentLine, csv_table, jsonl_text
 from annotation.exporting.judgment_imports import ImportedJudgments as ImportedJudgments
 from annotation.exporting.judgment_imports import import_judgments as import_judgments
 from annotation.query_names import query_names
+from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
 from era.formats.writing import trec_qrels
 from storage.records import JudgmentRecord, JudgmentRole, QueryRecord
@@ -40,8 +39,8 @@ def export_judgments(
 ) -> ExportFile:
     """Return what stands in a label set as a file that `import_judgments` reads back.
 
-    Queries that the author is still judging beside others are left out but for the author's own marks: no file may tell
-    what the desk hides.
+    Queries that others have judged and the author may still judge are left out but for the author's own marks: no file
+    may tell what the desk hides.
 
     Args:
         workspace: of this process.
@@ -71,8 +70,7 @@ def export_judgments(
         collection = storage.collections.get(session, label_set.collection_id)
         queries = {query.id: query for query in storage.queries.list_all(session, collection.id)}
         marks = storage.judgment_exchange.all_current(session, label_set_id)
-    view = ComparisonView(collection.id, label_set_id, (), None)
-    hidden = hidden_queries(workspace, author, view, {mark.query_id for mark in marks})
+    hidden = hidden_queries(workspace, author, collection.id, label_set_id, {mark.query_id for mark in marks})
     visible = [mark for mark in marks if mark.query_id not in hidden or (mark.author == author and who != AGREED)]
     names = query_names(list(queries.values()))
     if who == AGREED:
@@ -171,7 +169,7 @@ def _qrels_of(lines: Sequence[JudgmentLine], names: Mapping[int, str]) -> str:
 def _remarks(n_hidden: int, format: str, n_lines: int) -> tuple[str, ...]:
     remarks = []
     if n_hidden:
-        remarks.append(f"What others said of {queries_in_words(n_hidden)} stays out until you have finished judging.")
+        remarks.append(left_out(n_hidden))
     if not n_lines:
         remarks.append("Nothing is judged that could be written, so the file is empty.")
     if format == "qrels":

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import storage.collections
 import storage.training_runs
-from annotation.choosing_embedders import is_own_machine
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
 from annotation.exporting.files import ExportFile, file_name, new_export
+from annotation.permissions import is_alone
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
 from era.model_card import CardFacts, model_card
@@ -105,7 +105,7 @@ def push_model(
     """
     if author is None:
         raise NotAllowedError("Sign in to push a model.")
-    if not is_dry_run and not is_own_machine(workspace.settings):
+    if not is_dry_run and not is_alone(workspace.settings):
         raise NotAllowedError(
             "Pushing uses the access token of the machine that runs this app, so only an app that one person uses at "
             "their own machine can push. Take the model out as a file, and push it with `hf upload`."

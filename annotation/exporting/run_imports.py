@@ -7,25 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 import storage.documents
 import storage.queries
 from annotation.comparing.snapshots import MAX_NAME, judgments_fingerprint, keep
 from annotation.comparing.views import ComparisonView, to_json
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.files import queries_in_words
+from annotation.exporting.run_files import read_run_file
 from annotation.query_names import query_names
 from annotation.rankers import ALIGNED, Ranker, imported_label, stored_key
 from annotation.workspace import Workspace
-from era.errors import FormatError
-from era.formats.writing import IN_SAMPLE, read_run, read_run_tag
 from storage.records import NewSnapshot, SnapshotRanking, SnapshotRecord
 
-MAX_BYTES = 500_000_000
 _WHOLE = 10**9  # how deep it goes: what a system did not rank it did not find, so no measure looks too deep
 _N_NAMED = 5
-_LARGEST = float(np.finfo(np.float32).max)  # trec_eval reads scores in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +50,29 @@ def import_run(
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        FormatError: naming the line that is no place of a ranking.
+        FormatError: naming the line that is no place of a ranking, or if the file takes more than it may.
         InvalidInputError: if the file ranks no query or no document of the collection.
         UnknownRecord: if there is no such collection or label set.
     """
     if author is None:
         raise NotAllowedError("Sign in to bring a ranking in.")
-    if path.stat().st_size > MAX_BYTES:
-        raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Keep fewer places a query.", path.name)
-    run, is_in_sample = read_run(path), read_run_tag(path).endswith(IN_SAMPLE)
-    if any(abs(doc.score) > _LARGEST for ranking in run.values() for doc in ranking):
-        raise FormatError("a score is larger than 32 bits can hold. Divide all scores by the same number.", path.name)
+    file_name = name or path.name
+    run = workspace.reading_places.call(author, "", file_name, read_run_file, path, file_name)
     with workspace.reading() as session:
         queries = storage.queries.list_all(session, collection_id)
-        wanted = {doc.doc_id for ranking in run.values() for doc in ranking}
+        wanted = {doc_id for ranking in run.rankings.values() for doc_id, _ in ranking}
         here = storage.documents.known_ids(session, collection_id, wanted)
     query_ids = {name: query_id for query_id, name in query_names(queries).items()}
-    unknown = [name for name in run if name not in query_ids]
+    unknown = [name for name in run.rankings if name not in query_ids]
     rankings = {
-        query_ids[name]: tuple((doc.doc_id, doc.score) for doc in ranking if doc.doc_id in here)
-        for name, ranking in run.items()
+        query_ids[name]: tuple((doc_id, score) for doc_id, score in ranking if doc_id in here)
+        for name, ranking in run.rankings.items()
         if name in query_ids
     }
     n_empty = sum(not ranking for ranking in rankings.values())
     remarks = _remarks(unknown, len(wanted) - len(here), n_empty)
     if n_empty == len(rankings):
         raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
-    file_name = name or path.name
     called = Path(file_name).stem[:MAX_NAME] or "run"
     qrels = workspace.standings(label_set_id).qrels()
     view = ComparisonView(collection_id, label_set_id, (ALIGNED, "imported"), None)
@@ -98,10 +89,10 @@ def import_run(
         },
         "depth": _WHOLE,
         "n_ranked": len(rankings),
-        "is_in_sample": is_in_sample,
+        "is_in_sample": run.is_in_sample,
         "overall": None,
     }
-    kept = (SnapshotRanking(0, query_id, ranking, False, is_in_sample) for query_id, ranking in rankings.items())
+    kept = (SnapshotRanking(0, query_id, ranking, False, run.is_in_sample) for query_id, ranking in rankings.items())
     record = keep(workspace, NewSnapshot("", collection_id, label_set_id, called, "", author, about), kept)
     ranker = Ranker(stored_key(record.slug, 0), imported_label(record))
     return ImportedRun(record, ranker, len(rankings), tuple(remarks))

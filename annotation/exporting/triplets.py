@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import storage.collections
 import storage.label_sets
 import storage.queries
-from annotation.comparing.one_query import hidden_queries
-from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError
 from annotation.exporting.files import ExportFile, file_name, queries_in_words
 from annotation.library import Library
+from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
 from era.candidates import POSITIVE_MARGIN
 from era.embedders import INSTRUCTION_TEMPLATE
@@ -26,8 +25,8 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
 
     Every relevant document of a query is put beside each of its negatives. These are what was judged not relevant;
     where that is fewer than asked for, unjudged documents that the light model ranks high fill up, but none that it
-    scores within 5 % of the weakest relevant one, since that may be relevant too. Queries that the author is still
-    judging beside others are left out.
+    scores within 5 % of the weakest relevant one, since that may be relevant too. Queries that others have judged and
+    the author may still judge are left out.
 
     Args:
         workspace: of this process.
@@ -47,7 +46,7 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
         collection = storage.collections.get(session, label_set.collection_id)
         queries = {query.id: query for query in storage.queries.list_all(session, collection.id)}
     library, qrels = workspace.library(collection.id), workspace.standings(label_set_id).qrels()
-    hidden = hidden_queries(workspace, author, ComparisonView(collection.id, label_set_id, (), None), qrels)
+    hidden = hidden_queries(workspace, author, collection.id, label_set_id, qrels)
     lines, n_mined, n_without = [], 0, 0
     for query_id, judged in qrels.items():
         query = queries.get(query_id)
@@ -59,12 +58,14 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
         mined = _mined(library, query, here, positives, n_negatives - len(negatives))
         lines += list(_lines(library, query, positives, [*negatives, *mined]))
         n_mined, n_without = n_mined + len(mined), n_without + (not negatives and not mined)
+    if not lines and hidden:
+        raise InvalidInputError(left_out(len(hidden)))
     if not lines:
         raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
     remarks = [f"{len(lines):,} triplets; {n_mined:,} negatives were not judged but ranked high by the light model."]
     remarks += [f"Left out, since no negative was found: {queries_in_words(n_without)}."] if n_without else []
     if hidden:
-        remarks.append(f"Left out, since you are still judging: {queries_in_words(len(hidden))}.")
+        remarks.append(left_out(len(hidden)))
     name = file_name(collection.name, label_set.name, "triplets", ending=".jsonl")
     return ExportFile(name, "".join(lines).encode("utf-8"), "application/jsonl", tuple(remarks))
 

@@ -19,8 +19,9 @@ import storage.queries
 import storage.removal
 from annotation.errors import InvalidInputError
 from annotation.importing.reading_ahead import read_ahead
-from annotation.importing.storing import IMPORTED_AUTHOR, IMPORTED_LABELS, OWN_LABELS
+from annotation.importing.storing import IMPORTED_LABELS, OWN_LABELS
 from annotation.indexing import BATCH, Texts, embed_rest, find_index, index_folder
+from annotation.permissions import IMPORTED_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
 from era.embedders import Embedder

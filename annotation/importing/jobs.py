@@ -6,7 +6,7 @@ The thread that does the work is in `annotation.importing.worker`.
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +14,11 @@ from typing import Any, Literal
 import storage.collections
 import storage.import_jobs
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.fair_share import require_place
 from annotation.importing.collecting import discard_staging
 from annotation.importing.now import import_now as import_now
-from annotation.importing.updating import require_owner
+from annotation.importing.updating import require_arranger
+from annotation.permissions import require, why_not_manage
 from annotation.workspace import Workspace
 from era.embedder_specs import PairSpec
 from era.formats.opening import is_hub_name
@@ -24,9 +26,6 @@ from storage.errors import NameTaken
 from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState, NewImportJob
 
 MAX_NAME_LENGTH = 80
-MAX_WAITING = 10
-"""How many imports may wait for their turn."""
-
 _UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 
@@ -85,7 +84,7 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
     """Queue an import; an uploaded file is moved into the data folder, so that a restart loses nothing.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if nobody is signed in where that is needed, or the collection is not the person's to change.
         InvalidInputError: if the request lacks something, or too many imports wait.
         NameTaken: if a collection has the name that a new one should get.
         EmbedderUnavailableError: if the embedders are not described as they should be.
@@ -100,8 +99,7 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
     try:
         with workspace.writing() as session:
             others = storage.import_jobs.list_all(session)
-            if sum(job.state is ImportState.QUEUED for job in others) >= MAX_WAITING:
-                raise InvalidInputError(f"{MAX_WAITING} imports are waiting already. Wait until one of them has begun.")
+            require_place(workspace.settings, author, _waiting(others), "imports")
             what = {key: value for key, value in asdict(request).items() if key not in ("kind", "name", "path")}
             what["file"] = "" if arrived is None else next(arrived.iterdir()).name
             new = NewImportJob(ImportKind(request.kind), name, what, author, request.collection_id)
@@ -144,14 +142,21 @@ def list_jobs(workspace: Workspace) -> list[ImportJob]:
         return [_shown(job) for job in storage.import_jobs.list_all(session)]
 
 
+def list_changeable(workspace: Workspace, author: str | None) -> set[int]:
+    """Return the ids of the imports that a person may cancel, resume or remove."""
+    with workspace.reading() as session:
+        jobs = storage.import_jobs.list_all(session)
+    return {job.id for job in jobs if not _why_not(workspace, author, job, "cancel")}
+
+
 def cancel_import(workspace: Workspace, author: str | None, job_id: int) -> ImportJob:
     """Cancel a waiting import, or ask a running one to stop; nothing of it is left then.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or somebody else started it.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         UnknownRecord: if there is no such import.
     """
-    _require_author(workspace, author, job_id, "cancel")
+    _require_allowed(workspace, author, job_id, "cancel")
     with workspace.writing() as session:
         job = storage.import_jobs.cancel_request(session, job_id)
     if job.state is ImportState.CANCELLED:
@@ -163,14 +168,16 @@ def resume_import(workspace: Workspace, author: str | None, job_id: int) -> Impo
     """Queue an import again that was interrupted or failed on the way; it goes on where it was.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or somebody else started it.
-        InvalidInputError: if there is nothing to go on with.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
+        InvalidInputError: if there is nothing to go on with, or too many imports wait.
         UnknownRecord: if there is no such import.
     """
-    _require_author(workspace, author, job_id, "resume")
+    _require_allowed(workspace, author, job_id, "resume")
     if not find_job(workspace, job_id).can_resume:
         raise InvalidInputError("This import cannot be resumed. Start it again with the same file.")
     with workspace.writing() as session:
+        owner = storage.import_jobs.get(session, job_id).author
+        require_place(workspace.settings, owner, _waiting(storage.import_jobs.list_all(session)), "imports")
         return _shown(storage.import_jobs.resume(session, job_id))
 
 
@@ -178,11 +185,11 @@ def dismiss_import(workspace: Workspace, author: str | None, job_id: int) -> Non
     """Take an import that has ended off the list, and delete what it had stored so far.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or somebody else started it.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         InvalidInputError: if it has not ended.
         UnknownRecord: if there is no such import.
     """
-    _require_author(workspace, author, job_id, "dismiss")
+    _require_allowed(workspace, author, job_id, "remove")
     with workspace.reading() as session:
         job = storage.import_jobs.get(session, job_id)
     if job.state in _UNDER_WAY:
@@ -242,8 +249,8 @@ def _check(workspace: Workspace, author: str, request: ImportRequest) -> str:
         raise InvalidInputError("Choose the collection that should change.")
     if request.kind == "embedders" and request.embedders is None:
         raise InvalidInputError("Choose the embedders that should read the documents.")
-    if request.kind in ("add", "replace"):  # what is added may replace a document of the same id
-        require_owner(workspace, author, request.collection_id, "change the documents")
+    what = "change the embedders" if request.kind == "embedders" else "change the documents"
+    require_arranger(workspace, author, request.collection_id, f"{what} of this collection")
     with workspace.reading() as session:
         found = storage.collections.get(session, request.collection_id)
     if found.state is not CollectionState.READY:
@@ -264,13 +271,22 @@ def _take_upload(workspace: Workspace, path: str) -> Path | None:
     return arrived
 
 
-def _require_author(workspace: Workspace, author: str | None, job_id: int, what: str) -> None:
+def _require_allowed(workspace: Workspace, author: str | None, job_id: int, act: str) -> None:
     with workspace.reading() as session:
         job = storage.import_jobs.get(session, job_id)
-    if author is None:
-        raise NotAllowedError(f"Sign in to {what} an import.")
-    if not workspace.settings.may_remove(author, job.author):
-        raise NotAllowedError(f"{job.author} started this import and alone may {what} it.")
+    require(_why_not(workspace, author, job, act))
+
+
+def _why_not(workspace: Workspace, author: str | None, job: ImportJobRecord, act: str) -> str:
+    collection_id = job.staging_id if job.collection_id is None else job.collection_id
+    with workspace.reading() as session:
+        collection = None if collection_id is None else storage.collections.get(session, collection_id)
+    return why_not_manage(workspace.settings, author, collection, f"{act} the import of {job.name}", job.author)
+
+
+def _waiting(jobs: Sequence[ImportJobRecord]) -> list[str]:
+    """Return whose imports wait for their turn."""
+    return [job.author for job in jobs if job.state is ImportState.QUEUED]
 
 
 def _shown(job: ImportJobRecord) -> ImportJob:

@@ -9,7 +9,7 @@ import storage.training_runs
 from annotation.errors import InvalidInputError
 from annotation.importing.collecting import drop_documents
 from annotation.importing.jobs import check_name
-from annotation.importing.updating import require_owner
+from annotation.importing.updating import require_arranger
 from annotation.workspace import Workspace
 from storage.records import CollectionRecord, CollectionState, ImportState
 
@@ -22,12 +22,12 @@ def rename(workspace: Workspace, author: str | None, collection_id: int, name: s
     """Give a collection another name.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if the name is empty, too long, or begins with a full stop.
         NameTaken: if another collection has it.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "rename it")
+    require_arranger(workspace, author, collection_id, "rename this collection")
     name = check_name(name)
     with workspace.writing() as session:
         _require_ready(storage.collections.get(session, collection_id))
@@ -38,11 +38,11 @@ def describe(workspace: Workspace, author: str | None, collection_id: int, descr
     """Say what a collection is; empty takes the description away.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if it is too long.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "describe it")
+    require_arranger(workspace, author, collection_id, "describe this collection")
     description = description.strip()
     if len(description) > MAX_DESCRIPTION_LENGTH:
         raise InvalidInputError(f"A description has at most {MAX_DESCRIPTION_LENGTH:,} letters. Shorten it.")
@@ -55,11 +55,11 @@ def archive(workspace: Workspace, author: str | None, collection_id: int) -> Col
     """Put a collection out of sight; nothing of it is lost, and it takes no memory from the next start on.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if no other collection would be left to work with.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "archive it")
+    require_arranger(workspace, author, collection_id, "archive this collection")
     with workspace.writing() as session:
         _require_ready(storage.collections.get(session, collection_id))
         if not any(each.id != collection_id for each in storage.collections.list_all(session)):
@@ -73,10 +73,10 @@ def unarchive(workspace: Workspace, author: str | None, collection_id: int) -> C
     """Bring an archived collection back.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "bring it back")
+    require_arranger(workspace, author, collection_id, "bring this collection back")
     with workspace.writing() as session:
         _require_ready(storage.collections.get(session, collection_id))
         return storage.collections.archive(session, collection_id, False)
@@ -86,12 +86,12 @@ def delete(workspace: Workspace, author: str | None, collection_id: int, typed_n
     """Delete a collection with its documents, queries, judgments, training runs, snapshots and index, for good.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if the name was not typed as it is, no other collection would be left in sight, or a
             training run or an import uses it at the moment.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "delete collections")
+    require_arranger(workspace, author, collection_id, "delete this collection")
     with workspace.exchanging(collection_id), workspace.writing() as session:
         collection = storage.collections.get(session, collection_id)
         _require_ready(collection)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import storage.import_jobs
 from annotation.workspace import Workspace
 from era.errors import Cancelled
-from storage.errors import DatabaseBusy, DataFolderNotWritable
+from storage.errors import DatabaseBusy, DataFolderNotWritable, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -46,3 +46,14 @@ class ImportReporter:
             return
         if job.is_cancel_requested:
             raise Cancelled("Cancelled by a person.")
+
+    def is_over(self) -> bool:
+        """Return whether somebody asked for the end, or the app is closing; for what cannot report meanwhile."""
+        if self._is_closing():
+            return True
+        try:
+            with self._workspace.reading() as session:
+                return storage.import_jobs.get(session, self._id).is_cancel_requested
+        except StorageError as error:  # the next look says it
+            logger.warning("It could not be told whether an import was cancelled: %s", error)
+            return False

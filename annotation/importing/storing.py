@@ -8,13 +8,12 @@ import storage.queries
 from annotation.collections import CollectionContent
 from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
 from annotation.demo.needs import load_judgments, load_queries
+from annotation.permissions import DEMO_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import Corpus, content_hash
 from storage.records import CollectionRecord, CollectionState, JudgmentRole, NewDocument, NewJudgment
 
-DEMO_AUTHOR = "demo"
 DEMO_LABELS = "Demo labels"
-IMPORTED_AUTHOR = "imported"
 IMPORTED_LABELS = "Imported labels"
 OWN_LABELS = "My labels"
 

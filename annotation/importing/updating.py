@@ -15,10 +15,11 @@ import storage.document_changes
 import storage.documents
 import storage.import_jobs
 from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
-from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.errors import InvalidInputError
 from annotation.importing.collecting import counted, drop_documents, new_document, share_read, store_queries
 from annotation.importing.exchanging import exchange
 from annotation.indexing import BATCH
+from annotation.permissions import require, why_not_arrange
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from era.formats.content import Source
@@ -184,12 +185,12 @@ def remove_documents(workspace: Workspace, author: str | None, collection_id: in
     Judgments of them stay stored, and count again if the document comes back.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if the collection is not the person's to change.
         InvalidInputError: if no document would be left, or an import changes the collection at the moment.
         NotReadyError: if the embedders are still being loaded.
         UnknownRecord: if there is no such collection.
     """
-    require_owner(workspace, author, collection_id, "remove documents")
+    require_arranger(workspace, author, collection_id, "remove documents of this collection")
     with workspace.reading() as session:
         jobs = storage.import_jobs.list_all(session)
         there = set(storage.documents.get_many(session, collection_id, doc_ids))
@@ -215,20 +216,16 @@ def changed_judgments(workspace: Workspace, label_set_id: int) -> Sequence[Outda
         return storage.document_changes.outdated_marks(session, label_set_id)
 
 
-def require_owner(workspace: Workspace, author: str | None, collection_id: int, what: str) -> None:
-    """Refuse to `what` where somebody else brought the collection in.
+def require_arranger(workspace: Workspace, author: str | None, collection_id: int, what: str) -> None:
+    """Refuse to `what` where the collection is not the person's to change.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is somebody else's.
+        NotAllowedError: if it is not.
         UnknownRecord: if there is no such collection.
     """
-    if author is None:
-        raise NotAllowedError(f"Sign in to {what}.")
     with workspace.reading() as session:
-        owner = storage.collections.get(session, collection_id).created_by
-    if not workspace.settings.may_remove(author, owner):
-        whose = f"{owner} brought this collection in and" if owner else "Who keeps this app"
-        raise NotAllowedError(f"{whose} alone may {what} here.")
+        collection = storage.collections.get(session, collection_id)
+    require(why_not_arrange(workspace.settings, author, collection, what))
 
 
 def _compare(workspace: Workspace, collection_id: int, source: Source) -> Iterator[_Compared]:

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from annotation.importing.managing_collections import finish_deletions
 from annotation.importing.reporting import ImportReporter
 from annotation.importing.updating import UpdateMode, update
 from annotation.preparing import Preparation
+from annotation.reading_apart import IMPORTING, source_apart
 from annotation.workspace import Workspace
 from era.embedder_specs import BUNDLED, PairSpec
 from era.errors import Cancelled, EraError, FormatError, SourceUnreachable
@@ -118,15 +120,16 @@ class ImportWorker:
         pair = workspace.pairs.load(spec)
         if job.kind is ImportKind.NEW:
             collection_id = staging_id
-            collect(workspace, _open(workspace, job), staging_id, job.author, pair.light, progress, job.id)
+            with _opened(workspace, job, progress) as source:
+                collect(workspace, source, staging_id, job.author, pair.light, progress, job.id)
         else:
             collection_id = _target_of(job)
             if job.kind is ImportKind.EMBEDDERS:
                 self._read_again(job, collection_id, staging_id, spec, progress)
             else:
                 mode: UpdateMode = "add" if job.kind is ImportKind.ADD else "replace"
-                source = _open(workspace, job)
-                update(workspace, collection_id, source, mode, staging_id, job.author, pair, progress, job.id)
+                with _opened(workspace, job, progress) as source:
+                    update(workspace, collection_id, source, mode, staging_id, job.author, pair, progress, job.id)
             self._insist(job, lambda: discard_staging(workspace, staging_id), _NOT_REMOVED)
         shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
         self._open(collection_id, job.name)
@@ -221,13 +224,15 @@ def sweep(workspace: Workspace) -> None:
     finish_deletions(workspace)
 
 
-def _open(workspace: Workspace, job: ImportJobRecord) -> Source:
-    """Open what was uploaded, or the dataset that was named."""
+def _opened(workspace: Workspace, job: ImportJobRecord, progress: ImportReporter) -> AbstractContextManager[Source]:
+    """Return what was uploaded, or the dataset that was named, once it is entered; it is read in another process."""
     request = job.request
     if request["hub"]:
-        return open_hub(request["hub"], request["config"], mapping=request["mapping"])
+        about = request["hub"], request["config"], "", request["mapping"]
+        return source_apart(request["hub"], IMPORTING, progress.is_over, open_hub, *about)
     path = import_folder(workspace, job.id) / request["file"]
-    return open_source(path, request["format"], request["mapping"])
+    as_wanted = path, request["format"], request["mapping"]
+    return source_apart(path.name, IMPORTING, progress.is_over, open_source, *as_wanted)
 
 
 def _target_of(job: ImportJobRecord) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from annotation.agreement import in_words
 from annotation.collection_facts import CollectionFacts
 from annotation.desk_setup import FOUR_GRADES, DeskSetup
-from annotation.opening import OpenPage
+from annotation.opening import LabelSetSummary, OpenPage
 from annotation.people import Coverage, People
-from annotation.presenting.wording import Payload, count, nonce, page_ids
-from storage.records import LabelSetSummary
+from annotation.presenting.wording import Payload, count, labels_in_words, nonce, page_ids
+from annotation.sight import left_out
 
 
 def collection_panel(
@@ -39,6 +39,7 @@ def collection_panel(
         "error": error,
         "suggested_name": f"{author}'s labels" if author else "",
         "is_first": len(collections) == 1,
+        "why_fixed": next((each.why_fixed for each in collections if each.collection.id == page.collection.id), ""),
         "collections": [
             {
                 "id": each.collection.id,
@@ -46,8 +47,7 @@ def collection_panel(
                 "description": each.collection.description,
                 "is_open": each.collection.id == page.collection.id,
                 "is_archived": each.collection.archived_at is not None,
-                "is_own": each.is_own,
-                "owner": each.collection.created_by,
+                "why_fixed": each.why_fixed,
                 "can_go": n_offered > 1 or each.collection.archived_at is not None,
                 "facts": _facts(each),
             }
@@ -57,9 +57,7 @@ def collection_panel(
             {
                 "id": summary.label_set.id,
                 "name": summary.label_set.name,
-                "n_queries": summary.counts.n_queries,
-                "n_relevant": summary.counts.n_relevant,
-                "n_not_relevant": summary.counts.n_not_relevant,
+                "counts": labels_in_words(summary.counts),
                 "is_open": summary.label_set.id == page.label_set.id,
             }
             for summary in label_sets
@@ -94,6 +92,7 @@ def _people(people: People) -> Payload:
     found = people.agreement
     return {
         "n_conflicts": people.n_conflicts,
+        "hidden_note": f"In the shares and the agreement: {left_out(people.n_hidden)}" if people.n_hidden else "",
         "agreement": {
             "text": f"Agreement: {found.alpha:.2f}, likely between {found.low:.2f} and {found.high:.2f}: "
             f"{in_words(found.alpha)}.",
@@ -106,9 +105,9 @@ def _people(people: People) -> Payload:
         "work": [
             {
                 "author": each.author,
-                "n_judged": each.n_judged,
-                "n_unsure": each.n_unsure,
-                "n_queries": each.n_queries,
+                "n_graded": each.counts.n_graded,
+                "n_unsure": each.counts.n_unsure,
+                "n_queries": each.counts.n_queries,
                 "share_relevant": each.share_relevant,
                 "median_seconds": each.median_seconds,
                 "first_at": each.first_at.isoformat(),
@@ -128,7 +127,11 @@ def _facts(facts: CollectionFacts) -> list[list[str]]:
     listed = [
         ["Documents", f"{record.n_documents:,}", ""],
         ["Queries", f"{facts.n_queries:,}", ""],
-        ["Judgments", f"{facts.n_judgments:,}", "That stand now, in all label sets"],
+        [
+            "Judged documents",
+            f"{facts.n_judged:,}",
+            "Relevant or not relevant to a query; added up over all label sets",
+        ],
     ]
     strong, light = facts.embedders.strong.label, facts.embedders.light.label
     if index is not None:

@@ -2,9 +2,18 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, QueryChange
+from annotation.comparing.all_queries import (
+    Coverage,
+    OverallComparison,
+    Part,
+    PartKind,
+    QueryChange,
+    extremes,
+    shown_order,
+)
 from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
 from annotation.comparing.views import ComparisonView
+from annotation.judging import query_hash
 from annotation.opening import OpenPage, QueryProgress
 from annotation.presenting.judging import query_terms
 from annotation.presenting.wording import (
@@ -27,10 +36,13 @@ from era.figures import change as change_text
 from era.overlap import MeanOverlap
 from era.significance import PairedDifference
 
-OWN_ONLY = (
-    "You have begun to judge this query: until you are done, only your own marks count and show up here, "
-    "so that nobody else's sway you."
-)
+_SHOWN = {
+    "all": "",
+    "own": "You have begun to judge this query: until you are done, only your own marks count and show up here, "
+    "so that nobody else's sway you.",
+    "imported": "Others have judged this query, and you may still judge it: what they say stays hidden here until you "
+    "are done with it.",
+}
 _TOO_FEW = 10  # queries, below which nothing can be concluded
 
 
@@ -43,6 +55,7 @@ def compare_panel(
     grade_names: Sequence[str],
     strong: StrongState,
     *,
+    may_stop_strong: bool = False,
     one: QueryComparison | None = None,
     overall: OverallComparison | None = None,
     hidden: Collection[int] = (),
@@ -61,6 +74,7 @@ def compare_panel(
         view: what is compared.
         grade_names: what the grades 0, 1, ... are called.
         strong: whether the strong model alone can be compared.
+        may_stop_strong: whether this person may stop it while it reads.
         one: the open query.
         overall: all labelled queries.
         hidden: those of them whose numbers this person may not see yet.
@@ -97,7 +111,7 @@ def compare_panel(
         "is_in_sample": view.is_in_sample,
         "one": one_payload(one) if one else None,
         "overall": "pending" if is_pending else overall_payload(overall, view, labels, hidden) if overall else None,
-        "strong": {"state": strong.state, "text": strong.text},
+        "strong": strong_payload(strong, may_stop_strong),
         "url": {
             "collection": page.collection.id,
             "labels": page.label_set.id,
@@ -110,6 +124,11 @@ def compare_panel(
     }
 
 
+def strong_payload(strong: StrongState, may_stop: bool) -> Payload:
+    """Return whether the strong model alone can be compared."""
+    return {"state": strong.state, "text": strong.text, "may_stop": may_stop}
+
+
 def one_payload(comparison: QueryComparison) -> Payload:
     """Return the rankings of one query."""
     honest = [side.label for side in comparison.sides if side.origin == "held_out"]
@@ -120,10 +139,12 @@ def one_payload(comparison: QueryComparison) -> Payload:
             "the numbers are what you would get on a new query like it."
         )
     return {
+        "query_id": comparison.query.id,
+        "query_hash": query_hash(comparison.query),
         "text": comparison.query.text,
         "instruction": comparison.query.instruction,
-        "is_own_only": comparison.is_own_only,
-        "own_note": OWN_ONLY if comparison.is_own_only else "",
+        "is_part_hidden": comparison.shown != "all",
+        "hidden_note": _SHOWN[comparison.shown],
         "explanation": explanation,
         "terms": query_terms(comparison.query.text),
         "n_shared": comparison.n_shared,
@@ -197,8 +218,12 @@ def overall_payload(
         "overlaps": [_overlap(place, sides[place], overlap) for place, overlap in enumerate(overall.overlaps, start=1)],
         "overlap_meanings": OVERLAP_MEANINGS,
         "coverage": _coverage(overall.coverage, sides) if overall.coverage else None,
-        "queries": [_query(each, overall.main_measure) for each in overall.queries if each.query.id not in hidden]
-        + [_hidden(each) for each in overall.queries if each.query.id in hidden],
+        "hidden_note": _hidden_note(sum(each.query.id in hidden for each in overall.queries)),
+        "extremes": _extremes(overall, hidden),
+        "queries": [
+            _hidden(each) if each.query.id in hidden else _query(each, overall.main_measure)
+            for each in shown_order(overall, hidden)
+        ],
     }
 
 
@@ -315,6 +340,17 @@ def _coverage(coverage: Coverage, sides: Sequence[str]) -> Payload:
     }
 
 
+def _extremes(overall: OverallComparison, hidden: Collection[int]) -> Payload:
+    """Return the most improved query and the one that got worse most, and what to say if none improved."""
+    found, main = extremes(overall, hidden), overall.main_measure
+    is_none_better = found.telling is not None and found.improved is None
+    return {
+        "improved": _query(found.improved, main) if found.improved else None,
+        "worsened": _query(found.worsened, main) if found.worsened else None,
+        "words": f"No query got better in {main}." if is_none_better else "",
+    }
+
+
 def _query(change: QueryChange, main: str) -> Payload:
     values = change.values[main]
     return {
@@ -330,6 +366,16 @@ def _query(change: QueryChange, main: str) -> Payload:
         "judged": list(change.judged),
         "measures": {measure: list(each) for measure, each in change.values.items()},
     }
+
+
+def _hidden_note(n: int) -> str:
+    if not n:
+        return ""
+    counted, its, it = ("1 query counts", "its", "it") if n == 1 else (f"{n:,} queries count", "their", "them")
+    return (
+        f"{counted} in the means without showing {its} own numbers: you may still judge {it}, so what others say stays "
+        "hidden until you are done."
+    )
 
 
 def _hidden(change: QueryChange) -> Payload:

@@ -1,12 +1,16 @@
 """The header: what is open, who you are, and how far the preparation is."""
 
+from collections.abc import Sequence
+
 from annotation.opening import OpenPage
 from annotation.presenting.wording import Payload, page_ids
 from annotation.workspace import Readiness
 
 
-def header(page: OpenPage, author: str | None, readiness: Readiness, can_sign_out: bool) -> Payload:
-    """Return the header: collection, label set, person, and preparation while it lasts."""
+def header(
+    page: OpenPage, author: str | None, readiness: Readiness, can_sign_out: bool, notices: Sequence[str] = ()
+) -> Payload:
+    """Return the header: collection, label set, person, preparation while it lasts, and what everybody should know."""
     preparing = None
     if readiness.state == "failed":
         preparing = {"state": "failed", "fraction": 0, "text": f"Search is not available. {readiness.message}"}
@@ -24,5 +28,6 @@ def header(page: OpenPage, author: str | None, readiness: Readiness, can_sign_ou
         "person": author,
         "can_sign_out": can_sign_out,
         "preparing": preparing,
+        "notices": list(notices),
         "is_ready": readiness.state == "ready",
     }

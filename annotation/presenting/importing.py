@@ -1,6 +1,6 @@
 """What is about to be imported, and what is being imported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from annotation.importing.jobs import ImportJob
 from annotation.importing.updating import UpdatePlan
@@ -56,8 +56,8 @@ def preview_payload(preview: Preview, formats: Mapping[str, str]) -> Payload:
     }
 
 
-def jobs_payload(jobs: Sequence[ImportJob]) -> list[Payload]:
-    """Return what goes on in the background and what came of it."""
+def jobs_payload(jobs: Sequence[ImportJob], changeable: Collection[int]) -> list[Payload]:
+    """Return what goes on in the background and what came of it; `changeable` are those that may be cancelled, ..."""
     return [
         {
             "id": job.id,
@@ -71,6 +71,7 @@ def jobs_payload(jobs: Sequence[ImportJob]) -> list[Payload]:
             "remarks": list(job.remarks)[:_MAX_REMARKS],
             "collection_id": job.collection_id,
             "can_resume": job.can_resume,
+            "may_change": job.id in changeable,
         }
         for job in jobs
     ]

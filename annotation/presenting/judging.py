@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from annotation.consensus import QueryStanding
+from annotation.counts import QueryStanding, QueryState
 from annotation.desk import Card, Desk, Revealed
 from annotation.desk_setup import DeskSetup
-from annotation.judging import Delivery, Said, Saved, Undoable
+from annotation.judging import Delivery, Said, Saved, Undoable, query_hash
 from annotation.opening import OpenPage
 from annotation.presenting.markdown import markdown_tree
 from annotation.presenting.wording import Payload, nonce, page_ids
@@ -46,6 +46,8 @@ def judge_panel(
     rankers: Sequence[Ranker],
     ranker: str,
     pace: float | None,
+    may_describe: bool = False,
+    may_settle: bool = False,
     phrase: str = "",
     like: tuple[str, str] | None = None,
     error: str = "",
@@ -62,6 +64,8 @@ def judge_panel(
         rankers: every way to rank.
         ranker: the chosen one.
         pace: seconds that the author usually takes for a document, if that is known.
+        may_describe: whether the author may say what the query needs.
+        may_settle: whether the author may settle what judges disagree about.
         phrase: that documents have to contain, if any.
         like: (id, title) of the document that these are similar to, if any.
         error: what went wrong, if anything.
@@ -74,6 +78,7 @@ def judge_panel(
         "nonce": nonce(),
         "page": page_ids(page),
         "can_write": author is not None,
+        "may_settle": may_settle,
         "person": author,
         "error": error,
         "setup": {
@@ -90,6 +95,7 @@ def judge_panel(
             "instruction": query.instruction if query else "",
             "need": query.need if query else "",
             "need_tree": markdown_tree(query.need) if query else [],
+            "may_describe": may_describe,
         },
         "instructions": list(dict.fromkeys([*known, *instructions, *([query.instruction] if query else [])])),
         "rankers": [{"key": each.key, "run": each.run} for each in rankers],
@@ -123,6 +129,7 @@ def card_payload(card: Card, query: QueryRecord | None) -> Payload:
     is_other = query is None or card.query.id != query.id
     return {
         "query_id": card.query.id,
+        "query_hash": query_hash(card.query),
         **({"query_text": card.query.text, "terms": query_terms(card.query.text)} if is_other else {}),
         "doc_id": card.document.doc_id,
         "title": card.document.title or card.document.doc_id,
@@ -160,9 +167,17 @@ def revealed_payload(revealed: Mapping[str, Revealed]) -> Payload:
 def saved_panel(
     saved: Saved,
     looks: Mapping[int, tuple[Mapping[str, Revealed], bool]],
-    standings: Mapping[int, QueryStanding],
+    progress: Mapping[int, tuple[QueryStanding, QueryState]],
+    as_of: int,
 ) -> Payload:
-    """Return what a delivery of marks changed; `looks` and `standings` are of the queries concerned."""
+    """Return what a delivery of marks changed.
+
+    Args:
+        saved: what is stored of it.
+        looks: query id -> what may be seen now, and whether the person has finished, for the queries concerned.
+        progress: query id -> how far it is, for the same ones.
+        as_of: the newest event that `progress` counts for certain; of two answers the page believes the newer one.
+    """
     return {
         "stored": [_named(delivery) for delivery in saved.stored],
         "refused": {_named(delivery): reason for delivery, reason in saved.refused.items()},
@@ -170,28 +185,27 @@ def saved_panel(
         "settled": {str(query_id): said_payload(said) for query_id, said in saved.settled.items()},
         "revealed": {str(query_id): revealed_payload(look[0]) for query_id, look in looks.items()},
         "finished": {str(query_id): look[1] for query_id, look in looks.items()},
-        "progress": {
-            str(query_id): {**_counts(standing), "is_done": looks[query_id][1]}
-            for query_id, standing in standings.items()
-        },
+        "progress": {str(query_id): _progress(*each) for query_id, each in progress.items()},
+        "as_of": as_of,
     }
 
 
-def query_list(lines: Sequence[QueryLine]) -> Payload:
-    """Return the query list, as one text: the page takes hundreds of lines apart much faster than Gradio does."""
+def query_list(lines: Sequence[QueryLine], as_of: int) -> Payload:
+    """Return the query list, as one text: the page takes hundreds of lines apart much faster than Gradio does.
+
+    `as_of` is as in `saved_panel`.
+    """
     queries = [
         {
             "id": line.progress.query.id,
             "text": line.progress.query.text,
             "instruction": line.progress.query.instruction,
             "is_mine": line.is_own,
-            "is_done": line.is_done,
-            "has_nothing_left": line.has_nothing_left,
-            **_counts(line.progress.standing),
+            **_progress(line.progress.standing, line.state),
         }
         for line in lines
     ]
-    return {"kind": "queries", "nonce": nonce(), "json": json.dumps(queries, ensure_ascii=False)}
+    return {"kind": "queries", "nonce": nonce(), "json": json.dumps(queries, ensure_ascii=False), "as_of": as_of}
 
 
 def import_panel(outcome: ImportOutcome, is_done: bool) -> Payload:
@@ -206,12 +220,14 @@ def import_panel(outcome: ImportOutcome, is_done: bool) -> Payload:
     }
 
 
-def _counts(standing: QueryStanding) -> dict[str, int]:
+def _progress(standing: QueryStanding, state: QueryState) -> Payload:
     return {
         "n_relevant": standing.n_relevant,
-        "n_judged": standing.n_judged,
+        "n_not_relevant": standing.n_not_relevant,
+        "n_imported": standing.n_imported,
         "n_conflicts": standing.n_conflicts,
         "n_mine": standing.n_mine,
+        "state": state,
     }
 
 
@@ -220,7 +236,7 @@ def _named(delivery: Delivery) -> str:
 
 
 def _acts(undoable: Iterable[Undoable], query: QueryRecord | None) -> list[list[dict[str, Any]]]:
-    """Return what can be undone, near-duplicates together with the document they were judged with."""
+    """Return what can be undone, identical documents together with the one they were judged with."""
     acts: list[list[dict[str, Any]]] = []
     for each in undoable:
         before = {"grade": each.before.grade, "unsure": each.before.is_unsure, "note": each.before.note}

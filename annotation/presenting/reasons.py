@@ -1,9 +1,11 @@
-"""Why a document moved, as the comparison screen shows it under the document."""
+"""Why a document moved, as the comparison screen shows it under the document: what is shown adds up as it is shown."""
 
 from collections.abc import Mapping
 
-from annotation.comparing.reasons import Contribution, Reasons, SideReasons
+from annotation.comparing.reasons import Contribution, Reasons, ScoreChange, SideReasons
 from annotation.presenting.wording import Payload, nonce
+
+_DIGITS = 3  # of scores and amounts, as everywhere in a comparison
 
 
 def reasons_panel(reasons: Reasons, labels: Mapping[str, str]) -> Payload:
@@ -13,23 +15,39 @@ def reasons_panel(reasons: Reasons, labels: Mapping[str, str]) -> Payload:
         "nonce": nonce(),
         "doc_id": reasons.doc_id,
         "words": reasons.words,
-        "sides": [_side(number, side, labels.get(side.key, side.key)) for number, side in enumerate(reasons.sides)],
+        "sides": [_side(side, labels.get(side.key, side.key)) for side in reasons.sides],
     }
 
 
-def _side(number: int, side: SideReasons, label: str) -> Payload:
+def _side(side: SideReasons, label: str) -> Payload:
     return {
-        "side": number,
         "label": label,
         "text": side.text,
-        "before": side.before,
-        "after": side.after,
         "rank_before": side.rank_before,
         "rank_after": side.rank_after,
-        "parts": [_part(part) for part in side.parts],
-        "weighing": side.weighing if side.after is not None else None,
-        "words": side.words,
-        "others": side.others if side.after is not None else None,
+        "change": _change(side.change) if side.change is not None else None,
+    }
+
+
+def _change(change: ScoreChange) -> Payload:
+    """Return rounded amounts that add up to the difference of the rounded scores; the rest takes what rounding left."""
+    before, after = round(change.before, _DIGITS), round(change.after, _DIGITS)
+    total = round(after - before, _DIGITS)
+    parts = [_part(part) for part in change.parts]
+    more = {
+        "aligning the two models, which needs no marks": round(change.aligning, _DIGITS),
+        "the parts of the query counting differently": round(change.weighing, _DIGITS),
+        "matching words": round(change.words, _DIGITS),
+        "what all documents near the top have in common": round(change.common, _DIGITS),
+    }
+    rest = round(total - sum(part["amount"] for part in parts) - sum(more.values()), _DIGITS)
+    more["everything smaller, and rounding"] = rest
+    return {
+        "before": before,
+        "after": after,
+        "total": total,
+        "parts": [part for part in parts if part["amount"]],
+        "more": [{"label": label, "amount": amount} for label, amount in more.items() if amount],
     }
 
 
@@ -38,7 +56,6 @@ def _part(part: Contribution) -> Payload:
         "query_id": part.query.id,
         "query": part.query.text,
         "instruction": part.query.instruction,
-        "amount": part.amount,
-        "share": part.share,
+        "amount": round(part.amount, _DIGITS),
         "marks": [{"title": mark.title, "grade": mark.grade} for mark in part.marks],
     }

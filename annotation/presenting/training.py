@@ -1,10 +1,19 @@
 """The training screen: what there is to learn from, progress, gains, and the training runs so far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from annotation.opening import OpenPage
-from annotation.presenting.wording import Payload, chance, count, measure_meaning, nonce, page_ids
+from annotation.presenting.wording import (
+    Payload,
+    chance,
+    count,
+    documents_in_words,
+    labels_in_words,
+    measure_meaning,
+    nonce,
+    page_ids,
+)
 from annotation.rankers import (
     ALIGNED,
     LIGHT,
@@ -26,6 +35,10 @@ from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
 _TIMES = {0.0: "no longer count", 0.5: "count half", 2.0: "count double", 4.0: "count four times"}
+_DAMAGED = (
+    "Its saved adapter is damaged and cannot rank. Your marks are not affected: open this run and choose “Again with "
+    "the same labels”."
+)
 _UNDER_WAY = (TrainingRunState.QUEUED, TrainingRunState.RUNNING)
 _RESUMABLE = (TrainingRunState.INTERRUPTED, TrainingRunState.CANCELLED, TrainingRunState.FAILED)
 
@@ -42,6 +55,9 @@ def train_panel(
     curve: CurveProgress | None = None,
     error: str = "",
     is_answer: bool = False,
+    fixed: Mapping[int, str] | None = None,
+    why_no_choice: str = "",
+    damaged: Collection[int] = (),
 ) -> Payload:
     """Return the training screen; polled ones are equal for equal states, so nothing is redrawn.
 
@@ -57,6 +73,9 @@ def train_panel(
         curve: the learning curve under way, if any.
         error: to be shown.
         is_answer: whether a person asked, so that the page has to notice.
+        fixed: why the person may not cancel, name, delete, ... a run, by its id; empty where they may.
+        why_no_choice: why the person may not choose which ranking is used; empty if they may.
+        damaged: ids of the runs whose saved adapter was found damaged.
     """
     own = [run for run in runs if run.label_set_id == page.label_set.id]
     finished = [run for run in own if run.state is TrainingRunState.FINISHED]
@@ -74,9 +93,7 @@ def train_panel(
         else "Training teaches the ranking what your marks have in common. The documents are not read again.",
         "error": error,
         "outlook": {
-            "n_queries": outlook.n_queries,
-            "n_relevant": outlook.n_relevant,
-            "n_not_relevant": outlook.n_not_relevant,
+            "labels": labels_in_words(outlook.counts),
             "advice": outlook.advice,
             "can_train": outlook.can_train,
             "usual_seconds": outlook.usual_seconds,
@@ -84,6 +101,8 @@ def train_panel(
         "device": device,
         "recipes": [[name, words] for name, words in RECIPES.items()],
         "measures": [[name, measure_meaning(name)] for name in MEASURES],
+        "why_no_choice": why_no_choice,
+        "fixed": {str(run_id): why for run_id, why in (fixed or {}).items() if why},
         "active": _active(active, places) if active else _active_curve(of_curve, curve) if of_curve and curve else None,
         "waiting": [
             {"id": run.id, "number": run.number, "place": place_in_line(places.get(run.id, 0))}
@@ -92,7 +111,10 @@ def train_panel(
         ],
         "latest": _gain(finished[0], in_use) if finished and not active else None,
         "in_use": _in_use(in_use, usable, runs, finished),
-        "runs": [_run_row(run, page, in_use, places) for run in sorted(runs, key=lambda run: not run.is_pinned)],
+        "runs": [
+            _run_row(run, page, in_use, places, run.id in damaged)
+            for run in sorted(runs, key=lambda run: not run.is_pinned)
+        ],
     }
 
 
@@ -285,7 +307,9 @@ def blend_sentence(factors: Mapping[str, float]) -> str:
     return f"By your marks {' and '.join(parts)}." if parts else ""
 
 
-def _run_row(run: TrainingRunRecord, page: OpenPage, in_use: str, places: Mapping[int, int]) -> Payload:
+def _run_row(
+    run: TrainingRunRecord, page: OpenPage, in_use: str, places: Mapping[int, int], is_damaged: bool
+) -> Payload:
     total = (run.measures or {}).get("from_light")
     is_finished = run.state is TrainingRunState.FINISHED
     return {
@@ -296,13 +320,13 @@ def _run_row(run: TrainingRunRecord, page: OpenPage, in_use: str, places: Mappin
         "note": run.note,
         "at": run.created_at.isoformat(),
         "labels": count(run.n_queries, "query", "queries"),
-        "labels_title": f"{run.n_relevant} relevant and {run.n_not_relevant} not-relevant marks; by {run.author}; "
+        "labels_title": f"{documents_in_words(run.n_relevant, run.n_not_relevant)}; by {run.author}; "
         f"seed {run.seed}; on {run.device or 'no device yet'}; labels {run.snapshot_hash[:8]}",
         "recipe": run.recipe,
         "change": f"{figure(total['before'])} → {figure(total['after'])}" if total else "",
         "state": run.state.value,
         "in_use": is_finished and run_key(run) == without_words(in_use),
-        "remark": _remark(run),
+        "remark": _DAMAGED if is_damaged else _remark(run),
         "place": place_in_line(places.get(run.id, 0)),
         "is_pinned": run.is_pinned,
         "is_archived": run.is_archived,

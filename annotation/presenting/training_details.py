@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotation.presenting.training import run_name
-from annotation.presenting.wording import Payload, count
+from annotation.presenting.wording import Payload, count, documents_in_words
 from annotation.training.curves import why_no_curve
 from annotation.training.details import RunDetails, SnapshotMark
 from annotation.training.label_changes import LabelChanges
@@ -89,7 +89,8 @@ def changes_payload(changes: LabelChanges, grades: Sequence[str], since: str) ->
     if not n_all and not changes.n_hidden:
         words = f"{since}: the marks are the same."
     if changes.n_hidden:
-        words += f" {count(changes.n_hidden, 'query', 'queries')} you are still judging stay hidden."
+        stay = "stays" if changes.n_hidden == 1 else "stay"
+        words += f" {count(changes.n_hidden, 'query', 'queries')} that you may still judge {stay} hidden."
     if n_all > _MAX_MARKS:
         words += f" The first {_MAX_MARKS} are listed."
     return {"words": words, "queries": queries}
@@ -143,9 +144,13 @@ def _facts(details: RunDetails) -> list[list[str]]:
     cost = (run.measures or {}).get("cost", {})
     versions = made_with.get("versions", {})
     stages = cost.get("stage_seconds", {})
-    n_marks = f"{run.n_relevant} relevant and {run.n_not_relevant} not-relevant marks"
+    judged = documents_in_words(run.n_relevant, run.n_not_relevant)
     return [
-        ["Labels", f"{details.label_set}: {count(run.n_queries, 'query', 'queries')}, {n_marks}", ""],
+        [
+            "Labels",
+            f"{details.label_set}: {count(run.n_queries, 'query', 'queries')} with something relevant, {judged}",
+            "",
+        ],
         [
             "Fingerprint of the labels",
             run.snapshot_hash[:16],

@@ -4,6 +4,7 @@ import re
 import secrets
 from typing import Any
 
+from annotation.counts import LabelCounts
 from annotation.opening import OpenPage
 from era.figures import signed
 
@@ -36,11 +37,12 @@ def nonce() -> str:
 
 
 def page_ids(page: OpenPage) -> Payload:
-    """Return what every event of a page carries back."""
+    """Return what an answer is about; its ids are what every event of a page carries back."""
     return {
         "collection_id": page.collection.id,
         "label_set_id": page.label_set.id,
         "label_set": page.label_set.name,
+        "remark": page.remark,
     }
 
 
@@ -85,3 +87,16 @@ def p_value_text(p_value: float) -> str:
 def count(n: int, one: str, several: str) -> str:
     """Return a number with its noun."""
     return f"{n:,} {one if n == 1 else several}"
+
+
+def labels_in_words(counts: LabelCounts) -> str:
+    """Return how much is judged, in the same words wherever it is told."""
+    queries = count(counts.n_queries, "query judged", "queries judged")
+    documents = documents_in_words(counts.n_relevant, counts.n_not_relevant)
+    words = f"{queries}, {counts.n_labelled:,} with something relevant: {documents}"
+    return f"{words}, {counts.n_undecided:,} undecided" if counts.n_undecided else words
+
+
+def documents_in_words(n_relevant: int, n_not_relevant: int) -> str:
+    """Return how many documents are judged either way."""
+    return f"{count(n_relevant, 'document', 'documents')} relevant, {n_not_relevant:,} not relevant"

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import storage.collections
 import storage.queries
 import storage.training_runs
-from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
+from annotation.errors import AnnotationError, InvalidInputError
+from annotation.permissions import require, why_not_change_run
 from annotation.training.job import still_there
 from annotation.workspace import Workspace
 from era.errors import Cancelled, EraError
@@ -53,13 +55,14 @@ def ask_for_curve(workspace: Workspace, author: str | None, training_run_id: int
     """Have the worker compute the learning curve of a finished run.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         InvalidInputError: if the run is not finished or learned from too few queries.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to compute a learning curve.")
     with workspace.writing() as session:
-        reason = why_no_curve(storage.training_runs.get(session, training_run_id))
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "compute the learning curve of"))
+        reason = why_no_curve(run)
         if reason:
             raise InvalidInputError(reason)
         storage.training_runs.request_curve(session, training_run_id)
@@ -69,12 +72,12 @@ def withdraw_curve(workspace: Workspace, author: str | None, training_run_id: in
     """Take back the wish for a learning curve; one that was computed before stays.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to cancel a learning curve.")
     with workspace.writing() as session:
         run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "cancel the learning curve of"))
         storage.training_runs.set_curve(session, training_run_id, run.curve)
 
 

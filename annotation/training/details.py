@@ -1,6 +1,5 @@
 """What is kept of one training run: what it learned from, what it was made with, what it took."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +8,18 @@ import storage.documents
 import storage.label_sets
 import storage.queries
 import storage.training_runs
-from annotation.desk import unfinished_queries
 from annotation.errors import NotFoundError
+from annotation.sight import hidden_queries
 from annotation.training.queueing import Labels
 from annotation.workspace import Workspace
+from era.errors import DamagedFileError
+from era.intact import read_json
 from storage.records import QueryRecord, TrainingRunRecord
 
 
 @dataclass(frozen=True, slots=True)
 class TaughtQuery:
-    """A query of the label snapshot; `is_hidden` while this person is still judging it."""
+    """A query of the label snapshot; `is_hidden` while this person may still judge it."""
 
     query: QueryRecord
     n_relevant: int
@@ -62,9 +63,7 @@ def details(workspace: Workspace, author: str | None, training_run_id: int) -> R
         label_set = storage.label_sets.get(session, run.label_set_id)
         records = [storage.queries.get(session, query_id) for query_id in sorted(map(int, labels))]
         runs = storage.training_runs.list_for(session, run.collection_id)
-    hidden = unfinished_queries(
-        workspace, author, run.collection_id, run.label_set_id, [record.id for record in records]
-    )
+    hidden = hidden_queries(workspace, author, run.collection_id, run.label_set_id, [record.id for record in records])
     queries = [
         TaughtQuery(
             record,
@@ -84,7 +83,7 @@ def snapshot_marks(
     """Return the marks of one query that a training run learned from, the highest grades first.
 
     Raises:
-        NotFoundError: if it learned nothing from this query, or the person is still judging it.
+        NotFoundError: if it learned nothing from this query, or the person may still judge it.
     """
     with workspace.reading() as session:
         run = storage.training_runs.get(session, training_run_id)
@@ -93,8 +92,8 @@ def snapshot_marks(
         if marks is None:
             raise NotFoundError("This run learned nothing from that query.")
         titles = storage.documents.get_many(session, run.collection_id, marks)
-    if unfinished_queries(workspace, author, run.collection_id, run.label_set_id, [query_id]):
-        raise NotFoundError("You are still judging this query, so the marks of others stay hidden.")
+    if hidden_queries(workspace, author, run.collection_id, run.label_set_id, [query_id]):
+        raise NotFoundError("You may still judge this query, so the marks of others stay hidden until you have.")
     found = [
         SnapshotMark(doc_id, titles[doc_id].title if doc_id in titles else doc_id, grade)
         for doc_id, grade in marks.items()
@@ -105,8 +104,8 @@ def snapshot_marks(
 def _saved_provenance(workspace: Workspace, run: TrainingRunRecord) -> Mapping[str, Any]:
     """Return what the adapter says it was made with, for runs whose row does not say so yet."""
     try:
-        about = json.loads((workspace.adapter_folder(run.id) / "adapter.json").read_text(encoding="utf-8"))
+        about = read_json(workspace.adapter_folder(run.id) / "adapter.json")
         provenance: Mapping[str, Any] = about["provenance"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DamagedFileError, KeyError):
         return {}
     return {**provenance.get("config", {}), **provenance}

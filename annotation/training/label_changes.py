@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import storage.documents
 import storage.queries
 import storage.training_runs
-from annotation.desk import unfinished_queries
 from annotation.errors import InvalidInputError
+from annotation.sight import hidden_queries
 from annotation.training.queueing import Labels, labels_now
 from annotation.workspace import Workspace
 from storage.records import QueryRecord
@@ -31,7 +31,7 @@ class LabelChanges:
         n_added: marks that only the second has.
         n_removed: marks that only the first has.
         n_changed: marks with another grade.
-        n_hidden: queries with changes left out, since this person is still judging them.
+        n_hidden: queries with changes left out, since this person may still judge them.
         queries: the queries with a change and what changed, in the order of the queries.
     """
 
@@ -77,7 +77,7 @@ def changes_between(
     hidden = {
         str(query_id)
         for label_set_id in label_set_ids
-        for query_id in unfinished_queries(workspace, author, run.collection_id, label_set_id, map(int, changes))
+        for query_id in hidden_queries(workspace, author, run.collection_id, label_set_id, map(int, changes))
     }
     shown = {query_id: marks for query_id, marks in changes.items() if query_id not in hidden}
     pairs = [pair for marks in shown.values() for pair in marks.values()]

@@ -5,10 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import storage.collections
 import storage.label_sets
 import storage.snapshots
 import storage.training_runs
-from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.errors import InvalidInputError
+from annotation.permissions import require, why_not_change_run, why_not_choose_ranking
 from annotation.rankers import list_usable, run_key
 from annotation.workspace import Workspace
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -39,15 +41,16 @@ def use(workspace: Workspace, author: str | None, collection_id: int, label_set_
     """Rank with one of `annotation.rankers.list_usable` where nobody chooses otherwise.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if somebody else alone may choose.
         InvalidInputError: if the key names none of these, or label set and collection do not belong together.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to choose which ranking is used.")
     usable = [each.key for each in list_usable(workspace, collection_id)]
     with workspace.writing() as session:
-        if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
+        label_set = storage.label_sets.get(session, label_set_id)
+        if label_set.collection_id != collection_id:
             raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
+        collection = storage.collections.get(session, collection_id)
+        require(why_not_choose_ranking(workspace.settings, author, collection, label_set))
         if key not in usable:
             raise InvalidInputError("This ranking cannot be used here. Reload the page and choose another.")
         storage.label_sets.set_in_use(session, label_set_id, key)
@@ -57,17 +60,18 @@ def describe(workspace: Workspace, author: str | None, training_run_id: int, nam
     """Give a training run a name and a note; empty ones take them away.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         InvalidInputError: if one of them is too long.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to name training runs.")
     name, note = " ".join(name.split()), note.strip()
     if len(name) > MAX_NAME_LENGTH or len(note) > MAX_NOTE_LENGTH:
         raise InvalidInputError(
             f"A name has at most {MAX_NAME_LENGTH} letters and a note at most {MAX_NOTE_LENGTH:,}. Shorten it."
         )
     with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "name"))
         return storage.training_runs.describe(session, training_run_id, name=name, note=note)
 
 
@@ -75,11 +79,12 @@ def pin(workspace: Workspace, author: str | None, training_run_id: int, is_pinne
     """Keep a training run on top of the list, or no longer.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to pin training runs.")
     with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "pin"))
         return storage.training_runs.describe(session, training_run_id, is_pinned=is_pinned)
 
 
@@ -87,11 +92,12 @@ def archive(workspace: Workspace, author: str | None, training_run_id: int, is_a
     """Hide a training run from the list unless it is asked for, or show it again; it can be used either way.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to archive training runs.")
     with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "archive"))
         return storage.training_runs.describe(session, training_run_id, is_archived=is_archived)
 
 
@@ -117,17 +123,15 @@ def delete(workspace: Workspace, author: str | None, training_run_id: int) -> No
     Its number is never given again, and kept comparisons that show it stay as they are.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or somebody else trained it.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         InvalidInputError: if it is queued or running.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to delete training runs.")
     folder = workspace.adapter_folder(training_run_id)
     away = folder.with_name(f"{_DELETED}{folder.name}-{time.time_ns()}")
     with workspace.writing() as session:
         run = storage.training_runs.get(session, training_run_id)
-        if not workspace.settings.may_remove(author, run.author):
-            raise NotAllowedError(f"Run {run.number} was trained by {run.author}, who alone may delete it.")
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "delete"))
         if run.state in _UNDER_WAY:
             raise InvalidInputError(f"Run {run.number} is {run.state.value}. Cancel it first.")
         for label_set in storage.label_sets.list_names(session, run.collection_id):

@@ -6,9 +6,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import storage.collections
 import storage.label_sets
 import storage.training_runs
+from annotation.counts import LabelCounts, count_labels
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.fair_share import MAX_WAITING, require_place
+from annotation.permissions import require, why_not_change_run
 from annotation.workspace import Workspace
 from storage.records import NewTrainingRun, TrainingRunRecord, TrainingRunState
 
@@ -18,8 +22,6 @@ RECIPES = {
     "era-single": "ERA with the strong model alone: less exact, but leaves the app as one sentence-transformers model",
     "paper": "The published recipe (Align then Train, 2026): for comparison",
 }
-MAX_WAITING = 10
-"""How many training runs may wait for their turn, over all collections."""
 
 _RESUMABLE = (TrainingRunState.INTERRUPTED, TrainingRunState.CANCELLED, TrainingRunState.FAILED)
 
@@ -31,17 +33,13 @@ class Outlook:
     """What there is to learn from now.
 
     Attributes:
-        n_queries: queries with at least one relevant document.
-        n_relevant: relevant marks.
-        n_not_relevant: not-relevant marks.
+        counts: how much of the label set is judged.
         advice: what is still missing, or empty.
         can_train: whether a training run may be started.
         usual_seconds: median duration of finished runs of this collection, or None.
     """
 
-    n_queries: int
-    n_relevant: int
-    n_not_relevant: int
+    counts: LabelCounts
     advice: str
     can_train: bool
     usual_seconds: float | None
@@ -49,29 +47,26 @@ class Outlook:
 
 def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outlook:
     """Say in numbers what a training run would learn from."""
-    labels = labels_now(workspace, label_set_id)
+    counts = workspace.standings(label_set_id).counts()
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
-        n_waiting = _n_waiting(storage.training_runs.queue(session))
-    n_queries, n_relevant, n_not_relevant = count_labels(labels)
+        n_waiting = len(_waiting(storage.training_runs.queue(session)))
     advice = ""
-    if n_queries == 0:
+    if counts.n_labelled == 0:
         advice = "There is nothing to learn from yet. In Judge, mark at least one document as relevant."
-    elif n_queries == 1:
+    elif counts.n_labelled == 1:
         advice = "One query cannot be checked against another. Mark relevant documents for a second query."
-    elif n_queries < 5:
-        advice = f"{n_queries} queries are a start; from 5 on it usually pays, from 20 on clearly."
+    elif counts.n_labelled < 5:
+        advice = f"{counts.n_labelled} queries are a start; from 5 on it usually pays, from 20 on clearly."
     durations = [
         (run.finished_at - run.started_at).total_seconds()
         for run in runs
         if run.state is TrainingRunState.FINISHED and run.finished_at and run.started_at
     ]
     return Outlook(
-        n_queries=n_queries,
-        n_relevant=n_relevant,
-        n_not_relevant=n_not_relevant,
+        counts=counts,
         advice=advice,
-        can_train=n_queries > 0 and n_waiting < MAX_WAITING,
+        can_train=counts.n_labelled > 0 and n_waiting < MAX_WAITING,
         usual_seconds=statistics.median(durations) if durations else None,
     )
 
@@ -121,16 +116,17 @@ def resume(workspace: Workspace, author: str | None, training_run_id: int) -> Tr
     What it had embedded by then is kept with the collection and is not read again.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
         InvalidInputError: if it ended otherwise, or too many runs wait.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to resume a training run.")
     with workspace.writing() as session:
         run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "resume"))
         if run.state not in _RESUMABLE:
             raise InvalidInputError(f"Run {run.number} is {run.state.value}; there is nothing to resume.")
-        _refuse_a_crowd(storage.training_runs.queue(session))
+        waiting = _waiting(storage.training_runs.queue(session))
+        require_place(workspace.settings, run.author, waiting, "training runs")
         return storage.training_runs.resume(session, training_run_id)
 
 
@@ -138,11 +134,12 @@ def cancel(workspace: Workspace, author: str | None, training_run_id: int) -> Tr
     """Cancel a queued training run, or ask a running one to stop at its next step.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
     """
-    if author is None:
-        raise NotAllowedError("Sign in to cancel a training run.")
     with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "cancel"))
         return storage.training_runs.cancel_request(session, training_run_id)
 
 
@@ -166,14 +163,6 @@ def labels_now(workspace: Workspace, label_set_id: int) -> Labels:
     return {str(query_id): dict(judged) for query_id, judged in qrels.items() if judged}
 
 
-def count_labels(labels: Labels) -> tuple[int, int, int]:
-    """Return the number of queries with something relevant, of relevant marks, and of not-relevant marks."""
-    grades = [grade for judged in labels.values() for grade in judged.values()]
-    n_relevant = sum(grade > 0 for grade in grades)
-    n_queries = sum(any(grade > 0 for grade in judged.values()) for judged in labels.values())
-    return n_queries, n_relevant, len(grades) - n_relevant
-
-
 def _queue(
     workspace: Workspace,
     author: str,
@@ -184,13 +173,14 @@ def _queue(
     labels: Labels,
     rerun_of: int | None = None,
 ) -> TrainingRunRecord:
-    n_queries, n_relevant, n_not_relevant = count_labels(labels)
-    if n_queries == 0:
+    counts = count_labels(labels)
+    if counts.n_labelled == 0:
         raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
     with workspace.writing() as session:
         if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
             raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
-        _refuse_a_crowd(storage.training_runs.queue(session))
+        waiting = _waiting(storage.training_runs.queue(session))
+        require_place(workspace.settings, author, waiting, "training runs")
         return storage.training_runs.create_queued(
             session,
             NewTrainingRun(
@@ -201,21 +191,15 @@ def _queue(
                 config={},
                 label_snapshot=labels,
                 snapshot_hash=hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest(),
-                n_queries=n_queries,
-                n_relevant=n_relevant,
-                n_not_relevant=n_not_relevant,
+                n_queries=counts.n_labelled,
+                n_relevant=counts.n_relevant,
+                n_not_relevant=counts.n_not_relevant,
                 author=author,
                 rerun_of=rerun_of,
             ),
         )
 
 
-def _n_waiting(queue: Sequence[TrainingRunRecord]) -> int:
-    return sum(run.state is TrainingRunState.QUEUED for run in queue)
-
-
-def _refuse_a_crowd(queue: Sequence[TrainingRunRecord]) -> None:
-    if _n_waiting(queue) >= MAX_WAITING:
-        raise InvalidInputError(
-            f"{MAX_WAITING} training runs are waiting already. Wait until one of them has begun, or cancel one."
-        )
+def _waiting(queue: Sequence[TrainingRunRecord]) -> list[str]:
+    """Return whose training runs wait for their turn."""
+    return [run.author for run in queue if run.state is TrainingRunState.QUEUED]

@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from annotation.errors import NotFoundError
 from annotation.opening import OpenPage, open_page
 from annotation.presenting.wording import nonce
 from annotation.ui.feedback import explain
@@ -35,14 +34,13 @@ def answer_events(workspace: Workspace, panel: gr.HTML, name: str, answers: Sequ
 
 def _answering(workspace: Workspace, kind: str, handler: Handler) -> Callable[..., Payload]:
     def answer(request: gr.Request, event: gr.EventData) -> Payload:
-        message, author = Message(event._data), author_of(workspace.settings, request)
+        message = Message(event._data, request.session_hash or "", kind)
+        author = author_of(workspace.settings, request)
         about: Payload = {"kind": kind, "nonce": nonce()}
         about |= {name: message.optional_number(name) for name in _ECHOED}
         try:
             ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-            page = open_page(workspace, *ids)
-            if page.remark:  # what was asked for is gone; nothing may happen to another collection instead
-                raise NotFoundError("This collection or label set is not there any more. Reload the page.")
+            page = open_page(workspace, *ids).as_asked()
             return {**about, **handler(page, author, message)}
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             return {**about, "error": explain(error)}

@@ -6,8 +6,6 @@ same two as HTTP Basic authentication. Gradio itself lets anybody reach the tool
 
 import base64
 import binascii
-import secrets
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,17 +14,19 @@ from gradio.events import api
 
 from annotation.errors import NotAllowedError
 from annotation.public_search import search_publicly
+from annotation.signing_in import SignIn
 from annotation.ui.feedback import explain
 from annotation.workspace import Workspace
 
 
-def add_search(blocks: gr.Blocks, workspace: Workspace) -> None:
+def add_search(blocks: gr.Blocks, workspace: Workspace, sign_in: SignIn | None) -> None:
     """Offer `search` as the public endpoint of an app that is built but not launched.
 
-    Raises:
-        InvalidInputError: if the file of people cannot be read.
+    Args:
+        blocks: the app.
+        workspace: of this process.
+        sign_in: of the people who may search; None lets everybody.
     """
-    passwords = dict(workspace.settings.read_people())
 
     def search(  # noqa: D417 - the request is the server's; a caller cannot give one
         query: str,
@@ -49,7 +49,7 @@ def add_search(blocks: gr.Blocks, workspace: Workspace) -> None:
             A list of objects with rank (from 1), doc_id, title, text and score.
         """
         try:
-            _require_known(request, passwords)
+            _require_known(request, sign_in)
             found = search_publicly(workspace, query, instruction, collection, ranker, k)
         except Exception as problem:
             raise gr.Error(explain(problem), print_exception=False) from problem
@@ -59,19 +59,21 @@ def add_search(blocks: gr.Blocks, workspace: Workspace) -> None:
         api(search, api_name="search", queue=False)  # an MCP call that queues asks the server without signing in
 
 
-def _require_known(request: Any, passwords: Mapping[str, str]) -> None:
+def _require_known(request: Any, sign_in: SignIn | None) -> None:
     """Check that somebody has signed in, or sends name and password along, where that is needed.
 
     Raises:
         NotAllowedError: if not.
+        TooManyTriesError: if too many passwords were wrong.
     """
-    if not passwords or getattr(request, "username", None):  # MCP hands on a request that knows no user
+    if sign_in is None or getattr(request, "username", None):  # MCP hands on a request that knows no user
         return
     scheme, _, encoded = str(request.headers.get("authorization", "")).partition(" ")
     try:
         sent = base64.b64decode(encoded.strip() if scheme.lower() == "basic" else "", validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
         sent = ""
-    name, _, password = sent.partition(":")
-    if name not in passwords or not secrets.compare_digest(passwords[name].encode(), password.encode()):
+    name, colon, password = sent.partition(":")
+    address = getattr(request.client, "host", "")
+    if not colon or not sign_in.is_right(name, password, address):
         raise NotAllowedError("Sign in first: send your name and password as HTTP Basic authentication.")

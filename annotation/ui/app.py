@@ -8,31 +8,38 @@ import gradio as gr
 
 from annotation import judging
 from annotation.comparing.views import open_shared
-from annotation.opening import OpenPage, open_page, use_collection
+from annotation.notices import notices
+from annotation.opening import OpenPage, likeliest_collection, open_page, use_collection
 from annotation.presenting.header import header
+from annotation.presenting.wording import nonce
 from annotation.training.worker import TrainingWorker
 from annotation.ui.collection import CollectionTab
 from annotation.ui.compare import CompareTab
+from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
 from annotation.ui.judge import JudgeTab
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
 from annotation.ui.train import BUSY_SECONDS, TrainTab
+from annotation.uploads import Uploads
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
 TABS = ("Judge", "Train", "Compare", "Collection")
 IDLE_SECONDS = 10.0  # between two looks when nothing is under way
+_IDS = "() => window.eraPage.ids()"  # in place of the value of an input
 
 
 class Page:
     """All panels of the page, and the events that concern more than one of them."""
 
-    def __init__(self, workspace: Workspace, worker: TrainingWorker, i18n: gr.I18n) -> None:
+    def __init__(
+        self, workspace: Workspace, worker: TrainingWorker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
+    ) -> None:
         self._workspace = workspace
         self._header = make_panel("header")
-        self._ids = gr.JSON(value={}, visible="hidden")  # which collection and label set; the page keeps it
+        self._ids = gr.JSON(value={}, visible="hidden")  # carries what the page's script says is open
         self._timer = gr.Timer(BUSY_SECONDS)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab(i18n("tab.judge"), id="Judge") as judge_tab:
@@ -42,16 +49,16 @@ class Page:
             with gr.Tab(i18n("tab.compare"), id="Compare") as compare_tab:
                 self._compare = CompareTab(workspace)
             with gr.Tab(i18n("tab.collection"), id="Collection") as collection_tab:
-                self._collection = CollectionTab(workspace)
+                self._collection = CollectionTab(workspace, uploads, downloads)
         for tab in (judge_tab, train_tab, compare_tab, collection_tab):
-            tab.select(None, js=f"() => window.eraTab({tab.id!r})")
-        on(train_tab.select, self._show_train, [self._train.panel], [self._ids], trigger_mode="multiple")
+            tab.select(None, js=f"() => window.eraPage.chooseTab({tab.id!r})")
+        on(train_tab.select, self._show_train, [self._train.panel], [self._ids], trigger_mode="multiple", js=_IDS)
         on(
             compare_tab.select,
             self._show_compare,
             [self._compare.panel],
             [self._ids],
-            js="(ids) => window.eraCompared(ids)",
+            js="() => window.eraPage.compared()",
             trigger_mode="multiple",  # a look back at the tab while it still measures must not be passed over
         )
         on(
@@ -60,10 +67,10 @@ class Page:
             [self._collection.panel],
             [self._ids],
             trigger_mode="multiple",
+            js=_IDS,
         )
-        on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids])
+        on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids], js=_IDS)
         self.everything = [
-            self._ids,
             self._header,
             self._judge.panel,
             self._train.panel,
@@ -85,12 +92,23 @@ class Page:
         Not a generator: Gradio sends the last of its values twice, and a desk that is drawn anew takes away what was
         typed meanwhile.
         """
-        message = self._address(request)
-        page = open_page(self._workspace, message.optional_number("collection"), message.optional_number("labels"))
+        message, author = self._address(request), author_of(self._workspace.settings, request)
+        collection_id = message.optional_number("collection")
+        if collection_id is None:
+            collection_id = likeliest_collection(self._workspace, author)
+        page = open_page(self._workspace, collection_id, message.optional_number("labels"))
         tab = next((name for name in TABS if name.lower() == message.text("tab").lower()), "")
         everything = self._all(page, request, message, has_collection=tab == "Collection")
-        everything[1]["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
+        header_shown, desk, *_ = everything
+        header_shown["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
+        if header_shown["tab"]:  # the address is that of another tab; which query lies on the desk is none of its names
+            desk["url"] = {name: desk["url"][name] for name in ("collection", "labels")}
         return everything
+
+    def unload(self, request: gr.Request) -> None:
+        """End what is being read for a page that was closed."""
+        if request.session_hash:
+            self._workspace.reading_places.leave(request.session_hash)
 
     def _address(self, request: gr.Request) -> Message:
         """Return what the address names; a short link stands for a comparison."""
@@ -105,16 +123,25 @@ class Page:
     def _all(
         self, page: OpenPage, request: gr.Request, message: Message, error: str = "", has_collection: bool = True
     ) -> list[Any]:
-        """Return what all panels show; the collection is counted through when its tab is opened."""
-        author = author_of(self._workspace.settings, request)
-        return [
-            {"collection_id": page.collection.id, "label_set_id": page.label_set.id},
-            header(page, author, self._workspace.readiness, self._workspace.settings.people is not None),
+        """Return what all panels show, as one answer that opens a collection and a label set for the whole page.
+
+        The collection is counted through when its tab is opened, and what is compared is asked for by its own.
+        """
+        author, opening = author_of(self._workspace.settings, request), nonce()
+        everything = [
+            self._header_of(page, author),
             self._judge.show(page, author, message),
             self._train.show(page, author),
             {},
             self._collection.show(page, author, error) if has_collection else {},
         ]
+        for shown in filter(None, everything):
+            shown["page"]["opening"] = opening
+        return everything
+
+    def _header_of(self, page: OpenPage, author: str | None) -> Payload:
+        can_sign_out = self._workspace.settings.people is not None
+        return header(page, author, self._workspace.readiness, can_sign_out, notices(self._workspace, page))
 
     def _page(self, ids: Any) -> OpenPage:
         message = Message(ids)
@@ -127,7 +154,7 @@ class Page:
         train = self._train.show(page, author)
         is_busy = train["active"] is not None or self._workspace.readiness.fraction < 1
         return [
-            header(page, author, self._workspace.readiness, self._workspace.settings.people is not None),
+            self._header_of(page, author),
             train,
             gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         ]
@@ -158,7 +185,8 @@ class Page:
         message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
         page = self._page(event._data)
         try:
-            label_set_id = judging.start_label_set(self._workspace, author, page.collection.id, message.text("name"))
+            collection_id = page.as_asked().collection.id
+            label_set_id = judging.start_label_set(self._workspace, author, collection_id, message.text("name"))
             page = open_page(self._workspace, page.collection.id, label_set_id)
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
@@ -188,31 +216,15 @@ class Page:
         return everything
 
 
-HEAD = """
-<script>
-window.eraTab = (name) => {
-  if (!window.eraIsOpen) return;  // Gradio selects its first tab before it sends the address to the server
-  const url = new URL(window.location.href);
-  url.searchParams.set("tab", name);
-  window.history.replaceState(window.history.state, "", url);
-};
-window.eraCompared = (ids) => {
-  const named = new URL(window.location.href).searchParams;
-  const text = (name) => named.get(name) || "";
-  const names = ["v", "query", "sides", "measures", "threshold", "insample", "before", "after"];
-  const ask = window.eraCompareAsked ? window.eraCompareAsked() : 0;
-  return { ...ids, ask, ...Object.fromEntries(names.map((name) => [name, text(name)])) };
-};
-</script>
-"""
-
-
-def build_ui(workspace: Workspace, worker: TrainingWorker, i18n: gr.I18n) -> gr.Blocks:
+def build_ui(
+    workspace: Workspace, worker: TrainingWorker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
+) -> gr.Blocks:
     """Return the app, ready to be launched with the same texts `i18n`."""
     blocks: gr.Blocks
     with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
         if workspace.settings.oauth_client_id:
             gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
-        page = Page(workspace, worker, i18n)
+        page = Page(workspace, worker, uploads, downloads, i18n)
         on(blocks.load, page.load, page.everything)
+        blocks.unload(page.unload)
     return blocks

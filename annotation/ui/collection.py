@@ -12,9 +12,10 @@ from annotation.embedders import embedders_of
 from annotation.errors import InvalidInputError
 from annotation.exporting import judgments
 from annotation.importing import managing_collections
-from annotation.importing.jobs import list_jobs
+from annotation.importing.jobs import list_changeable, list_jobs
 from annotation.opening import OpenPage, list_label_sets, open_page
 from annotation.people import coverage, people_of
+from annotation.permissions import is_alone, why_not_settle
 from annotation.presenting.collections import collection_panel, coverage_panel
 from annotation.presenting.embedders import embedders_payload, presets_payload
 from annotation.presenting.exporting import runs_payload
@@ -22,10 +23,12 @@ from annotation.presenting.importing import jobs_payload
 from annotation.presenting.wording import nonce
 from annotation.training import queueing
 from annotation.ui.collection_answers import CollectionAnswers
+from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
 from annotation.ui.people import author_of
 from annotation.ui.take_out_answers import TakeOutAnswers
+from annotation.uploads import Uploads
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
@@ -36,36 +39,39 @@ _PARTS = ("manage", "jobs", "files", "embedders", "new", "documents", "take_out"
 class CollectionTab:
     """The collection screen; events that change what all tabs show are answered by `app`."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, uploads: Uploads, downloads: Downloads) -> None:
         self._workspace = workspace
+        self._limits = uploads.limits
         self.panel = make_panel("collection", "desk_setup", *(f"collection_{part}" for part in _PARTS))
-        self._answers = CollectionAnswers(workspace, self.panel)
-        self._out = TakeOutAnswers(workspace, self.panel, self._answers.uploads)
+        self._answers = CollectionAnswers(workspace, self.panel, uploads)
+        self._out = TakeOutAnswers(workspace, self.panel, uploads, downloads)
         on(self.panel.measure, self._measure, [make_panel("mailbox", elem_id="era-mailbox-coverage")])
         on(self.panel.refresh, self._refresh, [self.panel], trigger_mode="multiple")
 
     def show(self, page: OpenPage, author: str | None, error: str = "") -> Payload:
         """Return the screen as things stand now."""
         presets = choosing_embedders.presets(self._workspace.settings)
-        is_own_machine = choosing_embedders.is_own_machine(self._workspace.settings)
+        has_one_person = is_alone(self._workspace.settings)
         panel = collection_panel(
             page,
             author,
             all_collections(self._workspace, author),
             list_label_sets(self._workspace, page.collection.id),
             setup_of(self._workspace, page.collection.id),
-            people_of(self._workspace, page.label_set.id),
+            people_of(self._workspace, author, page.collection.id, page.label_set.id),
             error or page.remark,
         )
         ways = rankers.list_rankers(self._workspace, page.collection.id, is_comparing=True)
         return panel | {
-            "jobs": jobs_payload(list_jobs(self._workspace)),
+            "jobs": jobs_payload(list_jobs(self._workspace), list_changeable(self._workspace, author)),
             "formats": [list(each) for each in previews.formats().items()],
             "presets": presets_payload(presets),
             "embedders": embedders_payload(embedders_of(self._workspace, page.collection.id), presets),
-            "may_give_paths": is_own_machine,
-            "may_use_endpoints": is_own_machine,
-            "may_push": is_own_machine and author is not None,
+            "most_bytes": self._limits.bytes_each,
+            "may_give_paths": has_one_person,
+            "may_use_endpoints": has_one_person,
+            "may_settle": not why_not_settle(self._workspace.settings, author, page.collection),
+            "may_push": has_one_person and author is not None,
             "out_formats": [list(each) for each in judgments.FORMATS.items()],
             "rankers": [{"key": each.key, "label": each.label} for each in ways],
             "training_runs": runs_payload(queueing.history(self._workspace, page.collection.id)),
@@ -118,12 +124,12 @@ class CollectionTab:
         message = Message(event._data)
         page = self._page(message)
         open_if_possible(self._workspace, page.collection.id)  # documents or embedders may just have changed
-        asked_for = [message.optional_number("collection_id"), message.optional_number("label_set_id")]
-        return self.show(page, author_of(self._workspace.settings, request)) | {"asked_for": asked_for}
+        return self.show(page, author_of(self._workspace.settings, request))
 
     def _measure(self, event: gr.EventData) -> Payload:
         page = self._page(Message(event._data))
+        about = {"label_set_id": page.label_set.id}
         try:
-            return coverage_panel(coverage(self._workspace, page.collection.id, page.label_set.id))
+            return about | coverage_panel(coverage(self._workspace, page.collection.id, page.label_set.id))
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            return {"kind": "coverage", "nonce": nonce(), "text": explain(error)}
+            return about | {"kind": "coverage", "nonce": nonce(), "text": explain(error)}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from annotation import choosing_embedders, previews
 from annotation.collection_facts import open_if_possible
@@ -30,9 +29,9 @@ Payload = dict[str, Any]
 class CollectionAnswers:
     """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+    def __init__(self, workspace: Workspace, panel: gr.HTML, uploads: Uploads) -> None:
         self._workspace = workspace
-        self.uploads = Uploads(workspace.folder / "uploads", Path(get_upload_folder()))
+        self._uploads = uploads
         answers: list[tuple[str, str, Handler]] = [
             ("preview", "new-preview", self._preview),
             ("preview-documents", "documents-preview", self._preview),
@@ -49,39 +48,43 @@ class CollectionAnswers:
         answer_events(workspace, panel, "collection", answers)
 
     def _preview(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        hub = message.name("hub").strip()
+        hub, reading, mapping = message.name("hub").strip(), reading_of(message), mapping_of(message)
         if hub:
-            found = previews.preview_hub(author, hub, message.text("config").strip(), mapping_of(message))
+            config = message.text("config").strip()
+            found = previews.preview_hub(self._workspace, author, reading, hub, config, mapping)
             return {"preview": preview_payload(found, previews.formats())}
-        token = message.name("token") or self.uploads.keep(author, sent_files(message))
+        token = message.name("token") or self._uploads.keep(author, sent_files(message))
         try:
-            path = self.uploads.path(author, token)
-            found = previews.preview_files(author, path, message.text("format"), mapping_of(message))
+            path = self._uploads.path(author, token)
+            format = message.text("format")
+            found = previews.preview_files(self._workspace, author, reading, path, format, mapping)
             return {"token": token, "preview": preview_payload(found, previews.formats())}
         except Exception as error:  # noqa: BLE001 - what was sent is kept, so that other columns can be tried
             return {"token": token, "error": explain(error)}
 
     def _forget(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        self.uploads.forget(author, message.text("token"))
+        given_up = message.name("given_up")
+        if given_up:
+            self._workspace.reading_places.end(author, reading_of(message, given_up))
+        self._uploads.forget(author, message.name("token"))
+        if author is not None:
+            self._uploads.discard(author, sent_files(message))
         return {}
 
     def _plan_documents(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         mode = message.text("kind")
         if mode not in ("add", "replace"):
             raise InvalidInputError("Choose whether to add the documents or to replace those that are here.")
-        path = self.uploads.path(author, message.text("token"))
-        source = previews.open_files(path, message.text("format"), mapping_of(message))
-        plan = updating.plan_update(self._workspace, page.collection.id, source, mode)  # type: ignore[arg-type]
+        path = self._uploads.path(author, message.text("token"))
+        with self._source_of(author, message, path) as source:
+            plan = updating.plan_update(self._workspace, page.collection.id, source, mode)  # type: ignore[arg-type]
         return {"plan": update_payload(plan, mode)}
 
     def _count_costs(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         spec, hub = self._choice(author, message), message.name("hub").strip()
-        if hub:
-            source = previews.open_dataset(hub, message.name("config").strip(), mapping_of(message))
-        else:
-            path = self.uploads.path(author, message.name("token"))
-            source = previews.open_files(path, message.text("format"), mapping_of(message))
-        return {"costs": costs_payload(*previews.costs_of_reading(author, source, spec))}
+        path = None if hub else self._uploads.path(author, message.name("token"))
+        with self._source_of(author, message, path) as source:
+            return {"costs": costs_payload(*previews.costs_of_reading(author, source, spec))}
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         kind, hub, token = message.text("kind"), message.name("hub").strip(), message.name("token")
@@ -93,7 +96,7 @@ class CollectionAnswers:
         if kind == "new":
             spec = self._choice(author, message)
             embedders = None if spec == choosing_embedders.bundled() else spec.to_json()
-        with nullcontext() if hub else self.uploads.lend(author, token) as path:
+        with nullcontext() if hub else self._uploads.lend(author, token) as path:
             request = ImportRequest(
                 kind=kind,  # type: ignore[arg-type]
                 name=message.name("name"),
@@ -107,7 +110,7 @@ class CollectionAnswers:
                 collection_id=None if kind == "new" else page.collection.id,
             )
             jobs.start_import(self._workspace, author, request)
-        self.uploads.forget(author, token)
+        self._uploads.forget(author, token)
         return {"import_kind": kind, **self._jobs(page, author, message)}
 
     def _take_away(self, page: OpenPage, author: str | None, message: Message) -> Payload:
@@ -116,7 +119,8 @@ class CollectionAnswers:
         return {"said": f"{count(n_removed, 'document was', 'documents were')} taken away."}
 
     def _jobs(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        return {"jobs": jobs_payload(jobs.list_jobs(self._workspace))}
+        changeable = jobs.list_changeable(self._workspace, author)
+        return {"jobs": jobs_payload(jobs.list_jobs(self._workspace), changeable)}
 
     def _act(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         acts = {"cancel": jobs.cancel_import, "resume": jobs.resume_import, "dismiss": jobs.dismiss_import}
@@ -134,7 +138,6 @@ class CollectionAnswers:
 
     def _change_embedders(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         spec, collection_id = self._choice(author, message), page.collection.id
-        updating.require_owner(self._workspace, author, collection_id, "change the embedders")
         if not change_plan(self._workspace, collection_id, spec).needs_new_index:
             change_query_embedder(self._workspace, author, collection_id, spec)
             fingerprint = open_if_possible(self._workspace, collection_id)
@@ -144,11 +147,24 @@ class CollectionAnswers:
         said = "The new index is being built; the old one is used until it is ready."
         return {"said": said, **self._jobs(page, author, message)}
 
+    def _source_of(self, author: str | None, message: Message, path: Path | None) -> Any:
+        """Return the source of files, or without a path of the data set that a page names, once it is entered."""
+        about = self._workspace, author, reading_of(message)
+        if path is None:
+            hub, config = message.name("hub").strip(), message.name("config").strip()
+            return previews.open_dataset(*about, hub, config, mapping_of(message))
+        return previews.open_files(*about, path, message.text("format"), mapping_of(message))
+
     def _choice(self, author: str | None, message: Message) -> choosing_embedders.PairSpec:
         values = message.values("embedders")
         if values is None:
             raise InvalidInputError("Choose the embedders. If that is what you did, reload the page and try again.")
         return choosing_embedders.read_choice(self._workspace.settings, author, values)
+
+
+def reading_of(message: Message, kind: str = "") -> str:
+    """Return the name of what is read for a page's question; of each kind it wants the answer to the latest alone."""
+    return f"{message.page} {kind or message.kind}" if message.page else ""
 
 
 def sent_files(message: Message) -> list[SentFile]:

@@ -1,15 +1,16 @@
 """The Compare tab: rankings of one query side by side, then measured over all labelled ones."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from annotation import rankers, searching
-from annotation.comparing.all_queries import compare_all
+from annotation.comparing.all_queries import OverallComparison, compare_all, extremes
 from annotation.comparing.one_query import compare_query
 from annotation.comparing.snapshots import kept_comparison
+from annotation.comparing.strong import may_stop, strong_state
 from annotation.comparing.views import ComparisonView, open_shared, without_missing
 from annotation.desk import setup_of
 from annotation.errors import NotFoundError
@@ -23,7 +24,6 @@ from annotation.ui.compare_answers import (
     query_of,
     read_message,
     sides_of,
-    strong_state,
 )
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
@@ -80,7 +80,8 @@ class CompareTab:
         page, tried = self._page(message), message.name("text")
         view, problem = self._read(page, message)
         try:
-            query = searching.ask(self._workspace, author, page.collection.id, tried, message.text("instruction"))
+            collection_id = page.as_asked().collection.id
+            query = searching.ask(self._workspace, author, collection_id, tried, message.text("instruction"))
             if query.id == searching.NOT_STORED:
                 problem = "Sign in to compare queries of your own."
             else:
@@ -109,20 +110,24 @@ class CompareTab:
         problem: str,
         tried: str = "",
     ) -> Iterator[Payload]:
-        """Yield the one query first, then all of them; what is not there any more is left out and said."""
+        """Yield the one query first, then all of them; what is not there any more is left out and said.
+
+        Where no query is named, all of them decide which one that is.
+        """
         try:
             view, missing = without_missing(self._workspace, view)
             problem = " ".join(filter(None, (problem, missing)))
-            if view.query_id is None:
-                queries = self._queries(page, author)
-                relevant = (each.query.id for each in queries if each.standing.n_relevant)
-                view = replace(view, query_id=next(relevant, queries[0].query.id if queries else None))
-            one = compare_query(self._workspace, author, view) if view.query_id is not None else None
             kept = kept_comparison(self._workspace, view)
-            about: Payload = {"one": one, "error": problem, "tried": tried, "intro": kept.words if kept else ""}
+            about: Payload = {"error": problem, "tried": tried, "intro": kept.words if kept else ""}
+            if view.query_id is not None:
+                about["one"] = compare_query(self._workspace, author, view)
             yield self._payload(page, author, view, message, **about, is_pending=True)
             overall = kept.overall if kept else compare_all(self._workspace, view)
             hidden = hidden_from(self._workspace, author, view, overall)
+            if view.query_id is None:
+                view = replace(view, query_id=self._query_to_open(page, author, overall, hidden))
+            if view.query_id is not None and "one" not in about:
+                about["one"] = compare_query(self._workspace, author, view)
             yield self._payload(page, author, view, message, **about, overall=overall, hidden=hidden)
         except NotFoundError as error:
             problem = " ".join(filter(None, (problem, explain(error))))
@@ -141,9 +146,21 @@ class CompareTab:
             view,
             setup_of(self._workspace, page.collection.id).grade_names,
             strong_state(self._workspace, page.collection.id),
+            may_stop_strong=may_stop(self._workspace, author, page.collection.id),
             **parts,
         )
         return {**panel, "ask": message.optional_number("ask")}
+
+    def _query_to_open(
+        self, page: OpenPage, author: str | None, overall: OverallComparison | None, hidden: Collection[int]
+    ) -> int | None:
+        """Return the query that tells most of the difference; where nothing can be measured, the likeliest one."""
+        telling = extremes(overall, hidden).telling if overall else None
+        if telling is not None:
+            return telling.query.id
+        queries = self._queries(page, author)
+        relevant = (each.query.id for each in queries if each.standing.n_relevant)
+        return next(relevant, queries[0].query.id if queries else None)
 
     def _queries(self, page: OpenPage, author: str | None) -> list[QueryProgress]:
         return [line.progress for line in list_lines(self._workspace, page, author)]

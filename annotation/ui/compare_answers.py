@@ -10,19 +10,19 @@ from annotation import rankers, searching
 from annotation.comparing import exporting, preferring, snapshots
 from annotation.comparing.all_queries import OverallComparison, compare_all
 from annotation.comparing.facts import side_labels
-from annotation.comparing.one_query import hidden_queries
 from annotation.comparing.reasons import why
 from annotation.comparing.report import report_html
+from annotation.comparing.strong import may_stop, read_all, read_none, strong_state
 from annotation.comparing.views import ComparisonView, read_view, share
 from annotation.desk import lay_out_ranking
-from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.errors import InvalidInputError, NotFoundError
 from annotation.opening import OpenPage
-from annotation.presenting.comparing import overall_payload
+from annotation.presenting.comparing import overall_payload, strong_payload
 from annotation.presenting.judging import said_payload
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
 from annotation.presenting.reasons import reasons_panel
 from annotation.presenting.snapshots import snapshots_panel
-from annotation.strong_reading import StrongState
+from annotation.sight import hidden_queries
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.panel import Message
 from annotation.workspace import Workspace
@@ -85,7 +85,7 @@ class CompareAnswers:
 
     def _snapshots(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         records = snapshots.list_snapshots(self._workspace, page.collection.id)
-        droppable = [each.slug for each in records if snapshots.may_drop(self._workspace, author, each)]
+        droppable = snapshots.list_droppable(self._workspace, author, page.collection.id)
         return snapshots_panel(records, droppable)
 
     def _keep(self, page: OpenPage, author: str | None, message: Message) -> Payload:
@@ -118,20 +118,16 @@ class CompareAnswers:
         return {"name": "comparison.csv", "mime": "text/csv", "content": content, "is_base64": False}
 
     def _read_all(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        if author is None:
-            raise NotAllowedError("Sign in to let the strong model read every document.")
-        self._workspace.library(page.collection.id).strong_reading.start()
+        read_all(self._workspace, author, page.collection.id)
         return self._strong(page, author, message)
 
     def _read_none(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        if author is None:
-            raise NotAllowedError("Sign in to stop the strong model.")
-        self._workspace.library(page.collection.id).strong_reading.stop()
+        read_none(self._workspace, author, page.collection.id)
         return self._strong(page, author, message)
 
     def _strong(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         strong = strong_state(self._workspace, page.collection.id)
-        return {"state": strong.state, "text": strong.text}
+        return strong_payload(strong, may_stop(self._workspace, author, page.collection.id))
 
 
 def open_snapshot(workspace: Workspace, page: OpenPage, slug: str) -> ComparisonView:
@@ -149,10 +145,10 @@ def open_snapshot(workspace: Workspace, page: OpenPage, slug: str) -> Comparison
 
 def hidden_from(
     workspace: Workspace, author: str | None, view: ComparisonView, overall: OverallComparison | None
-) -> set[int]:
+) -> frozenset[int]:
     """Return the measured queries whose numbers a person may not see yet."""
     query_ids = [change.query.id for change in overall.queries] if overall else []
-    return hidden_queries(workspace, author, view, query_ids)
+    return hidden_queries(workspace, author, view.collection_id, view.label_set_id, query_ids)
 
 
 def sides_of(message: Message) -> list[str]:
@@ -193,11 +189,3 @@ def read_message(workspace: Workspace, page: OpenPage, message: Message) -> Comp
     return read_view(
         workspace, page, sides or usual, query_of(message), message.name("measures"), threshold, is_in_sample
     )
-
-
-def strong_state(workspace: Workspace, collection_id: int) -> StrongState:
-    """Return whether the strong model alone can be compared; while the collection is being opened, that it cannot."""
-    library = workspace.opened(collection_id)
-    if library is None:
-        return StrongState("absent", 0.0, "The documents are still being prepared.")
-    return library.strong_reading.state

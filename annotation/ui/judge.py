@@ -11,8 +11,9 @@ from annotation.desk import Desk, lay_out_pool, lay_out_ranking, lay_out_similar
 from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
 from annotation.judging import Delivery, Mark, Saved
 from annotation.opening import OpenPage, list_instructions, list_queries, open_page
+from annotation.permissions import why_not_describe, why_not_settle
 from annotation.presenting.judging import judge_panel, saved_panel
-from annotation.querying import as_seen_by
+from annotation.querying import progress_of
 from annotation.second_looks import lay_out_again, lay_out_conflicts
 from annotation.ui.compare_answers import read_message
 from annotation.ui.feedback import explain
@@ -24,7 +25,7 @@ from annotation.workspace import Workspace
 Payload = dict[str, Any]
 
 MAX_PEOPLE_AT_ONCE = 16
-_SCRIPTS = ("outbox", "judge_marks", "judge_cards", "judge_reader", "judge_live", "judge_keys", "judge_queries")
+_SCRIPTS = ("marks", "drafts", "cards", "reader", "live", "keys", "queries")
 
 
 class JudgeTab:
@@ -32,7 +33,7 @@ class JudgeTab:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("judge", *_SCRIPTS)
+        self.panel = make_panel("judge", "outbox", *(f"judge_{name}" for name in _SCRIPTS))
         self._mailbox = make_panel("mailbox")
         self._answers = JudgeAnswers(workspace, self.panel)
         on(self.panel.search, self._search, [self.panel], trigger_mode="multiple")
@@ -75,10 +76,15 @@ class JudgeTab:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
         page = self._page(message)
         try:
+            collection_id = page.as_asked().collection.id
             query = searching.ask(
-                self._workspace, author, page.collection.id, message.text("text"), message.text("instruction")
+                self._workspace, author, collection_id, message.text("text"), message.text("instruction")
             )
-            desk = self._lay_out(page, author, query, message.text("view"), message.text("ranker"), message)
+            is_unstored = author is not None and query.id == searching.NOT_STORED
+            remark = searching.NOT_STORED_REMARK if is_unstored else ""
+            writer = None if is_unstored else author  # nothing can be marked that belongs to no query
+            desk = self._lay_out(page, writer, query, message.text("view"), message.text("ranker"), message, remark)
+            desk["person"] = author
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(page, author, error)
         return {**desk, "ask": message.optional_number("ask")}
@@ -138,7 +144,7 @@ class JudgeTab:
 
     def _judge(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
-        reply: Payload = {"kind": "saved", "batch": event._data.get("batch")}
+        reply: Payload = {"kind": "saved", "batch": message.name("batch")}
         try:
             if message.text("person") != author:
                 raise NotAllowedError(
@@ -155,17 +161,16 @@ class JudgeTab:
             return {**reply, **self._after(author, collection_id, saved, places)}
         except Exception as error:  # noqa: BLE001 - the marks are stored; what else may be seen comes with a reload
             explain(error)  # which logs it
-            return {**reply, **saved_panel(replace(saved, said={}, settled={}), {}, {})}
+            return {**reply, **saved_panel(replace(saved, said={}, settled={}), {}, {}, 0)}
 
     def _after(self, author: str | None, collection_id: int, saved: Saved, places: dict[int, int]) -> Payload:
         """Return what is stored and what may be seen now, of query id -> label set id."""
-        looks, standings = {}, {}
+        looks, progress, as_of = {}, {}, 0
         for query_id, label_set_id in places.items():
+            as_of = self._workspace.standings(label_set_id).as_of
             looks[query_id] = look_now(self._workspace, author, collection_id, label_set_id, query_id)
-            board, is_done = self._workspace.standings(label_set_id), looks[query_id][1]
-            of_query = board.of_query(query_id, author)
-            standings[query_id] = as_seen_by(of_query, board.marks_of(query_id), author, is_done)
-        return saved_panel(saved, looks, standings)
+            progress[query_id] = progress_of(self._workspace, author, collection_id, label_set_id, query_id)
+        return saved_panel(saved, looks, progress, as_of)
 
     def _page(self, message: Message) -> OpenPage:
         ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
@@ -175,7 +180,8 @@ class JudgeTab:
         return rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id)
 
     def _payload(self, page: OpenPage, author: str | None, desk: Desk, ranker: str, **more: Any) -> Payload:
-        setup = setup_of(self._workspace, page.collection.id)
+        setup, settings = setup_of(self._workspace, page.collection.id), self._workspace.settings
+        stored = desk.query if desk.query is not None and desk.query.id != searching.NOT_STORED else None
         has_read = desk_setup.has_acknowledged(self._workspace, author, page.collection.id, setup)
         more["error"] = more.get("error") or page.remark
         return judge_panel(
@@ -188,6 +194,8 @@ class JudgeTab:
             rankers=rankers.list_rankers(self._workspace, page.collection.id),
             ranker=ranker,
             pace=judging.pace(self._workspace, author, page.label_set.id),
+            may_describe=stored is not None and not why_not_describe(settings, author, page.collection, stored),
+            may_settle=not why_not_settle(settings, author, page.collection),
             **more,
         )
 
@@ -229,5 +237,6 @@ def mark_of(message: Message) -> Mark:
         together_with=message.text("together_with") or None,
         undoes=(undoes[0], undoes[1]) if undoes else None,
         is_adjudication=message.flag("is_adjudication"),
-        content_hash=message.name("content_hash"),  # marks that an earlier page left in its outbox have none
+        content_hash=message.name("content_hash"),  # marks that an earlier page left in its outbox have no hashes
+        query_hash=message.name("query_hash"),
     )

@@ -37,7 +37,8 @@ class JudgeAnswers:
         answer_events(workspace, panel, "judge", answers)
 
     def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        return query_list(querying.list_lines(self._workspace, page, author))
+        as_of = self._workspace.standings(page.label_set.id).as_of
+        return query_list(querying.list_lines(self._workspace, page, author), as_of)
 
     def _looks(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         places = page.collection.id, page.label_set.id
@@ -77,7 +78,7 @@ class JudgeAnswers:
         name, collection_id = message.text("name"), page.collection.id
         if message.flag("is_sure"):
             return import_panel(querying.import_queries(self._workspace, author, collection_id, name, content), True)
-        return import_panel(querying.look_through(self._workspace, collection_id, name, content), False)
+        return import_panel(querying.look_through(self._workspace, author, collection_id, name, content), False)
 
     def _acknowledge(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         desk_setup.acknowledge(self._workspace, author, page.collection.id, message.text("text_hash"))

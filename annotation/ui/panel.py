@@ -3,13 +3,17 @@
 The template is constant and the script builds its elements from text nodes, so no text can become markup.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from annotation.errors import InvalidInputError
+from annotation.ui.feedback import explain
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -32,6 +36,11 @@ def style() -> str:
     return (_ASSETS / "style.css").read_text(encoding="utf-8")
 
 
+def page_script() -> str:
+    """Return the element for the page's head with what the whole page knows."""
+    return f"<script>\n{(_ASSETS / 'page.js').read_text(encoding='utf-8')}</script>"
+
+
 def on(
     event: Callable[..., Any],
     handler: Callable[..., Any],
@@ -41,9 +50,12 @@ def on(
     trigger_mode: str = "once",
     js: str | None = None,
 ) -> None:
-    """Bind an event to a handler, hidden from the public interface and without Gradio's own waiting veil."""
+    """Bind an event to a handler, hidden from the public interface and without Gradio's own waiting veil.
+
+    Whatever the handler raises, the page is told in words for people.
+    """
     event(
-        handler,
+        _explained(handler),
         inputs=inputs,
         outputs=outputs,
         show_progress="hidden",
@@ -54,10 +66,37 @@ def on(
     )
 
 
-class Message:
-    """What a page sent with an event; nothing in it is trusted."""
+def _explained(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the handler, with any error that leaves it turned into one whose words are for people."""
 
-    def __init__(self, data: Any) -> None:
+    @wraps(handler)
+    def answer(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except Exception as error:
+            raise gr.Error(explain(error), print_exception=False) from error
+
+    @wraps(handler)
+    def answers(*values: Any) -> Iterator[Any]:
+        try:
+            yield from handler(*values)
+        except Exception as error:
+            raise gr.Error(explain(error), print_exception=False) from error
+
+    return answers if inspect.isgeneratorfunction(handler) else answer
+
+
+class Message:
+    """What a page sent with an event; nothing in it is trusted.
+
+    Attributes:
+        page: which page sent it, as the server itself knows; empty where that does not matter.
+        kind: what the page hears the answer as; likewise.
+    """
+
+    def __init__(self, data: Any, page: str = "", kind: str = "") -> None:
+        self.page = page
+        self.kind = kind
         self._data: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
 
     def text(self, name: str) -> str:
@@ -67,14 +106,14 @@ class Message:
             InvalidInputError: if it is something else.
         """
         value = self._data.get(name, "")
-        if not isinstance(value, str):
+        if not _is_text(value):
             raise InvalidInputError(f"Expected {name} to be a text. Reload the page and try again.")
-        return value
+        return str(value)
 
     def name(self, name: str) -> str:
         """Return a text, empty if it is missing or something else."""
         value = self._data.get(name)
-        return value if isinstance(value, str) else ""
+        return str(value) if _is_text(value) else ""
 
     def number(self, name: str) -> int:
         """Return a whole number.
@@ -103,7 +142,8 @@ class Message:
             InvalidInputError: if it is something else.
         """
         value = self._data.get(name)
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or (is_number and abs(value) <= sys.float_info.max):  # NaN is not
             return value
         raise InvalidInputError(f"Expected {name} to be a number. Reload the page and try again.")
 
@@ -126,3 +166,8 @@ class Message:
         """Return named values; None if they are missing or something else."""
         value = self._data.get(name)
         return value if isinstance(value, Mapping) else None
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether something is a text that can be stored: JSON may hold halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)

@@ -1,10 +1,8 @@
 """What the Collection tab is asked for to take along, and what is brought in again."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from annotation.errors import InvalidInputError
 from annotation.exporting import adapters, judgments, models, runs, triplets
@@ -25,10 +23,10 @@ Payload = dict[str, Any]
 class TakeOutAnswers:
     """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML, uploads: Uploads) -> None:
+    def __init__(self, workspace: Workspace, panel: gr.HTML, uploads: Uploads, downloads: Downloads) -> None:
         self._workspace = workspace
         self._uploads = uploads
-        self._downloads = Downloads(Path(get_upload_folder()) / "era-downloads")
+        self._downloads = downloads
         answers: list[tuple[str, str, Handler]] = [
             ("take-out", "taken-out", self._take_out),
             ("push", "pushed", self._push),
@@ -38,7 +36,7 @@ class TakeOutAnswers:
 
     def _take_out(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         file = self._make(page, author, message)
-        url, n_bytes = self._downloads.offer(file)
+        url, n_bytes = self._downloads.offer(author, file)
         return taken_payload(file, url, n_bytes)
 
     def _make(self, page: OpenPage, author: str | None, message: Message) -> ExportFile:

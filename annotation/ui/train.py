@@ -8,6 +8,7 @@ import gradio as gr
 from annotation import rankers
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage, open_page
+from annotation.permissions import why_not_change_run, why_not_choose_ranking
 from annotation.presenting.training import train_panel
 from annotation.training import curves, managing, queueing
 from annotation.training.worker import TrainingWorker
@@ -38,6 +39,7 @@ class TrainTab:
             ("curve", self._ask_for_curve),
         ):
             on(getattr(self.panel, event), self._setting_to_work(action), [self.panel, timer])
+        on(self.panel.look, self._look, [self.panel], trigger_mode="multiple")
         for event, action in (
             ("cancel", self._cancel),
             ("withdraw", self._withdraw_curve),
@@ -51,11 +53,12 @@ class TrainTab:
 
     def show(self, page: OpenPage, author: str | None, error: str = "", is_answer: bool = False) -> Payload:
         """Return the screen as things stand now."""
+        settings, runs = self._workspace.settings, queueing.history(self._workspace, page.collection.id)
         return train_panel(
             page,
             author,
             queueing.outlook(self._workspace, page.collection.id, page.label_set.id),
-            queueing.history(self._workspace, page.collection.id),
+            runs,
             self._workspace.device_name,
             rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id),
             rankers.list_usable(self._workspace, page.collection.id),
@@ -63,14 +66,22 @@ class TrainTab:
             self._worker.curves.under_way,
             error,
             is_answer,
+            fixed={run.id: why_not_change_run(settings, author, page.collection, run, "change") for run in runs},
+            why_no_choice=why_not_choose_ranking(settings, author, page.collection, page.label_set),
+            damaged=rankers.damaged_runs(self._workspace, page.collection.id),
         )
+
+    def _look(self, request: gr.Request, event: gr.EventData) -> Payload:
+        message = Message(event._data)
+        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+        return self.show(open_page(self._workspace, *ids), author_of(self._workspace.settings, request))
 
     def _doing(self, action: _Action) -> Callable[..., Payload]:
         def answer(request: gr.Request, event: gr.EventData) -> Payload:
             message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
             ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
             try:
-                action(open_page(self._workspace, *ids), author, message)
+                action(open_page(self._workspace, *ids).as_asked(), author, message)
             except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
                 error = explain(problem)
             return self.show(open_page(self._workspace, *ids), author, error, is_answer=True)

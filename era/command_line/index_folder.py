@@ -5,15 +5,10 @@ It holds everything that a search needs, so it can be moved and copied; adapters
 
 import argparse
 import hashlib
-import json
-import os
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, read_alignment_texts
 from era.command_line.console import Console
@@ -22,15 +17,18 @@ from era.corpus import Corpus
 from era.devices import choose_device
 from era.embedder_specs import PairSpec
 from era.embedders import EmbedderPair
-from era.errors import IdentityMismatchError, IndexDamagedError
+from era.errors import DamagedFileError, IdentityMismatchError, IndexDamagedError
 from era.formats.content import SourceDocument, SourceQuery
 from era.formats.opening import open_source
 from era.formats.writing import collection_folder
 from era.index import DenseIndex
+from era.intact import load_arrays, read_json, require_unit_rows, save_arrays, write_json
 from era.loading import load_pair
 from era.progress import Progress
 from era.types import Qrels, Query
 from era.vector_cache import VectorCache
+
+logger = logging.getLogger(__name__)
 
 _ABOUT_FILE = "era.json"
 INDEX = "index"
@@ -64,7 +62,7 @@ def write_index_folder(
     collection_folder(folder, documents, queries, qrels)
     index.save(folder / INDEX)
     about = {"embedders": spec.to_json(), "corpus_fingerprint": corpus.fingerprint, "n_documents": len(corpus)}
-    (folder / _ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    write_json(folder / _ABOUT_FILE, about)
 
 
 @dataclass(eq=False)
@@ -138,13 +136,13 @@ class IndexFolder:
         doc_ids = self.index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
         if file.is_file():
             try:
-                return AlignmentTexts(doc_ids, load_file(file)["strong"], self.index.vectors(doc_ids))
-            except (OSError, ValueError, KeyError, SafetensorError):
-                pass  # damaged: they are read again
+                strong = load_arrays(file)[0]["strong"]
+                require_unit_rows(strong, "The strong vectors")
+                return AlignmentTexts(doc_ids, strong, self.index.vectors(doc_ids))
+            except (DamagedFileError, ValueError, KeyError) as error:
+                logger.warning("The alignment texts in %s are damaged and are read again: %s.", file, error)
         texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)
-        scratch = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({"strong": np.ascontiguousarray(texts.strong)}, scratch)
-        scratch.replace(file)
+        save_arrays(file, {"strong": texts.strong})
         return texts
 
 
@@ -156,9 +154,9 @@ def read_about(folder: Path) -> tuple[PairSpec, str]:
         EmbedderUnavailableError: if the embedders it names cannot be used.
     """
     try:
-        about = json.loads((folder / _ABOUT_FILE).read_text(encoding="utf-8"))
+        about = read_json(folder / _ABOUT_FILE)
         return PairSpec.from_json(about["embedders"]), str(about["corpus_fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DamagedFileError, ValueError, KeyError, TypeError) as error:
         raise IndexDamagedError(
             f"{folder} is not an index folder, or its {_ABOUT_FILE} is damaged. "
             "Make one with: python -m era index COLLECTION INDEX"

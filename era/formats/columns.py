@@ -1,6 +1,6 @@
 """Which column of a table is the id, the title and the text, and a row turned into a document or a query by them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -14,6 +14,9 @@ ROLES = ("id", "title", "text")
 MAX_FACTS = 20
 MAX_FACT_NAME = 60
 MAX_FACT = 500  # characters
+
+_N_NAMED = 20
+_LONGEST_NAMED = 100
 
 _ID_NAMES = ("_id", "id", "doc_id", "docid", "document_id", "docno", "corpus_id", "passage_id", "pid", "uuid", "key")
 _TITLE_NAMES = ("title", "headline", "heading", "subject", "name", "question")
@@ -61,13 +64,20 @@ def is_about_queries(columns: Sequence[str]) -> bool:
     return bool(names & {"query", "question"}) and not names & set(_TEXT_NAMES) - {"description"}
 
 
+def names_in_words(columns: Iterable[str]) -> str:
+    """Return the first names of columns, and how many there are besides."""
+    first = [column[:_LONGEST_NAMED] for column in columns]
+    more = f" and {len(first) - _N_NAMED:,} more" if len(first) > _N_NAMED else ""
+    return ", ".join(first[:_N_NAMED]) + more
+
+
 def check_mapping(mapping: Mapping[str, str], columns: Sequence[str], file: str) -> None:
     """Check a mapping that a person chose.
 
     Raises:
         FormatError: naming the column that is not there, or the role that is missing or unknown.
     """
-    listed = ", ".join(columns) or "none"
+    listed = names_in_words(columns) or "none"
     for role, column in mapping.items():
         if role not in ROLES:
             raise FormatError(f"{role!r} is no part of a document; expected {', '.join(ROLES)}.", file)
@@ -147,7 +157,7 @@ def query_of(row: Row, place: int, file: str, unit: str) -> SourceQuery:
     columns = list(row)
     id_column, text_column = _named(columns, _QUERY_ID_NAMES), _named(columns, _QUERY_NAMES)
     if not text_column:
-        listed = ", ".join(columns)
+        listed = names_in_words(columns)
         raise FormatError(f"there is no column named query or text. Found: {listed}.", file, place, unit=unit)
 
     def value(column: str) -> str:

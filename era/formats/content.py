@@ -47,6 +47,10 @@ class Source(Protocol):
         """Return how many of these bytes the latest reading of the documents has got through."""
 
     @property
+    def file_at(self) -> str:
+        """Return the name of the file of documents that is being read, or was read last; empty before."""
+
+    @property
     def n_documents(self) -> int | None:
         """Return how many documents there are at most, if that can be told without reading them all."""
 

@@ -1,23 +1,23 @@
 """Tables of delimited text: CSV in any of its dialects, and TSV."""
 
 import csv
-import re
-import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from era.errors import FormatError
+from era.formats import limits
 from era.formats.columns import is_known_name
-from era.formats.encodings import detect_encoding, encoding_remark, open_text, unreadable
+from era.formats.encodings import Lines, detect_encoding, encoding_remark, open_text, unreadable
 from era.formats.entries import Entry, Meter
-from era.formats.rows import PlacedRow
+from era.formats.rows import PlacedRow, named_twice, too_many_columns, within_limits
 
-MAX_CELL_CHARACTERS = 50_000_000
 _DELIMITERS = ("\t", ";", ",", "|")
 _NAMES = {"\t": "a tab", ";": "a semicolon", ",": "a comma", "|": "a vertical bar"}
 _LONGEST_NAME = 60  # characters; what is longer in a first line is no name of a column
 _N_LINES_LOOKED_AT = 20
-_DEFUSED = re.compile(r"'+[=+\-@\t\r]")
+_FORMULA_SIGNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")  # also full-width and small ones
+_BLANKS = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))  # Unicode's categories of what spreadsheets may pass over
 
 
 class DelimitedRows:
@@ -44,6 +44,8 @@ class DelimitedRows:
         self._quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
         first = next((cells for _, cells in self._cells(Meter())), [])
         self._has_header = _is_header(first)
+        if len(first) > limits.MAX_COLUMNS:
+            raise too_many_columns(len(first), self.name)
         names = first if self._has_header else [f"column {place}" for place in range(1, len(first) + 1)]
         self._columns = _named(entry.name, names)
         if first and not self._has_header:
@@ -55,6 +57,9 @@ class DelimitedRows:
         Raises:
             FormatError: naming the line of a row with too many cells or with quotation marks that do not match.
         """
+        return within_limits(self._rows(meter), self.name, self.unit)
+
+    def _rows(self, meter: Meter) -> Iterator[PlacedRow]:
         columns, n_columns = self._columns, len(self._columns)
         cells_of_lines = self._cells(meter)
         if self._has_header:
@@ -68,16 +73,18 @@ class DelimitedRows:
 
     def _cells(self, meter: Meter) -> Iterator[tuple[int, list[str]]]:
         """Yield the cells of each row that has any, with the line where it begins."""
-        csv.field_size_limit(min(MAX_CELL_CHARACTERS, sys.maxsize))
+        csv.field_size_limit(limits.MAX_CHARACTERS)
         line = 0
         try:
             with open_text(self._entry, self.encoding, meter, newline="") as stream:
-                reader = csv.reader(stream, delimiter=self._delimiter, quoting=self._quoting, strict=True)
+                lines = Lines(stream, self.name)
+                reader = csv.reader(lines, delimiter=self._delimiter, quoting=self._quoting, strict=True)
                 line = 1
                 for cells in reader:
                     if any(map(str.strip, cells)):
                         yield line, [undefused(cell) for cell in cells]
-                    line = reader.line_num + 1
+                    line = lines.number + 1
+                    lines.begin()
         except csv.Error as error:
             raise FormatError(
                 f"the quotation marks of the row that begins here do not match ({error}). Close every quote, and write "
@@ -108,9 +115,25 @@ class DelimitedRows:
         )
 
 
+def defused(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: with an apostrophe before what could be one.
+
+    That is what begins with one of `= + - @` in any width, also after white space and control characters, or with a
+    tab or a line break; apostrophes ahead of these do not count, so that `undefused` takes away what was added.
+    """
+    return f"'{cell}" if _looks_like_formula(cell.lstrip("'")) else cell
+
+
 def undefused(cell: str) -> str:
     """Return a cell without the apostrophe that keeps spreadsheets from taking it for a formula."""
-    return cell[1:] if cell.startswith("'") and _DEFUSED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _looks_like_formula(cell.lstrip("'")) else cell
+
+
+def _looks_like_formula(text: str) -> bool:
+    if text.startswith(("\t", "\r", "\n")):
+        return True
+    first = next((character for character in text if unicodedata.category(character) not in _BLANKS), "")
+    return first in _FORMULA_SIGNS
 
 
 def _delimiter_of(lines: Sequence[str]) -> str:
@@ -151,7 +174,6 @@ def _named(file: str, cells: Sequence[str]) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     names = [name or f"column {place}" for place, name in enumerate(names, start=1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := named_twice(names):
         raise FormatError("more than one column has this name. Give each its own.", file, 1, twice[0])
     return tuple(names)

@@ -9,7 +9,8 @@ import io
 from typing import IO
 
 from era.errors import FormatError
-from era.formats.entries import Entry, Meter, open_bytes
+from era.formats import limits
+from era.formats.entries import Entry, Meter, open_bytes, read_most
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -74,16 +75,60 @@ def open_text(entry: Entry, codec: str, meter: Meter, newline: str | None = None
     return io.TextIOWrapper(open_bytes(entry, meter), encoding=codec, newline=newline)
 
 
+class Lines:
+    """The lines of an opened text, one after the other; what is too long to be one row of anything is refused.
+
+    A row may take several lines: whoever reads says where one begins.
+    """
+
+    def __init__(self, stream: IO[str], file: str) -> None:
+        """Begin the first row."""
+        self.number = 0
+        """Of the line read last, from 1."""
+        self._read = stream.readline
+        self._most = limits.MAX_CHARACTERS
+        self._file = file
+        self._begun, self._n_characters = 1, 0
+
+    def begin(self) -> None:
+        """Let the next line begin a row."""
+        self._begun, self._n_characters = self.number + 1, 0
+
+    def __iter__(self) -> "Lines":
+        """Return itself."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line with its end.
+
+        Raises:
+            FormatError: naming the line where the row begins that is too long.
+        """
+        line = self._read(self._most + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._n_characters += len(line)
+        if self._n_characters > self._most:
+            raise FormatError(
+                f"what begins here goes on for more than {self._most:,} characters. Look for a quotation mark that is "
+                "never closed, or split the text.",
+                self._file,
+                self._begun,
+            )
+        return line
+
+
 def read_text(entry: Entry) -> tuple[str, str]:
     """Return the whole text of a small file, with plain line ends, and its codec.
 
     Raises:
-        FormatError: if it is not text.
+        FormatError: if it is not text, or too large.
     """
     codec = detect_encoding(entry)
     try:
         with open_text(entry, codec, Meter()) as stream:
-            return stream.read(), codec
+            return read_most(entry, stream, limits.MAX_TEXT_BYTES), codec
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise unreadable(entry, error, None) from error
 

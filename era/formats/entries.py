@@ -5,31 +5,59 @@ The names in a zip are only ever labels. Each member is written under a number, 
 
 import gzip
 import io
+import lzma
 import os
 import shutil
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, cast
+from typing import IO, AnyStr, BinaryIO, cast
 
 from era.errors import FormatError
+from era.formats import limits
+from era.formats.limits import most_unpacked, size_in_words
 
-MAX_UNPACKED_BYTES = 16 * 1024**3
-MAX_MEMBERS = 500_000
-MAX_COMPRESSION = 200  # times; text compresses ten- or twentyfold
-FREE_TO_COMPRESS = 64 * 1024**2  # bytes that may unpack from however little
 _BLOCK = 1024 * 1024
+
+
+class Budget:
+    """How many bytes may come out of the compressed files of one source together, however often they are read."""
+
+    def __init__(self, n_compressed: int) -> None:
+        self._limit = most_unpacked(n_compressed)
+        self._unpacked: dict[str, int] = {}  # by name, as far as the file was read
+        self._n_bytes = 0
+
+    def take(self, name: str, n_bytes: int) -> None:
+        """Note that a file was unpacked up to a place.
+
+        Raises:
+            FormatError: if all files are more together than text could be.
+        """
+        n_more = n_bytes - self._unpacked.get(name, 0)
+        if n_more > 0:
+            self._unpacked[name] = n_bytes
+            self._n_bytes += n_more
+        if self._n_bytes > self._limit:
+            raise FormatError(
+                f"unpacks to more than {size_in_words(self._limit)}, which no text does. Unpack it yourself.", name
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file by the name a person knows, with `/` between folders, and the path where it lies."""
+    """A file by the name a person knows, with `/` between folders, and the path where it lies.
+
+    The `budget` is for what is compressed by gzip; None for one of its own.
+    """
 
     name: str
     path: Path
+    budget: Budget | None = field(default=None, compare=False)
 
     @property
     def is_gzipped(self) -> bool:
@@ -58,10 +86,11 @@ class Entry:
 
 
 class Meter:
-    """How many bytes of some files have been read; `n_bytes` is what they have together."""
+    """How many bytes of some files have been read; `n_bytes` is what they have together, `file` the one at hand."""
 
     def __init__(self, n_bytes: int = 0) -> None:
         self.n_bytes = n_bytes
+        self.file = ""
         self._n_read = 0
 
     @property
@@ -118,6 +147,31 @@ def open_bytes(entry: Entry, meter: Meter) -> IO[bytes]:
     return cast(IO[bytes], _Unzipped(entry, stream)) if entry.is_gzipped else stream
 
 
+def open_whole(entry: Entry, meter: Meter, most: int) -> IO[bytes]:
+    """Open an entry for reading here and there, which what is compressed does not allow before it is unpacked.
+
+    Raises:
+        FormatError: if the file cannot be opened, or unpacks to more than `most` bytes.
+    """
+    stream = open_bytes(entry, meter)
+    if not entry.is_gzipped:
+        return stream
+    with stream:
+        return io.BytesIO(read_most(entry, stream, most))
+
+
+def read_most(entry: Entry, stream: IO[AnyStr], most: int) -> AnyStr:
+    """Return all that a stream of an entry holds.
+
+    Raises:
+        FormatError: if that is more than `most` bytes or characters.
+    """
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise FormatError(f"is larger than {size_in_words(most)}. Split it.", entry.name)
+    return content
+
+
 class _Unzipped(gzip.GzipFile):
     """A file compressed by gzip that stops where it grows beyond all measure."""
 
@@ -125,29 +179,23 @@ class _Unzipped(gzip.GzipFile):
         super().__init__(fileobj=stream, mode="rb")
         self._name = entry.name
         self._source = stream
-        self._limit = most_unpacked(entry.n_bytes)
+        self._budget = entry.budget or Budget(entry.n_bytes)
 
     def read1(self, size: int = -1) -> bytes:
         return self._checked(super().read1(size))
 
     def read(self, size: int | None = -1) -> bytes:
-        return self._checked(super().read(size))
+        if size is not None and size >= 0:
+            return self._checked(super().read(size))
+        return b"".join(iter(partial(self.read1, _BLOCK), b""))  # each part is checked before the next is unpacked
 
     def _checked(self, content: bytes) -> bytes:
-        if self.tell() > self._limit:
-            raise FormatError(
-                f"unpacks to more than {_in_words(self._limit)}, which no text does. Unpack it yourself.", self._name
-            )
+        self._budget.take(self._name, self.tell())
         return content
 
     def close(self) -> None:
         super().close()
         self._source.close()
-
-
-def most_unpacked(n_bytes: int) -> int:
-    """Return how many bytes may come out of `n_bytes` compressed ones before it is refused."""
-    return min(MAX_UNPACKED_BYTES, max(FREE_TO_COMPRESS, n_bytes * MAX_COMPRESSION))
 
 
 def list_entries(path: Path) -> list[Entry]:
@@ -167,7 +215,8 @@ def list_entries(path: Path) -> list[Entry]:
             file = Path(folder, name)
             if not _is_hidden(name) and file.is_file():
                 found.append(Entry(file.relative_to(path).as_posix(), file))
-    return _in_order(found, path.name)
+    budget = Budget(sum(entry.n_bytes for entry in found if entry.is_gzipped))
+    return _in_order([replace(entry, budget=budget) for entry in found], path.name)
 
 
 def unpack(archive: Path, folder: Path) -> list[Entry]:
@@ -184,13 +233,14 @@ def unpack(archive: Path, folder: Path) -> list[Entry]:
             members = [member for member in opened.infolist() if not member.is_dir()]
             _check_members(archive, folder, members)
             members = [member for member in members if not any(map(_is_hidden, PurePosixPath(member.filename).parts))]
-            budget = most_unpacked(archive.stat().st_size)
+            most = most_unpacked(archive.stat().st_size)
+            budget = Budget(archive.stat().st_size)
             found = []
             for number, member in enumerate(members, start=1):
                 target = folder / f"{number:06}"
-                budget -= _write_member(opened, member, target, budget, archive.name)
-                found.append(Entry(str(PurePosixPath(member.filename)), target))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+                most -= _write_member(opened, member, target, most, archive.name)
+                found.append(Entry(str(PurePosixPath(member.filename)), target, budget))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise FormatError(
             f"this zip is damaged or of an unknown kind ({error}). Zip it again.", archive.name
         ) from error
@@ -205,8 +255,8 @@ def unpack(archive: Path, folder: Path) -> list[Entry]:
 def _check_members(archive: Path, folder: Path, members: Iterable[zipfile.ZipInfo]) -> None:
     n_members = n_bytes = 0
     for member in members:
-        name = PurePosixPath(member.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or "\\" in member.filename:
+        parts = PurePosixPath(member.filename).parts
+        if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\\" in member.filename:
             raise FormatError(
                 f"the zip holds the path {member.filename[:100]!r}, which leads outside of it. Nothing was unpacked.",
                 archive.name,
@@ -219,24 +269,24 @@ def _check_members(archive: Path, folder: Path, members: Iterable[zipfile.ZipInf
             raise FormatError("the zip is encrypted. Unpack it and zip it without a password.", archive.name)
         n_members, n_bytes = n_members + 1, n_bytes + member.file_size
     limit = most_unpacked(archive.stat().st_size)
-    if n_members > MAX_MEMBERS or n_bytes > limit:
+    if n_members > limits.MAX_MEMBERS or n_bytes > limit:
         raise FormatError(
-            f"the zip holds {n_members:,} files with {_in_words(n_bytes)}; at most {MAX_MEMBERS:,} with "
-            f"{_in_words(limit)} can be unpacked from it. Unpack it yourself and give the folder.",
+            f"the zip holds {n_members:,} files with {size_in_words(n_bytes)}; at most {limits.MAX_MEMBERS:,} with "
+            f"{size_in_words(limit)} can be unpacked from it. Unpack it yourself and give the folder.",
             archive.name,
         )
     if n_bytes > shutil.disk_usage(folder).free * 0.9:
-        raise FormatError(f"there is no room on the disk to unpack {_in_words(n_bytes)}.", archive.name)
+        raise FormatError(f"there is no room on the disk to unpack {size_in_words(n_bytes)}.", archive.name)
 
 
-def _write_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: int, archive: str) -> int:
+def _write_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, most: int, archive: str) -> int:
     """Write one member and return its bytes, which are counted and not believed."""
     n_bytes = 0
     try:
         with opened.open(member) as source, target.open("wb") as written:
             while block := source.read(_BLOCK):
                 n_bytes += len(block)
-                if n_bytes > budget:
+                if n_bytes > most:
                     raise FormatError(f"{member.filename[:100]!r} unpacks to more than it says.", archive)
                 written.write(block)
     except RuntimeError as error:  # what zipfile raises for encrypted members
@@ -252,7 +302,3 @@ def _in_order(entries: list[Entry], where: str) -> list[Entry]:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "__pycache__", "Thumbs.db")
-
-
-def _in_words(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"

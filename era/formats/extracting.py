@@ -1,16 +1,18 @@
 """The text of text, Markdown, HTML and PDF files as a title and paragraphs; nothing in them is run or followed."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from era.errors import FormatError
+from era.formats import limits
 from era.formats.chunking import Block, paragraphs_of
 from era.formats.encodings import encoding_remark, read_text
-from era.formats.entries import Entry, Meter, open_bytes
+from era.formats.entries import Entry, Meter, open_bytes, open_whole, read_most
+from era.formats.limits import size_in_words
 
-MAX_BYTES = 200_000_000  # of one file
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _UNSEEN = ("script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "select", "textarea")
 _BLOCKS = (
@@ -22,16 +24,19 @@ _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGN
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _ENDS = "<!-- ]]>-->"  # without them, the parser looks for the end of each unclosed comment anew
 _BORDER, _HEADING = "\x1e", "\x1d"  # separators that stand in no text
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)(?:---|\.\.\.)\s*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """The text of a file; the title is empty where the file has none, the remark where there is nothing to say."""
+    """The text of a file; the title is empty where the file has none.
+
+    What is to be said of how it was read is complete once the blocks, which are read once, have been.
+    """
 
     title: str
-    blocks: list[Block]
-    remark: str = ""
+    blocks: Iterable[Block]
+    remarks: list[str] = field(default_factory=list)
 
 
 def is_readable(entry: Entry) -> bool:
@@ -45,15 +50,15 @@ def extract(entry: Entry) -> Extracted:
     Raises:
         FormatError: if it is damaged, too large, encrypted or no text.
     """
-    if entry.n_bytes > MAX_BYTES:
-        raise FormatError(f"is larger than {MAX_BYTES // 1_000_000} MB. Split it.", entry.name)
+    if entry.n_bytes > limits.MAX_TEXT_BYTES:
+        raise FormatError(f"is larger than {size_in_words(limits.MAX_TEXT_BYTES)}. Split it.", entry.name)
     return _READERS.get(entry.suffix, _text)(entry)
 
 
 def _text(entry: Entry) -> Extracted:
     text, codec = read_text(entry)
     blocks = [Block(_clean(part)) for part in paragraphs_of(text)]
-    return Extracted("", blocks, encoding_remark(entry, codec))
+    return Extracted("", blocks, _said(encoding_remark(entry, codec)))
 
 
 def _markdown(entry: Entry) -> Extracted:
@@ -88,7 +93,7 @@ def _markdown(entry: Entry) -> Extracted:
         else:
             finish()
     finish()
-    return Extracted(title, blocks, encoding_remark(entry, codec))
+    return Extracted(title, blocks, _said(encoding_remark(entry, codec)))
 
 
 def _heading(line: str) -> str:
@@ -103,6 +108,8 @@ def _html(entry: Entry) -> Extracted:
     from bs4.exceptions import ParserRejectedMarkup
 
     text, remark = _html_text(entry)
+    if text.count("<") > limits.MAX_HTML_TAGS:
+        raise FormatError(f"has more than {limits.MAX_HTML_TAGS:,} tags. Split it, or save it as text.", entry.name)
     try:
         soup = BeautifulSoup(text + _ENDS, "html.parser")
     except ParserRejectedMarkup as error:
@@ -113,7 +120,7 @@ def _html(entry: Entry) -> Extracted:
         words = "\n".join(line.rstrip() for line in part.replace(_HEADING, "").split("\n")).strip()
         if words:
             blocks.append(Block(_clean(words), is_heading=_HEADING in part))
-    return Extracted(_clean(title), blocks, remark)
+    return Extracted(_clean(title), blocks, _said(remark))
 
 
 def _visible(soup: Any) -> Iterator[str]:
@@ -157,7 +164,7 @@ def _is_hidden(tag: Any) -> bool:
 def _html_text(entry: Entry) -> tuple[str, str]:
     """Return the markup and a remark; what is not UTF-8 is read as the page says, else guessed."""
     with open_bytes(entry, Meter()) as stream:
-        content = stream.read()
+        content = read_most(entry, stream, limits.MAX_HTML_BYTES)
     declared = _CHARSET.search(content[:2048])
     if declared:
         try:
@@ -177,30 +184,74 @@ def _pdf(entry: Entry) -> Extracted:
     import logging
 
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw
-    blocks: list[Block] = []
-    page_number, n_empty = 0, 0
+    stream = open_whole(entry, Meter(), limits.MAX_TEXT_BYTES)
     try:
-        with open_bytes(entry, Meter()) as stream:
-            reader = PdfReader(stream)
-            if reader.is_encrypted and not reader.decrypt(""):
-                raise FormatError("this PDF is locked by a password. Save it without one.", entry.name)
-            title = str((reader.metadata.title if reader.metadata else "") or "")
-            for page_number, page in enumerate(reader.pages, start=1):
-                found = [Block(_clean(part), page=page_number) for part in _pdf_paragraphs(page.extract_text())]
+        reader = PdfReader(stream)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise FormatError("this PDF is locked by a password. Save it without one.", entry.name)
+        title = str((reader.metadata.title if reader.metadata else "") or "")
+        n_pages = len(reader.pages)
+    except _of_broken_pdfs() as error:
+        stream.close()
+        raise FormatError(f"this PDF cannot be read ({_reason(error)}).", entry.name) from error
+    except FormatError:
+        stream.close()
+        raise
+    remarks: list[str] = []
+    return Extracted(_clean(" ".join(title.split())), _pdf_blocks(entry, reader, n_pages, remarks), remarks)
+
+
+def _pdf_blocks(entry: Entry, reader: Any, n_pages: int, remarks: list[str]) -> Iterator[Block]:
+    """Yield the paragraphs of the pages; one that cannot be read is left out, and so is what follows too many.
+
+    Raises:
+        FormatError: if no page can be read.
+    """
+    n_read = n_empty = 0
+    seconds = 0.0
+    broken: list[str] = []
+    with reader.stream:
+        while n_read < min(n_pages, limits.MAX_PDF_PAGES) and seconds < limits.MAX_PDF_SECONDS:
+            started = time.monotonic()
+            n_read += 1
+            found: list[Block] = []
+            try:
+                text = reader.pages[n_read - 1].extract_text()
+                found = [Block(_clean(part), page=n_read) for part in _pdf_paragraphs(text)]
                 n_empty += not found
-                blocks += found
-    except (PyPdfError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        reason = str(error)[:200] or type(error).__name__
-        place = page_number or None
-        raise FormatError(f"this PDF cannot be read ({reason}).", entry.name, place, unit="page") from error
-    remark = ""
+            except _of_broken_pdfs() as error:
+                broken.append(f"page {n_read:,}: {_reason(error)}")
+            seconds += time.monotonic() - started
+            yield from found
+    if broken and len(broken) == n_read:
+        raise FormatError(f"this PDF cannot be read ({broken[0]}).", entry.name)
+    if broken:
+        pages = "1 page was" if len(broken) == 1 else f"{len(broken):,} of {n_read:,} pages were"
+        remarks.append(f"{entry.name}: {pages} left out that cannot be read ({broken[0]}).")
     if n_empty:
-        pages = "1 page has" if n_empty == 1 else f"{n_empty:,} of {page_number:,} pages have"
-        remark = f"{entry.name}: {pages} no text; scanned pages need text recognition first."
-    return Extracted(_clean(" ".join(title.split())), blocks, remark)
+        pages = "1 page has" if n_empty == 1 else f"{n_empty:,} of {n_read:,} pages have"
+        remarks.append(f"{entry.name}: {pages} no text; scanned pages need text recognition first.")
+    if n_read < n_pages:
+        reason = f"after {seconds:,.0f} seconds" if seconds >= limits.MAX_PDF_SECONDS else "which is as far as one goes"
+        remarks.append(
+            f"{entry.name}: only {n_read:,} of {n_pages:,} pages were read, {reason}. Split the PDF to have the rest."
+        )
+
+
+def _of_broken_pdfs() -> tuple[type[Exception], ...]:
+    from pypdf.errors import PyPdfError
+
+    return (PyPdfError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
+
+
+def _said(remark: str) -> list[str]:
+    return [remark] if remark else []
 
 
 def _pdf_paragraphs(text: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from era.errors import FormatError, SourceUnreachable
 from era.formats.columns import check_mapping, guess_mapping, id_text
 from era.formats.entries import Meter
 from era.formats.judgment_files import judgments_of_rows
-from era.formats.rows import PlacedRow, columns_of, sample_rows
+from era.formats.rows import PlacedRow, columns_of, sample_rows, within_limits
 from era.formats.sources import FileSource, RowDocuments, labels_of_rows, queries_of_rows
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -52,8 +52,11 @@ class HubRows:
 
         Raises:
             SourceUnreachable: if the hub stops answering.
-            FormatError: if a file of the dataset is damaged.
+            FormatError: if a file of the dataset is damaged, or there are more rows than a table could have.
         """
+        return within_limits(self._rows(), self.name, self.unit)
+
+    def _rows(self) -> Iterator[PlacedRow]:
         import pyarrow
         from datasets.exceptions import DatasetsError
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from era.errors import FormatError
-from era.formats.encodings import detect_encoding, encoding_remark, open_text, unreadable
+from era.formats import limits
+from era.formats.encodings import Lines, detect_encoding, encoding_remark, open_text, unreadable
 from era.formats.entries import Entry, Meter
-from era.formats.rows import PlacedRow
+from era.formats.rows import PlacedRow, within_limits
 
-MAX_OBJECT_BYTES = 500_000_000  # of an object that has to be read at once
 _BLOCK = 1_000_000  # characters
 _EXAMPLE = '{"id": "1", "title": "A title", "text": "The text"}'
 
@@ -38,6 +38,9 @@ class JsonRows:
         Raises:
             FormatError: naming the line of what is not JSON or not an object.
         """
+        return within_limits(self._rows(meter), self.name, self.unit)
+
+    def _rows(self, meter: Meter) -> Iterator[PlacedRow]:
         line = 0
         try:
             kind = self._kind()
@@ -51,11 +54,13 @@ class JsonRows:
         """Return `[` for a list, `{` for one object over several lines, else nothing."""
         with open_text(self._entry, self.encoding, Meter(), newline="\n") as stream:
             first = ""
-            while not first.strip() and (line := stream.readline(10_000_000)):
+            while not first.strip() and (line := stream.readline(limits.MAX_CHARACTERS + 1)):
                 first = line
             start = first.lstrip()[:1]
             if start != "{":
                 return start if start == "[" else ""
+            if len(first) > limits.MAX_CHARACTERS:
+                return "{"
             try:
                 value = json.loads(first)
             except (ValueError, RecursionError):
@@ -66,7 +71,9 @@ class JsonRows:
     def _lines(self, meter: Meter) -> Iterator[PlacedRow]:
         loads = json.loads
         with open_text(self._entry, self.encoding, meter, newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = Lines(stream, self.name)
+            for number, line in enumerate(lines, start=1):
+                lines.begin()
                 try:
                     row = loads(line)
                 except (ValueError, RecursionError) as error:
@@ -110,17 +117,22 @@ class JsonRows:
                         continue
                 if is_at_end:
                     raise FormatError("the list of objects does not end with ].", self.name, line)
+                if len(text) - at > limits.MAX_CHARACTERS:
+                    problem = f"what begins here is longer than {limits.MAX_CHARACTERS:,} characters. Split it."
+                    raise FormatError(problem, self.name, line)
                 more = stream.read(wanted)
                 is_at_end = not more
                 text, at, wanted = text[at:] + more, 0, wanted * 2
 
     def _one_object(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the objects of the one list that an object holds; they are placed where the file begins."""
-        if self.n_bytes > MAX_OBJECT_BYTES:
-            raise FormatError("this is one JSON object of too large a size. Save it with one object a line.", self.name)
         with open_text(self._entry, self.encoding, meter, newline="\n") as stream:
+            text = stream.read(limits.MAX_WHOLE_JSON + 1)
+            if len(text) > limits.MAX_WHOLE_JSON:
+                problem = f"this is one JSON object of more than {limits.MAX_WHOLE_JSON:,} characters"
+                raise FormatError(f"{problem}. Save it with one object a line.", self.name)
             try:
-                value = json.loads(stream.read())
+                value = json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise self._not_json(error, getattr(error, "lineno", 1)) from error
         rows = _list_inside(value)
@@ -139,7 +151,9 @@ class JsonRows:
         return value
 
     def _not_json(self, error: Exception, line: int) -> FormatError:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too large or too deeply nested"
+        if isinstance(error, RecursionError):
+            return FormatError("what begins here is too deeply nested. Flatten it.", self.name, line)
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too large a number"
         return FormatError(f"this is not JSON ({reason}). Expected an object such as {_EXAMPLE}.", self.name, line)
 
 

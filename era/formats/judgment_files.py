@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from era.formats.checking import Judgment, Place, grade_of
-from era.formats.columns import id_text
-from era.formats.encodings import detect_encoding, open_text, unreadable
+from era.formats.columns import id_text, names_in_words
+from era.formats.delimited import undefused
+from era.formats.encodings import Lines, detect_encoding, open_text, unreadable
 from era.formats.entries import Entry, Meter
 from era.formats.rows import RowFile
 
@@ -32,7 +33,9 @@ def judgments_of_lines(entry: Entry) -> Iterator[Judgment]:
     number = 0
     try:
         with open_text(entry, codec, Meter(), newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = Lines(stream, entry.name)
+            for number, line in enumerate(lines, start=1):
+                lines.begin()
                 if not line.strip():
                     continue
                 place = Place(entry.name, number)
@@ -65,7 +68,7 @@ def judgments_of_rows(file: RowFile) -> Iterator[Judgment]:
             _column(row, names) for names in (_QUERY_NAMES, _DOC_NAMES, _GRADE_NAMES)
         )
         if not query_column or not doc_column:
-            raise place.error(f"expected columns named query-id, corpus-id and score. Found: {', '.join(row)}.")
+            raise place.error(f"expected columns named query-id, corpus-id and score. Found: {names_in_words(row)}.")
         ids = [_id(row, column, place) for column in (query_column, doc_column)]
         # a list of relevant documents has no grades
         grade = _grade(row[grade_column], place, grade_column) if grade_column else 1.0
@@ -103,7 +106,8 @@ def judgments_of_labels(query_id: str, labels: Any, place: Place) -> Iterator[Ju
 def cells_of(line: str, is_csv: bool = False) -> list[str]:
     """Return the cells of a line, separated by commas, tabs, or where there is none, by blanks."""
     if is_csv:
-        return next(csv.reader([line], delimiter=";" if line.count(";") > line.count(",") else ","), [])
+        cells = next(csv.reader([line], delimiter=";" if line.count(";") > line.count(",") else ","), [])
+        return [undefused(cell) for cell in cells]
     return line.split("\t") if "\t" in line else line.split()
 
 

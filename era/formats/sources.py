@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from era.errors import FormatError
+from era.formats import limits
 from era.formats.checking import (
     DocumentCheck,
     Judgment,
@@ -16,6 +17,7 @@ from era.formats.columns import MAX_FACT, MAX_FACTS, DocumentReader, query_of
 from era.formats.content import SourceDocument, SourceQuery
 from era.formats.entries import Meter
 from era.formats.judgment_files import judgments_of_labels
+from era.formats.limits import most_unpacked
 from era.formats.rows import RowFile
 
 PlacedDocument = tuple[int, SourceDocument]
@@ -156,6 +158,11 @@ class FileSource:
         return self._meter.n_bytes_read
 
     @property
+    def file_at(self) -> str:
+        """Return the name of the file that is being read, or was read last."""
+        return self._meter.file
+
+    @property
     def encoding(self) -> str:
         """Return the codec of the first file of documents; empty if it is no text."""
         return self._documents[0].encoding if self._documents else ""
@@ -172,9 +179,20 @@ class FileSource:
         check = self._check = DocumentCheck()
         self._meter.restart()
         has_place_for = check.has_place_for
+        n_characters, most = 0, most_unpacked(self.n_bytes) if self.n_bytes else limits.MAX_UNPACKED_BYTES
         for file in self._documents:
             check.begin(file.name, file.unit)
+            self._meter.file = file.name
             for place, found in file.documents(self._meter):
+                n_characters += len(found.document.title) + len(found.document.text)
+                if n_characters > most:  # a text that a file holds once, and refers to again and again
+                    raise FormatError(
+                        f"the documents up to here have more than {most:,} characters, which is more than a file of "
+                        "this size could hold. Write each text once.",
+                        file.name,
+                        place,
+                        unit=file.unit,
+                    )
                 if has_place_for(found, place):
                     yield found
         if self._documents and not check.n_kept:

@@ -48,20 +48,20 @@ class TextFiles:
         """Yield the passages of each file in turn."""
         self._remarks, self._without_text, self._unreadable = [], [], []
         for entry in self._entries:
-            file = without_half_characters(entry.name)
+            meter.file = file = without_half_characters(entry.name)
+            number = 0
             try:
                 extracted = extract(entry)
+                title = extracted.title or PurePosixPath(file).stem
+                for number, chunk in enumerate(chunks_of(extracted.blocks), start=1):
+                    yield number, SourceDocument(Document(f"{file}#{number}", title, chunk.text), _facts(file, chunk))
             except FormatError as error:
                 self._unreadable.append(str(error))
-                meter.add(entry.n_bytes)
-                continue
-            title = extracted.title or PurePosixPath(file).stem
-            self._remarks += [extracted.remark] if extracted.remark and len(self._remarks) < _N_NAMED else []
-            number = 0
-            for number, chunk in enumerate(chunks_of(extracted.blocks), start=1):
-                yield number, SourceDocument(Document(f"{file}#{number}", title, chunk.text), _facts(file, chunk))
-            if not number:
-                self._without_text.append(file)
+            except MemoryError:
+                self._unreadable.append(f"{entry.name}: takes more memory than there is. Split it.")
+            else:
+                self._remarks += extracted.remarks[: _N_NAMED - len(self._remarks)]
+                self._without_text += [] if number else [file]
             meter.add(entry.n_bytes)
 
 

@@ -9,7 +9,7 @@ from era.errors import FormatError
 from era.formats.checking import Place
 from era.formats.columns import MAX_FACT_NAME, MAX_FACTS
 from era.formats.content import SourceDocument
-from era.formats.encodings import detect_encoding, encoding_remark, open_text, unreadable
+from era.formats.encodings import Lines, detect_encoding, encoding_remark, open_text, unreadable
 from era.formats.entries import Entry, Meter
 from era.formats.sources import PlacedDocument
 from era.types import Document
@@ -55,7 +55,8 @@ class TrecDocuments:
         begun = number = 0
         try:
             with open_text(self._entry, self.encoding, meter) as stream:
-                for number, line in enumerate(stream, start=1):
+                read = Lines(stream, self.name)
+                for number, line in enumerate(read, start=1):
                     mark = line.strip().upper()
                     if mark.startswith("<DOC>"):
                         if begun:
@@ -68,6 +69,8 @@ class TrecDocuments:
                         inner = "".join(lines)
                         yield begun, self._document(inner[: inner.upper().rindex("</DOC>")], begun)
                         begun = 0
+                    if not begun:
+                        read.begin()
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise unreadable(self._entry, error, number + 1) from error
         if begun:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from era.formats.checking import Place, grade_of
-from era.formats.encodings import detect_encoding, open_text, unreadable
+from era.formats.encodings import Lines, detect_encoding, open_text, unreadable
 from era.formats.entries import Entry, Meter
 from era.formats.judgment_files import cells_of
 from era.types import ScoredDoc
@@ -54,7 +54,9 @@ def _places(entry: Entry) -> Iterator[tuple[Place, str, str, float, float, str]]
     codec, number = detect_encoding(entry), 0
     try:
         with open_text(entry, codec, Meter(), newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = Lines(stream, entry.name)
+            for number, line in enumerate(lines, start=1):
+                lines.begin()
                 if not line.strip():
                     continue
                 place = Place(entry.name, number)

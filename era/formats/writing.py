@@ -18,7 +18,7 @@ import numpy as np
 
 from era.errors import FormatError
 from era.formats.content import SourceDocument, SourceQuery
-from era.formats.delimited import undefused
+from era.formats.delimited import defused, undefused
 from era.formats.entries import Entry
 from era.formats.judgment_files import QUOTED, judgments_of_lines, judgments_of_rows
 from era.formats.rows import is_table, open_rows
@@ -30,7 +30,6 @@ from era.types import Qrels, Run
 _UNFIT_BETWEEN_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff]")
 _UNFIT_BETWEEN_TABS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]|\A\s*\Z")
 _QUOTED_CHARACTERS = re.compile(r"[\s%\x00-\x1f\x7f\ufeff]")
-_LOOKS_LIKE_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _MARK = "\ufeff"  # tells spreadsheets that the file is UTF-8
 _MOST_CELL_CHARACTERS = 50_000_000
 
@@ -109,8 +108,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV that a spreadsheet opens without taking any text for a formula; `csv_rows` reads it."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
-    writer.writerow([_defused(cell) for cell in header])
-    writer.writerows([[_defused(cell) for cell in row] for row in rows])
+    writer.writerow([_written(cell) for cell in header])
+    writer.writerows([[_written(cell) for cell in row] for row in rows])
     return _MARK + written.getvalue()
 
 
@@ -202,5 +201,5 @@ def _json(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _defused(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and _LOOKS_LIKE_FORMULA.match(cell) else cell
+def _written(cell: Any) -> Any:
+    return defused(cell) if isinstance(cell, str) else cell

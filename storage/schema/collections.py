@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import CollectionState
-from storage.schema.base import Base, utc_now
+from storage.schema.base import Base, one_of, utc_now
 
 
 class CollectionRow(Base):
@@ -29,7 +29,7 @@ class CollectionRow(Base):
     embedders: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     archived_at: Mapped[datetime | None]
     state: Mapped[CollectionState] = mapped_column(
-        Enum(CollectionState, native_enum=False, length=16, values_callable=lambda states: [s.value for s in states]),
+        one_of(CollectionState),
         default=CollectionState.READY,
         server_default=CollectionState.READY.value,
     )

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Enum, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import Preferred, ShownLeft
-from storage.schema.base import Base, utc_now
+from storage.schema.base import Base, one_of, utc_now
 
 
 class SharedViewRow(Base):
@@ -37,12 +37,8 @@ class PreferenceEventRow(Base):
     author: Mapped[str]
     first: Mapped[str]
     second: Mapped[str]
-    preferred: Mapped[Preferred] = mapped_column(
-        Enum(Preferred, native_enum=False, length=16, values_callable=lambda answers: [a.value for a in answers])
-    )
-    shown_left: Mapped[ShownLeft] = mapped_column(
-        Enum(ShownLeft, native_enum=False, length=16, values_callable=lambda sides: [s.value for s in sides])
-    )
+    preferred: Mapped[Preferred] = mapped_column(one_of(Preferred))
+    shown_left: Mapped[ShownLeft] = mapped_column(one_of(ShownLeft))
     seconds: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 

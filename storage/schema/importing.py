@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Enum, ForeignKey
+from sqlalchemy import JSON, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import ImportKind, ImportState
-from storage.schema.base import Base, utc_now
+from storage.schema.base import Base, one_of, utc_now
 
 
 class ImportJobRow(Base):
@@ -21,17 +21,13 @@ class ImportJobRow(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    kind: Mapped[ImportKind] = mapped_column(
-        Enum(ImportKind, native_enum=False, length=16, values_callable=lambda kinds: [k.value for k in kinds])
-    )
+    kind: Mapped[ImportKind] = mapped_column(one_of(ImportKind))
     name: Mapped[str]
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     author: Mapped[str]
     collection_id: Mapped[int | None] = mapped_column(ForeignKey("collection.id"))
     staging_id: Mapped[int | None] = mapped_column(ForeignKey("collection.id"))
-    state: Mapped[ImportState] = mapped_column(
-        Enum(ImportState, native_enum=False, length=16, values_callable=lambda states: [s.value for s in states])
-    )
+    state: Mapped[ImportState] = mapped_column(one_of(ImportState))
     stage: Mapped[str] = mapped_column(default="")
     fraction: Mapped[float] = mapped_column(default=0.0)
     message: Mapped[str] = mapped_column(default="")

@@ -9,7 +9,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
-    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import MAX_GRADE, JudgmentRole
-from storage.schema.base import Base, UtcDateTime, utc_now
+from storage.schema.base import Base, UtcDateTime, one_of, utc_now
 
 
 class LabelSetRow(Base):
@@ -64,7 +63,7 @@ class JudgmentEventRow(Base):
     client_id: Mapped[str]
     sequence: Mapped[int]
     role: Mapped[JudgmentRole] = mapped_column(
-        Enum(JudgmentRole, native_enum=False, length=16, values_callable=lambda roles: [r.value for r in roles]),
+        one_of(JudgmentRole),
         server_default=JudgmentRole.JUDGE.value,
     )
     is_unsure: Mapped[bool] = mapped_column(server_default=false())

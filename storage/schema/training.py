@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Enum, ForeignKey, String, UniqueConstraint, false, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import TrainingRunState
-from storage.schema.base import Base, utc_now
+from storage.schema.base import Base, one_of, utc_now
 
 
 class TrainingRunRow(Base):
@@ -23,9 +23,7 @@ class TrainingRunRow(Base):
     collection_id: Mapped[int] = mapped_column(ForeignKey("collection.id"))
     label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
     number: Mapped[int]
-    state: Mapped[TrainingRunState] = mapped_column(
-        Enum(TrainingRunState, native_enum=False, length=16, values_callable=lambda states: [s.value for s in states])
-    )
+    state: Mapped[TrainingRunState] = mapped_column(one_of(TrainingRunState))
     recipe: Mapped[str]
     seed: Mapped[int]
     config: Mapped[dict[str, Any]] = mapped_column(JSON)

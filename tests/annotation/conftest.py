@@ -25,6 +25,8 @@ from annotation.opening import OpenPage, open_page
 from annotation.settings import Settings
 from annotation.training.queueing import start
 from annotation.training.worker import TrainingWorker
+from annotation.ui.downloads import Downloads
+from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair, Vectors
@@ -293,6 +295,17 @@ def swapped_topics() -> QueryAdapter:
     weight = np.eye(len(ANIMALS) + len(TOPICS) + 1, dtype=np.float32)
     weight[[len(ANIMALS), len(ANIMALS) + 1]] = weight[[len(ANIMALS) + 1, len(ANIMALS)]]
     return QueryAdapter(("light",), weight, np.zeros(len(weight), np.float32))
+
+
+def uploads_of(workspace: Workspace) -> Uploads:
+    """Return where the app keeps what people send."""
+    settings = workspace.settings
+    return Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
+
+
+def downloads_of(workspace: Workspace) -> Downloads:
+    """Return where the app lays out what people take along."""
+    return Downloads(workspace.settings.received_folder / DOWNLOADS)
 
 
 def as_json(payload: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class ListedSource:
     remarks: list[str] = field(default_factory=list)
     n_bytes: int = 0
     n_bytes_read: int = 0
+    file_at: str = ""
     stop_after: int | None = None
     n_documents: int | None = None
 

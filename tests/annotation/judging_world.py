@@ -36,11 +36,16 @@ def say(
     return saved
 
 
+def offer(desk: Desk, query_id: int, *doc_ids: str) -> None:
+    """Let the pool of a query offer these documents; those that somebody judged are offered to nobody else."""
+    with desk.workspace.writing() as session:
+        pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in doc_ids]
+        storage.pools.add(session, desk.label_set_id, query_id, pool)
+
+
 def begin(desk: Desk, author: str, query_id: int) -> None:
     """Let an author judge one of two offered documents of a query, neither of which anybody else judged."""
-    with desk.workspace.writing() as session:
-        pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in ("seal-feeding", "moth-feeding")]
-        storage.pools.add(session, desk.label_set_id, query_id, pool)
+    offer(desk, query_id, "seal-feeding", "moth-feeding")
     say(desk, author, query_id, "seal-feeding", 0.0)
 
 
@@ -49,23 +54,38 @@ def say_all(desk: Desk, author: str, query_id: int, doc_ids: Iterable[str], grad
         say(desk, author, query_id, doc_id, grade)
 
 
+def decide(desk: Desk, author: str, query_id: int, doc_id: str, grade: float | None, **more: Any) -> None:
+    """Append what an adjudicator decided while judges disagreed, as the log keeps it whatever they say now."""
+    append(desk, author, query_id, doc_id, grade, JudgmentRole.ADJUDICATOR, **more)
+
+
 def bring_reference(desk: Desk, query_id: int, doc_id: str, grade: float, author: str = "import") -> None:
     """Append a mark as an import does."""
+    append(desk, author, query_id, doc_id, grade, JudgmentRole.REFERENCE)
+
+
+def append(
+    desk: Desk, author: str, query_id: int, doc_id: str, grade: float | None, role: JudgmentRole, **more: Any
+) -> None:
+    """Append an event to the log, unchecked."""
     query = record(desk.workspace, query_id)
     with desk.workspace.writing() as session:
         storage.judgments.append(
             session,
             NewJudgment(
-                label_set_id=desk.label_set_id,
+                **{
+                    "label_set_id": desk.label_set_id,
+                    "content_hash": "0" * 64,
+                    "client_id": f"log of {role.value}s",
+                    "sequence": next(_counter),
+                    **more,
+                },
                 query_id=query_id,
                 instruction_id=query.instruction_id,
                 doc_id=doc_id,
-                content_hash="0" * 64,
                 author=author,
                 grade=grade,
-                client_id="import",
-                sequence=next(_counter),
-                role=JudgmentRole.REFERENCE,
+                role=role,
             ),
         )
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from annotation.alignment_texts import alignment_texts
 from era.alignment import AlignmentTexts
@@ -63,3 +66,26 @@ def test_another_strong_embedder_reads_for_itself_and_leaves_the_first_its_texts
     assert len(read(tmp_path, PETS, other).read) == len(PETS)
     assert read(tmp_path, PETS).read == []
     assert len(list(tmp_path.glob("alignment-*"))) == 2
+
+
+@pytest.mark.parametrize("bit", [1, 128])
+def test_texts_of_which_a_bit_has_changed_are_read_again(
+    tmp_path: Path, bit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, PETS)
+    [file] = tmp_path.glob("alignment-*")
+    content = bytearray(file.read_bytes())
+    content[-5] ^= bit
+    file.write_bytes(content)
+    assert len(read(tmp_path, PETS).read) == len(PETS)
+    assert "are damaged and are read again" in caplog.text
+    assert read(tmp_path, PETS).read == []
+
+
+def test_texts_of_a_version_before_the_checksums_are_used(tmp_path: Path) -> None:
+    read(tmp_path, PETS)
+    [file] = tmp_path.glob("alignment-*")
+    with safe_open(file, "np") as kept:
+        about = {name: text for name, text in kept.metadata().items() if name != "sha256"}
+    save_file(load_file(file), file, about)
+    assert read(tmp_path, PETS).read == []

@@ -22,7 +22,7 @@ def test_nothing_is_done_to_another_collection_than_the_one_that_was_shown(judge
     def ask(collection_id: int, label_set_id: int) -> dict[str, Any]:
         data = {"collection_id": collection_id, "label_set_id": label_set_id}
         answer: dict[str, Any] = _answering(workspace, "kind", handler)(
-            SimpleNamespace(username="ann"), SimpleNamespace(_data=data)
+            SimpleNamespace(username="ann", session_hash="page-1"), SimpleNamespace(_data=data)
         )
         return answer
 

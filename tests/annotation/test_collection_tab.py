@@ -1,6 +1,7 @@
 """What the Collection tab answers: previews, plans and files, each only to who may have it."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,22 +11,25 @@ import gradio as gr
 import pytest
 
 import storage.import_jobs
+from annotation import reading_places
 from annotation.choosing_embedders import presets, read_choice
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.importing import jobs, store
 from annotation.opening import open_page
 from annotation.settings import Settings
 from annotation.training.worker import TrainingWorker
-from annotation.ui import collection_answers, take_out_answers
 from annotation.ui.app import Page
 from annotation.ui.collection import CollectionTab
+from annotation.ui.downloads import Downloads
 from annotation.ui.panel import Message
 from annotation.ui.words import translations
+from annotation.uploads import Uploads
 from era.embedder_specs import BUNDLED
 from era.errors import EmbedderUnavailableError
 from era.formats import opening
 from storage.errors import StorageError
-from tests.annotation.conftest import QRELS, Desk, as_json, small_world
+from tests.annotation.conftest import QRELS, Desk, as_json, downloads_of, small_world, uploads_of, wait_until
+from tests.annotation.readers_to_end import preview_without_end
 
 ANIMALS_CSV = (
     "key,animal,said\ncat-feeding,cat,feeding\nowl-feeding,owl,feeding at night\ncat-illness,cat,old illness\n"
@@ -38,26 +42,28 @@ OWN_ADDRESS = {
 
 
 @pytest.fixture
-def received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder in which the server puts what it receives, for the time of a test."""
-    folder = tmp_path / "received"
-    folder.mkdir()
-    for module in (collection_answers, take_out_answers):
-        monkeypatch.setattr(module, "get_upload_folder", lambda: str(folder))
-    return folder
+def uploads(judged_desk: Desk) -> Uploads:
+    return uploads_of(judged_desk.workspace)
 
 
 @pytest.fixture
-def tab(judged_desk: Desk, received: Path) -> Iterator[CollectionTab]:
+def downloads(judged_desk: Desk, uploads: Uploads) -> Downloads:
+    return downloads_of(judged_desk.workspace)
+
+
+@pytest.fixture
+def tab(judged_desk: Desk, uploads: Uploads, downloads: Downloads) -> Iterator[CollectionTab]:
     with gr.Blocks():
-        yield CollectionTab(judged_desk.workspace)
+        yield CollectionTab(judged_desk.workspace, uploads, downloads)
 
 
-def send(received: Path, text: str, name: str = "animals.csv") -> list[dict[str, str]]:
-    """Return what a page tells of a file that it has just sent."""
-    path = received / hashlib.sha256(text.encode()).hexdigest() / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+def send(uploads: Uploads, text: str, name: str = "animals.csv") -> list[dict[str, str]]:
+    """Return what a page tells of a file that ann has just sent."""
+    path = uploads.received_folder / hashlib.sha256(text.encode()).hexdigest() / name
+    with uploads.receiving("ann", len(text)) as arrived:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        arrived([path])
     return [{"path": str(path), "name": name}]
 
 
@@ -66,9 +72,9 @@ def preview(desk: Desk, tab: CollectionTab, author: str | None = "ann", **data: 
 
 
 def test_preview_shows_documents_as_they_will_be_and_again_with_other_columns(
-    judged_desk: Desk, tab: CollectionTab, received: Path
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
 ) -> None:
-    first = preview(judged_desk, tab, files=send(received, ANIMALS_CSV), format="", mapping={})
+    first = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="", mapping={})
     seen = first["preview"]
     assert (seen["format"], seen["columns"], seen["can_choose_format"]) == ("table", ["key", "animal", "said"], True)
     chosen = {"id": "key", "title": "animal", "text": "said"}
@@ -86,9 +92,9 @@ def test_preview_shows_documents_as_they_will_be_and_again_with_other_columns(
 
 
 def test_file_that_cannot_be_read_is_kept_and_the_error_names_the_place(
-    judged_desk: Desk, tab: CollectionTab, received: Path
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
 ) -> None:
-    broken = preview(judged_desk, tab, files=send(received, 'a,b\n1,"x\n', "broken.csv"), format="", mapping={})
+    broken = preview(judged_desk, tab, files=send(uploads, 'a,b\n1,"x\n', "broken.csv"), format="", mapping={})
     assert "broken.csv, line 2" in broken["error"]
     again = preview(judged_desk, tab, token=broken["token"], format="nonsense", mapping={})
     assert "The format 'nonsense' is not known" in again["error"]
@@ -96,9 +102,9 @@ def test_file_that_cannot_be_read_is_kept_and_the_error_names_the_place(
 
 
 def test_what_an_endpoint_costs_is_counted_before_anything_is_imported(
-    judged_desk: Desk, tab: CollectionTab, received: Path
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
 ) -> None:
-    token = preview(judged_desk, tab, files=send(received, ANIMALS_CSV), format="", mapping={})["token"]
+    token = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="", mapping={})["token"]
     paid = {"kind": "openai", "name": "big", "document_prompt": "1234", "price_per_million_tokens": 1e6}
     mapping = {"id": "key", "title": "animal", "text": "said"}
     request = {"token": token, "format": "table", "mapping": mapping, "embedders": {**BUNDLED_JSON, "light": paid}}
@@ -108,8 +114,8 @@ def test_what_an_endpoint_costs_is_counted_before_anything_is_imported(
     assert jobs.list_jobs(judged_desk.workspace) == []
 
 
-def test_visitor_brings_nothing_in(judged_desk: Desk, tab: CollectionTab, received: Path) -> None:
-    page, files = judged_desk.page, send(received, ANIMALS_CSV)
+def test_visitor_brings_nothing_in(judged_desk: Desk, tab: CollectionTab, uploads: Uploads) -> None:
+    page, files = judged_desk.page, send(uploads, ANIMALS_CSV)
     refused: list[tuple[Any, dict[str, Any]]] = [
         (tab._answers._preview, {"files": files, "format": ""}),
         (tab._answers._preview, {"hub": "mteb/scifact", "config": ""}),
@@ -142,19 +148,20 @@ def test_page_names_no_place_on_the_machine_as_a_data_set(judged_desk: Desk, tab
 def test_columns_chosen_for_a_data_set_are_used_by_its_preview_its_costs_and_its_import(
     judged_desk: Desk, tab: CollectionTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str, Any]] = []
+    asked: list[tuple[Any, ...]] = []
 
-    def answer(name: str, config: str, mapping: Any, n: int = 0) -> None:
-        asked.append((name, config, mapping))
+    def answer(file: str, bounds: Any, is_over: Any, function: Any, *about: Any) -> None:
+        asked.append((function, *about))
         raise InvalidInputError("That is enough.")
 
-    monkeypatch.setattr(opening, "preview_hub", answer)
-    monkeypatch.setattr(opening, "open_hub", answer)
+    for name in ("call_apart", "source_apart"):
+        monkeypatch.setattr(reading_places, name, answer)
     about = {"hub": "mteb/pets", "config": "en", "mapping": {"id": "", "text": "said"}, "embedders": BUNDLED_JSON}
     for handler in (tab._answers._preview, tab._answers._count_costs):
         with pytest.raises(InvalidInputError, match="enough"):
             handler(judged_desk.page, "ann", Message(about))
-    assert asked == [("mteb/pets", "en", {"text": "said"})] * 2
+    chosen = "mteb/pets", "en", "", {"text": "said"}
+    assert asked == [(opening.preview_hub, *chosen, 5), (opening.open_hub, *chosen)]
     tab._answers._import(judged_desk.page, "ann", Message({**about, "kind": "new", "name": "pets"}))
     with judged_desk.workspace.reading() as session:
         [job] = storage.import_jobs.list_all(session)
@@ -187,9 +194,9 @@ def test_where_several_people_use_an_app_its_key_and_its_folders_are_not_theirs(
         read_choice(alone, "ann", {"strong": {"kind": "pickle"}, "light": {"kind": "bundled-light"}})
 
 
-def test_plan_counts_what_files_would_change(judged_desk: Desk, tab: CollectionTab, received: Path) -> None:
+def test_plan_counts_what_files_would_change(judged_desk: Desk, tab: CollectionTab, uploads: Uploads) -> None:
     mapping = {"id": "key", "title": "animal", "text": "said"}
-    token = preview(judged_desk, tab, files=send(received, ANIMALS_CSV), format="table", mapping=mapping)["token"]
+    token = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="table", mapping=mapping)["token"]
     for kind, facts in (
         ("add", [["New", "1"], ["Changed", "1"], ["The same", "1"]]),
         ("replace", [["New", "1"], ["Changed", "1"], ["Removed", "14"], ["The same", "1"]]),
@@ -210,9 +217,9 @@ def test_plan_counts_what_files_would_change(judged_desk: Desk, tab: CollectionT
 
 
 def test_import_is_queued_takes_the_files_over_and_can_be_called_off(
-    judged_desk: Desk, tab: CollectionTab, received: Path
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
 ) -> None:
-    token = preview(judged_desk, tab, files=send(received, ANIMALS_CSV), format="", mapping={})["token"]
+    token = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="", mapping={})["token"]
     about = {"kind": "new", "token": token, "format": "table", "mapping": {"id": "key", "text": "said"}}
     taken = Message({**about, "name": "animals", "description": "", "embedders": BUNDLED_JSON})
     with pytest.raises(StorageError, match="animals"):
@@ -222,7 +229,7 @@ def test_import_is_queued_takes_the_files_over_and_can_be_called_off(
     [job] = started["jobs"]
     assert (started["import_kind"], job["title"], job["state"]) == ("new", "Import of owls", "queued")
     with pytest.raises(NotFoundError):
-        tab._answers.uploads.path("ann", token)
+        uploads.path("ann", token)
     assert [each["name"] for each in tab.show(judged_desk.page, "ann")["collections"]] == ["animals"]
     act = Message({"job_id": job["id"], "act": "cancel"})
     [job] = tab._answers._act(judged_desk.page, "ann", act)["jobs"]
@@ -252,17 +259,17 @@ def test_plan_of_the_embedders_in_use_changes_nothing_and_another_query_side_kee
 
 
 def test_judgments_go_out_by_an_address_and_come_in_again(
-    judged_desk: Desk, tab: CollectionTab, received: Path
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
 ) -> None:
     ask = {"what": "judgments", "format": "jsonl", "who": "agreed", "with_notes": True}
     taken = as_json(tab._out._take_out(judged_desk.page, "ann", Message(ask)))
     path = Path(taken["url"].removeprefix("gradio_api/file="))
-    assert path.is_relative_to(received)
+    assert path.is_relative_to(uploads.received_folder)
     lines = path.read_text().splitlines()
     assert len(lines) == sum(len(judged) for judged in QRELS.values()) == 24
     other = store(judged_desk.workspace, small_world("others"), author="ann", labels="", is_demo=False)
     page = open_page(judged_desk.workspace, other.id, None)
-    back = {"what": "judgments", "files": send(received, path.read_text(), taken["name"])}
+    back = {"what": "judgments", "files": send(uploads, path.read_text(), taken["name"])}
     assert tab._out._bring_in(page, "ann", Message(back))["said"].startswith("24 marks are new")
     assert len(judged_desk.workspace.standings(page.label_set.id).qrels()) == 12
 
@@ -319,11 +326,13 @@ def test_collection_is_renamed_archived_brought_back_and_deleted_by_its_name(
         tab.manage(None, Message({"managed_id": judged_desk.collection.id, "act": "describe", "name": "x"}))
 
 
-def test_page_goes_to_another_collection_when_the_open_one_is_archived(judged_desk: Desk, received: Path) -> None:
+def test_page_goes_to_another_collection_when_the_open_one_is_archived(
+    judged_desk: Desk, uploads: Uploads, downloads: Downloads
+) -> None:
     store(judged_desk.workspace, small_world("others"), author="ann", labels="", is_demo=False)
     worker = TrainingWorker(judged_desk.workspace)
     with gr.Blocks():
-        page = Page(judged_desk.workspace, worker, translations())
+        page = Page(judged_desk.workspace, worker, uploads, downloads, translations())
     sent = {"collection_id": judged_desk.collection.id, "managed_id": judged_desk.collection.id, "act": "archive"}
     request = SimpleNamespace(username="ann", query_params={})
     everything = page._manage_collection(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
@@ -333,4 +342,30 @@ def test_page_goes_to_another_collection_when_the_open_one_is_archived(judged_de
         "animals": (False, True),
         "others": (True, False),
     }
-    assert everything[1]["collection"] == "others"
+    assert everything[0]["collection"] == "others"
+
+
+def test_page_that_gives_up_ends_what_is_read_for_it(
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="", mapping={})["token"]
+    monkeypatch.setattr(opening, "preview", preview_without_end)
+    answers: list[dict[str, Any]] = []
+
+    def look() -> None:
+        message = Message({"token": token, "format": "", "mapping": {}}, "page-1", "new-preview")
+        answers.append(tab._answers._preview(judged_desk.page, "ann", message))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    places = judged_desk.workspace.reading_places
+    wait_until(lambda: len(places._places), bool)
+    given_up = {"given_up": "new-preview"}
+    tab._answers._forget(judged_desk.page, "ben", Message(given_up, "page-1", "forgotten"))  # somebody else
+    tab._answers._forget(judged_desk.page, "ann", Message(given_up, "page-2", "forgotten"))  # another tab
+    tab._answers._forget(judged_desk.page, "ann", Message({"given_up": "import-costs"}, "page-1", "forgotten"))
+    assert not places._places[0].is_over.is_set()
+    tab._answers._forget(judged_desk.page, "ann", Message(given_up, "page-1", "forgotten"))
+    looking.join()
+    assert answers == [{"token": token, "error": "Reading was ended before it was done."}]
+    assert places._places == []

@@ -37,24 +37,70 @@ def opened(desk: Desk, tab: CompareTab, author: str | None) -> dict[str, Any]:
     return payload
 
 
-def exported(desk: Desk, tab: CompareTab, author: str, file_format: str) -> str:
+def exported(desk: Desk, tab: CompareTab, author: str | None, file_format: str) -> str:
     message = Message({"sides": ["light", "bm25"], "format": file_format})
     content: str = tab._answers._export(desk.page, author, message)["content"]
     return content
 
 
+def shown(desk: Desk, tab: CompareTab, **asked: Any) -> list[dict[str, Any]]:
+    """Return every payload that the page gets when the tab is opened at an address."""
+    return list(tab.show(desk.page, "ann", Message(asked)))
+
+
+def test_compare_tab_opens_on_the_most_improved_query_unless_the_address_names_one(
+    judged_desk: Desk, tab: CompareTab
+) -> None:
+    fallen = judged_desk.ask(GRADED_TEXT + " cat")
+    judged_desk.mark(fallen, "cat-feeding", 1.0, 1)  # by the run down from place 1 to 9
+    risen = judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(risen, "dog-illness", 1.0, 2)  # up from place 10 to 2
+    key = f"run-{judged_desk.finish_by_hand(swapped_topics()).id}"
+    first, last = shown(judged_desk, tab, sides=f"light~{key}")
+    assert (first["query_id"], first["one"], first["overall"]) == (None, None, "pending")
+    assert (last["query_id"], last["one"]["text"], last["url"]["query"]) == (
+        risen,
+        GRADED_TEXT,
+        risen,
+    )
+    assert (last["overall"]["extremes"]["improved"]["id"], last["error"]) == (risen, "")
+    named = shown(judged_desk, tab, sides=f"light~{key}", query=str(fallen))
+    assert [payload["query_id"] for payload in named] == [fallen, fallen]
+    assert all(payload["one"] for payload in named)
+
+
+def test_compare_tab_opens_on_a_query_that_may_be_seen(judged_desk: Desk, tab: CompareTab) -> None:
+    risen = judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(risen, "dog-illness", 1.0, 1)
+    key = f"run-{judged_desk.finish_by_hand(swapped_topics()).id}"
+    begin(judged_desk, "ben", risen)
+    *_, payload = tab.show(judged_desk.page, "ben", Message({"sides": f"light~{key}"}))
+    assert payload["query_id"] not in (None, risen)
+    assert payload["overall"]["extremes"]["improved"] is None
+
+
+def test_compare_tab_opens_on_any_query_where_nothing_can_be_measured(desk: Desk) -> None:
+    with gr.Blocks():
+        tab = CompareTab(desk.workspace)
+    *_, payload = tab.show(desk.page, "ann", Message({"sides": "light~bm25"}))
+    assert (payload["error"], payload["overall"]) == ("", None)
+    assert payload["query_id"] == payload["queries"][0]["id"]
+    assert payload["one"]
+
+
 def test_compare_tab_hides_what_others_said_until_the_own_judging_is_done(judged_desk: Desk, tab: CompareTab) -> None:
     query_id = judged_desk.query_id("cat-vet")
     begin(judged_desk, "ben", query_id)
-    for author, is_hidden in (("ben", True), ("cem", False), (None, False)):
+    for author, is_hidden, n_relevant in (("ben", True, 0), ("cem", True, 1), (None, False, 1)):
         payload = opened(judged_desk, tab, author)
         [line] = [each for each in payload["queries"] if each["id"] == query_id]
         [row] = [each for each in payload["overall"]["queries"] if each["id"] == query_id]
-        assert (line["relevant"], row["relevant"]) == ((0, None) if is_hidden else (1, 1))
+        assert (line["relevant"], row["relevant"]) == (n_relevant, None if is_hidden else 1)  # imported ones alone
         assert (row["hidden"] == HIDDEN, row["values"] is None) == (is_hidden, is_hidden)
         assert len(payload["overall"]["queries"]) == payload["overall"]["parts"][0]["n"] == 12
     say(judged_desk, "ben", query_id, "moth-feeding", 0.0)
-    assert {each["hidden"] for each in opened(judged_desk, tab, "ben")["overall"]["queries"]} == {""}
+    for author in ("ben", "cem"):
+        assert {each["hidden"] for each in opened(judged_desk, tab, author)["overall"]["queries"]} == {""}
 
 
 def test_compare_tab_opens_on_what_is_in_use_against_the_light_model(judged_desk: Desk, tab: CompareTab) -> None:
@@ -83,8 +129,8 @@ def test_files_hide_what_others_said_until_the_own_judging_is_done(judged_desk: 
     begin(judged_desk, "ben", judged_desk.query_id("cat-vet"))
     for file_format in ("csv", "html"):
         assert exported(judged_desk, tab, "ben", file_format).count(HIDDEN) == 1
-        assert HIDDEN not in exported(judged_desk, tab, "cem", file_format)
-    for author, is_there in (("ben", False), ("cem", True)):
+        assert HIDDEN not in exported(judged_desk, tab, None, file_format)  # where nobody can sign in
+    for author, is_there in (("ben", False), ("cem", False), (None, True)):
         packed = io.BytesIO(base64.b64decode(exported(judged_desk, tab, author, "trec")))
         with zipfile.ZipFile(packed) as archive:
             assert ("cat-vet 0 cat-illness 1" in archive.read("qrels.txt").decode()) == is_there

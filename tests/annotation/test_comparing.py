@@ -25,6 +25,7 @@ from tests.annotation.conftest import (
     swapped_topics,
     wait_until,
 )
+from tests.annotation.judging_world import offer
 from tests.fakes import ANIMALS, TOPICS, light_embedder
 
 DIMENSION = len(ANIMALS) + len(TOPICS) + 1
@@ -126,6 +127,7 @@ def test_compare_query_measures_what_judges_agree_about(judged_desk: Desk) -> No
     judged_desk.mark(query_id, "cat-feeding", 0.0, 1, "page-of-bob", "bob")  # one against one: as if unjudged
     judged_desk.mark(query_id, "dog-feeding", 1.0, 2)
     judged_desk.mark(query_id, "dog-feeding", 1.0, 2, "page-of-bob", "bob")
+    offer(judged_desk, query_id, "cat-feeding")  # so that ann is done
     side = compare(judged_desk, LIGHT, ALIGNED, query_id=query_id).sides[0]
     assert {each.doc_id: each.grade for each in side.results if each.grade is not None} == {"dog-feeding": 1.0}
     assert side.measures["Judged@10"] == pytest.approx(1 / 10)

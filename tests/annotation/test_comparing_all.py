@@ -8,7 +8,7 @@ import pytest
 
 import storage.snapshots
 from annotation.comparing import all_queries
-from annotation.comparing.all_queries import OverallComparison, Part, compare_all
+from annotation.comparing.all_queries import OverallComparison, Part, PartKind, QueryChange, compare_all, extremes
 from annotation.comparing.one_query import compare_query
 from annotation.comparing.views import ComparisonView
 from annotation.desk_setup import FOUR_GRADES
@@ -279,6 +279,44 @@ def test_a_side_of_a_snapshot_exists_in_its_own_collection_only(judged_desk: Des
     for wrong in (key.replace("abc", "xyz"), f"{key[:-1]}1"):
         with pytest.raises(NotFoundError, match="snapshot does not exist"):
             compare_all(judged_desk.workspace, view_of(judged_desk, LIGHT, wrong))
+
+
+def changes(desk: Desk, values: list[tuple[float, ...]], parts: str = "") -> OverallComparison:
+    """Return a comparison of the first queries with these values of nDCG@10; a part is i(n sample) or l(earned)."""
+    queries = [desk.query(desk.query_id(public_id)) for public_id in list(QRELS)[: len(values)]]
+    kinds: dict[str, PartKind] = {"i": "in_sample", "l": "learned"}
+    found = [
+        QueryChange(query, kinds[part], 1, {"nDCG@10": each}, (1.0, 1.0))
+        for query, each, part in zip(queries, values, parts or "l" * len(values), strict=True)
+    ]
+    return OverallComparison([], found, [], "nDCG@10", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "parts", "hidden", "expected"),
+    [
+        ([(0.5, 0.6), (0.1, 0.9), (0.9, 0.7), (0.9, 0.2)], "", [], (1, 3, 1)),
+        ([(0.5, 0.9, 0.4), (0.1, 0.0, 0.3), (0.2, 0.2, 0.2)], "", [], (1, 0, 1)),  # the last side against the first
+        ([(0.5, 0.6), (0.1, 0.9), (0.9, 0.7)], "", [1], (0, 2, 0)),
+        ([(0.5, 0.5), (0.9, 0.7), (0.9, 0.8)], "", [], (None, 1, 2)),
+        ([(0.5, 0.5), (0.9, 0.9 + 1e-12)], "", [], (None, None, 1)),
+        ([(0.1, 0.9), (0.3, 0.5), (0.8, 0.1)], "ili", [], (1, None, 1)),  # what has seen its marks is flattered
+        ([(0.1, 0.9), (0.8, 0.1)], "ii", [], (0, 1, 0)),
+        ([(0.1, 0.9)], "", [0], (None, None, None)),
+    ],
+)
+def test_extremes_are_the_largest_gain_and_loss_that_may_be_seen(
+    judged_desk: Desk,
+    values: list[tuple[float, ...]],
+    parts: str,
+    hidden: list[int],
+    expected: tuple[int | None, int | None, int | None],
+) -> None:
+    overall = changes(judged_desk, values, parts)
+    ids = [change.query.id for change in overall.queries]
+    found = extremes(overall, {ids[place] for place in hidden})
+    told = (found.improved, found.worsened, found.telling)
+    assert tuple(None if each is None else ids.index(each.query.id) for each in told) == expected
 
 
 def test_compare_all_uses_the_label_set_of_the_view(judged_desk: Desk) -> None:

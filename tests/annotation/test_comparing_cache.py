@@ -163,6 +163,13 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
 
+def change_a_score(file: Path) -> None:
+    arrays, content = load_file(file), bytearray(file.read_bytes())
+    place = content.rindex(arrays["scores"].tobytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
 def point_elsewhere(file: Path) -> None:
     arrays = load_file(file)
     save_file({**arrays, "rows": arrays["rows"] + 10}, file)
@@ -179,7 +186,7 @@ def lose_places(file: Path) -> None:
     save_file({**arrays, "ends": arrays["ends"][::-1].copy()}, file)
 
 
-@pytest.mark.parametrize("damage", [empty, cut, point_elsewhere, lose_an_array, lose_places])
+@pytest.mark.parametrize("damage", [empty, cut, change_a_score, point_elsewhere, lose_an_array, lose_places])
 def test_damaged_files_are_searched_for_again(
     judged_desk: Desk, searches: list[int], damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:

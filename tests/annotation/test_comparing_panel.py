@@ -1,6 +1,7 @@
 """The comparison screen: JSON of the agreed shape, and words that fit the numbers."""
 
 import re
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,19 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     assert "read all 16 documents once" in shown["strong"]["text"]
     one = shown["one"]
     assert one.keys() == {
-        "text", "instruction", "is_own_only", "own_note", "explanation", "terms", "n_shared", "sides",
+        "query_id", "query_hash", "text", "instruction", "is_part_hidden", "hidden_note", "explanation", "terms",
+        "n_shared", "sides",
     }  # fmt: skip
-    assert (one["is_own_only"], one["own_note"]) == (False, "")
+    assert (one["is_part_hidden"], one["hidden_note"]) == (False, "")
     assert one["terms"] == ["cat"]
     assert one["sides"][1].keys() == {"key", "label", "note", "measures", "results"}
     assert one["sides"][1]["measures"].keys() == set(COMPARISON_MEASURES)
     assert one["sides"][1]["results"][0].keys() == {"rank", "doc_id", "title", "text", "score", "grade", "ranks"}
     assert len(one["sides"][1]["results"][0]["ranks"]) == 3
     overall = shown["overall"]
-    assert overall.keys() == {"main", "parts", "overlaps", "overlap_meanings", "coverage", "queries"}
+    assert overall.keys() == {
+        "main", "parts", "overlaps", "overlap_meanings", "coverage", "extremes", "hidden_note", "queries",
+    }  # fmt: skip
     [part] = overall["parts"]
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
     assert [each["side"] for each in part["against"]] == [each["side"] for each in overall["overlaps"]] == [1, 2]
@@ -133,7 +137,26 @@ def test_compare_panel_names_a_hidden_query_last_and_without_numbers(trained_des
     }  # fmt: skip
     assert hiding["queries"][:-1] == shown["queries"][1:]
     assert {each["hidden"] for each in shown["queries"]} == {""}
-    assert {**hiding, "queries": []} == {**shown, "queries": []}  # all means stay
+    assert hiding["hidden_note"].startswith("1 query counts in the means without showing its own numbers")
+    assert shown["hidden_note"] == ""
+    listed: dict[str, Any] = {"queries": [], "extremes": {}, "hidden_note": ""}
+    assert {**hiding, **listed} == {**shown, **listed}  # all means stay
+    assert shown["extremes"]["improved"]["id"] == first.id
+    assert hiding["extremes"]["improved"]["id"] == shown["queries"][1]["id"]
+
+
+def test_compare_panel_names_where_to_look_first(judged_desk: Desk) -> None:
+    judged_desk.mark(judged_desk.ask(GRADED_TEXT), "dog-illness", 1.0, 1)  # up from place 10 to 2
+    fallen = judged_desk.ask(GRADED_TEXT + " cat")
+    judged_desk.mark(fallen, "cat-feeding", 1.0, 2)  # down from place 1 to 9
+    key = f"run-{judged_desk.finish_by_hand(swapped_topics()).id}"
+    found = compare_payload(judged_desk, LIGHT, key)["overall"]["extremes"]
+    assert (found["improved"]["text"], found["words"]) == (GRADED_TEXT, "")
+    assert found["improved"]["values"] == pytest.approx([1 / log2(11), 1 / log2(3)])
+    assert found["worsened"]["id"] == fallen
+    assert found["worsened"]["values"] == pytest.approx([1.0, 1 / log2(10)])
+    same = compare_payload(judged_desk, LIGHT, "light+words")["overall"]["extremes"]
+    assert (same["improved"], same["words"]) == (None, "No query got better in nDCG@10.")
 
 
 def test_compare_panel_writes_into_the_address_what_is_not_usual(trained_desk: Desk) -> None:

@@ -8,10 +8,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from safetensors.numpy import save_file
 
 from annotation.comparing import run_cache
 from annotation.comparing.run_cache import RunCache
+from era.intact import save_arrays
 from era.types import ScoredDoc
 from tests.annotation.conftest import PATIENCE_S
 
@@ -78,14 +78,14 @@ def test_run_cache_finds_while_a_file_is_written(tmp_path: Path, monkeypatch: py
     one, other = {name("one"): ranked("d0")}, {name("other"): ranked("d1")}
     found: list[object] = []
 
-    def write(arrays: dict[str, Any], file: Path) -> None:
+    def write(file: Path, arrays: dict[str, Any]) -> None:
         reader = Thread(target=lambda: found.append(cache.find(RANKER, one, 10)), daemon=True)
         reader.start()
         reader.join(PATIENCE_S / 6)
         assert found, "the reader has to wait for the writer"
-        save_file(arrays, file)
+        save_arrays(file, arrays)
 
-    monkeypatch.setattr(run_cache, "save_file", write)
+    monkeypatch.setattr(run_cache, "save_arrays", write)
     cache.keep(RANKER, one, 10)
     assert found == [one]
     cache.keep(RANKER, other, 10)

@@ -148,9 +148,10 @@ def test_a_damaged_reading_has_to_be_done_again(tmp_path: Path) -> None:
     finish(reading_of(tmp_path, strong_embedder()))
     (tmp_path / "strong-index" / "index.faiss").write_bytes(b"")
     reading = reading_of(tmp_path, strong_embedder())
-    with pytest.raises(NotReadyError):
+    with pytest.raises(NotReadyError, match=r"had read is damaged and is not used\. The strong model has not read"):
         reading.index()
     assert reading.state.state == "absent"
+    assert reading.state.text.startswith("What the strong model had read is damaged and is not used. To rank alone")
     assert finish(reading).state == "ready"
     (tmp_path / "strong-index" / "about.json").write_text(json.dumps({}))
     assert not reading_of(tmp_path, strong_embedder()).is_ready

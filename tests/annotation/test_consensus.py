@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.consensus import (
-    QueryStanding,
-    agreed_grade,
-    agreed_qrels,
-    conflicts,
-    is_conflict,
-    standing_by_query,
-)
+from annotation.consensus import agreed_grade, agreed_qrels, conflicts, is_conflict
+from annotation.counts import QueryStanding, standing_by_query
 from storage.records import JudgmentRole, StandingMark
 
 JUDGE, ADJUDICATOR, REFERENCE = JudgmentRole.JUDGE, JudgmentRole.ADJUDICATOR, JudgmentRole.REFERENCE
@@ -127,22 +121,6 @@ def test_conflicts_come_by_query_and_then_by_first_mark() -> None:
     assert conflicts(unsettled) == [(1, "b"), (1, "a"), (2, "z")]
 
 
-def test_standing_by_query_counts_documents_and_people() -> None:
-    ann, bob, nobody = (standing_by_query(iter(label_set()), author) for author in ("ann", "bob", None))
-    assert ann == {
-        1: QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=2, n_mine=3, n_people=2),
-        2: QueryStanding(n_judged=1, n_relevant=1, n_not_relevant=0, n_conflicts=0, n_mine=1, n_people=2),
-        3: QueryStanding(n_judged=0, n_relevant=0, n_not_relevant=0, n_conflicts=0, n_mine=1, n_people=1),
-    }
-    assert [bob[query_id].n_mine for query_id in (1, 2, 3)] == [2, 1, 0]
-    assert [nobody[query_id].n_mine for query_id in (1, 2, 3)] == [0, 0, 0]
-
-
-def test_standing_by_query_counts_neither_adjudicated_nor_imported_marks_as_mine() -> None:
-    marks = [StandingMark(1, "a", "ann", ADJUDICATOR, 1.0), StandingMark(1, "b", "ann", REFERENCE, 0.0)]
-    assert standing_by_query(marks, "ann") == {1: QueryStanding(2, 1, 1, 0, n_mine=0, n_people=0)}
-
-
 LABEL_SETS = st.lists(
     st.builds(
         StandingMark,
@@ -188,9 +166,12 @@ def test_a_whole_label_set_is_what_its_documents_are_one_by_one(marks: list[Stan
         judges = [m for of_doc in of_query.values() for m in of_doc if m.role == JUDGE]
         if query_id in standing:
             assert standing[query_id] == QueryStanding(
-                n_judged=sum(any(m.grade is not None for m in of_doc) for of_doc in of_query.values()),
                 n_relevant=sum(grade > 0 for grade in grades.values()),
                 n_not_relevant=sum(grade == 0 for grade in grades.values()),
+                n_undecided=sum(any(m.grade is not None for m in of_query[d]) for d in of_query if d not in grades),
+                n_imported=sum(
+                    {m.role for m in each if m.grade is not None} == {REFERENCE} for each in of_query.values()
+                ),
                 n_conflicts=len(in_conflict),
                 n_mine=sum(m.author == "ann" for m in judges),
                 n_people=len({m.author for m in judges}),

@@ -1,6 +1,7 @@
 """The desk: what is hidden until when, who is offered what, and lists whose order is known by hand."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from tests.annotation.judging_world import (
     COPY,
     authors_seen,
     bring_reference,
+    decide,
     ids,
     revealed_of,
     say,
@@ -137,7 +139,7 @@ def test_pool_shows_a_person_their_own_words_only(desk: Desk) -> None:
 
 def test_saving_a_mark_does_not_tell_what_an_adjudicator_decided(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    say(desk, "ben", query.id, "dog-feeding", 1.0, note="decided", is_adjudication=True)
+    decide(desk, "ben", query.id, "dog-feeding", 1.0, note="decided")
     assert "decided" not in repr(say(desk, "ann", query.id, "cat-feeding", 1.0))
 
 
@@ -152,7 +154,7 @@ def test_pool_leaves_out_what_enough_others_have_judged_but_keeps_ones_own(desk:
     assert pool(desk, "ann", query).n_by_others == 0
     say_all(desk, "cora", query.id, [a, b], 0.0)
     say(desk, "cora", query.id, c, None, is_unsure=True)  # tells nothing, so somebody else is needed
-    say(desk, "cora", query.id, d, 1.0, is_adjudication=True)  # settles, but judges nothing
+    decide(desk, "cora", query.id, d, 1.0)  # settles, but judges nothing
     say(desk, "ann", query.id, b, 0.0)
     laid_out = pool(desk, "ann", query)
     assert set(ids(laid_out.cards)) == {b, c, d, *rest}
@@ -304,7 +306,7 @@ def test_similar_lists_the_nearest_documents_without_the_one_asked_for(desk: Des
         lay_out_similar(desk.workspace, desk.label_set_id, query, "ann", "unicorn")
 
 
-def test_near_duplicates_share_the_card_of_the_first_of_them(tmp_path: Path) -> None:
+def test_identical_documents_share_the_card_of_the_first_of_them(tmp_path: Path) -> None:
     made = new_desk(tmp_path / "copies", small_world(documents=[*DOCUMENTS, COPY]))
     query = write_query(made, "cat feeding")
     ranking = [(COPY.doc_id, 0.9), ("dog-feeding", 0.8), ("cat-feeding", 0.7), ("cat-illness", 0.6)]
@@ -323,16 +325,18 @@ def test_near_duplicates_share_the_card_of_the_first_of_them(tmp_path: Path) -> 
     assert len([c for c in in_pool.cards if c.document.doc_id in {"cat-feeding", COPY.doc_id}]) == 1
 
 
-def test_near_duplicate_of_two_cards_is_on_the_first_alone(tmp_path: Path) -> None:
-    words = [f"w{place}" for place in range(30)]  # 1 is like 0 and 3, which are not alike
-    made = new_desk(
-        tmp_path / "chain",
-        small_world(documents=[Document(f"{n}", "", " ".join(words[n : n + 20])) for n in (0, 1, 3)]),
-    )
-    ranking = [("0", 0.9), ("3", 0.8), ("1", 0.7)]
-    cards = lay_out_ranking(made.workspace, made.label_set_id, write_query(made, "cat"), "ann", ranking).cards
+def test_documents_that_differ_in_a_shown_field_have_a_card_each(tmp_path: Path) -> None:
+    euros = {"cheap": "79", "dear": "449", "cheap-too": "79"}
+    kettles = [Document(doc_id, "cat kettle", "A kettle for feeding.") for doc_id in euros]
+    world = small_world(documents=[*DOCUMENTS, *kettles])
+    made = new_desk(tmp_path / "shop", replace(world, metadata={d: {"price": price} for d, price in euros.items()}))
+    query = write_query(made, "cat kettle")
+    cards = lay_out_ranking(made.workspace, made.label_set_id, query, "ann", [(d, 0.5) for d in euros]).cards
+    in_pool = pool(made, "ann", query).cards
     made.workspace.close()
-    assert [(c.document.doc_id, [d.doc_id for d in c.duplicates]) for c in cards] == [("0", ["1"]), ("3", [])]
+    assert [[c.document.doc_id, *(d.doc_id for d in c.duplicates)] for c in cards] == [["cheap", "cheap-too"], ["dear"]]
+    together = [{c.document.doc_id, *(d.doc_id for d in c.duplicates)} for c in in_pool if c.duplicates]
+    assert together == [{"cheap", "cheap-too"}]
 
 
 def test_revealed_of_a_document_outside_the_pool_has_no_source(desk: Desk) -> None:

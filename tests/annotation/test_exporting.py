@@ -19,6 +19,7 @@ from annotation.exporting.judgments import import_judgments
 from annotation.exporting.run_imports import import_run
 from annotation.presenting.snapshots import snapshots_panel
 from annotation.query_names import query_names
+from annotation.sight import left_out
 from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QRELS, Desk, new_desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin
@@ -76,7 +77,7 @@ def test_the_readme_says_what_each_file_is(judged_desk: Desk, view: ComparisonVi
     assert "In 1-light.run, 2-run-1.run, 3-light-words.run, queries that a training run learned" in readme
     assert "adapters that had not seen their labels" in readme
     assert "(in sample)" not in readme
-    assert "stay out of qrels.txt" not in readme
+    assert "Left out" not in readme
     in_sample = unzipped(trec_zip(judged_desk.workspace, "ann", replace(view, is_in_sample=True)))["README.txt"]
     assert "(in sample)" in in_sample
 
@@ -106,12 +107,12 @@ def test_qrels_leave_out_what_whoever_asks_is_still_judging(judged_desk: Desk, v
     for each in (view, snapshot_view(take(judged_desk.workspace, "ann", view, "then"))):
         files = unzipped(trec_zip(judged_desk.workspace, "ben", each))
         assert {line.split(" ")[0] for line in files["qrels.txt"].splitlines()} == QRELS.keys() - {"cat-vet"}
-        assert "Judgments of 1 query stay out of qrels.txt until you have finished judging." in files["README.txt"]
+        assert f"In qrels.txt: {left_out(1)}" in files["README.txt"]
         assert "cat-vet\tcat\tvet\n" in files["queries.tsv"]
         assert "cat-vet Q0 " in files[next(iter(files))]
-        everything = unzipped(trec_zip(judged_desk.workspace, "ann", each))
+        everything = unzipped(trec_zip(judged_desk.workspace, None, each))  # where nobody can sign in
         assert "cat-vet 0 cat-illness 1\n" in everything["qrels.txt"]
-        assert "stay out" not in everything["README.txt"]
+        assert "Left out" not in everything["README.txt"]
 
 
 def test_a_snapshot_is_exported_with_the_judgments_of_then(judged_desk: Desk, view: ComparisonView) -> None:

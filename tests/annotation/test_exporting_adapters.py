@@ -14,14 +14,16 @@ import pytest
 import storage.queries
 import storage.training_runs
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.reasons import _account
+from annotation.comparing.reasons import _learned
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.exporting.adapter_files import unpack_zip
 from annotation.exporting.adapters import export_adapter, import_adapter
 from annotation.exporting.files import exports_folder
 from annotation.opening import open_page
 from annotation.presenting.training import train_panel
 from annotation.presenting.training_details import details_panel
 from annotation.rankers import list_usable
+from annotation.sight import left_out
 from annotation.training.details import details
 from annotation.training.queueing import outlook
 from era.adapter import QueryAdapter
@@ -125,7 +127,7 @@ def test_queries_it_learned_from_are_found_again_by_their_words(trained: Desk, e
     library = after.library(elsewhere.collection.id)
     [ranked] = rank_queries(after, library, f"run-{came.id}", [listed[known]]).values()
     assert ranked.origin == "held_out"
-    influence = _account(after.adapter_folder(came.id))
+    influence = _learned(after.adapter_folder(came.id))
     assert influence is not None
     assert set(influence[0].query_ids) == set(labels)
 
@@ -170,7 +172,7 @@ def test_marks_of_queries_that_one_is_still_judging_do_not_leave(judged_desk: De
     judged_desk.train()
     begin(judged_desk, "ben", judged_desk.query_id("cat-vet"))
     made = export_adapter(judged_desk.workspace, "ben", 1)
-    assert made.remarks == ("The marks of 1 query that you are still judging are left out.",)
+    assert made.remarks == (left_out(1),)
     assert isinstance(made.content, Path)
     with zipfile.ZipFile(made.content) as archive:
         about = json.loads(archive.read("adapter.json"))
@@ -197,6 +199,7 @@ def changed(packed: Path, target: Path, name: str, change: Change) -> Path:
             content = source.read(each)
             if each == name:
                 values = json.loads(content)
+                values.pop("sha256", None)  # whoever packs something odd leaves the checksums out
                 change(values)
                 content = json.dumps(values).encode()
             archive.writestr(each, content)
@@ -263,7 +266,21 @@ def test_only_four_names_are_looked_at_and_sizes_are_limited(
     assert not list(tmp_path.rglob("escaped"))
     monkeypatch.setattr("annotation.exporting.adapter_files.MAX_JSON_BYTES", 100)
     with pytest.raises(FormatError, match="which no adapter is"):
-        bring(desk, packed)
+        unpack_zip(packed, tmp_path)
+
+
+def test_adapter_of_a_few_bytes_that_grows_beyond_measure_is_refused(desk: Desk, packed: Path, tmp_path: Path) -> None:
+    grown = tmp_path / "grown.zip"
+    with zipfile.ZipFile(packed) as archive, zipfile.ZipFile(grown, "w", zipfile.ZIP_BZIP2) as bomb:
+        for name in ("adapter.safetensors", "adapter.json"):
+            bomb.writestr(name, archive.read(name))
+        with bomb.open("run.json", "w") as member:
+            for _ in range(365):
+                member.write(b" " * 2**20)
+    assert grown.stat().st_size < 500_000
+    with pytest.raises(FormatError, match=r"grown\.zip: unpacks to 3\d\d\.\d MB, which no adapter of its size does"):
+        bring(desk, grown)
+    assert_nothing_came(desk)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"{}"])

@@ -1,12 +1,14 @@
 """How imports end when something goes wrong: what can go on is kept, the rest is removed, and none stays running."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import storage.collections
 import storage.import_jobs
 import storage.removal
 from annotation.errors import CollectionFileError, InvalidInputError
@@ -22,10 +24,13 @@ from annotation.importing.jobs import (
     start_import,
 )
 from annotation.importing.now import import_now
+from annotation.reading_apart import Bounds
 from era.errors import Cancelled, EmbedderUnavailableError, SourceUnreachable
 from era.formats.content import SourceDocument
+from era.formats.opening import open_hub
 from era.types import Document
 from storage.errors import DatabaseBusy
+from tests.annotation.conftest import wait_until
 from tests.annotation.importing_world import (
     CountedEmbedder,
     ListedSource,
@@ -38,6 +43,8 @@ from tests.annotation.importing_world import (
     working,
     write_documents,
 )
+from tests.annotation.readers_to_end import open_greedy, open_stuck
+from tests.era.formats.hostile_files import book, cells
 
 MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
 HUB = ImportRequest(kind="new", name="pets", hub="mteb/pets", mapping={"text": "said"})
@@ -95,14 +102,15 @@ def stopped(world: World, tmp_path: Path) -> int:
 def test_import_of_a_hub_that_stops_answering_is_kept_and_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str, Mapping[str, str]]] = []
+    asked: list[Any] = []
     sources = [FarSource(MANY, [], {}), ListedSource(MANY, [], {})]
 
-    def open_hub(name: str, config: str, mapping: Mapping[str, str]) -> ListedSource:
-        asked.append((name, config, mapping))
-        return sources[len(asked) - 1]
+    @contextmanager
+    def source_apart(file: str, bounds: Bounds, is_over: Any, opener: Any, *about: Any) -> Iterator[ListedSource]:
+        asked.append((file, opener, about))
+        yield sources[len(asked) - 1]
 
-    monkeypatch.setattr(worker, "open_hub", open_hub)
+    monkeypatch.setattr(worker, "source_apart", source_apart)
     job = import_and_wait(world.workspace, HUB)
     assert (job.state, job.error, job.can_resume) == ("failed", "the hub does not answer", True)
     assert world.light.texts_read == [document.content for document in MANY[:4]]
@@ -111,7 +119,7 @@ def test_import_of_a_hub_that_stops_answering_is_kept_and_goes_on(
         done = ended(world.workspace, job.id)
     assert (done.state, done.text) == ("finished", "10 documents")
     assert world.light.texts_read == [document.content for document in MANY]  # none of them twice
-    assert asked == [("mteb/pets", "", {"text": "said"})] * 2
+    assert asked == [("mteb/pets", open_hub, ("mteb/pets", "", "", {"text": "said"}))] * 2
 
 
 def test_import_now_keeps_what_it_has_when_the_source_stops_answering(world: World) -> None:
@@ -263,3 +271,74 @@ def test_documents_are_closed_when_an_import_is_cancelled(world: World) -> None:
         collect(world.workspace, source, staging_id, "ann", CountedEmbedder(), cancel)
     assert caught.tb is not None  # it holds on to all that was under way
     assert closed == [True]
+
+
+def test_file_made_to_keep_a_reader_busy_fails_its_import_and_the_next_one_is_done(
+    world: World, tmp_path: Path
+) -> None:
+    file = book(tmp_path / "pets.xlsx", cells(1, ["id", "text"]) + cells(99_999_999_999, ["a", "b"]))
+    with working(world.workspace):
+        job = start_import(world.workspace, "ann", wanted(file))
+        failed = ended(world.workspace, job.id)
+        assert (failed.state, failed.can_resume) == ("failed", False)
+        assert failed.error.startswith("pets.xlsx, row 99,999,999,999: no sheet has more than 1,048,576 rows.")
+        again = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "more.jsonl"), "more"))
+        assert ended(world.workspace, again.id).state == "finished"
+    dismiss_import(world.workspace, "ann", job.id)
+    assert left_behind(world.workspace) == []
+
+
+@pytest.mark.parametrize("kind", ["new", "add"])
+def test_import_of_what_is_never_read_to_its_end_can_be_cancelled(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    monkeypatch.setattr(worker, "open_source", open_stuck)
+    monkeypatch.setattr(updating, "BATCH", 2)
+    collection_id = None if kind == "new" else world.collection.id
+    request = replace(wanted(write_documents(tmp_path / "x.jsonl")), kind=kind, collection_id=collection_id)
+    before = stored(world.workspace, world.collection.id)
+    with working(world.workspace):
+        job = start_import(world.workspace, "ann", request)
+        wait_until(lambda: find_job(world.workspace, job.id), lambda found: found.fraction > 0)  # some of it was read
+        cancel_import(world.workspace, "ann", job.id)
+        assert ended(world.workspace, job.id).state == "cancelled"
+    assert left_behind(world.workspace) == []
+    assert stored(world.workspace, world.collection.id) == before
+
+
+def test_import_of_what_is_never_read_to_its_end_is_interrupted_when_the_app_closes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, working(world.workspace):
+        patch.setattr(worker, "open_source", open_stuck)
+        job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "x.jsonl", MANY)))
+        wait_until(lambda: find_job(world.workspace, job.id), lambda found: found.fraction > 0)
+    world.restart()
+    with working(world.workspace):
+        assert find_job(world.workspace, job.id).state == "interrupted"
+        resume_import(world.workspace, "ann", job.id)
+        assert ended(world.workspace, job.id).state == "finished"
+    with world.workspace.reading() as session:
+        made = storage.collections.find_by_name(session, "pets")
+    assert made is not None
+    assert made.n_documents == len(MANY)
+
+
+@pytest.mark.parametrize(
+    ("opener", "bounds", "said"),
+    [
+        (open_greedy, Bounds(600, 600, 2**30), "takes more memory to read than 1.1 GB. Split it into several files."),
+        (open_stuck, Bounds(600, 2, 2**30), "nothing more of it could be read for 2 seconds."),
+    ],
+    ids=["greedy", "stuck"],
+)
+def test_import_that_takes_more_than_it_may_fails_in_words_and_leaves_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: Any, bounds: Bounds, said: str
+) -> None:
+    monkeypatch.setattr(worker, "open_source", opener)
+    monkeypatch.setattr(worker, "IMPORTING", bounds)
+    job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "x.jsonl")))
+    assert (job.state, job.can_resume) == ("failed", False)
+    assert job.error.startswith(f"x.jsonl, inner.csv: {said}")
+    dismiss_import(world.workspace, "ann", job.id)
+    assert left_behind(world.workspace) == []

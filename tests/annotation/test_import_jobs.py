@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 import storage.collections
+import storage.import_jobs
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.importing import collecting, jobs, worker
 from annotation.importing.jobs import (
+    ImportJob,
     ImportRequest,
     cancel_import,
     dismiss_import,
@@ -65,7 +67,7 @@ def test_new_collection_comes_with_documents_queries_and_judgments(world: World,
         (d.doc_id, d.title, d.text) for d in PETS
     ]
     [label_set] = list_label_sets(world.workspace, collection.id)
-    assert (label_set.label_set.name, label_set.counts.n_judgments) == ("Imported labels", 3)
+    assert (label_set.label_set.name, label_set.counts.n_judged) == ("Imported labels", 3)
     with world.workspace.reading() as session:
         queries = storage.queries.list_all(session, collection.id)
     assert [(q.public_id, q.text, q.instruction) for q in queries] == [("q1", "cat", "find pets"), ("q2", "dog", "")]
@@ -328,9 +330,33 @@ def test_only_who_signed_in_imports_and_only_who_started_an_import_stops_it(desk
             with pytest.raises(NotAllowedError):
                 step(desk.workspace, author, job.id)
     replacing = ImportRequest(kind="replace", path=request.path, collection_id=job.id)
-    with pytest.raises(NotAllowedError, match="alone may change"):
+    with pytest.raises(NotAllowedError, match="Only ann can change the documents of this collection"):
         start_import(desk.workspace, "ben", replace(replacing, collection_id=desk.collection.id))
-    with pytest.raises(NotAllowedError, match="alone may change the documents"):  # for an added one may replace one
+    with pytest.raises(
+        NotAllowedError, match="Only ann can change the documents of this collection"
+    ):  # for an added one may replace one
         start_import(desk.workspace, "ben", replace(replacing, kind="add", collection_id=desk.collection.id))
     assert find_job(desk.workspace, job.id).state == "queued"
     wait_until(lambda: cancel_import(desk.workspace, "ann", job.id).state, lambda state: state == "cancelled")
+
+
+def test_one_person_of_several_takes_three_places_and_leaves_the_others(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_as(author: str, name: str) -> ImportJob:
+        return start_import(world.workspace, author, wanted(write_documents(tmp_path / f"{name}.jsonl"), name))
+
+    interrupted = start_as("eve", "interrupted")
+    with world.workspace.writing() as session:
+        storage.import_jobs.claim_next(session)
+        storage.import_jobs.mark_interrupted_all_running(session)
+    shared = world.workspace.settings.model_copy(update={"space_id": "ann/era"})
+    monkeypatch.setattr(world.workspace, "settings", shared)
+    for number in range(3):
+        start_as("eve", f"pets {number}")
+    refused = "3 of your imports are waiting already, which is one person's share"
+    with pytest.raises(InvalidInputError, match=refused):
+        start_as("eve", "pets 3")
+    with pytest.raises(InvalidInputError, match=refused):
+        resume_import(world.workspace, "eve", interrupted.id)
+    assert start_as("ben", "pets 4").state == "queued"

@@ -55,16 +55,16 @@ def test_store_keeps_documents_queries_and_judgments(bare_workspace: Workspace) 
     with bare_workspace.reading() as session:
         documents = list(storage.documents.iter_all(session, collection.id))
         queries = storage.queries.list_all(session, collection.id)
-        [label_set] = storage.label_sets.list_for(session, collection.id)
-        [mark] = storage.judgments.current_for_query(session, label_set.label_set.id, queries[1].id)
+        [label_set] = storage.label_sets.list_names(session, collection.id)
+        [mark] = storage.judgments.current_for_query(session, label_set.id, queries[1].id)
     assert [(d.doc_id, d.title, d.text) for d in documents] == [("d1", "Cats", "They purr."), ("d2", "", "Dogs bark.")]
     assert [d.content_hash for d in documents] == [content_hash(d) for d in PETS.documents]
     assert [(q.public_id, q.text, q.instruction, q.author) for q in queries] == [
         ("q1", "who purrs", "find pets", "ann"),
         ("q2", "who barks", "", "ann"),
     ]
-    assert (label_set.label_set.name, label_set.label_set.created_by) == ("Ann's labels", "ann")
-    assert bare_workspace.standings(label_set.label_set.id).qrels() == {
+    assert (label_set.name, label_set.created_by) == ("Ann's labels", "ann")
+    assert bare_workspace.standings(label_set.id).qrels() == {
         queries[0].id: {"d1": 1.0, "d2": 0.0},
         queries[1].id: {"d2": 2.5},
     }
@@ -91,14 +91,14 @@ def test_imported_marks_are_nobodys_work_at_the_desk(bare_workspace: Workspace) 
         [first, _] = storage.queries.list_all(session, collection.id)
         assert storage.judgments.work_by_author(session, summary.label_set.id) == []
     standing = bare_workspace.standings(summary.label_set.id).of_query(first.id, "ann")
-    assert (standing.n_judged, standing.n_relevant, standing.n_not_relevant) == (2, 1, 1)
+    assert (standing.n_imported, standing.n_relevant, standing.n_not_relevant) == (2, 1, 1)
     assert (standing.n_mine, standing.n_people) == (0, 0)
 
 
 def test_store_starts_an_empty_label_set_when_nothing_is_judged(bare_workspace: Workspace) -> None:
     collection = store_pets(bare_workspace, replace(PETS, qrels={}))
     [summary] = list_label_sets(bare_workspace, collection.id)
-    assert (summary.label_set.name, summary.counts.n_judgments) == ("My labels", 0)
+    assert (summary.label_set.name, summary.counts.n_judged) == ("My labels", 0)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_import_now_stores_once_and_opens_it_after_that(bare_workspace: Workspac
     assert open_page(bare_workspace, None, None).collection.id == first.id
     [summary] = list_label_sets(bare_workspace, first.id)
     assert (summary.label_set.name, summary.label_set.created_by) == ("Imported labels", "ann")
-    assert summary.counts.n_judgments == 3
+    assert summary.counts.n_judged == 3
     with bare_workspace.reading() as session:
         queries = storage.queries.list_all(session, first.id)
         assert storage.judgments.work_by_author(session, summary.label_set.id) == []
@@ -274,7 +274,7 @@ def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Worksp
     assert collection.n_documents == len(build_documents())
     [summary] = list_label_sets(bare_workspace, collection.id)
     assert (summary.label_set.name, summary.label_set.created_by) == ("Demo labels", "demo")
-    assert summary.counts.n_judgments == sum(len(judged) for judged in load_judgments().values())
+    assert summary.counts.n_judged == sum(len(judged) for judged in load_judgments().values())
     with bare_workspace.reading() as session:
         listed = storage.queries.list_all(session, collection.id)
         marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].id)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +15,15 @@ import storage.judgments
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.importing import store
-from annotation.judging import Mark, Said, Saved, judge
+from annotation.judging import Mark, Said, Saved, judge, query_hash
 from annotation.opening import open_page
 from annotation.ui.judge import mark_of
 from annotation.ui.panel import Message
 from era.corpus import content_hash
+from era.types import Document
 from storage.errors import DatabaseBusy
 from storage.records import CollectionRecord, JudgmentRecord, JudgmentRole, NewDocument
-from tests.annotation.conftest import DOCUMENTS, Desk, small_world
+from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world
 
 FIRST = ("page-1", 1)
 
@@ -58,7 +60,7 @@ def refusal(desk: Desk, mark: Mark, collection_id: int | None = None) -> str:
 
 
 def test_judge_stores_everything_about_a_mark(desk: Desk, mark: Mark) -> None:
-    saved = deliver(desk, replace(mark, note=" Says\x00so. ", seconds=4.5, together_with="dog-illness"))
+    saved = deliver(desk, replace(mark, note=" Says\x00so. ", seconds=4.5))
     assert saved == Saved(
         stored=(FIRST,),
         refused={},
@@ -69,11 +71,38 @@ def test_judge_stores_everything_about_a_mark(desk: Desk, mark: Mark) -> None:
     document = next(document for document in DOCUMENTS if document.doc_id == "cat-illness")
     assert (event.author, event.grade, event.rank_shown, event.retriever) == ("ann", 1.0, 3, "light")
     assert (event.client_id, event.sequence, event.role, event.is_unsure) == ("page-1", 1, JudgmentRole.JUDGE, False)
-    assert (event.note, event.seconds, event.together_with, event.undoes_id) == ("Says so.", 4.5, "dog-illness", None)
+    assert (event.note, event.seconds, event.together_with, event.undoes_id) == ("Says so.", 4.5, None, None)
     assert (event.content_hash, event.instruction_id) == (
         content_hash(document),
         desk.query(mark.query_id).instruction_id,
     )
+
+
+def test_judge_takes_marks_together_only_on_documents_that_agree_in_every_field(tmp_path: Path, mark: Mark) -> None:
+    copies = [Document(doc_id, "Kettle", "It boils.") for doc_id in ("cheap", "dear", "cheap-too")]
+    euros = {"cheap": {"price": "79"}, "dear": {"price": "449"}, "cheap-too": {"price": "79"}}
+    made = new_desk(tmp_path / "shop", replace(small_world(documents=[*DOCUMENTS, *copies]), metadata=euros))
+    lead = replace(mark, label_set_id=made.label_set_id, query_id=made.query_id("cat-vet"), doc_id="cheap")
+    others = [
+        replace(lead, doc_id=doc_id, sequence=sequence, together_with=together_with)
+        for sequence, (doc_id, together_with) in enumerate(
+            [("cheap-too", "cheap"), ("dear", "cheap"), ("dear", "unicorn"), ("dog-illness", "cheap")], start=2
+        )
+    ]
+    saved = deliver(made, lead, *others)
+    stored = {event.doc_id: event.together_with for event in events(made, lead)}
+    made.workspace.close()
+    assert stored == {"cheap": None, "cheap-too": "cheap"}
+    assert saved.refused.keys() == {("page-1", 3), ("page-1", 4), ("page-1", 5)}
+    assert all("mark each by itself" in reason for reason in saved.refused.values())
+
+
+def test_judge_refuses_a_mark_that_was_made_for_another_query(desk: Desk, mark: Mark) -> None:
+    owner = desk.query(desk.query_id("cat-owner"))  # the same words under another instruction
+    assert "another query" in refusal(desk, replace(mark, query_hash=query_hash(owner)))
+    assert "another query" in refusal(desk, replace(mark, query_hash="cat"))
+    known = query_hash(desk.query(mark.query_id))
+    assert deliver(desk, replace(mark, query_hash=known)).stored == (FIRST,)
 
 
 @pytest.mark.parametrize(("sent", "is_kept"), [("ab" * 32, True), ("", False), ("AB" * 32, False), ("ab" * 33, False)])
@@ -139,7 +168,7 @@ def test_judge_stores_a_repeated_delivery_once(desk: Desk, mark: Mark) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"grade": 0.0}, {"grade": None}, {"doc_id": "cat-feeding"}, {"note": "why"}, {"is_adjudication": True}],
+    [{"grade": 0.0}, {"grade": None}, {"doc_id": "cat-feeding"}, {"note": "why"}],
     ids=str,
 )
 def test_judge_refuses_another_mark_under_the_same_number(desk: Desk, mark: Mark, change: dict[str, Any]) -> None:
@@ -309,7 +338,7 @@ def test_judge_is_not_led_astray_by_what_the_batch_named_before(
     assert saved.stored == (FIRST,)
     assert saved.refused.keys() == {("page-1", 2), ("page-1", 3)}
     with desk.workspace.reading() as session:
-        assert storage.judgments.counts(session, there).n_judgments == 0
+        assert storage.judgments.standing(session, there) == []
 
 
 def test_judge_refuses_a_document_of_another_collection(desk: Desk, mark: Mark) -> None:

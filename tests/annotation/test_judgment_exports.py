@@ -11,8 +11,9 @@ import pytrec_eval
 
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.judgments import EVERYBODY, export_judgments
+from annotation.sight import left_out
 from tests.annotation.conftest import QRELS, Desk
-from tests.annotation.judging_world import begin, bring_reference, say
+from tests.annotation.judging_world import begin, bring_reference, offer, say
 
 
 def text_of(desk: Desk, format: Any, who: str = "agreed", author: str | None = "ann", with_notes: bool = False) -> str:
@@ -35,6 +36,7 @@ def discussed(desk: Desk) -> Desk:
     say(desk, "cat", query, "dog-illness", None, is_unsure=True)
     say(desk, "ann", query, "wren-illness", None, note="look again")
     bring_reference(desk, query, "newt-illness", 0.5)
+    offer(desk, query, "cat-illness")  # which is judged, so that nobody may still judge it
     return desk
 
 
@@ -114,8 +116,11 @@ def test_what_others_said_stays_hidden_while_one_is_judging(judged_desk: Desk) -
         "seal-feeding"
     ]
     made = export_judgments(judged_desk.workspace, "ben", judged_desk.label_set_id, "qrels")
-    assert made.remarks[0] == "What others said of 1 query stays out until you have finished judging."
-    assert "cat-vet 0 cat-illness 1\n" in text_of(judged_desk, "qrels", author="dora")
+    assert made.remarks[0] == left_out(1)
+    assert "cat-vet" not in text_of(judged_desk, "qrels", author="dora")  # who may still judge it, too
+    say(judged_desk, "ben", query, "moth-feeding", 0.0)
+    for author in ("ben", "dora"):
+        assert "cat-vet 0 cat-illness 1\n" in text_of(judged_desk, "qrels", author=author)
 
 
 def test_a_visitor_sees_the_agreed_grades_alone(discussed: Desk) -> None:

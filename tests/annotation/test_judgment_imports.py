@@ -21,7 +21,7 @@ from annotation.settings import Settings
 from era.errors import FormatError
 from storage.records import JudgmentRecord, JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, copied_desk
-from tests.annotation.judging_world import bring_reference, say, with_setup
+from tests.annotation.judging_world import bring_reference, decide, offer, say, with_setup
 
 NEW_IDS = ("id", "label_set_id", "query_id", "instruction_id", "client_id", "sequence", "undoes_id")
 THEN = datetime(2021, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
@@ -73,8 +73,10 @@ def judged_by_many(desk: Desk) -> Desk:
     say(desk, "ann", query, "cat-illness", 3.0, note="-exactly, “this”;\n\n'=1")
     mark = Mark(desk.label_set_id, query, "cat-illness", 0.0, 2, "aligned", "a page of ben's", 1, seconds=12.625)
     assert not judge(desk.workspace, "ben", desk.collection.id, [mark]).refused
-    say(desk, "cat", query, "cat-illness", 2.0, is_adjudication=True, together_with="dog-illness")
-    say(desk, "ben", other, "moth-feeding", None, is_unsure=True)
+    say(desk, "cat", query, "cat-illness", 2.0, is_adjudication=True)
+    offer(desk, query, "cat-illness")  # so that ann is done
+    mark = Mark(desk.label_set_id, other, "moth-feeding", None, None, None, "import-of-ben", 1, is_unsure=True)
+    assert not judge(desk.workspace, "ben", desk.collection.id, [mark]).refused  # a file's, so that ann may see it
     say(desk, "ann", other, "moth-feeding", None, note="look again")
     bring_reference(desk, query, "newt-illness", 0.25)
     return desk
@@ -149,10 +151,13 @@ def test_any_marks_of_the_desk_come_in_as_they_were(desk: Desk, tmp_path: Path, 
     with desk.workspace.reading() as session:
         queries = [query.id for query in storage.queries.list_all(session, desk.collection.id)]
     for number, (query, document, author, grade, is_adjudication, note, seconds) in enumerate(marks, start=1):
-        mark = Mark(
-            first, queries[query], DOCUMENTS[document].doc_id, grade, None, None, f"{first}-{author}", number,
-            is_unsure=grade is None and not note.strip(), note=note, seconds=seconds, is_adjudication=is_adjudication,
-        )  # fmt: skip
+        client_id, doc_id = f"import-{first}-{author}", DOCUMENTS[document].doc_id  # so that ann may see it all
+        more: dict[str, Any] = {"is_unsure": grade is None and not note.strip(), "seconds": seconds}
+        if is_adjudication:
+            more |= {"label_set_id": first, "client_id": client_id, "sequence": number, "note": note.strip()}
+            decide(desk, author, queries[query], doc_id, grade, **more)
+            continue
+        mark = Mark(first, queries[query], doc_id, grade, None, None, client_id, number, note=note, **more)
         assert not judge(desk.workspace, author, desk.collection.id, [mark]).refused
     expected = alike(desk, first)
     path = taken_out(desk, tmp_path, format, label_set_id=first)

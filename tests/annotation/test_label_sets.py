@@ -2,10 +2,10 @@
 
 import pytest
 
+from annotation.counts import LabelCounts
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging import start_label_set
 from annotation.opening import list_label_sets
-from storage.records import JudgmentCounts
 from tests.annotation.conftest import Desk
 
 
@@ -14,7 +14,7 @@ def test_start_label_set_starts_an_empty_one_or_opens_the_one_of_that_name(judge
     assert start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "Bob's labels") == new
     old, made = list_label_sets(judged_desk.workspace, judged_desk.collection.id)
     assert (made.label_set.id, made.label_set.name, made.label_set.created_by) == (new, "Bob's labels", "bob")
-    assert (old.counts.n_judgments, made.counts.n_judgments) == (24, 0)
+    assert (old.counts.n_judged, made.counts.n_judged) == (24, 0)
     assert start_label_set(judged_desk.workspace, "bob", judged_desk.collection.id, "Ann's labels") == old.label_set.id
 
 
@@ -39,7 +39,7 @@ def test_start_label_set_refuses_when_nobody_is_signed_in(desk: Desk) -> None:
         start_label_set(desk.workspace, None, desk.collection.id, "mine")
 
 
-def test_list_label_sets_counts_the_grades_of_everybody(desk: Desk) -> None:
+def test_list_label_sets_counts_each_document_once_however_many_judged_it(desk: Desk) -> None:
     query_id, other = desk.query_id("cat-vet"), desk.query_id("dog-vet")
     desk.mark(query_id, "cat-illness", 1.0, 1)
     desk.mark(query_id, "cat-illness", 1.0, 2, author="bob")
@@ -47,4 +47,4 @@ def test_list_label_sets_counts_the_grades_of_everybody(desk: Desk) -> None:
     desk.mark(other, "dog-illness", 1.0, 4)
     desk.mark(other, "dog-illness", 0.0, 5)  # instead of the one before
     [summary] = list_label_sets(desk.workspace, desk.collection.id)
-    assert summary.counts == JudgmentCounts(n_queries=2, n_judgments=4, n_relevant=2, n_not_relevant=2)
+    assert summary.counts == LabelCounts(n_queries=2, n_labelled=1, n_relevant=1, n_not_relevant=2, n_undecided=0)

@@ -1,6 +1,5 @@
 """A collection in memory: what is kept on disk is used, and what is damaged or of another embedder is made again."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from era.corpus import Corpus
 from era.embedders import Embedder, EmbedderPair
 from era.errors import AdapterDamagedError, Cancelled, IdentityMismatchError
 from era.index import DenseIndex
+from era.intact import read_json, write_json
 from era.types import Query
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, small_world, swapped_topics
 from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
@@ -156,7 +156,7 @@ def test_workspace_mends_a_damaged_index_and_keeps_the_judgments(
     again = desk.again()
     assert again.light.texts_read[: len(CONTENTS)] == CONTENTS
     assert list_label_sets(again.workspace, desk.collection.id) == before
-    assert before[0].counts.n_judgments == 24
+    assert before[0].counts.n_judged == 24
     with again.workspace.reading() as session:
         record = storage.collections.get(session, desk.collection.id)
     assert record.corpus_fingerprint == Corpus(DOCUMENTS).fingerprint
@@ -256,9 +256,9 @@ def test_trained_gives_retriever_and_held_out_vectors_by_query(judged_desk: Desk
 
 def test_trained_takes_an_adapter_from_before_the_documents_changed(judged_desk: Desk) -> None:
     folder = adapter_of(judged_desk)
-    about = json.loads((folder / "adapter.json").read_text())
+    about = read_json(folder / "adapter.json")
     about["provenance"]["index_fingerprint"] = "0" * 64
-    (folder / "adapter.json").write_text(json.dumps(about))
+    write_json(folder / "adapter.json", about)
     retriever, _ = library_of(judged_desk).trained(folder)
     assert retriever.search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-illness"
 
@@ -275,12 +275,12 @@ def test_trained_refuses_an_adapter_of_other_embedders(
     judged_desk: Desk, side: str, changed: dict[str, str] | None, message: str
 ) -> None:
     folder = adapter_of(judged_desk)
-    about = json.loads((folder / "adapter.json").read_text())
+    about = read_json(folder / "adapter.json")
     if changed is None:
         del about["provenance"][side]
     else:
         about["provenance"][side] |= changed
-    (folder / "adapter.json").write_text(json.dumps(about))
+    write_json(folder / "adapter.json", about)
     with pytest.raises(IdentityMismatchError, match=message):
         library_of(judged_desk).trained(folder)
 

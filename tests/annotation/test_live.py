@@ -14,7 +14,7 @@ from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair
 from storage.records import QueryRecord
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, staged_pair, swapped_topics
-from tests.annotation.judging_world import DOC_IDS, ids, say, say_all, write_query
+from tests.annotation.judging_world import DOC_IDS, decide, ids, say, say_all, write_query
 from tests.fakes import light_embedder
 
 
@@ -98,7 +98,7 @@ def test_follow_never_uses_what_others_said_of_the_query(desk: Desk) -> None:
     query = write_query(desk, "moth")
     before = live(desk, "ann", query)
     say_all(desk, "ben", query.id, ["newt-illness", "cat-illness"], 1.0)
-    say(desk, "ben", query.id, "dog-illness", 1.0, note="theirs", is_adjudication=True)
+    decide(desk, "ben", query.id, "dog-illness", 1.0, note="theirs")
     assert live(desk, "ann", query) == before
     assert before.state == "waiting"
     say(desk, "ann", query.id, "hare-feeding", 1.0)

@@ -122,7 +122,7 @@ def test_only_its_owner_deletes_a_collection_where_several_sign_in(
     people = tmp_path / "people"
     people.write_text("ann:a\nben:b\n")
     desk.workspace.settings = Settings(data_dir=desk.workspace.folder, device="cpu", people=people, space_id=None)
-    with pytest.raises(NotAllowedError, match="ann brought this collection in and alone may delete"):
+    with pytest.raises(NotAllowedError, match="Only ann can delete this collection"):
         delete(desk.workspace, "ben", other.id, "fish")
     for step in (archive, unarchive):
         with pytest.raises(NotAllowedError, match="Sign in"):

@@ -1,14 +1,21 @@
 """What a page shows when it opens: what was asked for, or the likeliest with a remark."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from annotation.consensus import QueryStanding
+from annotation.counts import UNTOUCHED, QueryStanding
 from annotation.importing import store
 from annotation.judging import start_label_set
-from annotation.opening import list_collections, list_instructions, list_queries, open_page, use_collection
-from annotation.standings import UNTOUCHED
+from annotation.opening import (
+    likeliest_collection,
+    list_collections,
+    list_instructions,
+    list_queries,
+    open_page,
+    use_collection,
+)
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord
 from tests.annotation.conftest import QUERIES, Desk, small_world
@@ -32,6 +39,25 @@ def test_open_page_shows_the_collection_used_last_when_none_is_asked_for(desk: D
     page = open_page(desk.workspace, None, None)
     assert (page.collection.id, page.remark) == (desk.collection.id, "")
     assert [each.id for each in list_collections(desk.workspace)] == [desk.collection.id, newer.id]
+
+
+@pytest.mark.parametrize("where", [{"people": "people.txt"}, {"space_id": "ann/era"}])
+def test_what_others_open_changes_nobodys_page(
+    desk: Desk, newer: CollectionRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: dict[str, str]
+) -> None:
+    shared = desk.workspace.settings.model_copy(update={name: tmp_path / value for name, value in where.items()})
+    monkeypatch.setattr(desk.workspace, "settings", shared)
+    desk.mark(desk.query_id("cat-vet"), "cat-illness", 1.0, 1)
+    before = [(each.id, each.last_used_at) for each in list_collections(desk.workspace)]
+    use_collection(desk.workspace, desk.collection.id)
+    assert [(each.id, each.last_used_at) for each in list_collections(desk.workspace)] == before
+    assert likeliest_collection(desk.workspace, "ann") == desk.collection.id  # where she marked
+    assert likeliest_collection(desk.workspace, "ben") is likeliest_collection(desk.workspace, None) is None
+
+
+def test_the_one_person_at_a_machine_finds_what_was_opened_last(desk: Desk, newer: CollectionRecord) -> None:
+    desk.mark(desk.query_id("cat-vet"), "cat-illness", 1.0, 1)
+    assert likeliest_collection(desk.workspace, "ann") is None
 
 
 def test_open_page_shows_the_newest_label_set_when_none_is_asked_for(desk: Desk) -> None:
@@ -92,7 +118,7 @@ def test_list_queries_counts_what_is_agreed_and_whose_part_it_is(desk: Desk) -> 
         assert [each.standing for each in listed if each.query.id != query_id] == [UNTOUCHED] * 11
         return next(each.standing for each in listed if each.query.id == query_id)
 
-    of_bob = QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=3, n_people=2)
+    of_bob = QueryStanding(n_relevant=1, n_not_relevant=1, n_undecided=1, n_conflicts=1, n_mine=3, n_people=2)
     assert standing_for("bob") == of_bob
     assert standing_for("ann") == replace(of_bob, n_mine=2)
     assert standing_for("cleo") == standing_for(None) == replace(of_bob, n_mine=0)

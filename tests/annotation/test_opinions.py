@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from annotation.desk_setup import FOUR_GRADES, TWO_GRADES, DeskSetup
 from annotation.judging import Mark, Said, Saved, judge, pace, start_label_set
 from annotation.opening import list_label_sets
 from storage.records import JudgmentRecord, JudgmentRole
-from tests.annotation.conftest import Desk
+from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world
+from tests.annotation.judging_world import COPY
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_unsure_mark_is_said_and_counts_nowhere(desk: Desk, mark: Mark) -> None:
     assert saved.said == {mark.query_id: {"cat-illness": Said(None, True, "")}}
     assert (agreed(desk, mark), conflicts(desk)) == ({}, [])
     standing = desk.workspace.standings(desk.label_set_id).of_query(mark.query_id, "ann")
-    assert (standing.n_judged, standing.n_mine, standing.n_people) == (0, 1, 1)
+    assert (standing.n_graded, standing.n_mine, standing.n_people) == (0, 1, 1)
     deliver(desk, "ann", replace(mark, sequence=3))
     assert agreed(desk, mark) == {"cat-illness": 1.0}
 
@@ -155,7 +157,7 @@ def test_note_alone_is_said_and_counts_nowhere(desk: Desk, mark: Mark) -> None:
     saved = deliver(desk, "ann", replace(mark, grade=None, note="Who wrote this?"))
     assert saved.said == {mark.query_id: {"cat-illness": Said(None, False, "Who wrote this?")}}
     standing = desk.workspace.standings(desk.label_set_id).of_query(mark.query_id, "ann")
-    assert (agreed(desk, mark), standing.n_judged, standing.n_mine) == ({}, 0, 0)
+    assert (agreed(desk, mark), standing.n_graded, standing.n_mine) == ({}, 0, 0)
 
 
 def test_mark_replaces_the_note_of_the_one_before(desk: Desk, mark: Mark) -> None:
@@ -177,7 +179,7 @@ def test_note_has_a_longest_length(desk: Desk, mark: Mark) -> None:
 def test_label_set_counts_no_query_without_a_grade(desk: Desk, mark: Mark, change: dict[str, Any]) -> None:
     deliver(desk, "ann", replace(mark, grade=None, **change))
     [summary] = list_label_sets(desk.workspace, desk.collection.id)
-    assert (summary.counts.n_judgments, summary.counts.n_queries) == (0, 0)
+    assert (summary.counts.n_judged, summary.counts.n_queries) == (0, 0)
 
 
 @pytest.fixture
@@ -223,12 +225,16 @@ def test_adjudicator_who_cannot_tell_settles_nothing(desk: Desk, disputed: Mark)
     assert (agreed(desk, disputed), conflicts(desk)) == ({}, [(disputed.query_id, "cat-illness")])
 
 
-def test_near_duplicate_is_a_mark_of_its_own(desk: Desk, mark: Mark) -> None:
-    saved = deliver(desk, "ann", mark, replace(mark, doc_id="cat-feeding", together_with="cat-illness", sequence=2))
-    assert saved.said[mark.query_id].keys() == {"cat-illness", "cat-feeding"}
-    assert [event.together_with for event in events(desk, mark)] == [None, "cat-illness"]
-    deliver(desk, "ann", replace(mark, grade=0.0, sequence=3))
-    assert agreed(desk, mark) == {"cat-feeding": 1.0, "cat-illness": 0.0}
+def test_identical_document_is_a_mark_of_its_own(tmp_path: Path, mark: Mark) -> None:
+    made = new_desk(tmp_path / "copies", small_world(documents=[*DOCUMENTS, COPY]))
+    mark = replace(mark, label_set_id=made.label_set_id, query_id=made.query_id("cat-vet"), doc_id="cat-feeding")
+    saved = deliver(made, "ann", mark, replace(mark, doc_id=COPY.doc_id, together_with="cat-feeding", sequence=2))
+    assert saved.said[mark.query_id].keys() == {"cat-feeding", COPY.doc_id}
+    assert [event.together_with for event in events(made, mark)] == [None, "cat-feeding"]
+    deliver(made, "ann", replace(mark, grade=0.0, sequence=3))
+    grades = agreed(made, mark)
+    made.workspace.close()
+    assert grades == {COPY.doc_id: 1.0, "cat-feeding": 0.0}
 
 
 def test_pace_is_the_median_of_the_authors_last_fifty_times(desk: Desk, mark: Mark) -> None:

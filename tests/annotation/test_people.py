@@ -3,12 +3,13 @@
 import pytest
 
 from annotation.agreement import PairAgreement
+from annotation.counts import PersonCounts
 from annotation.errors import NotReadyError
 from annotation.people import coverage, people_of
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair, swapped_topics
-from tests.annotation.judging_world import bring_reference, say, say_all, write_query
+from tests.annotation.judging_world import bring_reference, decide, offer, say, say_all, write_query
 
 
 def test_people_of_counts_what_each_person_did(desk: Desk) -> None:
@@ -19,16 +20,23 @@ def test_people_of_counts_what_each_person_did(desk: Desk) -> None:
     say(desk, "ann", cat, "cat-illness", 0.0, seconds=3.0)
     say(desk, "ann", dog, "dog-feeding", 0.0)
     say(desk, "ann", dog, "dog-illness", None, is_unsure=True)
-    say(desk, "cora", dog, "dog-illness", 1.0, is_adjudication=True)
+    decide(desk, "cora", dog, "dog-illness", 1.0)
     bring_reference(desk, cat, "cat-feeding", 1.0)
-    ann, ben, cora = people_of(desk.workspace, desk.label_set_id).work
-    assert (ann.author, ann.n_judged, ann.n_unsure, ann.n_queries) == ("ann", 3, 1, 2)
+    offer(desk, cat, "cat-feeding")
+    offer(desk, dog, "dog-feeding")
+    ann, ben, cora = people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id).work
+    assert (ann.author, ann.counts) == ("ann", PersonCounts(n_graded=3, n_relevant=1, n_unsure=1, n_queries=2))
     assert ann.share_relevant == pytest.approx(1 / 3)
     assert ann.median_seconds == 3.0
     assert ann.first_at < ann.last_at
-    assert (ben.author, ben.n_judged, ben.n_unsure, ben.n_queries) == ("ben", 1, 0, 1)
+    assert (ben.author, ben.counts) == ("ben", PersonCounts(n_graded=1, n_relevant=1, n_unsure=0, n_queries=1))
     assert (ben.share_relevant, ben.median_seconds, ben.first_at) == (1.0, 4.0, ben.last_at)
-    assert (cora.author, cora.n_judged, cora.share_relevant, cora.median_seconds) == ("cora", 0, None, None)
+    assert (cora.author, cora.counts, cora.share_relevant, cora.median_seconds) == (
+        "cora",
+        PersonCounts(),
+        None,
+        None,
+    )
 
 
 def test_people_of_tells_how_they_agree(desk: Desk) -> None:
@@ -37,7 +45,8 @@ def test_people_of_tells_how_they_agree(desk: Desk) -> None:
     say_all(desk, "ann", cat, ["cat-illness", "dog-illness"], 0.0)
     say_all(desk, "ben", cat, ["cat-feeding", "dog-feeding", "cat-illness"], 1.0)
     say(desk, "ben", cat, "dog-illness", 0.0)
-    people = people_of(desk.workspace, desk.label_set_id)
+    offer(desk, cat, "cat-feeding")  # so that ann is done
+    people = people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id)
     assert people.pairs == [PairAgreement("ann", "ben", 4, 0.75)]
     assert people.n_conflicts == 1
     assert people.agreement is not None
@@ -47,7 +56,7 @@ def test_people_of_tells_how_they_agree(desk: Desk) -> None:
 
 
 def test_people_of_an_empty_label_set_is_nobody(desk: Desk) -> None:
-    people = people_of(desk.workspace, desk.label_set_id)
+    people = people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id)
     assert (list(people.work), people.agreement, list(people.pairs), people.n_conflicts) == ([], None, [], 0)
 
 
@@ -55,7 +64,9 @@ def test_people_of_does_not_count_a_query_whose_marks_were_taken_back(desk: Desk
     cat = write_query(desk, "cat").id
     say(desk, "ann", cat, "cat-feeding", 1.0)
     say(desk, "ann", cat, "cat-feeding", None)
-    assert [each.n_queries for each in people_of(desk.workspace, desk.label_set_id).work] in ([], [0])
+    assert [
+        each.counts.n_queries for each in people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id).work
+    ] in ([], [0])
 
 
 def test_coverage_is_the_judged_share_of_the_first_ten_before_and_after(desk: Desk) -> None:

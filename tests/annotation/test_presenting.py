@@ -12,6 +12,7 @@ import annotation
 from annotation.agreement import Agreement, PairAgreement
 from annotation.collection_facts import all_collections
 from annotation.collections import CollectionContent
+from annotation.counts import LabelCounts, PersonCounts
 from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
 from annotation.importing import store
 from annotation.opening import list_label_sets, open_page
@@ -22,6 +23,7 @@ from annotation.presenting.wording import (
     chance,
     count,
     effect,
+    labels_in_words,
     measure_meaning,
     p_value_text,
 )
@@ -80,22 +82,30 @@ def test_collection_panel_gives_facts_of_a_collection(trained_desk: Desk) -> Non
     [opened] = payload["collections"]
     fingerprint = trained_desk.workspace.library(trained_desk.collection.id).index.fingerprint
     assert [fact[:2] for fact in opened["facts"][:-1]] == [
-        ["Documents", "16"], ["Queries", "12"], ["Judgments", "24"], ["Query embedder", "strong, 13 dimensions"],
+        ["Documents", "16"], ["Queries", "12"], ["Judged documents", "24"], ["Query embedder", "strong, 13 dimensions"],
         ["Document embedder", "light, 11 dimensions"], ["Index", "0.0 MiB"], ["Fingerprint", fingerprint[:16]],
     ]  # fmt: skip
-    assert (opened["is_own"], opened["can_go"], opened["is_archived"], payload["is_first"]) == (
-        True,
+    assert (opened["why_fixed"], opened["can_go"], opened["is_archived"], payload["is_first"]) == (
+        "",
         False,
         False,
         True,
     )
     assert payload["suggested_name"] == "ann's labels"
     [labels] = payload["label_sets"]
-    assert (labels["name"], labels["n_queries"], labels["n_relevant"], labels["n_not_relevant"]) == (
-        "Ann's labels", 12, 12, 12,
-    )  # fmt: skip
+    assert (labels["name"], labels["counts"]) == (
+        "Ann's labels",
+        "12 queries judged, 12 with something relevant: 12 documents relevant, 12 not relevant",
+    )
     visitor = collection_payload(trained_desk, None)
     assert (visitor["can_write"], visitor["suggested_name"]) == (False, "")
+
+
+def test_labels_in_words_name_what_is_undecided_only_where_something_is() -> None:
+    assert labels_in_words(LabelCounts(1, 0, 1, 1200, 0)) == (
+        "1 query judged, 0 with something relevant: 1 document relevant, 1,200 not relevant"
+    )
+    assert labels_in_words(LabelCounts(3, 2, 0, 0, 2)).endswith("0 documents relevant, 0 not relevant, 2 undecided")
 
 
 def test_collection_panel_shows_how_judging_is_set_up(trained_desk: Desk) -> None:
@@ -114,7 +124,10 @@ def test_collection_panel_shows_how_judging_is_set_up(trained_desk: Desk) -> Non
 def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained_desk: Desk) -> None:
     first, last = datetime(2026, 1, 1, 9, tzinfo=UTC), datetime(2026, 1, 2, 9, 30, tzinfo=UTC)
     people = People(
-        work=[JudgeWork("ann", 3, 1, 2, 0.25, 8.5, first, last), JudgeWork("bob", 0, 0, 1, None, None, first, first)],
+        work=[
+            JudgeWork("ann", PersonCounts(4, 1, 1, 2), 0.25, 8.5, first, last),
+            JudgeWork("bob", PersonCounts(n_queries=1), None, None, first, first),
+        ],
         agreement=Agreement(alpha=0.704, low=0.51, high=0.899, n_pairs=1, n_people=2),
         pairs=[PairAgreement("ann", f"judge {number:02}", 4, 0.75) for number in range(25)],
         n_conflicts=5,
@@ -125,17 +138,17 @@ def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained
     assert "over 1 document judged by at least two of 2;" in shown["agreement"]["title"]
     assert shown["work"] == [
         {
-            "author": "ann", "n_judged": 3, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25,
+            "author": "ann", "n_graded": 4, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25,
             "median_seconds": 8.5, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-02T09:30:00+00:00",
         },
         {
-            "author": "bob", "n_judged": 0, "n_unsure": 0, "n_queries": 1, "share_relevant": None,
+            "author": "bob", "n_graded": 0, "n_unsure": 0, "n_queries": 1, "share_relevant": None,
             "median_seconds": None, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-01T09:00:00+00:00",
         },
     ]  # fmt: skip
     assert len(shown["pairs"]) == 20
     assert shown["pairs"][0] == {"first": "ann", "second": "judge 00", "n": 4, "share": 0.75}
-    nobody: dict[str, Any] = {"n_conflicts": 0, "agreement": None, "work": [], "pairs": []}
+    nobody: dict[str, Any] = {"n_conflicts": 0, "hidden_note": "", "agreement": None, "work": [], "pairs": []}
     assert collection_payload(trained_desk)["people"] == nobody
 
 

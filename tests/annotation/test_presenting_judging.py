@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.consensus import QueryStanding
+from annotation.counts import QueryStanding
 from annotation.desk import Card, Opinion, Revealed
 from annotation.desk import Desk as LaidOut
 from annotation.desk_setup import DeskSetup, Template
-from annotation.judging import Said, Saved, Undoable
+from annotation.judging import Said, Saved, Undoable, query_hash
 from annotation.opening import OpenPage, QueryProgress
 from annotation.presenting.judging import (
     card_payload,
@@ -72,12 +72,13 @@ def test_judge_panel_shows_the_desk() -> None:
     )
     shown = panel(
         laid_out, setup=setup, must_acknowledge=True, instructions=["as a vet", ""], pace=8.5, phrase="they",
-        like=("d3", "Dogs"), error="Wait.",
+        like=("d3", "Dogs"), error="Wait.", may_describe=True, may_settle=True,
     )  # fmt: skip
     assert len(shown.pop("nonce")) == 8
     assert shown == {
-        "page": {"collection_id": 1, "label_set_id": 2, "label_set": "mine"},
+        "page": {"collection_id": 1, "label_set_id": 2, "label_set": "mine", "remark": ""},
         "can_write": True,
+        "may_settle": True,
         "person": "ann",
         "error": "Wait.",
         "setup": {
@@ -94,6 +95,7 @@ def test_judge_panel_shows_the_desk() -> None:
             "instruction": "as an owner",
             "need": "What **purrs**",
             "need_tree": [["p", {}, ["What ", ["strong", {}, ["purrs"]]]]],
+            "may_describe": True,
         },
         "instructions": ["as a vet", "", "as an owner"],
         "rankers": [
@@ -106,14 +108,16 @@ def test_judge_panel_shows_the_desk() -> None:
         "like_title": "Dogs",
         "cards": [
             {
-                "query_id": 7, "doc_id": "d1", "title": "Cats", "text": "They purr.", "rank": 1, "score": 0.75,
+                "query_id": 7, "query_hash": query_hash(QUERY),
+                "doc_id": "d1", "title": "Cats", "text": "They purr.", "rank": 1, "score": 0.75,
                 "content_hash": content_hash(CATS), "why": {}, "is_adjudication": False,
                 "duplicates": [
                     {"doc_id": "d2", "title": "d2", "text": "They purr.", "content_hash": content_hash(COPY)}
                 ],
             },
             {
-                "query_id": 7, "doc_id": "d3", "title": "d3", "text": "Bark.", "rank": 2, "score": 0.5,
+                "query_id": 7, "query_hash": query_hash(QUERY),
+                "doc_id": "d3", "title": "d3", "text": "Bark.", "rank": 2, "score": 0.5,
                 "content_hash": content_hash(DOGS), "why": {}, "is_adjudication": False, "duplicates": [],
             },
         ],
@@ -146,7 +150,14 @@ def test_judge_panel_shows_the_desk() -> None:
 def test_judge_panel_without_a_query_is_empty() -> None:
     shown = panel(LaidOut("pool", None, ()), None)
     assert (shown["can_write"], shown["person"], shown["cards"], shown["terms"]) == (False, None, [], [])
-    assert shown["query"] == {"id": None, "text": "", "instruction": "", "need": "", "need_tree": []}
+    assert shown["query"] == {
+        "id": None,
+        "text": "",
+        "instruction": "",
+        "need": "",
+        "need_tree": [],
+        "may_describe": False,
+    }
     assert shown["url"] == {"collection": 1, "labels": 2, "query": None, "view": None, "by": None}
 
 
@@ -195,7 +206,7 @@ def undoable(sequence: int, doc_id: str, together_with: str | None = None, befor
     return Undoable("page-1", sequence, doc_id, together_with, before or Said(None, False, ""))
 
 
-def test_near_duplicates_are_undone_with_the_document_they_were_judged_with() -> None:
+def test_identical_documents_are_undone_with_the_one_they_were_judged_with() -> None:
     laid_out = LaidOut(
         "pool",
         QUERY,
@@ -251,38 +262,46 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
         settled={7: {}},
     )
     looks = {7: ({"d1": Revealed({"run-1": 2}, ())}, True)}
-    standings = {7: QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)}
-    assert as_json(saved_panel(saved, looks, standings)) == {
+    standing = QueryStanding(n_relevant=1, n_not_relevant=2, n_imported=1, n_conflicts=1, n_mine=2, n_people=2)
+    assert as_json(saved_panel(saved, looks, {7: (standing, "begun")}, as_of=12)) == {
         "stored": ["page-1:4", "page-2:1"],
         "refused": {"page-1:5": "A grade is 0 or 1 here."},
         "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},
         "settled": {"7": {}},
         "revealed": {"7": {"d1": {"sources": [["run-1", 2]], "opinions": []}}},
         "finished": {"7": True},
-        "progress": {"7": {"n_relevant": 1, "n_judged": 3, "n_conflicts": 1, "n_mine": 2, "is_done": True}},
+        "progress": {
+            "7": {
+                "n_relevant": 1,
+                "n_not_relevant": 2,
+                "n_imported": 1,
+                "n_conflicts": 1,
+                "n_mine": 2,
+                "state": "begun",
+            }
+        },
+        "as_of": 12,
     }
 
 
 def test_query_list_says_what_is_mine_and_what_is_done() -> None:
-    begun = QueryStanding(n_judged=3, n_relevant=1, n_not_relevant=1, n_conflicts=1, n_mine=2, n_people=2)
+    begun = QueryStanding(n_relevant=1, n_not_relevant=2, n_conflicts=1, n_mine=2, n_people=2)
     lines = [
-        QueryLine(QueryProgress(QUERY, begun), is_own=True, is_done=False, has_nothing_left=False),
-        QueryLine(
-            QueryProgress(OTHER, replace(begun, n_conflicts=0)), is_own=False, is_done=True, has_nothing_left=True
-        ),
+        QueryLine(QueryProgress(QUERY, begun), is_own=True, state="begun"),
+        QueryLine(QueryProgress(OTHER, replace(begun, n_conflicts=0)), is_own=False, state="done"),
     ]
-    shown = as_json(query_list(lines))
-    assert shown["kind"] == "queries"
-    assert shown["nonce"] != query_list(lines)["nonce"]
-    counts = {"n_relevant": 1, "n_judged": 3, "n_mine": 2}
+    shown = as_json(query_list(lines, as_of=12))
+    assert (shown["kind"], shown["as_of"]) == ("queries", 12)
+    assert shown["nonce"] != query_list(lines, as_of=12)["nonce"]
+    counts = {"n_relevant": 1, "n_not_relevant": 2, "n_imported": 0, "n_mine": 2}
     assert json.loads(shown["json"]) == [
         {
-            "id": 7, "text": "Which cats purr?", "instruction": "as an owner", "is_mine": True, "is_done": False,
-            "has_nothing_left": False, "n_conflicts": 1, **counts,
+            "id": 7, "text": "Which cats purr?", "instruction": "as an owner", "is_mine": True, "state": "begun",
+            "n_conflicts": 1, **counts,
         },
         {
-            "id": 8, "text": "dog matching", "instruction": "as an owner", "is_mine": False, "is_done": True,
-            "has_nothing_left": True, "n_conflicts": 0, **counts,
+            "id": 8, "text": "dog matching", "instruction": "as an owner", "is_mine": False, "state": "done",
+            "n_conflicts": 0, **counts,
         },
     ]  # fmt: skip
 

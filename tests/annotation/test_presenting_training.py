@@ -65,6 +65,13 @@ def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> Non
     assert payload["intro"] == ""
 
 
+def test_train_panel_says_which_run_is_damaged_and_what_to_do(trained_desk: Desk) -> None:
+    payload = as_json(train_payload(trained_desk, damaged={1}, in_use="aligned"))
+    [row] = payload["runs"]
+    assert (row["state"], row["in_use"]) == ("finished", False)
+    assert row["remark"].startswith("Its saved adapter is damaged and cannot rank. Your marks are not affected: open")
+
+
 def against(before: float, after: float, p_value: float) -> dict[str, float | int]:
     return {
         "before": before, "after": after, "low": -0.25, "high": 0.125, "p_value": p_value,

@@ -30,7 +30,7 @@ def facts_of(payload: dict[str, Any]) -> dict[str, str]:
 def test_details_say_what_the_run_learned_from_and_how_that_went(trained_desk: Desk) -> None:
     payload = as_json(details_panel(details.details(trained_desk.workspace, "ann", 1)))
     facts = facts_of(payload)
-    assert facts["Labels"] == "Ann's labels: 12 queries, 12 relevant and 12 not-relevant marks"
+    assert facts["Labels"] == "Ann's labels: 12 queries with something relevant, 12 documents relevant, 12 not relevant"
     assert facts["Recipe and seed"] == "era, seed 0"
     assert facts["Strong embedder"] == f"{trained_desk.strong.identity.name}, 1"
     assert facts["Time"].startswith("reading ")
@@ -113,7 +113,7 @@ def test_changes_say_how_many_and_which(trained_desk: Desk) -> None:
     marks = [MarkChange("a", "A", None, 1.0), MarkChange("b", "B", 1.0, None), MarkChange("c", "C", 1.0, 0.0)]
     payload = as_json(changes_payload(LabelChanges(1, 1, 1, 2, [(query, marks)]), GRADES, "From run 1 to today"))
     assert payload["words"] == (
-        "From run 1 to today: 1 added, 1 removed, 1 changed. 2 queries you are still judging stay hidden."
+        "From run 1 to today: 1 added, 1 removed, 1 changed. 2 queries that you may still judge stay hidden."
     )
     assert [(m["kind"], m["before"], m["after"]) for m in payload["queries"][0]["marks"]] == [
         ("added", "not marked", "relevant"),

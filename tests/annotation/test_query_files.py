@@ -9,6 +9,7 @@ import pytest
 
 from annotation.errors import CollectionFileError
 from annotation.query_files import MAX_BYTES, MAX_QUERIES, ImportedQuery, read_queries
+from era.formats.writing import csv_text
 
 
 def query(text: str, query_id: str | None = None, instruction: str = "", need: str = "") -> ImportedQuery:
@@ -68,6 +69,12 @@ def test_read_queries_joins_description_and_narrative_into_the_need() -> None:
 )
 def test_read_queries_takes_a_table_of_one_column_with_or_without_a_header(content: str, texts: list[str]) -> None:
     assert [each.text for each in read_queries("a.csv", content.encode())] == texts
+
+
+def test_read_queries_takes_back_what_was_written_for_a_spreadsheet() -> None:
+    texts = ["=sum of what", "-v in grep", "＝ or =", "'quoted' words", "'=1"]
+    content = csv_text(["query id", "query"], [(f"+{place}", text) for place, text in enumerate(texts)])
+    assert read_queries("a.csv", content.encode()) == [query(text, f"+{place}") for place, text in enumerate(texts)]
 
 
 @pytest.mark.parametrize("file_name", ["a.txt", "queries", ""])

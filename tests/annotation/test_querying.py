@@ -3,10 +3,11 @@
 import pytest
 
 import storage.queries
-from annotation.desk import lay_out_pool, lay_out_ranking, look_now, unfinished_queries
+from annotation.desk import lay_out_pool, lay_out_ranking, look_now
 from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.query_files import ImportedQuery
 from annotation.querying import QueryLine, import_queries, list_lines, look_through, set_need
+from annotation.sight import hidden_queries
 from storage.errors import DatabaseBusy
 from storage.records import QueryRecord
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QUERIES, Desk
@@ -43,7 +44,7 @@ def test_list_lines_begins_with_the_newest_written_query_and_says_whose_it_is(de
     assert [each.progress.query.id for each in lines[:3]] == [bens.id, new.id, old.id]
     assert [each.progress.query.text for each in lines[3:]] == [each.text for each in QUERIES]
     assert [each.is_own for each in lines[:4]] == [True, False, False, False]
-    assert not any(each.is_own or each.is_done for each in list_lines(desk.workspace, desk.page, None))
+    assert not any(each.is_own or each.state != "open" for each in list_lines(desk.workspace, desk.page, None))
 
 
 def test_list_lines_is_done_for_whoever_judged_everything_offered(desk: Desk) -> None:
@@ -51,19 +52,19 @@ def test_list_lines_is_done_for_whoever_judged_everything_offered(desk: Desk) ->
     query = write_query(desk, GRADED_TEXT)
     cards = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
     say_all(desk, "ann", query.id, cards[:-1], 1.0)
-    assert (line(desk, "ann", query).is_done, line(desk, "ann", query).progress.standing.n_mine) == (False, 11)
+    assert (line(desk, "ann", query).state, line(desk, "ann", query).progress.standing.n_mine) == ("begun", 11)
     say(desk, "ann", query.id, cards[-1], None, is_unsure=True)
     say(desk, "ben", query.id, cards[0], 0.0)
-    assert (line(desk, "ann", query).is_done, line(desk, "ann", query).progress.standing.n_mine) == (True, 12)
-    assert (line(desk, "ben", query).is_done, line(desk, "ben", query).progress.standing.n_mine) == (False, 1)
-    assert not line(desk, None, query).is_done
+    assert (line(desk, "ann", query).state, line(desk, "ann", query).progress.standing.n_mine) == ("done", 12)
+    assert (line(desk, "ben", query).state, line(desk, "ben", query).progress.standing.n_mine) == ("begun", 1)
+    assert line(desk, None, query).state == "open"
     assert line(desk, "ben", query).progress.standing.n_people == 2
 
 
 def test_list_lines_is_not_done_for_marks_outside_any_pool(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
     say(desk, "ann", query.id, "cat-feeding", 1.0)
-    assert not line(desk, "ann", query).is_done
+    assert line(desk, "ann", query).state == "begun"
 
 
 def test_list_lines_say_where_others_have_left_nothing_to_judge(desk: Desk) -> None:
@@ -72,12 +73,10 @@ def test_list_lines_say_where_others_have_left_nothing_to_judge(desk: Desk) -> N
     say_all(desk, "ann", query.id, cards[:-1], 1.0)
     bring_reference(desk, query.id, cards[-1], 1.0)  # which counts as judged, but not by a judge
     people: tuple[str | None, ...] = ("ann", "ben", None)
-    assert [line(desk, who, query).has_nothing_left for who in people] == [False, False, False]
+    assert [line(desk, who, query).state for who in people] == ["begun", "open", "open"]
     say(desk, "ann", query.id, cards[-1], 0.0)
-    assert [line(desk, who, query).has_nothing_left for who in people] == [False, True, True]
-    assert [line(desk, who, query).is_done for who in people] == [True, False, False]
-    untouched = write_query(desk, "no pool yet")
-    assert not line(desk, "ben", untouched).has_nothing_left
+    assert [line(desk, who, query).state for who in people] == ["done", "done", "done"]
+    assert line(desk, "ben", write_query(desk, "no pool yet")).state == "open"
 
 
 def test_pool_that_others_have_judged_is_finished_by_whoever_said_something_of_the_query(desk: Desk) -> None:
@@ -87,14 +86,14 @@ def test_pool_that_others_have_judged_is_finished_by_whoever_said_something_of_t
     say_all(desk, "ann", query.id, all_ids[:-1], 1.0)
     say(desk, "ben", query.id, outside, 1.0)
     places = desk.collection.id, desk.label_set_id
-    assert unfinished_queries(desk.workspace, "ben", *places, [query.id]) == {query.id}
+    assert hidden_queries(desk.workspace, "ben", *places, [query.id]) == {query.id}
     say(desk, "ann", query.id, all_ids[-1], 1.0)
     ranking = lay_out_ranking(desk.workspace, desk.label_set_id, query, "ben", [(all_ids[0], 1.0)])
     for laid_out in (lay_out_pool(desk.workspace, "ben", desk.label_set_id, query), ranking):
         assert (laid_out.is_finished, authors_seen(laid_out)) == (True, {"ann"})
     assert look_now(desk.workspace, "ben", *places, query.id)[1]
-    assert unfinished_queries(desk.workspace, "ben", *places, [query.id]) == set()
-    assert (line(desk, "ben", query).has_nothing_left, line(desk, "ben", query).is_done) == (True, True)
+    assert hidden_queries(desk.workspace, "ben", *places, [query.id]) == set()
+    assert line(desk, "ben", query).state == "done"
 
 
 def test_set_need_keeps_the_text_without_outer_blanks(desk: Desk) -> None:
@@ -120,7 +119,7 @@ def test_set_need_refuses_visitors_long_texts_and_queries_of_elsewhere(desk: Des
 def test_look_through_tells_what_is_new_and_stores_nothing(desk: Desk) -> None:
     write_query(desk, "cat", "owner")
     n_before = len(stored_queries(desk))
-    outcome = look_through(desk.workspace, desk.collection.id, "queries.csv", FILE)
+    outcome = look_through(desk.workspace, "ann", desk.collection.id, "queries.csv", FILE)
     assert outcome.new == [
         ImportedQuery("q1", "Cats at night", "Find laws", "All of it"),
         ImportedQuery("q2", "Dogs", "", ""),
@@ -155,7 +154,7 @@ def test_import_queries_stores_nothing_of_a_file_with_a_bad_line(desk: Desk) -> 
     with pytest.raises(CollectionFileError, match="line 6"):
         import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", bad)
     with pytest.raises(CollectionFileError, match="line 6"):
-        look_through(desk.workspace, desk.collection.id, "queries.csv", bad)
+        look_through(desk.workspace, "ann", desk.collection.id, "queries.csv", bad)
     assert stored_queries(desk) == before
 
 

@@ -5,11 +5,15 @@ import pytest
 import storage.label_sets
 import storage.snapshots
 from annotation.errors import NotFoundError
+from annotation.notices import notices
+from annotation.opening import open_page
 from annotation.rankers import (
     ALIGNED,
     BM25,
     LIGHT,
     Ranker,
+    damaged_run,
+    damaged_runs,
     default_ranker,
     is_trained,
     list_rankers,
@@ -18,6 +22,7 @@ from annotation.rankers import (
     stored_side,
 )
 from era.embedders import EmbedderPair
+from era.errors import AdapterDamagedError
 from era.types import Query
 from storage.records import NewSnapshot
 from tests.annotation.conftest import Desk, swapped_topics
@@ -87,6 +92,33 @@ def test_default_ranker_falls_back_to_what_the_newest_run_found_best(judged_desk
     assert use(judged_desk, "") == LIGHT
     old = judged_desk.finish_by_hand(swapped_topics())  # from before several rankings were measured
     assert use(judged_desk, "") == f"run-{old.id}"
+
+
+@pytest.mark.parametrize("part", ["adapter.safetensors", "adapter.json"])
+def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_desk: Desk, part: str) -> None:
+    workspace, collection_id = judged_desk.workspace, judged_desk.collection.id
+    older, newer = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
+    assert damaged_run(workspace, collection_id, judged_desk.label_set_id) is None
+    file = workspace.adapter_folder(newer.id) / part
+    kept = file.read_bytes()
+    file.write_bytes(kept[:-3] + bytes([kept[-3] ^ 4]) + kept[-2:])
+    workspace.library(collection_id).forget(file.parent)
+    for chosen in ("", f"run-{newer.id}"):
+        assert use(judged_desk, chosen) == ALIGNED
+        assert damaged_run(workspace, collection_id, judged_desk.label_set_id) == newer
+    assert damaged_runs(workspace, collection_id) == {newer.id}
+    [told] = notices(workspace, open_page(workspace, collection_id, judged_desk.label_set_id))
+    assert told == (
+        "The saved adapter of run 2 is damaged, so the ranking without labels is used instead. Your marks are in the "
+        "database and are not affected. Under Train, open that run and choose “Again with the same labels”."
+    )
+    with pytest.raises(AdapterDamagedError, match="Your marks do not lie in it and are not affected; train again"):
+        retriever(workspace, workspace.library(collection_id), f"run-{newer.id}")
+    assert use(judged_desk, f"run-{older.id}") == f"run-{older.id}"
+    assert notices(workspace, open_page(workspace, collection_id, judged_desk.label_set_id)) == []
+    file.write_bytes(kept)  # put back from a copy
+    retriever(workspace, workspace.library(collection_id), f"run-{newer.id}")
+    assert use(judged_desk, "") == f"run-{newer.id}"
 
 
 def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Desk) -> None:

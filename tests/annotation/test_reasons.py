@@ -1,25 +1,41 @@
-"""Why a document moved: every number against the saved adapter and the vectors themselves."""
+"""Why a document moved: every number against the saved adapter and the vectors themselves, and the arrow beside it."""
 
-import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import storage.pools
-from annotation.comparing.reasons import NO_ACCOUNT, NOT_LEARNED, TRAIN_AGAIN, Reasons, SideReasons, _account, why
+from annotation.comparing.one_query import compare_query
+from annotation.comparing.reasons import (
+    AS_KEPT,
+    BY_DESCENT,
+    BY_STRONG,
+    BY_WORDS,
+    TRAIN_AGAIN,
+    Contribution,
+    Reasons,
+    ScoreChange,
+    SideReasons,
+    _learned,
+    why,
+)
+from annotation.comparing.snapshots import take
 from annotation.comparing.views import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.presenting.reasons import reasons_panel
 from era.adapter import QueryAdapter
+from era.attribution import aligned_parts, explain, trained_parts
 from era.embedders import Vectors
+from era.intact import read_json, write_json
 from era.lexical import WORD_WEIGHT
 from era.recipes import fit
 from era.types import Query
 from storage.records import PoolDocument
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, as_json, swapped_topics
+from tests.annotation.conftest import DOCUMENTS, QRELS, QUERIES, Desk, as_json, swapped_topics, wait_until
 from tests.annotation.judging_world import say
 
 RUN = "run-1"
@@ -39,6 +55,25 @@ def side_for(desk: Desk, public_id: str, doc_id: str, sides: str = f"light~{RUN}
     return reasons_for(desk, public_id, doc_id, sides).sides[-1]
 
 
+def change_for(desk: Desk, public_id: str, doc_id: str, sides: str = f"light~{RUN}") -> ScoreChange:
+    change = side_for(desk, public_id, doc_id, sides).change
+    assert change is not None
+    return change
+
+
+def named(change: ScoreChange) -> float:
+    """Return the sum of everything that is said of a change but the rest."""
+    parts = sum(part.amount for part in change.parts)
+    return parts + change.aligning + change.weighing + change.words + change.common
+
+
+def vectors_of(desk: Desk, query: Query, query_id: int) -> dict[str, Vectors]:
+    """Return what each ranking searches with for a labelled query."""
+    library = desk.workspace.library(desk.collection.id)
+    [light], [aligned] = library.light().query_vectors([query]), library.aligned().query_vectors([query])
+    return {"light": light, "aligned": aligned, RUN: held_out_vector(desk, query_id)}
+
+
 def scores(desk: Desk, vector: Vectors) -> Vectors:
     """Return the cosine of a query vector with every document, in the order of DOCUMENTS."""
     index = desk.workspace.library(desk.collection.id).index
@@ -56,40 +91,102 @@ def aligned_vector(desk: Desk, query: Query) -> Vectors:
     return np.asarray(vector, np.float32)
 
 
+@pytest.mark.parametrize("sides", [f"light~{RUN}", f"aligned~{RUN}", "light~aligned", f"{RUN}~light", f"{RUN}~aligned"])
 @pytest.mark.parametrize("doc_id", ["cat-illness", "cat-feeding", "moth-illness"])
-def test_reasons_add_up_to_how_the_score_changed_among_all_documents(trained_desk: Desk, doc_id: str) -> None:
+def test_reasons_add_up_to_the_change_against_the_first_side(trained_desk: Desk, doc_id: str, sides: str) -> None:
     query_id, place = trained_desk.query_id("cat-vet"), [each.doc_id for each in DOCUMENTS].index(doc_id)
-    before = scores(trained_desk, aligned_vector(trained_desk, Query("", "cat", "vet")))
-    after = scores(trained_desk, held_out_vector(trained_desk, query_id))
-    side = side_for(trained_desk, "cat-vet", doc_id)
-    assert side.before == pytest.approx(before[place], abs=1e-5)
-    assert side.after == pytest.approx(after[place], abs=1e-5)
+    vectors = vectors_of(trained_desk, Query("", "cat", "vet"), query_id)
+    before, after = (scores(trained_desk, vectors[key]) for key in sides.split("~"))
+    side = side_for(trained_desk, "cat-vet", doc_id, sides)
+    assert side.change is not None
+    assert side.change.before == pytest.approx(before[place], abs=1e-5)
+    assert side.change.after == pytest.approx(after[place], abs=1e-5)
     change = after - before  # both rankings show all 16 documents, so they are what the document is compared with
-    total = sum(part.amount for part in side.parts) + side.others + side.weighing
-    assert total == pytest.approx(change[place] - change.mean(), abs=1e-5)
-    assert abs(total) > 1e-3
+    assert abs(change[place]) > 1e-4
+    assert named(side.change) + side.change.rest == pytest.approx(side.change.after - side.change.before, abs=1e-6)
+    assert side.change.common == pytest.approx(change.mean(), abs=1e-5)
+    assert named(side.change) + side.change.rest - side.change.common == pytest.approx(
+        change[place] - change.mean(), abs=1e-5
+    )
     assert side.rank_before is not None
     assert side.rank_after is not None
     assert np.sort(before)[-side.rank_before] == pytest.approx(before[place], abs=1e-6)
     assert np.sort(after)[-side.rank_after] == pytest.approx(after[place], abs=1e-6)
 
 
-def test_parts_are_the_five_largest_and_share_out_what_moved_it(trained_desk: Desk) -> None:
-    side = side_for(trained_desk, "cat-vet", "cat-illness")
-    sizes = [abs(part.amount) for part in side.parts]
+def test_aligning_is_the_whole_change_between_the_light_model_and_the_aligned_one(trained_desk: Desk) -> None:
+    vectors = vectors_of(trained_desk, Query("", "cat", "vet"), trained_desk.query_id("cat-vet"))
+    change = scores(trained_desk, vectors["aligned"]) - scores(trained_desk, vectors["light"])
+    for place, document in enumerate(DOCUMENTS):
+        found = change_for(trained_desk, "cat-vet", document.doc_id, "light~aligned")
+        assert found.aligning == pytest.approx(change[place] - change.mean(), abs=1e-5)
+        assert (found.parts, found.weighing, found.words) == ([], 0.0, 0.0)
+        assert found.rest == pytest.approx(0.0, abs=1e-5)
+
+
+def test_what_aligning_did_is_not_laid_to_the_marks(trained_desk: Desk) -> None:
+    """Between the light model and a run stands what both steps did: each part is that of its own step."""
+    for document in DOCUMENTS:
+        both, first, second = (
+            change_for(trained_desk, "cat-vet", document.doc_id, sides)
+            for sides in (f"light~{RUN}", "light~aligned", f"aligned~{RUN}")
+        )
+        assert both.aligning == pytest.approx(first.aligning, abs=1e-6)
+        assert both.weighing == pytest.approx(second.weighing, abs=1e-6)
+        assert [part.amount for part in both.parts] == pytest.approx([part.amount for part in second.parts], abs=1e-6)
+        assert both.after - both.before == pytest.approx(
+            first.after - first.before + second.after - second.before, abs=1e-6
+        )
+
+
+def test_marks_that_a_run_on_the_left_learned_from_too_are_taken_off(judged_desk: Desk) -> None:
+    judged_desk.train()
+    judged_desk.mark(judged_desk.query_id("hare-owner"), "hare-feeding", 0.0, 1)
+    second = judged_desk.train()
+    ways = (f"aligned~{RUN}", f"aligned~run-{second.id}", f"{RUN}~run-{second.id}")
+    n_taught = 0
+    for document in DOCUMENTS:
+        by_first, by_second, by_both = (
+            {part.query.id: part.amount for part in change_for(judged_desk, "cat-vet", document.doc_id, way).parts}
+            for way in ways
+        )
+        for query_id, amount in by_both.items():
+            if query_id in by_first and query_id in by_second:
+                assert amount == pytest.approx(by_second[query_id] - by_first[query_id], abs=1e-6)
+                n_taught += 1
+    assert n_taught > 0
+
+
+@pytest.mark.parametrize("sides", [f"light~{RUN}", "light~light+words", f"{RUN}~aligned+words~{RUN}+words"])
+def test_reasons_are_about_the_very_scores_and_places_that_stand_side_by_side(trained_desk: Desk, sides: str) -> None:
+    view = view_of(trained_desk, trained_desk.query_id("dog-owner"), sides)
+    first, *others = compare_query(trained_desk.workspace, "ann", view).sides
+    n_shown = 0
+    for place, other in enumerate(others):
+        before = {row.doc_id: row.score for row in first.results}
+        for row in other.results:
+            side = why(trained_desk.workspace, "ann", view, row.doc_id).sides[place]
+            assert side.change is not None
+            assert (side.rank_before, side.rank_after) == (row.ranks[0], row.rank)
+            assert side.change.after == pytest.approx(row.score, abs=1e-6)
+            if row.doc_id in before:
+                assert side.change.before == pytest.approx(before[row.doc_id], abs=1e-6)
+                n_shown += 1
+    assert n_shown > 0
+
+
+def test_parts_are_the_five_largest(trained_desk: Desk) -> None:
+    change = change_for(trained_desk, "cat-vet", "cat-illness")
+    sizes = [abs(part.amount) for part in change.parts]
     assert len(sizes) == 5
     assert sizes == sorted(sizes, reverse=True)
-    assert all(
-        part.share / side.parts[0].share == pytest.approx(size / sizes[0])
-        for part, size in zip(side.parts, sizes, strict=True)
-    )
-    assert sum(part.share for part in side.parts) <= 1
+    assert abs(change.rest) <= 5 * sizes[-1]  # of the 10 other queries that are not held out together with it
 
 
 def test_no_query_of_the_same_text_explains_a_query_that_was_held_out(trained_desk: Desk) -> None:
     for public_id in ("cat-vet", "dog-owner", "hare-vet"):
         animal = public_id.partition("-")[0]
-        parts = side_for(trained_desk, public_id, f"{animal}-illness").parts
+        parts = change_for(trained_desk, public_id, f"{animal}-illness").parts
         assert parts
         assert animal not in {part.query.text for part in parts}
 
@@ -97,19 +194,20 @@ def test_no_query_of_the_same_text_explains_a_query_that_was_held_out(trained_de
 def test_reasons_in_sample_are_of_the_adapter_that_learned_from_the_query(trained_desk: Desk) -> None:
     query_id = trained_desk.query_id("cat-vet")
     view = view_of(trained_desk, query_id, is_in_sample=True)
-    side = why(trained_desk.workspace, "ann", view, "cat-illness").sides[-1]
+    change = why(trained_desk.workspace, "ann", view, "cat-illness").sides[-1].change
+    assert change is not None
     adapter, _ = QueryAdapter.load(trained_desk.workspace.adapter_folder(1))
     library = trained_desk.workspace.library(trained_desk.collection.id)
     [vector] = adapter.transform(library.pair.encode_queries([Query("", "cat", "vet")]))
     expected = float(library.index.vectors(["cat-illness"])[0] @ vector)
-    assert side.after == pytest.approx(expected, abs=1e-5)
+    assert change.after == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(
         float(library.index.vectors(["cat-illness"])[0] @ held_out_vector(trained_desk, query_id))
     )
 
 
 def test_marks_are_those_that_the_run_learned_from_relevant_first(trained_desk: Desk) -> None:
-    [first, *_] = side_for(trained_desk, "cat-vet", "cat-illness").parts
+    [first, *_] = change_for(trained_desk, "cat-vet", "cat-illness").parts
     assert first.query.public_id is not None
     wanted = sorted(QRELS[first.query.public_id].values(), reverse=True)
     assert [mark.grade for mark in first.marks] == wanted == [1.0, 0.0]
@@ -119,89 +217,133 @@ def test_marks_are_those_that_the_run_learned_from_relevant_first(trained_desk: 
 def test_marks_of_a_query_that_the_person_is_still_judging_stay_hidden(judged_desk: Desk) -> None:
     judged_desk.train()
     workspace, view = judged_desk.workspace, view_of(judged_desk, judged_desk.query_id("cat-vet"))
-    [first, *_] = why(workspace, "ben", view, "cat-illness").sides[-1].parts
+
+    def parts() -> Sequence[Contribution]:
+        change = why(workspace, "ben", view, "cat-illness").sides[-1].change
+        assert change is not None
+        return change.parts
+
+    [first, *_] = parts()
     assert first.marks
     pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in ("seal-illness", "moth-illness")]
     with workspace.writing() as session:
         storage.pools.add(session, judged_desk.label_set_id, first.query.id, pool)
     say(judged_desk, "ben", first.query.id, "seal-illness", 0.0)
-    parts = {part.query.id: part for part in why(workspace, "ben", view, "cat-illness").sides[-1].parts}
-    assert parts[first.query.id].marks == ()
-    assert all(part.marks for query_id, part in parts.items() if query_id != first.query.id)
+    by_query = {part.query.id: part for part in parts()}
+    assert by_query[first.query.id].marks == ()
+    assert all(part.marks for query_id, part in by_query.items() if query_id != first.query.id)
     say(judged_desk, "ben", first.query.id, "moth-illness", 0.0)
-    parts = {part.query.id: part for part in why(workspace, "ben", view, "cat-illness").sides[-1].parts}
-    assert parts[first.query.id].marks == first.marks
+    assert {part.query.id: part for part in parts()}[first.query.id].marks == first.marks
 
 
 def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> None:
-    side = side_for(trained_desk, "cat-vet", "cat-illness", f"light~{RUN}+words")
     library = trained_desk.workspace.library(trained_desk.collection.id)
     found, spread = library.words().search("cat", 100)
     cosines = scores(trained_desk, held_out_vector(trained_desk, trained_desk.query_id("cat-vet")))
-    expected = WORD_WEIGHT * cosines.std() / spread * found["cat-illness"]
-    assert side.words == pytest.approx(expected, rel=1e-4)
-    assert side_for(trained_desk, "cat-vet", "cat-illness").words is None
+    added = {doc_id: WORD_WEIGHT * cosines.std() / spread * score for doc_id, score in found.items()}
+    mean = sum(added.values()) / len(DOCUMENTS)
+    for doc_id, expected in (("cat-illness", added["cat-illness"] - mean), ("moth-illness", -mean)):
+        change = change_for(trained_desk, "cat-vet", doc_id, f"{RUN}~{RUN}+words")
+        assert change.words == pytest.approx(expected, rel=1e-4)
+        assert change.common == pytest.approx(mean, rel=1e-4)
+        assert (change.parts, change.aligning, change.weighing) == ([], 0.0, 0.0)
+        less = change_for(trained_desk, "cat-vet", doc_id, f"{RUN}+words~{RUN}")
+        assert less.words == pytest.approx(-expected, rel=1e-4)
+    assert change_for(trained_desk, "cat-vet", "cat-illness").words == 0.0
 
 
-def test_the_sentence_says_how_many_places_and_whose_marks(trained_desk: Desk) -> None:
+@pytest.mark.parametrize("first", ["light", "aligned"])
+def test_the_sentence_says_how_many_places_against_the_first_side_and_why(trained_desk: Desk, first: str) -> None:
+    label = {"light": "light model alone", "aligned": "aligned, no labels"}[first]
     n_moved = 0
     for public_id in QRELS:
         for document in DOCUMENTS:
-            side = side_for(trained_desk, public_id, document.doc_id, f"aligned~{RUN}")
+            side = side_for(trained_desk, public_id, document.doc_id, f"{first}~{RUN}")
             assert side.rank_before is not None
             assert side.rank_after is not None
+            assert side.change is not None
             n_places = side.rank_before - side.rank_after
             if not n_places:
-                assert side.text.startswith(f"In place {side.rank_after} as in the aligned ranking")
+                assert side.text.startswith(f"In place {side.rank_after} as in “{label}”")
                 continue
             n_moved += 1
-            found = re.match(r"(Up|Down) (\d+) places? against the aligned ranking, mainly because ", side.text)
+            found = re.match(rf"(Up|Down) (\d+) places? against “{label}”, mainly because (.*)\.$", side.text)
             assert found is not None, side.text
             assert (found[1], int(found[2])) == ("Up" if n_places > 0 else "Down", abs(n_places))
-            for text in re.findall("“([^”]*)”", side.text):
-                amounts = {part.query.text: part.amount for part in side.parts if part.amount * n_places > 0}
-                assert text in amounts
+            if "your marks on" in found[3]:
+                amounts = {part.query.text: part.amount for part in side.change.parts if part.amount * n_places > 0}
+                assert set(re.findall("“([^”]*)”", found[3])) <= amounts.keys()
+            if "aligning" in found[3]:
+                assert side.change.aligning * n_places > 0
+                assert first == "light"
     assert n_moved > 0
 
 
-def test_the_sentence_tells_what_aligning_had_done_where_the_light_model_is_compared_with(trained_desk: Desk) -> None:
-    told = {document.doc_id: side_for(trained_desk, "cat-vet", document.doc_id).text for document in DOCUMENTS}
-    moved = [text for text in told.values() if "Aligning the two models, which needs no marks" in text]
-    assert moved
-    assert "Aligning" not in side_for(trained_desk, "cat-vet", "cat-illness", f"aligned~{RUN}").text
+@pytest.mark.parametrize(
+    ("sides", "whose", "reason"),
+    [
+        ("light~bm25", "BM25, matching words alone", BY_WORDS),
+        (f"bm25~{RUN}", "BM25, matching words alone", BY_WORDS),
+        (f"light~{RUN}~bm25", "BM25, matching words alone", BY_WORDS),
+    ],
+)
+def test_a_change_that_cannot_be_split_says_so_and_between_what(
+    trained_desk: Desk, sides: str, whose: str, reason: str
+) -> None:
+    labels = {"light": "light model alone", RUN: "after your marks (run 1)", "bm25": "BM25, matching words alone"}
+    reasons = reasons_for(trained_desk, "cat-vet", "cat-illness", sides)
+    first, *others = sides.split("~")
+    assert [side.key for side in reasons.sides] == others
+    assert reasons.sides[-1].change is None
+    assert reasons.sides[-1].text == (
+        f"What moved it between “{labels[first]}” and “{labels[others[-1]]}” cannot be split: “{whose}” {reason}."
+    )
+    split = [side for side in reasons.sides if side.change is not None]
+    assert len(split) == len(others) - 1
+    assert reasons.words == (split or reasons.sides)[-1].text
 
 
-def test_sides_that_learned_nothing_say_so(trained_desk: Desk) -> None:
-    reasons = reasons_for(trained_desk, "cat-vet", "cat-illness", f"bm25~{RUN}~aligned")
-    assert [reasons.sides[0].text, reasons.sides[2].text] == [NOT_LEARNED, NOT_LEARNED]
-    assert reasons.sides[0].after is None
-    assert reasons.words == reasons.sides[1].text
-    assert reasons_for(trained_desk, "cat-vet", "cat-illness", "bm25~light").words == NOT_LEARNED
+def test_a_kept_ranking_and_the_strong_model_cannot_be_split(judged_desk: Desk) -> None:
+    query_id = judged_desk.query_id("cat-vet")
+    slug = take(judged_desk.workspace, "ann", view_of(judged_desk, query_id, "light~aligned"), "Monday").slug
+    kept = side_for(judged_desk, "cat-vet", "cat-illness", f"light~snap-{slug}-1")
+    assert kept.change is None
+    assert kept.text.endswith(f"“Monday: aligned, no labels” {AS_KEPT}.")
+    reading = judged_desk.workspace.library(judged_desk.collection.id).strong_reading
+    reading.start()
+    wait_until(lambda: reading.state.state, lambda state: state == "ready")
+    for key in ("strong", "strong+words"):
+        side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~{key}")
+        assert side.change is None
+        assert f"“strong model alone{' + matching words' if '+' in key else ''}” {BY_STRONG}." in side.text
 
 
 def test_a_run_of_before_reasons_were_kept_asks_to_train_again(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
-    assert side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}").text == TRAIN_AGAIN
+    side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")
+    assert side.change is None
+    assert side.text.endswith(f"“after your marks (run 1)” {TRAIN_AGAIN}.")
 
 
 def test_what_taught_a_run_is_read_again_where_another_run_was_written_to_its_folder(trained_desk: Desk) -> None:
-    before = side_for(trained_desk, "cat-vet", "cat-illness")
-    assert before.parts
+    assert change_for(trained_desk, "cat-vet", "cat-illness").parts
     run = trained_desk.workspace.adapter_folder(int(RUN.removeprefix("run-")))
-    about = json.loads((run / "adapter.json").read_text())
-    kept = json.dumps(about)
+    kept = (run / "adapter.json").read_text()
+    about = read_json(run / "adapter.json")
     about["provenance"]["influence"] = None
     try:
-        (run / "adapter.json").write_text(json.dumps(about))
-        assert _account(run) is None
+        write_json(run / "adapter.json", about)
+        assert _learned(run) is None
     finally:
         (run / "adapter.json").write_text(kept)
-    assert _account(run) is not None
+    assert _learned(run) is not None
 
 
 def test_the_published_recipe_leaves_no_account(judged_desk: Desk) -> None:
     run = judged_desk.train("paper")
-    assert side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}").text == NO_ACCOUNT
+    side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")
+    assert side.change is None
+    assert side.text.endswith(f"“after your marks (run 1, paper recipe)” {BY_DESCENT}.")
 
 
 def test_a_run_that_aligned_otherwise_is_explained_from_its_own_start(judged_desk: Desk) -> None:
@@ -219,15 +361,17 @@ def test_a_run_that_aligned_otherwise_is_explained_from_its_own_start(judged_des
     extra = {f"influence_{name}": array for name, array in fitted.influence.arrays().items()}
     replace(fitted.adapter, provenance=about).save(folder, {"held_out": fitted.held_out_vectors, **extra})
 
-    side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")
+    change = change_for(judged_desk, "cat-vet", "cat-illness", f"aligned~run-{run.id}")
     [before] = fitted.aligned.transform(library.pair.encode_queries([Query("", "cat", "vet")]))
     after = fitted.held_out_vectors[fitted.query_ids.index(str(judged_desk.query_id("cat-vet")))]
     [document] = library.index.vectors(["cat-illness"])
-    assert side.before == pytest.approx(float(document @ before), abs=1e-5)
-    assert side.after == pytest.approx(float(document @ after), abs=1e-5)
-    assert side.before != pytest.approx(
-        float(document @ aligned_vector(judged_desk, Query("", "cat", "vet"))), abs=1e-4
-    )
+    usual = aligned_vector(judged_desk, Query("", "cat", "vet"))
+    assert change.before == pytest.approx(float(document @ usual), abs=1e-5)
+    assert change.after == pytest.approx(float(document @ after), abs=1e-5)
+    vectors = library.index.vectors([each.doc_id for each in DOCUMENTS])
+    lead = document - vectors.mean(axis=0)
+    assert change.aligning == pytest.approx(float(lead @ (before - usual)), abs=1e-5)
+    assert abs(change.aligning) > 1e-4
 
 
 def test_why_needs_a_query_and_a_document_of_the_collection(trained_desk: Desk) -> None:
@@ -245,8 +389,45 @@ def test_reasons_panel_is_json_with_the_labels_of_the_sides(trained_desk: Desk) 
     reasons = reasons_for(trained_desk, "cat-vet", "cat-illness")
     shown = as_json(reasons_panel(reasons, {"light": "light model", RUN: "run 1"}))
     assert (shown["kind"], shown["doc_id"], shown["words"]) == ("why", "cat-illness", reasons.words)
-    assert [side["label"] for side in shown["sides"]] == ["light model", "run 1"]
-    assert shown["sides"][0]["parts"] == []
-    part = shown["sides"][1]["parts"][0]
-    assert part.keys() == {"query_id", "query", "instruction", "amount", "share", "marks"}
-    assert part["amount"] == reasons.sides[1].parts[0].amount
+    [side] = shown["sides"]
+    assert side["label"] == "run 1"
+    part = side["change"]["parts"][0]
+    assert part.keys() == {"query_id", "query", "instruction", "amount", "marks"}
+    assert reasons.sides[0].change is not None
+    assert part["amount"] == pytest.approx(reasons.sides[0].change.parts[0].amount, abs=5e-4)
+    not_split = as_json(reasons_panel(reasons_for(trained_desk, "cat-vet", "cat-illness", f"bm25~{RUN}"), {}))
+    assert not_split["sides"][0]["change"] is None
+    assert "cannot be split" in not_split["words"]
+
+
+@pytest.mark.parametrize("sides", [f"light~{RUN}", f"aligned~{RUN}+words", f"{RUN}~light+words"])
+def test_what_is_shown_of_a_change_adds_up_as_it_is_shown(trained_desk: Desk, sides: str) -> None:
+    for document in DOCUMENTS:
+        reasons = reasons_for(trained_desk, "cat-vet", document.doc_id, sides)
+        shown = reasons_panel(reasons, {})["sides"][0]["change"]
+        parts = [*shown["parts"], *shown["more"]]
+        thousandths = [round(1000 * each["amount"]) for each in parts]
+        assert all(thousandths)
+        assert sum(thousandths) == round(1000 * shown["after"]) - round(1000 * shown["before"])
+        assert sum(thousandths) == round(1000 * shown["total"])
+        rest = sum(each["amount"] for each in parts if each.get("label") == "everything smaller, and rounding")
+        assert reasons.sides[0].change is not None
+        assert abs(rest - reasons.sides[0].change.rest) < 0.0005 * 11  # half a thousandth of each number shown
+
+
+def test_the_rest_is_what_the_smaller_contributions_add_up_to(trained_desk: Desk) -> None:
+    folder = trained_desk.workspace.adapter_folder(1)
+    learned = _learned(folder)
+    assert learned is not None
+    library, query_id = trained_desk.workspace.library(trained_desk.collection.id), trained_desk.query_id("cat-vet")
+    encoded, aligned = library.pair.encode_queries([Query("", "cat", "vet")]), library.aligned().adapter
+    before = aligned_parts(aligned, encoded)
+    after = trained_parts(learned[0], aligned, encoded, str(query_id))
+    vectors = library.index.vectors([document.doc_id for document in DOCUMENTS])
+    for place, document in enumerate(DOCUMENTS):
+        change = change_for(trained_desk, "cat-vet", document.doc_id)
+        amounts = explain(before, after, vectors[place], vectors).by_query
+        named = {str(part.query.id) for part in change.parts}
+        assert len(amounts.keys() - named) == len(QUERIES) - 5
+        others = sum(amount for other_id, amount in amounts.items() if other_id not in named)
+        assert change.rest == pytest.approx(others, abs=1e-5)

@@ -1,5 +1,6 @@
 """The report: what it says, that it needs nothing else, and that no text of anybody becomes markup."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,11 +12,11 @@ import pytest
 from annotation.comparing import charts
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.facts import side_labels
-from annotation.comparing.one_query import hidden_queries
 from annotation.comparing.report import report_html
 from annotation.comparing.snapshots import kept_comparison, snapshot_view, take
 from annotation.comparing.views import ComparisonView, read_view
 from annotation.presenting.comparing import overall_payload
+from annotation.sight import hidden_queries
 from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, Desk, new_desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin
@@ -25,21 +26,25 @@ HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 class Parsed(HTMLParser):
-    """Collects tags, attributes and texts of a page."""
+    """Collects tags, attributes and texts of a page, and each text with the class of the tag before it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.texts: list[str] = []
+        self.classes: list[tuple[str, str]] = []
+        self._class = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self._class = dict(attrs).get("class") or ""
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+        self.classes.append((data, self._class))
 
     @property
     def text(self) -> str:
@@ -68,7 +73,9 @@ def shown_of(desk: Desk, view: ComparisonView, author: str | None = "ann") -> Ma
     overall = kept.overall if kept else compare_all(desk.workspace, view)
     if overall is None:
         return None
-    hidden = hidden_queries(desk.workspace, author, view, [change.query.id for change in overall.queries])
+    hidden = hidden_queries(
+        desk.workspace, author, view.collection_id, view.label_set_id, [change.query.id for change in overall.queries]
+    )
     return overall_payload(overall, view, side_labels(desk.workspace, view), hidden)
 
 
@@ -99,10 +106,32 @@ def test_the_report_lays_out_the_first_tens_of_gains_and_losses(judged_desk: Des
     assert ASKED in gained
     assert f"{ASKED} cat" not in gained
     assert f"{ASKED} cat" in lost
-    assert "dog ✓ 1 was 10" in gained
+    assert "dog ✓ 1 ▲ was 10" in gained
     assert "cat ✓ 1" in lost
     assert page.count("ol") == 4
     assert page.count("li") == 40
+
+
+def test_the_report_says_of_each_move_whether_it_helps(judged_desk: Desk, view: ComparisonView) -> None:
+    """The run exchanges the topics: what stood in places 1 to 8 goes down by 8, what stood below comes up."""
+    query_id = judged_desk.ask(GRADED_TEXT)
+    judged_desk.mark(query_id, "hare-illness", 0.0, 3)  # up from place 14 to 6, and not relevant
+    judged_desk.mark(query_id, "cat-feeding", 0.0, 4)  # down from place 1 to 9, and not relevant
+    judged_desk.mark(query_id, "seal-feeding", 1.0, 5)  # out of the first ten, and relevant
+    page = report(judged_desk, view)
+    text = page.text[page.text.index("Largest gains") : page.text.index("All queries")]
+    classes = {(words, name) for words, name in page.classes if re.match("[▲▼△▽↑↓] (was|new|out)", words)}
+    assert {
+        ("▲ was 10", "better"),
+        ("▼ was 1", "better"),
+        ("△ new in the first ten", "worse"),
+        ("▽ out of the first ten", "worse"),
+        ("↑ new in the first ten", "note"),
+        ("↓ out of the first ten", "note"),
+    } <= classes
+    assert {name for words, name in classes if words[0] in "▲▼"} == {"better"}
+    assert {name for words, name in classes if words[0] in "△▽"} == {"worse"}
+    assert "hare ✕ 0 △ new in the first ten" in text
 
 
 def test_the_report_draws_every_query_and_every_measure(judged_desk: Desk, view: ComparisonView) -> None:
@@ -155,7 +184,7 @@ def test_the_report_before_anything_is_judged_says_so(desk: Desk) -> None:
 def test_grades_and_numbers_stay_hidden_from_who_is_still_judging(judged_desk: Desk, view: ComparisonView) -> None:
     begin(judged_desk, "ben", judged_desk.ask(GRADED_TEXT))
     for each in (view, snapshot_view(take(judged_desk.workspace, "ann", view, "then"))):
-        open_to, closed_to = report(judged_desk, each, "cem"), report(judged_desk, each, "ben")
+        open_to, closed_to = report(judged_desk, each, None), report(judged_desk, each, "ben")
         assert "dog ✓ 1" in open_to.text
         assert "hidden until" not in open_to.text
         assert "dog ✓ 1" not in closed_to.text

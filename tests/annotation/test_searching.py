@@ -1,23 +1,28 @@
 """A query: what is stored of it, what is refused, and that the ranking is the right one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
 import storage.collections
 import storage.label_sets
+import storage.pools
 import storage.searches
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError, NotReadyError
 from annotation.importing import store
+from annotation.pooling import pool_of
 from annotation.rankers import ALIGNED, LIGHT, default_ranker, list_rankers
 from annotation.searching import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document
-from storage.errors import UnknownRecord
+from storage.errors import DatabaseBusy, DataFolderNotWritable, UnknownRecord
 from storage.records import QueryRecord, SearchRecord
 from tests.annotation.conftest import (
     DOCUMENTS,
@@ -95,6 +100,58 @@ def test_run_query_stores_the_shown_ranking(desk: Desk) -> None:
     assert shown is not None
     assert (shown.author, shown.retriever, shown.depth, shown.took_ms) == ("bob", LIGHT, 10, found.took_ms)
     assert list(shown.ranking) == found.ranking
+
+
+@pytest.fixture(params=[DatabaseBusy, DataFolderNotWritable])
+def unwritable(desk: Desk, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Return a desk whose database is locked by somebody else, or whose disk is full."""
+
+    @contextmanager
+    def refuse() -> Iterator[Session]:
+        raise request.param(desk.workspace.folder, "database is locked or disk is full")
+        yield
+
+    monkeypatch.setattr(desk.workspace, "writing", refuse)
+    return desk
+
+
+def test_searching_works_while_nothing_can_be_stored(unwritable: Desk) -> None:
+    query = question(unwritable, "a query that is new")
+    assert (query.id, query.text) == (NOT_STORED, "a query that is new")
+    found = run_query(unwritable.workspace, "ann", query, LIGHT)
+    assert len(found.ranking) == 10
+
+
+def test_a_query_that_is_stored_is_asked_and_opened_while_nothing_can_be_stored(unwritable: Desk) -> None:
+    query = question(unwritable, "cat", "vet")
+    assert query.id == unwritable.query_id("cat-vet")
+    found = run_query(unwritable.workspace, "ann", query, LIGHT)
+    assert len(found.ranking) == 10
+    pool = pool_of(unwritable.workspace, "ann", unwritable.label_set_id, query, 12)
+    assert len(pool) == 12
+    with unwritable.workspace.reading() as session:
+        assert storage.pools.list_for(session, unwritable.label_set_id, query.id) == []
+        assert storage.searches.latest_for_query(session, query.id) is None
+
+
+def test_a_pool_that_could_not_be_stored_is_stored_when_it_is_asked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = question(desk, "cat", "vet")
+
+    @contextmanager
+    def refuse() -> Iterator[Session]:
+        raise DatabaseBusy(desk.workspace.folder, "locked")
+        yield
+
+    with monkeypatch.context() as busy:
+        busy.setattr(desk.workspace, "writing", refuse)
+        shown = pool_of(desk.workspace, "ann", desk.label_set_id, query, 12)
+    assert [each.doc_id for each in pool_of(desk.workspace, "ann", desk.label_set_id, query, 12)] == [
+        each.doc_id for each in shown
+    ]
+    with desk.workspace.reading() as session:
+        assert len(storage.pools.list_for(session, desk.label_set_id, query.id)) == 12
 
 
 def test_ask_stores_query_and_instruction_without_searching(desk: Desk) -> None:

@@ -14,7 +14,17 @@ from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from storage.records import JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.annotation.judging_world import COPY, begin, bring_reference, ids, say, with_setup, write_query
+from tests.annotation.judging_world import (
+    COPY,
+    begin,
+    bring_reference,
+    decide,
+    ids,
+    offer,
+    say,
+    with_setup,
+    write_query,
+)
 from tests.fakes import light_embedder
 
 
@@ -44,6 +54,7 @@ def test_marks_to_look_at_differ_from_an_imported_mark(desk: Desk) -> None:
     say(desk, "ann", cat.id, "cat-feeding", 0.0)
     say(desk, "ann", cat.id, "cat-illness", 0.0)
     say(desk, "ben", cat.id, "cat-illness", 1.0)
+    offer(desk, cat.id, "cat-illness")  # so that both are done
     laid_out = again(desk, "ann")
     assert listed(laid_out) == [(cat.id, "cat-feeding")]
     assert laid_out.cards[0].why == {"code": "reference-differs", "rank": None, "other": None, "other_grade": 1.0}
@@ -99,6 +110,7 @@ def test_lay_out_again_shows_what_the_person_said_and_nobody_else(desk: Desk) ->
     bring_reference(desk, cat.id, "cat-feeding", 1.0)
     say(desk, "ben", cat.id, "cat-feeding", 1.0, note="theirs")
     say(desk, "ann", cat.id, "cat-feeding", 0.0, note="mine")
+    offer(desk, cat.id, "cat-feeding")  # so that both are done
     laid_out = again(desk, "ann")
     assert (laid_out.view, laid_out.query) == ("again", None)
     assert laid_out.said == {cat.id: {"cat-feeding": Said(0.0, False, "mine")}}
@@ -110,7 +122,7 @@ def test_lay_out_again_does_not_tell_what_an_adjudicator_decided(desk: Desk) -> 
     cat = write_query(desk, "cat")
     bring_reference(desk, cat.id, "cat-feeding", 1.0)
     say(desk, "ann", cat.id, "cat-feeding", 0.0)
-    say(desk, "ben", cat.id, "dog-feeding", 1.0, note="decided", is_adjudication=True)
+    decide(desk, "ben", cat.id, "dog-feeding", 1.0, note="decided")
     assert "decided" not in repr(again(desk, "ann"))
 
 
@@ -131,13 +143,14 @@ def test_second_looks_list_no_more_than_can_be_read(desk: Desk, monkeypatch: pyt
         bring_reference(desk, cat.id, doc_id, 1.0)
         say(desk, "ann", cat.id, doc_id, 0.0)
         say(desk, "ben", cat.id, doc_id, 1.0)
+    offer(desk, cat.id, "cat-feeding")  # so that ann is done
     assert (len(found(desk, "ann")), len(conflicts(desk, "ann").cards)) == (1, 1)
 
 
 def test_settled_document_with_another_text_is_settled_again(desk: Desk) -> None:
     cat, now = write_query(desk, "cat"), "0" * 64
     say(desk, "ben", cat.id, "cat-illness", 0.0, note="theirs")
-    say(desk, "ann", cat.id, "cat-illness", 1.0, content_hash=now, is_adjudication=True)
+    decide(desk, "ann", cat.id, "cat-illness", 1.0, content_hash=now)
     laid_out = again(desk, "ann")
     [card] = laid_out.cards
     assert (card.document.doc_id, card.why["code"], card.is_adjudication) == ("cat-illness", "text-changed", True)
@@ -150,8 +163,8 @@ def test_settled_document_with_another_text_is_settled_again(desk: Desk) -> None
 
 def test_document_judged_and_settled_with_another_text_is_looked_at_as_judged_first(desk: Desk) -> None:
     cat = write_query(desk, "cat")
-    for is_adjudication in (True, False):
-        say(desk, "ann", cat.id, "cat-illness", 1.0, content_hash="0" * 64, is_adjudication=is_adjudication)
+    decide(desk, "ann", cat.id, "cat-illness", 1.0, content_hash="0" * 64)
+    say(desk, "ann", cat.id, "cat-illness", 1.0, content_hash="0" * 64)
     seen = []
     for _ in range(2):
         [card] = again(desk, "ann").cards
@@ -168,6 +181,7 @@ def test_conflicts_list_what_the_person_has_settled_after_what_is_open(desk: Des
     for query, doc_id in ((cat, "cat-illness"), (dog, "dog-feeding")):
         say(desk, "ann", query.id, doc_id, 0.0)
         say(desk, "ben", query.id, doc_id, 1.0)
+        offer(desk, query.id, doc_id)  # so that both are done
     say(desk, "ann", cat.id, "cat-illness", 1.0, is_adjudication=True)
     laid_out = conflicts(desk, "ann")
     assert listed(laid_out) == [(dog.id, "dog-feeding"), (cat.id, "cat-illness")]
@@ -185,6 +199,8 @@ def test_what_the_person_has_settled_stays_hidden_while_the_query_is_being_judge
     with_setup(desk, n_judges=3)
     cat = write_query(desk, "cat")
     say(desk, "ben", cat.id, "cat-illness", 1.0)
+    say(desk, "ann", cat.id, "cat-illness", 0.0)
+    offer(desk, cat.id, "cat-illness")
     say(desk, "ann", cat.id, "cat-illness", 0.0, is_adjudication=True)
     assert listed(conflicts(desk, "ann")) == [(cat.id, "cat-illness")]
     begin(desk, "ann", cat.id)
@@ -200,6 +216,8 @@ def test_conflicts_list_what_judges_disagree_about_with_what_each_said(desk: Des
     say(desk, "ben", cat.id, "cat-feeding", 1.0, note="agreed")
     say(desk, "ann", dog.id, "dog-feeding", 1.0)
     say(desk, "ben", dog.id, "dog-feeding", 0.0)
+    offer(desk, dog.id, "dog-feeding")  # so that ann is done
+    offer(desk, cat.id, "cat-illness")
     laid_out = conflicts(desk, "ann")
     assert (laid_out.view, laid_out.query) == ("conflicts", None)
     assert listed(laid_out) == [(dog.id, "dog-feeding"), (cat.id, "cat-illness")]
@@ -221,6 +239,8 @@ def test_conflicts_leave_the_list_when_an_adjudicator_settles_them(desk: Desk) -
     for doc_id in ("cat-illness", "cat-feeding"):
         say(desk, "ann", cat.id, doc_id, 0.0)
         say(desk, "ben", cat.id, doc_id, 1.0)
+    assert listed(conflicts(desk, "cora")) == []  # as long as cora may still judge
+    offer(desk, cat.id, "cat-illness")
     assert listed(conflicts(desk, "cora")) == [(cat.id, "cat-illness"), (cat.id, "cat-feeding")]
     say(desk, "cora", cat.id, "cat-feeding", 1.0)  # one more judge settles nothing
     assert len(conflicts(desk, "cora").cards) == 2
@@ -242,9 +262,10 @@ def test_conflicts_leave_the_list_when_a_judge_thinks_again(desk: Desk) -> None:
     cat = write_query(desk, "cat")
     say(desk, "ann", cat.id, "cat-illness", 0.0)
     say(desk, "ben", cat.id, "cat-illness", 1.0)
-    assert ids(conflicts(desk, None).cards) == ["cat-illness"]
+    offer(desk, cat.id, "cat-illness")  # so that ann is done
+    assert ids(conflicts(desk, "ann").cards) == ["cat-illness"]
     say(desk, "ben", cat.id, "cat-illness", 0.0)
-    laid_out = conflicts(desk, None)
+    laid_out = conflicts(desk, "ann")
     assert (ids(laid_out.cards), laid_out.revealed) == ([], {})
 
 

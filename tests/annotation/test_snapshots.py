@@ -19,8 +19,8 @@ from annotation.comparing.snapshots import (
     judgments_fingerprint,
     judgments_then,
     kept_comparison,
+    list_droppable,
     list_snapshots,
-    may_drop,
     measured_then,
     snapshot_view,
     take,
@@ -223,7 +223,8 @@ def test_the_list_is_newest_first_with_the_main_measure_in_a_line(judged_desk: D
 
 def test_drop_is_for_the_author_where_people_sign_in(judged_desk: Desk, view: ComparisonView, tmp_path: Path) -> None:
     record = take(judged_desk.workspace, "ann", view, "mine")
-    assert may_drop(judged_desk.workspace, "ben", record)  # one person at one machine, whatever the name
+    of_ben = list_droppable(judged_desk.workspace, "ben", judged_desk.collection.id)
+    assert of_ben == [record.slug]  # one person at one machine, whatever the name
     judged_desk.workspace.close()
     people = tmp_path / "people.txt"
     people.write_text("ann:one\nben:two\n")

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 import storage.judgments
-from annotation.consensus import QueryStanding
+from annotation.counts import UNTOUCHED, QueryStanding
 from annotation.judging import start_label_set
-from annotation.standings import UNTOUCHED, Standings
-from storage.records import JudgmentRole, StandingMark
+from annotation.standings import Standings
+from storage.records import Hand, JudgmentRole, StandingMark
 from tests.annotation.conftest import PATIENCE_S, Desk
-from tests.annotation.judging_world import bring_reference, say, write_query
+from tests.annotation.judging_world import bring_reference, decide, say, write_query
 
 Key = tuple[int, int, str, str, bool]
 """Label set, query, document, author, and whether it is an adjudication."""
@@ -66,9 +66,12 @@ class Log:
         ]
         places = [(label_set_id, query_id, doc_id) for doc_id in DOCS]
         return QueryStanding(
-            n_judged=sum(bool(self.grades(*place, True) or self.grades(*place, False)) for place in places),
             n_relevant=agreed.count(1.0),
             n_not_relevant=agreed.count(0.0),
+            n_undecided=sum(
+                bool(self.grades(*place, True) or self.grades(*place, False)) and grade is None
+                for place, grade in zip(places, agreed, strict=True)
+            ),
             n_conflicts=sum(self.is_in_conflict(*place) for place in places),
             n_mine=judges.count(author),
             n_people=len(set(judges)),
@@ -106,7 +109,10 @@ def say_at_random(
     is_adjudication = drawn.random() < 0.15
     grade = drawn.choice([0.0, 1.0, None])
     is_unsure = grade is None and drawn.random() < 0.5
-    say(desk, who, query_id, doc_id, grade, place, is_unsure=is_unsure, is_adjudication=is_adjudication)
+    if is_adjudication:
+        decide(desk, who, query_id, doc_id, grade, label_set_id=place, is_unsure=is_unsure)
+    else:
+        say(desk, who, query_id, doc_id, grade, place, is_unsure=is_unsure)
     log.add((place, query_id, doc_id, who, is_adjudication), grade, is_unsure)
 
 
@@ -239,6 +245,24 @@ def test_standings_forget_a_query_whose_last_mark_is_taken_back(desk: Desk) -> N
     say(desk, "ann", cat, DOCS[0], None)
     board = desk.workspace.standings(desk.label_set_id)
     assert (board.qrels(), list(board.marks_of(cat)), board.of_query(cat, "ann")) == ({}, [], UNTOUCHED)
+
+
+def test_standings_know_who_ever_judged_a_query(desk: Desk) -> None:
+    cat, dog = write_query(desk, "cat").id, write_query(desk, "dog").id
+    bring_reference(desk, cat, DOCS[0], 1.0)
+    say(desk, "ann", cat, DOCS[0], 1.0)
+    board = desk.workspace.standings(desk.label_set_id)
+    assert (board.hands_of(cat), board.hands_of(dog)) == ({Hand(cat, "ann", JudgmentRole.JUDGE, False)}, set())
+    say(desk, "ann", cat, DOCS[0], None)
+    decide(desk, "ben", cat, DOCS[0], 1.0, client_id="import-1")
+    say(desk, "ben", dog, DOCS[0], None, note="no grade")
+    expected = {Hand(cat, "ann", JudgmentRole.JUDGE, False), Hand(cat, "ben", JudgmentRole.ADJUDICATOR, True)}
+    fresh = Standings(desk.label_set_id)
+    with desk.workspace.reading() as session:
+        fresh.refresh(session)
+    for each in (desk.workspace.standings(desk.label_set_id), fresh):
+        assert each.hands_of(cat) == expected
+        assert each.hands_of(dog) == {Hand(dog, "ben", JudgmentRole.JUDGE, False)}
 
 
 def test_standings_take_a_reference_until_a_judge_speaks(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from era.embedders import EmbedderPair
 from era.usefulness import Usefulness
 from storage.records import QueryRecord
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair
-from tests.annotation.judging_world import ids, say, say_all, with_setup, write_query
+from tests.annotation.judging_world import decide, ids, say, say_all, with_setup, write_query
 
 
 def suggested(desk: Desk, author: str | None, query: QueryRecord) -> Card | None:
@@ -57,7 +57,7 @@ def test_most_useful_card_depends_on_the_persons_own_marks_alone(desk: Desk) -> 
     say_all(desk, "ann", query.id, all_ids[:2], 1.0)
     before = suggested(desk, "ann", query)
     say_all(desk, "ben", query.id, all_ids[:9], 0.0)
-    say(desk, "cora", query.id, all_ids[9], 1.0, is_adjudication=True)
+    decide(desk, "cora", query.id, all_ids[9], 1.0)
     assert suggested(desk, "ann", query) == before
     assert before is not None
     say(desk, "ann", query.id, before.document.doc_id, 0.0)

@@ -4,18 +4,21 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import storage.training_runs
+from annotation.counts import LabelCounts
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.fair_share import MAX_WAITING
 from annotation.importing import store
 from annotation.judging import start_label_set
 from annotation.opening import open_page
 from annotation.training import queueing
 from annotation.training.job import summarise
-from annotation.training.queueing import MAX_WAITING, Outlook, outlook
+from annotation.training.queueing import Outlook, outlook
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -47,14 +50,18 @@ def test_outlook_says_what_is_missing(desk: Desk, n_queries: int, advice: str) -
     mark_relevant(desk, n_queries)
     seen = look(desk)
     assert advice in seen.advice
-    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (n_queries, n_queries, n_queries)
+    assert (seen.counts.n_labelled, seen.counts.n_relevant, seen.counts.n_not_relevant) == (
+        n_queries,
+        n_queries,
+        n_queries,
+    )
     assert (seen.can_train, seen.usual_seconds) == (n_queries > 0, None)
 
 
 def test_outlook_has_no_advice_from_five_queries_on(desk: Desk) -> None:
     mark_relevant(desk, 5)
     seen = look(desk)
-    assert (seen.n_queries, seen.advice, seen.can_train) == (5, "", True)
+    assert (seen.counts.n_labelled, seen.advice, seen.can_train) == (5, "", True)
 
 
 def test_outlook_counts_only_queries_with_a_relevant_document(desk: Desk) -> None:
@@ -64,7 +71,7 @@ def test_outlook_counts_only_queries_with_a_relevant_document(desk: Desk) -> Non
     desk.mark(other, "dog-feeding", 0.0, 3)
     desk.mark(other, "dog-illness", None, 4)
     seen = look(desk)
-    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant, seen.can_train) == (0, 0, 2, False)
+    assert (seen.counts, seen.can_train) == (LabelCounts(2, 0, 0, 2, 0), False)
 
 
 def test_outlook_counts_what_is_agreed_and_not_what_is_open(desk: Desk) -> None:
@@ -74,16 +81,16 @@ def test_outlook_counts_what_is_agreed_and_not_what_is_open(desk: Desk) -> None:
     desk.mark(disputed, "dog-illness", 1.0, 3)
     desk.mark(disputed, "dog-illness", 0.0, 4, author="bob")
     seen = look(desk)
-    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (1, 1, 0)
+    assert (seen.counts.n_labelled, seen.counts.n_relevant, seen.counts.n_not_relevant) == (1, 1, 0)
     desk.mark(disputed, "dog-illness", 0.0, 5, author="cleo")
     seen = look(desk)
-    assert (seen.n_queries, seen.n_relevant, seen.n_not_relevant) == (1, 1, 1)
+    assert (seen.counts.n_labelled, seen.counts.n_relevant, seen.counts.n_not_relevant) == (1, 1, 1)
 
 
 def test_outlook_counts_the_marks_of_its_label_set_only(judged_desk: Desk) -> None:
-    assert look(judged_desk).n_queries == 12
+    assert look(judged_desk).counts.n_labelled == 12
     start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
-    assert look(judged_desk).n_queries == 0
+    assert look(judged_desk).counts.n_labelled == 0
 
 
 def test_outlook_offers_another_run_until_ten_are_waiting(judged_desk: Desk) -> None:
@@ -149,6 +156,34 @@ def test_start_refuses_an_eleventh_run_in_line(judged_desk: Desk) -> None:
         judged_desk.start("paper")
     listed = queueing.history(judged_desk.workspace, judged_desk.collection.id)
     assert [run.id for run in listed] == [run.id for run in reversed(runs)]
+
+
+def test_one_person_of_several_takes_three_places_and_leaves_the_others(
+    judged_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = tmp_path / "people.txt"
+    people.write_text("ann:a\nben:b\n")
+    shared = judged_desk.workspace.settings.model_copy(update={"people": people})
+    monkeypatch.setattr(judged_desk.workspace, "settings", shared)
+
+    def start_as(author: str) -> TrainingRunRecord:
+        places = judged_desk.collection.id, judged_desk.label_set_id
+        return queueing.start(judged_desk.workspace, author, *places, "era", 0)
+
+    anns = [start_as("ann") for _ in range(3)]
+    refused = "3 of your training runs are waiting already, which is one person's share"
+    with pytest.raises(InvalidInputError, match=refused):
+        start_as("ann")
+    with pytest.raises(InvalidInputError, match=refused):
+        queueing.rerun_with_same_labels(judged_desk.workspace, "ann", anns[0].id)
+    bens = start_as("ben")
+    assert queueing.places_in_line(judged_desk.workspace)[bens.id] == 2
+    queueing.cancel(judged_desk.workspace, "ann", anns[0].id)
+    again = queueing.resume(judged_desk.workspace, "ann", anns[0].id)
+    queueing.cancel(judged_desk.workspace, "ann", again.id)
+    start_as("ann")
+    with pytest.raises(InvalidInputError, match=refused):
+        queueing.resume(judged_desk.workspace, "ann", again.id)
 
 
 def test_places_in_line_follow_the_queue(judged_desk: Desk) -> None:

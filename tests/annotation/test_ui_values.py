@@ -117,7 +117,7 @@ def test_message_takes_anything_as_empty(data: Any) -> None:
         message.number("number")
 
 
-@pytest.mark.parametrize("value", [5, 1.5, True, None, ["x"], {"x": 1}])
+@pytest.mark.parametrize("value", [5, 1.5, True, None, ["x"], {"x": 1}, "half of \ud83d"])
 def test_message_refuses_what_is_no_text(value: Any) -> None:
     with pytest.raises(InvalidInputError, match="Expected name to be a text"):
         Message({"name": value}).text("name")
@@ -154,7 +154,10 @@ def test_message_leaves_it_to_judging_what_a_decimal_means(value: float | None) 
     assert Message({"grade": value}).decimal("grade") == value
 
 
-@pytest.mark.parametrize("value", [True, False, "1", "", [1], {}])
+NO_DECIMALS = [True, False, "1", "", [1], {}, float("nan"), float("inf"), -float("inf"), 10**400]
+
+
+@pytest.mark.parametrize("value", NO_DECIMALS, ids=lambda value: repr(value)[:12])
 def test_message_refuses_what_is_no_decimal(value: Any) -> None:
     with pytest.raises(InvalidInputError, match="Expected grade to be a number"):
         Message({"grade": value}).decimal("grade")

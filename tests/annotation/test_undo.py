@@ -156,7 +156,7 @@ def test_undoable_are_ones_own_marks_with_what_was_said_before(desk: Desk, mark:
     deliver(
         desk,
         mark,
-        replace(mark, doc_id="cat-feeding", together_with="cat-illness", sequence=2),
+        replace(mark, doc_id="cat-feeding", sequence=2),
         replace(mark, grade=None, is_unsure=True, note="Hm.", sequence=3),
         replace(mark, grade=0.0, sequence=4),
     )
@@ -164,7 +164,7 @@ def test_undoable_are_ones_own_marks_with_what_was_said_before(desk: Desk, mark:
     deliver(desk, replace(mark, is_adjudication=True, sequence=5))
     assert left_to_undo(desk, mark) == [
         Undoable("page-1", 1, "cat-illness", None, NOTHING),
-        Undoable("page-1", 2, "cat-feeding", "cat-illness", NOTHING),
+        Undoable("page-1", 2, "cat-feeding", None, NOTHING),
         Undoable("page-1", 3, "cat-illness", None, Said(1.0, False, "")),
         Undoable("page-1", 4, "cat-illness", None, Said(None, True, "Hm.")),
     ]

@@ -189,8 +189,11 @@ def test_judgments_of_removed_documents_count_neither_in_training_nor_in_measure
     assert desk.qrels()[query_id] == {"cat-illness": 0.0}
     assert "cat-feeding" not in labels_now(desk.workspace, desk.label_set_id)[str(query_id)]
     after = outlook(desk.workspace, desk.collection.id, desk.label_set_id)
-    assert (after.n_queries, after.n_relevant) == (before.n_queries - 1, before.n_relevant - 1)
-    assert list_label_sets(desk.workspace, desk.collection.id)[0].counts.n_judgments == summary.counts.n_judgments - 2
+    assert (after.counts.n_labelled, after.counts.n_relevant) == (
+        before.counts.n_labelled - 1,
+        before.counts.n_relevant - 1,
+    )
+    assert list_label_sets(desk.workspace, desk.collection.id)[0].counts.n_judged == summary.counts.n_judged - 2
     update(desk, tmp_path, [BY_ID["cat-feeding"]])
     assert desk.qrels()[query_id] == {"cat-feeding": 1.0, "cat-illness": 0.0}
     assert outlook(desk.workspace, desk.collection.id, desk.label_set_id) == before
@@ -282,7 +285,7 @@ def test_update_brings_queries_and_judgments_along(desk: Desk) -> None:
     label_set = next(
         each for each in list_label_sets(desk.workspace, desk.collection.id) if each.label_set.name == "Imported labels"
     )
-    assert label_set.counts.n_judgments == 1
+    assert label_set.counts.n_judged == 1
     qrels = desk.workspace.standings(label_set.label_set.id).qrels()
     assert qrels == {desk.query_id("n1"): {"newt-illness": 1.0}}
     assert list(changed_judgments(desk.workspace, label_set.label_set.id)) == []

@@ -11,6 +11,7 @@ import pytest
 
 from annotation import second_looks, suggesting, ui
 from annotation.comparing import coverage
+from annotation.counts import QueryState
 from annotation.live import LiveState
 from annotation.pooling import RANDOM, WORDS
 from annotation.quality import Reason
@@ -59,9 +60,10 @@ def lists() -> list[str]:
 PARTS = {
     "tab.${name.toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
-    'source.${key.startsWith("run-") ? "lost" : key}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
+    'source.${plain.startsWith("run-") ? "lost" : plain}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],
     "queries.kind.${name}": kinds(),
+    "queries.${query.state}_title": [state for state in get_args(QueryState) if state != "open"],
     "grade.${usual[name]}": ["none", "relevant", "related", "perfect"],
     "ranker.${plain}": [LIGHT, ALIGNED],
     "${name}.title": lists(),

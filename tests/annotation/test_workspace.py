@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+import storage.label_sets
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.importing import store
 from annotation.judging import start_label_set
@@ -207,6 +208,15 @@ def rename_and_fail(workspace: Workspace, collection_id: int) -> None:
     with workspace.writing() as session:
         rename(session, collection_id, "renamed")
         raise KeyError
+
+
+@pytest.mark.parametrize(("key", "is_counted"), [("light", False), ("light+words", True)])
+def test_prepare_counts_words_where_a_ranking_in_use_needs_them(desk: Desk, key: str, is_counted: bool) -> None:
+    with desk.workspace.writing() as session:
+        storage.label_sets.set_in_use(session, desk.label_set_id, key)
+    again = desk.again()
+    assert (again.workspace.library(again.collection.id)._lexical is not None) is is_counted
+    again.workspace.close()
 
 
 def test_writing_leaves_everything_as_it_was_when_something_is_raised(bare_workspace: Workspace) -> None:

@@ -255,3 +255,56 @@ def test_load_reports_a_description_of_something_else(saved: Path, about: object
     (saved / "adapter.json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(AdapterDamagedError):
         QueryAdapter.load(saved)
+
+
+def test_load_reports_a_single_bit_that_has_changed(with_neighbours: QueryAdapter, tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    with_neighbours.save(folder, {"held_out": random_unit_rows(2, 3, seed=0)})
+    QueryAdapter.load(folder)
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        for place in range(0, len(content), 7):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            try:
+                loaded, _ = QueryAdapter.load(folder)
+            except AdapterDamagedError:
+                continue
+            assert file.name == "adapter.json"  # a blank between two values, or the name of the checksums
+            np.testing.assert_array_equal(loaded.weight, with_neighbours.weight)
+            assert dict(loaded.provenance) == json.loads(json.dumps(dict(with_neighbours.provenance)))
+        file.write_bytes(content)
+    weights = folder / "adapter.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7e")
+    with pytest.raises(AdapterDamagedError, match="Your marks do not lie in it and are not affected") as caught:
+        QueryAdapter.load(folder)
+    assert f"{folder} is missing or damaged (adapter.safetensors is not what was written" in str(caught.value)
+
+
+def test_load_reports_what_is_no_number(tmp_path: Path) -> None:
+    weight = np.full((3, 3), np.nan, np.float32)
+    QueryAdapter(("light",), weight, np.zeros(3, np.float32)).save(tmp_path / "1")
+    with pytest.raises(AdapterDamagedError, match="no number"):
+        QueryAdapter.load(tmp_path / "1")
+    sound = np.eye(3, dtype=np.float32)
+    QueryAdapter(("light",), sound, np.zeros(3, np.float32)).save(tmp_path / "2", {"held_out": weight})
+    with pytest.raises(AdapterDamagedError, match="no number"):
+        QueryAdapter.load(tmp_path / "2")
+
+
+def test_load_reads_an_adapter_of_a_version_before_the_checksums(tmp_path: Path) -> None:
+    header = {
+        "bias": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "extra.held_out": {"dtype": "F32", "shape": [1, 2], "data_offsets": [8, 16]},
+        "weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [16, 32]},
+    }
+    numbers = np.array([0.5, -0.5, 0.6, 0.8, 1, 2, 3, 4], "<f4").tobytes()
+    described = json.dumps(header).encode()
+    content = len(described).to_bytes(8, "little") + described + numbers
+    (tmp_path / "adapter.safetensors").write_bytes(content)
+    about = '{\n "provenance": {\n  "recipe": "era"\n },\n "views": [\n  "light"\n ]\n}'
+    (tmp_path / "adapter.json").write_text(about, encoding="utf-8")
+    adapter, extra = QueryAdapter.load(tmp_path)
+    assert (adapter.views, dict(adapter.provenance)) == (("light",), {"recipe": "era"})
+    np.testing.assert_array_equal(adapter.weight, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(adapter.bias, [0.5, -0.5])
+    np.testing.assert_array_equal(extra["held_out"], np.array([[0.6, 0.8]], np.float32))

@@ -10,7 +10,7 @@ import pytest
 from era.adaptation import Adaptation, AdaptationConfig, adapt
 from era.adapter import QueryAdapter, QueryView, light_only, normalise
 from era.alignment import DecodingConfig, align_by_decoding
-from era.attribution import Explanation, Influence, explain, explain_documents
+from era.attribution import Explanation, Influence, aligned_parts, explain, light_parts, trained_parts
 from era.candidates import LabelledQueries
 from era.embedders import EncodedQueries, Vectors
 from era.errors import AdapterDamagedError
@@ -50,7 +50,9 @@ def one(encoded: EncodedQueries, row: int) -> EncodedQueries:
 def explained(
     found: Adaptation, aligned: QueryAdapter, encoded: EncodedQueries, documents: Vectors, query_id: str | None
 ) -> list[Explanation]:
-    return explain_documents(found.influence, aligned, encoded, documents, documents, query_id)
+    """Return what moved each of the documents from the aligned to the trained adapter, among all of them."""
+    before, after = aligned_parts(aligned, encoded), trained_parts(found.influence, aligned, encoded, query_id)
+    return [explain(before, after, document, documents) for document in documents]
 
 
 def assert_adds_up(explanations: list[Explanation], documents: Vectors, before: Vectors, after: Vectors) -> None:
@@ -64,11 +66,9 @@ def assert_adds_up(explanations: list[Explanation], documents: Vectors, before: 
     """
     change = documents @ (after - before)
     for row, explanation in enumerate(explanations):
-        assert explanation.before == pytest.approx(float(documents[row] @ before), abs=1e-5)
-        assert explanation.after == pytest.approx(float(documents[row] @ after), abs=1e-5)
-        total = explanation.before + explanation.weighing + sum(explanation.by_query.values())
-        assert total == pytest.approx(explanation.after, abs=1e-5)
-        relative = explanation.relative_weighing + sum(explanation.relative_by_query.values())
+        relative = explanation.aligning + explanation.weighing + sum(explanation.by_query.values())
+        assert relative + explanation.common == pytest.approx(explanation.change, abs=1e-9)
+        assert explanation.change == pytest.approx(change[row], abs=1e-5)
         assert relative == pytest.approx(float(change[row] - change.mean()), abs=1e-5)
 
 
@@ -108,14 +108,45 @@ def test_explanations_of_a_new_query_add_up_to_what_the_deployed_adapter_changes
         assert_adds_up(explained(learned, shifted.aligned, one(encoded, i), documents, None), documents, before, after)
 
 
-def test_explain_is_explain_documents_for_one(shifted: ShiftedWorld, learned: Adaptation) -> None:
+@pytest.mark.parametrize("sides", [("light", "q3"), ("q3", "light"), ("light", "aligned"), ("other", "q3")])
+def test_explanations_add_up_between_any_two_vectors_of_a_query(
+    shifted: ShiftedWorld, learned: Adaptation, sides: tuple[str, str]
+) -> None:
     encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 3)
     documents = shifted.index.vectors(DOC_IDS)
-    several = explain_documents(learned.influence, shifted.aligned, encoded, documents[:5], documents, "q3")
-    alone = explain(learned.influence, shifted.aligned, encoded, documents[4], documents, "q3")
-    assert alone.after == pytest.approx(several[4].after)
-    assert alone.relative_weighing == pytest.approx(several[4].relative_weighing)
-    assert alone.relative_by_query == pytest.approx(several[4].relative_by_query)
+    other = adapted(shifted, N - 4)  # another run, whose first queries are those of the first one
+    vectors = {
+        "light": light_only(DIMENSION).transform(encoded)[0],
+        "aligned": shifted.aligned.transform(encoded)[0],
+        "q3": learned.held_out_vectors[3],
+        "other": other.held_out_vectors[3],
+    }
+    parts = {
+        "light": light_parts(encoded),
+        "aligned": aligned_parts(shifted.aligned, encoded),
+        "q3": trained_parts(learned.influence, shifted.aligned, encoded, "q3"),
+        "other": trained_parts(other.influence, shifted.aligned, encoded, "q3"),
+    }
+    before, after = sides
+    found = [explain(parts[before], parts[after], document, documents) for document in documents]
+    assert max(abs(explanation.change) for explanation in found) > 0.01
+    assert_adds_up(found, documents, vectors[before], vectors[after])
+
+
+def test_influence_of_the_run_before_is_taken_off_query_by_query(shifted: ShiftedWorld, learned: Adaptation) -> None:
+    encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 3)
+    documents = shifted.index.vectors(DOC_IDS)
+    aligned = aligned_parts(shifted.aligned, encoded)
+    first, second = (
+        trained_parts(found.influence, shifted.aligned, encoded, "q3") for found in (adapted(shifted, N - 4), learned)
+    )
+    by_first, by_second, by_both = (
+        explain(*sides, documents[4], documents).by_query
+        for sides in ((aligned, first), (aligned, second), (first, second))
+    )
+    assert by_both.keys() == by_second.keys() > by_first.keys()
+    for query_id, amount in by_both.items():
+        assert amount == pytest.approx(by_second[query_id] - by_first.get(query_id, 0.0), abs=1e-9)
 
 
 def test_no_query_of_its_own_fold_contributes_to_a_held_out_one(shifted: ShiftedWorld, learned: Adaptation) -> None:
@@ -133,7 +164,7 @@ def test_weighing_alone_explains_what_only_the_blend_did(shifted: ShiftedWorld, 
     blend_alone = replace(learned.influence, moves=np.zeros_like(learned.influence.moves))
     encoded = one(shifted.labelled(shifted.judgments(N)).encoded, 0)
     documents = shifted.index.vectors(DOC_IDS)
-    found = explain_documents(blend_alone, shifted.aligned, encoded, documents, documents, None)
+    found = explained(replace(learned, influence=blend_alone), shifted.aligned, encoded, documents, None)
     after = learned.blend.apply(shifted.aligned).transform(encoded)[0]
     assert_adds_up(found, documents, shifted.aligned.transform(encoded)[0], after)
     assert not any(value for explanation in found for value in explanation.by_query.values())
@@ -158,7 +189,7 @@ def test_nothing_contributes_when_the_last_gate_is_closed(shifted: ShiftedWorld)
     assert not found.influence.moves.any()
     encoded = shifted.labelled(shifted.judgments(N)).encoded
     for explanation in explained(found, shifted.aligned, one(encoded, 0), shifted.index.vectors(DOC_IDS), "q0"):
-        assert explanation.after == pytest.approx(explanation.before, abs=1e-6)
+        assert explanation.change == pytest.approx(0, abs=1e-6)
         assert explanation.weighing == pytest.approx(0, abs=1e-6)
 
 
@@ -176,8 +207,8 @@ def test_queries_of_one_text_each_pull_to_their_own_document(shifted: ShiftedWor
     explanations = explained(found, shifted.aligned, one(encoded, 0), documents, None)
     assert_adds_up(explanations, documents, before, after)
     for place, query_id in ((0, "q0"), (1, "q12")):
-        assert explanations[place].relative_by_query[query_id] > 0.01
-        assert explanations[1 - place].relative_by_query[query_id] < -0.01
+        assert explanations[place].by_query[query_id] > 0.01
+        assert explanations[1 - place].by_query[query_id] < -0.01
 
 
 def topic_world(left_out: int | None) -> tuple[QueryAdapter, DenseIndex, LabelledQueries, Adaptation]:
@@ -204,8 +235,8 @@ def test_a_document_falls_when_the_query_that_raised_it_most_is_left_out() -> No
     documents = index.vectors([f"d{row:03}" for row in range(len(index))])
     for place in (0, 9, 18):
         asked, topic = one(every.encoded, place), place // 4
-        explanation = explain(found.influence, aligned, asked, documents[topic], documents, None)
-        ranked = sorted(explanation.relative_by_query.items(), key=lambda item: -item[1])
+        explanation = explained(found, aligned, asked, documents, None)[topic]
+        ranked = sorted(explanation.by_query.items(), key=lambda item: -item[1])
         best = int(ranked[0][0].removeprefix("q"))
         assert best // 4 == topic
         _, _, _, without = topic_world(best)
@@ -225,7 +256,7 @@ def test_influence_comes_back_as_it_was_saved(shifted: ShiftedWorld, learned: Ad
     documents = shifted.index.vectors(DOC_IDS)
     for query_id in (None, "q5"):
         first, second = (
-            explain_documents(influence, shifted.aligned, encoded, documents, documents, query_id)
+            explained(replace(learned, influence=influence), shifted.aligned, encoded, documents, query_id)
             for influence in (learned.influence, found)
         )
         assert first == second
@@ -259,9 +290,9 @@ def test_explain_refuses_what_it_cannot_explain(shifted: ShiftedWorld, learned: 
     encoded = shifted.labelled(shifted.judgments(2)).encoded
     documents = shifted.index.vectors(DOC_IDS)
     influence, first = learned.influence, one(encoded, 0)
-    with pytest.raises(ValueError, match="got 2 and 40"):
-        explain_documents(influence, shifted.aligned, encoded, documents, documents, None)
-    with pytest.raises(ValueError, match="got 1 and 0"):
-        explain_documents(influence, shifted.aligned, first, documents, documents[:0], None)
+    with pytest.raises(ValueError, match="one query, got 2"):
+        trained_parts(influence, shifted.aligned, encoded, None)
+    with pytest.raises(ValueError, match="documents to compare with"):
+        explain(light_parts(first), aligned_parts(shifted.aligned, first), documents[0], documents[:0])
     with pytest.raises(ValueError, match="has not learned by the views"):
-        explain_documents(influence, light_only(DIMENSION), first, documents, documents, None)
+        trained_parts(influence, light_only(DIMENSION), first, None)

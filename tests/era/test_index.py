@@ -208,7 +208,7 @@ def test_load_never_ranks_otherwise_when_a_byte_of_the_header_changed(
     queries = 3 * random_unit_rows(5, M, seed=1)
     expected = brute_force(vectors, queries, 5)
     content = (saved / "index.faiss").read_bytes()
-    for place in range(len(content) - N * M * 4 - 8):  # the last 8 say how much memory to take; leave them alone
+    for place in range(len(content) - N * M * 4):
         for changed in (
             flip_byte(content, place),
             content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :],
@@ -264,3 +264,19 @@ def test_load_reports_the_files_of_two_saves(saved: Path, tmp_path: Path) -> Non
     (tmp_path / "other" / "index.faiss").replace(saved / "index.faiss")
     with pytest.raises(IndexDamagedError, match="fingerprint"):
         DenseIndex.load(saved)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3.0])
+def test_load_reports_vectors_that_are_not_of_length_one(tmp_path: Path, number: float) -> None:
+    rows = random_unit_rows(N, M, seed=1)
+    rows[3, 2] = number
+    index_of(rows).save(tmp_path / "index")
+    with pytest.raises(IndexDamagedError, match="its vectors are not all of length 1"):
+        DenseIndex.load(tmp_path / "index")
+
+
+def test_load_takes_the_vector_of_a_text_without_a_known_word(tmp_path: Path) -> None:
+    rows = random_unit_rows(N, M, seed=1)
+    rows[3] = 0
+    index_of(rows).save(tmp_path / "index")
+    assert not DenseIndex.load(tmp_path / "index").vectors(["d003"]).any()

@@ -105,6 +105,34 @@ def test_it_begins_anew_when_what_is_said_of_it_is_damaged(folder: Path, vectors
         assert len(building) == 0
 
 
+def test_it_begins_anew_when_a_bit_of_a_vector_has_changed(
+    folder: Path, vectors: Vectors, caplog: pytest.LogCaptureFixture
+) -> None:
+    with IndexBuilding(folder, EMBEDDER, "documents") as building:
+        building.append(vectors[:4])
+    with IndexBuilding(folder, EMBEDDER, "documents") as building:
+        assert len(building) == 4
+        building.append(vectors[4:6])
+    content = bytearray((folder / "vectors.f32").read_bytes())
+    content[0] ^= 1
+    (folder / "vectors.f32").write_bytes(content)
+    with IndexBuilding(folder, EMBEDDER, "documents") as building:
+        assert len(building) == 0
+        building.append(vectors)
+        np.testing.assert_array_equal(building.finish(DOC_IDS).vectors(DOC_IDS), vectors)
+    assert "is damaged and is embedded again" in caplog.text
+
+
+def test_it_goes_on_with_what_a_version_before_the_checksums_began(folder: Path, vectors: Vectors) -> None:
+    with IndexBuilding(folder, EMBEDDER, "documents") as building:
+        building.append(vectors[:4])
+    about = json.loads((folder / "about.json").read_text())
+    del about["sha256"]
+    (folder / "about.json").write_text(json.dumps(about))
+    with IndexBuilding(folder, EMBEDDER, "documents") as building:
+        assert len(building) == 4
+
+
 def test_it_begins_anew_when_vectors_are_missing(folder: Path, vectors: Vectors) -> None:
     with IndexBuilding(folder, EMBEDDER, "documents") as building:
         building.append(vectors)

@@ -8,7 +8,7 @@ import torch
 
 from era import recipes
 from era.alignment import AlignmentTexts
-from era.attribution import explain_documents
+from era.attribution import aligned_parts, explain, trained_parts
 from era.contrastive import ContrastiveConfig
 from era.embedders import EmbedderPair
 from era.encoding_alignment import EncodingConfig
@@ -72,10 +72,12 @@ def test_fit_explains_itself_with_the_influence_of_its_labelled_queries(
     query = Query("new", "seal", "owner")
     documents = index.vectors([f"{query.text}-{topic}" for topic in TOPICS])
     encoded = pair.encode_queries([query])
-    found = explain_documents(learned.influence, learned.aligned, encoded, documents, documents, None)
-    for explanation, row in zip(found, documents, strict=True):
-        assert explanation.after == pytest.approx(float(learned.adapter.transform(encoded)[0] @ row), abs=1e-5)
-    feeding = found[0].relative_by_query  # owners asked for feeding, so theirs are the labels that raise it
+    before = aligned_parts(learned.aligned, encoded)
+    after = trained_parts(learned.influence, learned.aligned, encoded, None)
+    assert after.vector == pytest.approx(learned.adapter.transform(encoded)[0], abs=1e-5)
+    feeding = explain(
+        before, after, documents[0], documents
+    ).by_query  # owners asked for feeding: their labels raise it
     assert sum(feeding[f"{animal}-owner"] for animal in LABELLED_ANIMALS) > 0.05
     assert fit_world("paper", texts, index, pair).influence is None
 

@@ -1,3 +1,4 @@
+import hashlib
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from era.vector_cache import VectorCache
 from tests.fakes import random_unit_rows
 
-RECORD_BYTES = 16 + 4 * 8  # digest and 8 numbers
+RECORD_BYTES = 16 + 8 + 4 * 8  # digest, checksum and 8 numbers
 
 
 def test_find_gives_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_find_gives_what_an_earlier_process_kept(tmp_path: Path) -> None:
     VectorCache(tmp_path).open("model", 8).keep(["a", "b"], rows[:2])
     later = VectorCache(tmp_path).open("model", 8)
     later.keep(["c", "d"], rows[2:])  # goes on in the file that was begun
-    assert len(list(tmp_path.rglob("*.vectors"))) == 1
+    assert len(list(tmp_path.rglob("*.vectors2"))) == 1
     for cache in (later, VectorCache(tmp_path).open("model", 8)):
         is_known, found = cache.find(["d", "c", "b", "a"])
         assert is_known.all()
@@ -79,7 +80,7 @@ def test_the_oldest_files_go_when_there_is_too_much(tmp_path: Path) -> None:
 def test_a_torn_record_at_the_end_is_left_out_and_written_over(tmp_path: Path) -> None:
     rows = random_unit_rows(3, 8, seed=0)
     VectorCache(tmp_path).open("model", 8).keep(["a", "b"], rows[:2])
-    [file] = tmp_path.rglob("*.vectors")
+    [file] = tmp_path.rglob("*.vectors2")
     file.write_bytes(file.read_bytes()[:-5])
     again = VectorCache(tmp_path).open("model", 8)
     assert again.find(["a", "b"])[0].tolist() == [True, False]
@@ -92,17 +93,54 @@ def test_a_torn_record_at_the_end_is_left_out_and_written_over(tmp_path: Path) -
 def test_a_vector_that_is_damaged_on_disk_is_not_given(tmp_path: Path) -> None:
     rows = random_unit_rows(2, 8, seed=0)
     VectorCache(tmp_path).open("model", 8).keep(["a", "b"], rows)
-    [file] = tmp_path.rglob("*.vectors")
+    [file] = tmp_path.rglob("*.vectors2")
     content = bytearray(file.read_bytes())
-    content[16:48] = np.full(8, 9, np.float32).tobytes()
+    content[24:56] = np.full(8, 9, np.float32).tobytes()
     file.write_bytes(content)
     assert VectorCache(tmp_path).open("model", 8).find(["a", "b"])[0].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("place", [0, 15, 16, 23, 24, 55])
+def test_a_single_bit_that_has_changed_on_disk_is_noticed(
+    tmp_path: Path, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = random_unit_rows(2, 8, seed=0)
+    VectorCache(tmp_path).open("model", 8).keep(["a", "b"], rows)
+    [file] = tmp_path.rglob("*.vectors2")
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    is_known, found = VectorCache(tmp_path).open("model", 8).find(["a", "b"])
+    assert is_known.tolist() == [False, True]
+    np.testing.assert_array_equal(found, [np.zeros(8), rows[1]])
+    assert ("is damaged; what is read again of it: 1 texts" in caplog.text) == (
+        place >= 16
+    )  # else it is of another text
+
+
+def test_files_from_before_the_checksums_are_read_and_not_added_to(tmp_path: Path) -> None:
+    rows = random_unit_rows(2, 8, seed=0)
+    cache = VectorCache(tmp_path)
+    cache.open("model", 8).keep(["z"], rows[:1])
+    [file] = tmp_path.rglob("*.vectors2")
+    digest = hashlib.sha256(b"a").digest()[:16]
+    before = file.with_name("00000000000000000001.vectors")
+    before.write_bytes(digest + rows[0].astype("<f4").tobytes())
+    file.unlink()
+    kept = VectorCache(tmp_path).open("model", 8)
+    kept.keep(["b"], rows[1:])
+    for opened in (kept, VectorCache(tmp_path).open("model", 8)):
+        is_known, found = opened.find(["a", "b"])
+        assert is_known.all()
+        np.testing.assert_array_equal(found, rows)
+    assert before.stat().st_size == 48
+    assert cache.size_bytes == 48 + RECORD_BYTES
 
 
 def test_a_file_that_somebody_deleted_is_begun_anew(tmp_path: Path) -> None:
     kept, rows = VectorCache(tmp_path).open("model", 8), random_unit_rows(2, 8, seed=0)
     kept.keep(["a"], rows[:1])
-    [file] = tmp_path.rglob("*.vectors")
+    [file] = tmp_path.rglob("*.vectors2")
     file.unlink()
     assert not kept.find(["a"])[0].any()
     kept.keep(["b"], rows[1:])

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections
+from storage import collections, judgments, queries, searches
 from storage.errors import NameTaken, UnknownRecord
-from storage.records import CollectionRecord, CollectionState
+from storage.records import CollectionRecord, CollectionState, JudgmentRole, NewJudgment
 
 Sessions = sessionmaker[Session]
 AddCollection = Callable[[Session, str], CollectionRecord]
@@ -63,6 +63,54 @@ def test_collection_used_last_is_listed_first(
     with sessions.begin() as session:
         assert collections.list_all(session) == [touched, fish]
     assert touched == replace(birds, last_used_at=later)
+
+
+def test_each_person_has_worked_somewhere_last(
+    sessions: Sessions, add_collection: AddCollection, judgment: Callable[..., NewJudgment]
+) -> None:
+    def last_of(author: str) -> int | None:
+        with sessions.begin() as session:
+            return collections.last_worked_in(session, author)
+
+    assert last_of("ann") is None
+    with sessions.begin() as session:
+        fish = add_collection(session, "fish").id
+        judgments.append(session, judgment("d1", 1.0, 1))
+        judgments.append(session, judgment("d1", 1.0, 2, author="ben"))
+        query = queries.get_or_create(session, fish, "herring", "", "ben")
+        searches.record(session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[])
+    assert (last_of("ann"), last_of("ben"), last_of("cleo")) == (1, fish, None)
+    with sessions.begin() as session:
+        judgments.append(session, judgment("d2", 1.0, 3, author="ben"))
+    assert last_of("ben") == 1
+    with sessions.begin() as session:
+        searches.record(session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[])
+        judgments.append(session, judgment("d3", 1.0, 1, author="ben", client_id="file", role=JudgmentRole.REFERENCE))
+        collections.touch(session, 1)
+    assert (last_of("ann"), last_of("ben")) == (1, fish)
+    with sessions.begin() as session:
+        collections.archive(session, fish, True)
+    assert last_of("ben") == 1
+
+
+def test_who_brought_a_collection_in_has_worked_there(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        made = [
+            collections.add(
+                session,
+                name=f"{author}'s",
+                description="",
+                is_demo=False,
+                corpus_fingerprint="",
+                n_documents=0,
+                document_embedder="",
+                state=state,
+                created_by=author,
+            ).id
+            for author, state in (("ann", CollectionState.READY), ("ben", CollectionState.IMPORTING))
+        ]
+    with sessions.begin() as session:
+        assert [collections.last_worked_in(session, author) for author in ("ann", "ben")] == [made[0], None]
 
 
 def test_rebuilt_index_is_noted(sessions: Sessions, collection: CollectionRecord) -> None:

@@ -34,7 +34,7 @@ ROWS = (
     " 'cc', 1, 1, 0, 'adapt', 1.0, 'Step 9', '{\"nDCG@10\": 0.5}', 'cpu', 'ann', 0, '2024-05-01 10:00:00',"
     " '2024-05-01 10:00:01', '2024-05-01 10:00:02.250000', '2024-05-01 10:00:01.500000')",
     "INSERT INTO training_run VALUES (2, 1, 2, 2, 'running', 'paper', 8, '{}', '{\"1\": {\"d1\": 1.0}}', 'dd', 1, 1, 0,"
-    " 'align', 0.25, 'Reading', NULL, NULL, 'bob', 1, '2024-05-01 11:00:00', '2024-05-01 11:00:01', NULL,"
+    " 'align', 0.25, 'Reading', NULL, NULL, 'ann', 1, '2024-05-01 11:00:00', '2024-05-01 11:00:01', NULL,"
     " '2024-05-01 11:00:02')",
     *(
         f"INSERT INTO training_run VALUES ({run_id}, 1, 1, {run_id}, 'queued', 'era', 7, '{{}}', '{{}}', 'cc', 0, 0, 0,"
@@ -109,7 +109,7 @@ def test_old_runs_are_read_as_they_were_with_nothing_said_of_them(opened: Engine
     )  # fmt: skip
     assert running == TrainingRunRecord(
         2, 1, 2, 2, TrainingRunState.RUNNING, "paper", 8, {}, "dd", 1, 1, 0, "align", 0.25, "Reading",
-        None, None, "bob", True, at(11, 0), at(11, 1), None, at(11, 2),
+        None, None, "ann", True, at(11, 0), at(11, 1), None, at(11, 2),
         *nothing_said,
     )  # fmt: skip
 

@@ -128,7 +128,7 @@ def test_time_without_a_zone_is_refused() -> None:
 def test_garbage_is_named_as_damaged_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "garbage.sqlite"
     path.write_bytes(content)
-    with pytest.raises(DatabaseDamaged, match=r"garbage\.sqlite cannot be read.*backup"):
+    with pytest.raises(DatabaseDamaged, match=r"garbage\.sqlite is damaged: .*python -m storage\.rescue"):
         open_database(path)
     assert path.read_bytes() == content
 

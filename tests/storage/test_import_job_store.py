@@ -1,6 +1,7 @@
 """The queue of imports: one after the other, each step only from the states that allow it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,29 @@ def test_queue_is_worked_off_in_order_and_resumed_ones_come_last(sessions: Sessi
         assert (resumed.state, resumed.error, resumed.finished_at) == (ImportState.QUEUED, "", None)
         order = [import_jobs.claim_next(session) for _ in range(3)]
     assert [job and job.id for job in order] == [second.id, first.id, None]
+
+
+def test_people_take_turns_however_many_imports_one_of_them_queued(sessions: Sessions) -> None:
+    def queue_of(author: str) -> int:
+        with sessions.begin() as session:
+            return import_jobs.create_queued(session, replace(NEW, author=author)).id
+
+    def do_next() -> int:
+        with sessions.begin() as session:
+            claimed = import_jobs.claim_next(session)
+            assert claimed is not None
+            import_jobs.progress(session, claimed.id, stage="reading", fraction=0.5, message="half")
+            import_jobs.fail(session, claimed.id, "no such column")
+        return claimed.id
+
+    anns = [queue_of("ann") for _ in range(3)]
+    assert do_next() == anns[0]
+    bens = [queue_of("ben") for _ in range(2)]
+    given_up = queue_of("cleo")
+    with sessions.begin() as session:
+        import_jobs.cancel_request(session, given_up)
+    cleos = queue_of("cleo")  # what never had its turn does not count as one
+    assert [do_next() for _ in range(5)] == [bens[0], cleos, anns[1], bens[1], anns[2]]
 
 
 def test_progress_is_noted_while_it_runs(sessions: Sessions) -> None:

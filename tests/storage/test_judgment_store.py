@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from storage import judgments
-from storage.records import JudgmentRecord, JudgmentRole, LabelSetRecord, NewJudgment, QueryRecord
+from storage.records import Hand, JudgmentRecord, JudgmentRole, LabelSetRecord, NewJudgment, QueryRecord
 
 Sessions = sessionmaker[Session]
 MakeJudgment = Callable[..., NewJudgment]
@@ -175,7 +175,7 @@ def test_import_with_one_delivery_for_two_marks_is_refused_as_a_whole(
     with pytest.raises(ValueError, match="delivery 2"), sessions.begin() as session:
         judgments.append_many(session, [judgment("d1", 1.0, 1), judgment("d2", 1.0, 2), judgment("d3", 1.0, 2)])
     with sessions.begin() as session:
-        assert judgments.counts(session, label_set.id).n_judgments == 0
+        assert judgments.standing(session, label_set.id) == []
 
 
 @pytest.mark.parametrize("grade", [-0.1, 10.5, float("nan"), float("inf")])
@@ -217,3 +217,24 @@ def test_database_itself_refuses_an_impossible_grade(
 def test_judgment_of_an_unknown_query_is_refused(sessions: Sessions, judgment: MakeJudgment) -> None:
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), sessions.begin() as session:
         judgments.append(session, judgment("d1", 1.0, 1, query_id=99))
+
+
+def test_hands_are_everybody_who_ever_judged_or_settled(
+    sessions: Sessions, query: QueryRecord, label_set: LabelSetRecord, judgment: MakeJudgment, append_all: AppendAll
+) -> None:
+    append_all(
+        judgment("d1", 1.0, 1),
+        judgment("d1", None, 2),  # taken back
+        judgment("d2", 1.0, 3, role=JudgmentRole.REFERENCE, author="imported"),
+        judgment("d2", 1.0, 1, author="bob", client_id="import-7"),
+        judgment("d2", 0.0, 4, author="bob", role=JudgmentRole.ADJUDICATOR),
+    )
+    expected = {
+        Hand(query.id, "ann", JudgmentRole.JUDGE, False),
+        Hand(query.id, "bob", JudgmentRole.JUDGE, True),
+        Hand(query.id, "bob", JudgmentRole.ADJUDICATOR, False),
+    }
+    with sessions.begin() as session:
+        assert judgments.hands(session, label_set.id) == expected
+        assert judgments.hands(session, label_set.id, {query.id, query.id + 1}) == expected
+        assert judgments.hands(session, label_set.id, {query.id + 1}) == judgments.hands(session, 99) == set()

@@ -87,7 +87,7 @@ def test_writer_goes_on_after_the_other_one_let_go(
     with plain_errors(engine), sessions.begin() as session:
         assert judgments.append(session, judgment("d1", 1.0, 1)).is_new
     with sessions.begin() as session:
-        assert judgments.counts(session, label_set.id).n_judgments == 1
+        assert len(judgments.standing(session, label_set.id)) == 1
 
 
 def test_reader_is_not_held_up_by_the_lock(
@@ -160,7 +160,7 @@ def test_file_overwritten_while_in_use_is_told_as_damaged(
     close(engine)
     database_path.write_bytes(b"hello world " * 1000)
     with (
-        pytest.raises(DatabaseDamaged, match=r"workbench\.sqlite cannot be read"),
+        pytest.raises(DatabaseDamaged, match=r"workbench\.sqlite is damaged"),
         plain_errors(engine),
         sessions.begin() as session,
     ):

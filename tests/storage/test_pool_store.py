@@ -65,6 +65,8 @@ def test_pools_of_label_sets_and_queries_are_apart(
         pools.add(session, other.id, query.id, [PoolDocument("d1", {"after": 7})])
     with sessions.begin() as session:
         assert pools.doc_ids_by_query(session, label_set.id) == {query.id: ["d1"], jays.id: ["d2", "d1"]}
+        assert pools.doc_ids_by_query(session, label_set.id, [jays.id, auks.id]) == {jays.id: ["d2", "d1"]}
+        assert pools.doc_ids_by_query(session, label_set.id, []) == {}
         assert pools.doc_ids_by_query(session, other.id) == {query.id: ["d1"]}
         assert pools.doc_ids_by_query(session, other.id + 1) == {}
         assert pools.list_for(session, label_set.id, jays.id) == [d2, d1]

@@ -8,11 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import judgments, label_sets, queries
 from storage.errors import UnknownRecord
 from storage.records import (
-    JudgmentCounts,
     JudgmentRecord,
     JudgmentRole,
     LabelSetRecord,
-    LabelSetSummary,
     NewJudgment,
     QueryRecord,
     StandingMark,
@@ -232,7 +230,7 @@ def test_standing_marks_of_more_queries_than_a_statement_takes_are_in_the_order_
     assert [mark.query_id for mark in marks] == judged_backwards
 
 
-def test_label_sets_are_apart_and_counted(
+def test_label_sets_are_apart(
     sessions: Sessions, label_set: LabelSetRecord, judgment: MakeJudgment, append_all: AppendAll
 ) -> None:
     with sessions.begin() as session:
@@ -249,35 +247,10 @@ def test_label_sets_are_apart_and_counted(
         judgment("d4", None, 8, note="no text"),
     )
     with sessions.begin() as session:
-        assert judgments.counts(session, label_set.id) == JudgmentCounts(1, 3, 2, 1)
-        assert judgments.counts(session, empty.id) == JudgmentCounts(0, 0, 0, 0)
+        assert [mark.grade for mark in judgments.standing(session, label_set.id)] == [1.0, 0.0, 3.0, None]
         assert [mark.grade for mark in judgments.standing(session, other.id)] == [0.0]
-        assert label_sets.list_for(session, label_set.collection_id) == [
-            LabelSetSummary(label_set, JudgmentCounts(1, 3, 2, 1)),
-            LabelSetSummary(other, JudgmentCounts(1, 1, 0, 1)),
-            LabelSetSummary(empty, JudgmentCounts(0, 0, 0, 0)),
-        ]
-
-
-def test_query_without_a_grade_is_not_counted(
-    sessions: Sessions, query: QueryRecord, label_set: LabelSetRecord, judgment: MakeJudgment, append_all: AppendAll
-) -> None:
-    with sessions.begin() as session:
-        jays = queries.get_or_create(session, query.collection_id, "jays", "", "ann")
-    append_all(judgment("d1", 1.0, 1), judgment("d1", None, 2, query_id=jays.id, is_unsure=True))
-    with sessions.begin() as session:
-        assert judgments.counts(session, label_set.id) == JudgmentCounts(1, 1, 1, 0)
-
-
-def test_query_without_a_grade_is_not_counted_in_the_list_of_label_sets(
-    sessions: Sessions, query: QueryRecord, label_set: LabelSetRecord, judgment: MakeJudgment, append_all: AppendAll
-) -> None:
-    with sessions.begin() as session:
-        jays = queries.get_or_create(session, query.collection_id, "jays", "", "ann")
-    append_all(judgment("d1", 1.0, 1), judgment("d1", None, 2, query_id=jays.id, is_unsure=True))
-    with sessions.begin() as session:
-        (summary,) = label_sets.list_for(session, label_set.collection_id)
-    assert summary.counts == JudgmentCounts(1, 1, 1, 0)
+        assert judgments.standing(session, empty.id) == []
+        assert label_sets.list_names(session, label_set.collection_id) == [label_set, other, empty]
 
 
 def test_label_set_is_one_per_name(sessions: Sessions, label_set: LabelSetRecord) -> None:

@@ -72,6 +72,21 @@ def test_runs_queued_at_the_same_moment_are_done_by_id(
     assert claim(sessions).id == first
 
 
+def test_people_take_turns_however_many_runs_one_of_them_queued(sessions: Sessions, new_run: NewTrainingRun) -> None:
+    def queue_of(author: str) -> int:
+        return queue(sessions, replace(new_run, author=author)).id
+
+    anns = [queue_of("ann") for _ in range(4)]
+    assert claim(sessions).id == anns[0]
+    bens, cleos = [queue_of("ben") for _ in range(2)], [queue_of("cleo")]
+    assert queued_ids(sessions) == [anns[0], bens[0], cleos[0], anns[1], bens[1], anns[2], anns[3]]
+    with sessions.begin() as session:
+        training_runs.finish(session, anns[0], measures={}, device="cpu")
+    assert [claim(sessions).id for _ in range(3)] == [bens[0], cleos[0], anns[1]]
+    cleos.append(queue_of("cleo"))  # served longer ago than Ann, and so is Ben
+    assert [claim(sessions).id for _ in range(4)] == [bens[1], cleos[1], anns[2], anns[3]]
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "finished"])
 def test_run_that_is_under_way_or_done_cannot_be_resumed(
     sessions: Sessions, new_run: NewTrainingRun, state: str

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,12 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 Parameters = Mapping[str, str | int]
+
+JOIN = "**/queue/join*"
+"""Where a page sends what it asks."""
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
@@ -121,6 +124,10 @@ class App:
             )
         )
 
+    def said(self, text: str) -> list[tuple[str, float | None]]:
+        """Return (document id, grade) of all that was said of a query, in the order it was said."""
+        return self.rows("SELECT doc_id, grade FROM judgment_event WHERE query_id = ? ORDER BY id", self.query_id(text))
+
     def n_events(self) -> int:
         """Return how many acts of judging are stored."""
         count: int = self.rows("SELECT count(*) FROM judgment_event")[0][0]
@@ -130,6 +137,21 @@ class App:
         """End the process at once, without a chance to tidy up."""
         self.process.kill()
         self.process.wait()
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a page asked the server and is kept back, as on a slow line."""
+
+    page: Page
+    kept: list[Route]
+    rule: Callable[[Route], None]
+
+    def let_go(self) -> None:
+        """Let the server have all of it now."""
+        for route in self.kept:
+            route.continue_()
+        self.page.unroute(JOIN, self.rule)
 
 
 @dataclass(frozen=True)
@@ -159,6 +181,24 @@ class Visit:
     def alert(self) -> Locator:
         """Return what the Judge tab complains about."""
         return self.page.locator("#era-judge [role=alert]")
+
+    def hold(self, **named: Any) -> Held:
+        """Keep back what the page asks with these values, so that its answer comes late."""
+        kept: list[Route] = []
+
+        def rule(route: Route) -> None:
+            asked = (route.request.post_data_json or {}).get("event_data") or {}
+            if named.items() <= asked.items():
+                kept.append(route)
+            else:
+                route.fallback()
+
+        self.page.route(JOIN, rule)
+        return Held(self.page, kept, rule)
+
+    def drawn_for(self) -> set[int]:
+        """Return the queries that the shown documents were drawn for."""
+        return {int(each) for each in self.cards.evaluate_all("all => all.map((card) => card.dataset.query)")}
 
     def tab(self, name: str) -> Locator:
         """Open a tab and return its panel."""

@@ -65,7 +65,7 @@ def test_tab_key_reaches_query_cards_marks_and_list_in_order(app: App, visit: Vi
     card.focus()
     one.press("j")
     expect(one.cards.nth(1)).to_be_focused()
-    expect(one.cards.nth(1)).to_have_attribute("aria-label", re.compile(r"^Document 2 of \d+: "))
+    expect(one.cards.nth(1)).to_have_attribute("aria-label", re.compile(r"^Card 2 of \d+: "))
 
 
 def test_desk_speaks_german_to_german_readers(app: App, visit: Visits) -> None:

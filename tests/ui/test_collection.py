@@ -1,13 +1,14 @@
 """One's own documents in a real browser: brought in, changed, read by other embedders, put away."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.era.embedding_server import EmbeddingServer
 from tests.ui.collection_steps import (
@@ -23,7 +24,7 @@ from tests.ui.collection_steps import (
     region,
     unfold,
 )
-from tests.ui.conftest import App, Visits
+from tests.ui.conftest import PATIENCE_S, App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -331,6 +332,50 @@ def test_collection_is_brought_in_by_keys_alone(own: App, visit: Visits, sent: A
     one.press("Enter")
     expect(job(one, "Import of By keys").locator(".era-state")).to_have_text("done", timeout=LONG_MS)
     assert one.complaints == []
+
+
+def is_reader(app: App, process: Path) -> bool:
+    """Return whether a process is one of an app that reads files."""
+    try:
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        return parent == app.process.pid and "reader_process" in (process / "cmdline").read_text()
+    except OSError:  # it has ended meanwhile
+        return False
+
+
+def wait_for_readers(app: App, n: int) -> None:
+    """Wait until so many processes of an app read files."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (n_readers := sum(is_reader(app, each) for each in Path("/proc").glob("[0-9]*"))) != n:
+        assert time.monotonic() < deadline, f"{n_readers} files are being read"
+        time.sleep(0.05)
+
+
+def look_at(one: Visit, path: str) -> Locator:
+    """Choose a file for a new collection and return the panel."""
+    panel = one.tab("Collection")
+    panel.get_by_role("button", name="New collection", exact=True).click()
+    one.page.locator("input[name=new]").set_input_files(path)
+    return panel
+
+
+def test_file_that_is_read_without_end_keeps_nobody_waiting_and_is_given_up_with_its_page(
+    own: App, visit: Visits, sent: Any
+) -> None:
+    header = "id,query," + ",".join(f"c{n}" for n in range(90_000))
+    hostile = sent("queries.csv", header + "\n" + "".join(f"{n},words\n" for n in range(5000)))  # minutes of work
+    one, other = visit(own), visit(own)
+    panel = look_at(one, hostile)
+    expect(panel.get_by_text("Reading the first documents")).to_be_visible()
+    wait_for_readers(own, 1)
+    expect(look_at(other, sent("rivers.csv", RIVERS)).locator(".era-previewed code").first).to_be_visible()
+    wait_for_readers(own, 1)
+    panel.get_by_role("button", name="Close the new collection").click()
+    wait_for_readers(own, 0)
+    look_at(one, hostile)
+    wait_for_readers(own, 1)
+    one.page.close()
+    wait_for_readers(own, 0)
 
 
 def test_who_is_not_signed_in_sends_no_files(shared_desk: App, browser: Browser) -> None:

@@ -65,7 +65,9 @@ def test_judgments_and_rankings_go_out_and_come_in_again(own: App, visit: Visits
     one.page.locator("input[name=run]").set_input_files(ranking)
     expect(card.get_by_text(f"ranks {n_queries} queries and can be chosen in Compare now.")).to_be_visible()
     one.tab("Compare")
-    expect(compare.get_by_label("After").locator("option", has_text=f"{ranking.stem} (brought in)")).to_have_count(1)
+    expect(
+        compare.get_by_label("After", exact=True).locator("option", has_text=f"{ranking.stem} (brought in)")
+    ).to_have_count(1)
     unfold(compare, "Kept comparisons (1)")
     compare.get_by_role("button", name=f"Open {ranking.stem}").click()
     rankings = compare.locator("ol.era-ranking")

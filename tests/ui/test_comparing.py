@@ -116,6 +116,118 @@ def test_why_names_the_queries_that_taught_the_run(app: App, visit: Visits) -> N
     expect(panel.locator(".era-compared")).to_contain_text(name)
 
 
+def test_why_adds_up_to_the_change_that_the_arrow_shows(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides=f"light~{_trained(app, visit)}", query=9)
+    right = panel.locator(".era-ranking").last
+    moved = right.locator("li").filter(has=one.page.locator(".era-move", has_text=re.compile(r"^[▲△↑▼▽↓] \d+$"))).first
+    title = moved.locator(".era-title")
+    arrow, places = moved.locator(".era-move").inner_text().split()
+    title.focus()
+    one.press("w")
+    answer = panel.locator(".era-why-answer")
+    way = "Up" if arrow in "▲△↑" else "Down"
+    noun = "place" if places == "1" else "places"
+    expect(answer).to_contain_text(f"{way} {places} {noun} against “light model alone”, mainly because")
+    amounts = answer.locator(".era-shares li:not(.era-share-total) .era-number").all_inner_texts()
+    *_, total = answer.locator(".era-share-total .era-number").all_inner_texts()
+    thousandths = [_thousandths(text) for text in amounts]
+    assert len(thousandths) > 1
+    assert sum(thousandths) == _thousandths(total)
+    before, after = panel.locator(".era-places tbody td:last-child").all_inner_texts()
+    if before != "–":  # where the first side shows it, too
+        assert _thousandths(after) - _thousandths(before) == _thousandths(total)
+    shown = re.search(r"([\d.]+) \(.*\) → ([\d.]+) \(", answer.locator("h4").inner_text())
+    assert shown is not None
+    assert _thousandths(shown[2]) - _thousandths(shown[1]) == _thousandths(total)
+
+    panel.get_by_label("Before", exact=True).select_option("bm25")
+    _wait(one, 2)
+    right.locator(".era-title").first.focus()
+    one.press("w")
+    expect(answer).to_contain_text("cannot be split: “BM25, matching words alone” counts words only")
+    expect(answer.locator(".era-shares")).to_have_count(0)
+    assert one.complaints == []
+
+
+def _thousandths(text: str) -> int:
+    return round(1000 * float(text.replace("−", "-")))
+
+
+def test_see_the_difference_opens_on_the_most_improved_query(app: App, visit: Visits) -> None:
+    _trained(app, visit)
+    one = visit(app, {"query": 5})
+    expect(one.cards.first).to_be_visible()
+    one.tab("Train").get_by_role("button", name="See the difference").click()
+    panel = _wait(one, 2)
+    rows = panel.locator(".era-sortable tbody tr:not(:has(td[colspan]))")  # from the largest gain to the largest loss
+    look = panel.get_by_role("navigation", name="Where to look first")
+    for name, row in (("Most improved", rows.first), ("One that got worse", rows.last)):
+        text, before, after = (row.locator("td").nth(column).inner_text() for column in (0, 2, 3))
+        expect(look).to_contain_text(f"{name}: “{text}” {before} → {after}")
+    assert float(rows.first.locator("td").nth(3).inner_text()) > float(rows.first.locator("td").nth(2).inner_text())
+    best, worst = (row.get_attribute("data-query") for row in (rows.first, rows.last))
+    text = rows.first.locator("td").first.inner_text()
+    expect(panel.locator(".era-compared")).to_contain_text(text)
+    expect(panel.get_by_label("Query", exact=True)).to_have_value(best or "")
+    expect(one.page).to_have_url(re.compile(rf"query={best}(&|$)"))
+    expect(look.get_by_role("button", name="Most improved")).to_have_attribute("aria-current", "true")
+    look.get_by_role("button", name="One that got worse").click()
+    expect(panel.get_by_label("Query", exact=True)).to_have_value(worst or "")
+    _wait(one, 2)
+
+    again = visit(app, {"tab": "compare", "sides": str(f"light~{_trained(app, visit)}")})  # no query in the address
+    expect(_wait(again, 2).get_by_label("Query", exact=True)).to_have_value(best or "")
+    assert one.complaints == again.complaints == []
+
+
+def test_colour_sign_and_words_say_whether_a_move_helps(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=13)
+    left, right = panel.locator(".era-ranking").all()
+
+    def unjudged(side: Locator, arrow: str) -> str:
+        found: str = side.evaluate(
+            """(list, arrow) => [...list.querySelectorAll("li")].find((row) =>
+                !row.querySelector(".era-sign").textContent
+                && row.querySelector(".era-move").textContent.startsWith(arrow)).dataset.doc""",
+            arrow,
+        )
+        return found
+
+    before = app.grades(13)
+    cases = (
+        (right, "↑", [("0", "△", "hurts"), ("1", "▲", "helps"), ("s", "↑", "neutral"), ("c", "↑", "neutral")]),
+        (left, "↓", [("1", "▽", "hurts"), ("0", "▼", "helps"), ("c", "↓", "neutral")]),
+    )
+    for side, arrow, steps in cases:
+        row = side.locator(f'li[data-doc="{unjudged(side, arrow)}"]')
+        move = row.locator(".era-move")
+        row.locator(".era-title").focus()
+        for key, sign, effect in steps:
+            one.press(key)
+            expect(move).to_have_text(re.compile(f"^{sign} "))
+            expect(move).to_have_class(re.compile(f"era-{effect}"))
+            words = {"helps": "that helps", "hurts": "that hurts", "neutral": "it is not judged"}[effect]
+            expect(move).to_have_attribute("aria-label", re.compile(f"{words}$"))
+        expect(row.locator(".era-sign")).to_have_text("")  # taken back in the database, too
+        assert app.grades(13) == before
+    _wait(one, 2)
+
+    both = [each for each in _docs(right) if each in _docs(left) and _docs(left).index(each) > _docs(right).index(each)]
+    line = panel.locator(f'.era-lines path[data-doc="{both[0]}"]')
+    right.locator(f'li[data-doc="{both[0]}"] .era-title').focus()
+    for key, effect in (("0", "hurts"), ("1", "helps"), ("c", "neutral")):
+        one.press(key)
+        expect(line).to_have_class(re.compile(f"era-{effect}"))
+    expect(right.locator(f'li[data-doc="{both[0]}"] .era-sign')).to_have_text("")
+    _wait(one, 2)
+    assert one.complaints == []
+
+
+def _docs(side: Locator) -> list[str]:
+    found: list[str] = side.locator("li").evaluate_all("rows => rows.map((row) => row.dataset.doc)")
+    return found
+
+
 def test_every_query_sorts_and_opens_and_the_last_step_wins(app: App, visit: Visits) -> None:
     one, panel = _compare(app, visit, sides="bm25~light", query=1)
     table = panel.locator(".era-sortable")
@@ -160,7 +272,7 @@ def test_short_link_opens_the_same_comparison_elsewhere(app: App, visit: Visits)
     other = visit(app, {"v": link.partition("?v=")[2]})
     opened = _wait(other, 3)
     expect(opened.locator(".era-compared")).to_have_text(text)
-    assert [opened.get_by_label(name).input_value() for name in ("Before", "After", "Third")] == [
+    assert [opened.get_by_label(name, exact=True).input_value() for name in ("Before", "After", "Third")] == [
         "bm25",
         "aligned",
         "light",
@@ -199,6 +311,33 @@ def test_step_right_after_a_mark_measures_all_queries_again(app: App, visit: Vis
     assert ['"is_query_only":true' in each.replace(" ", "") for each in asked] == [False] * len(asked)
     assert len(asked) > 1
     assert one.complaints == []
+
+
+def test_rows_that_are_about_to_go_take_no_marks(app: App, visit: Visits) -> None:
+    one, panel = _compare(app, visit, sides="bm25~light", query=3)
+    before = app.n_events()
+    held = one.hold(query_id=4)
+    text = panel.locator(".era-compared").inner_text()
+    top = panel.locator(".era-ranking").first.locator("li .era-title").first
+    top.click()
+    one.press("]")  # the rows are still those of the query before
+    expect(panel.locator(".era-ranking").first).to_be_visible()
+    expect(panel.locator(".era-compared")).to_contain_text(text)
+    top.click()
+    expect(panel.locator(".era-opened .era-mark").first).to_be_disabled()
+    one.press("1", "0")
+    assert len(held.kept) >= 1
+    held.let_go()
+    expect(panel.locator(".era-compared")).not_to_contain_text(text)
+    _wait(one, 2)
+    doc_id = panel.locator(".era-ranking").first.locator("li").first.get_attribute("data-doc")
+    top.click()
+    one.press("1")
+    expect(panel.locator(".era-opened .era-saved")).to_have_text("saved")
+    marks = app.rows(
+        "SELECT query_id, doc_id, grade FROM judgment_event ORDER BY id DESC LIMIT ?", app.n_events() - before
+    )
+    assert marks == [(4, doc_id, 1.0)]
 
 
 def test_preference_lost_on_the_way_is_sent_again(app: App, visit: Visits) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.collection_steps import bring_in
 from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits
 
 pytestmark = pytest.mark.browser
@@ -27,7 +28,9 @@ def test_sources_stay_hidden_until_a_document_is_judged(app: App, visit: Visits)
 def test_finished_query_says_so_and_leads_on(app: App, visit: Visits) -> None:
     one = visit(app)
     one.search("a query judged to its end")
-    expect(one.page.locator("#era-judge .era-toolbar")).to_contain_text(re.compile(r"\d+ documents left, about \d min"))
+    expect(one.page.locator("#era-judge .era-toolbar")).to_contain_text(
+        re.compile(r"\d+ documents left for you, about \d min")
+    )
     one.press(*["0"] * one.cards.count())
     expect(one.page.locator(".era-finished")).to_contain_text("Everything here is judged")
     item = one.page.locator(".era-query-item[aria-current=true]")
@@ -36,25 +39,55 @@ def test_finished_query_says_so_and_leads_on(app: App, visit: Visits) -> None:
     expect(one.box).not_to_have_value("a query judged to its end")
 
 
-def test_nearly_identical_documents_are_judged_together_and_undone_together(app: App, visit: Visits) -> None:
-    bad_bytes = app.rows("SELECT id FROM query WHERE public_id = 'bad-bytes'")[0][0]
-    one = visit(app, {"query": bad_bytes})
+def test_only_documents_that_agree_in_every_field_are_judged_by_one_click(
+    visit: Visits, tmp_path: Path, start_app: StartApp
+) -> None:
+    kettle = "Kettle,It boils a litre of water"
+    rows = [
+        f"aro-79,{kettle},79 euros,Aro",
+        f"aro-449,{kettle},449 euros,Aro",
+        f"bix-79,{kettle},79 euros,Bix",
+        f"aro-79-again,{kettle},79  EUROS,aro",
+        f"aro-79-once-more,{kettle.upper()},79 euros,Aro",
+        *(f"spoon-{n},Spoon {n},It stirs soup number {n},{n} euros,Aro" for n in range(3)),
+    ]
+    shop = tmp_path / "shop.csv"
+    shop.write_text("\n".join(["id,title,text,price,brand", *rows]))
+    own = start_app(tmp_path / "data")
+    one = visit(own)
+    expect(one.cards.first).to_be_visible(timeout=PATIENCE_S * 1000)
+    bring_in(one, str(shop), "Shop")
+    one.tab("Judge")
+    one.search("something to boil water in")
+    query_id = own.query_id("something to boil water in")
+    expect(one.cards).to_have_count(6)  # three kettles and three spoons
+    expect(one.page.locator("#era-judge .era-toolbar").first).to_contain_text("8 documents left for you")
+    expect(one.status).to_contain_text("0 of 8 documents marked by you")
+    same = {"aro-79", "aro-79-again", "aro-79-once-more"}
+    for doc_id in ("aro-449", "bix-79"):
+        expect(one.page.locator(f'.era-card[data-doc="{doc_id}"] .era-duplicates')).to_have_count(0)
     card = one.cards.filter(has=one.page.locator(".era-duplicates"))
     expect(card).to_have_count(1)
-    pair = {"bytes.decode", "bytearray.decode"}
+    expect(card.locator(".era-duplicates")).to_contain_text("One card for 3 documents that agree in every field")
     card.locator(".era-mark.era-yes").click()
-    expect(card.locator(".era-saved")).to_have_text("saved")
+    expect(one.status).to_contain_text("3 of 8 documents marked by you · 3 relevant")
+    expect(one.page.locator("#era-judge .era-toolbar").first).to_contain_text("5 documents left for you")
     one.wait_until_saved()
-    assert app.grades(bad_bytes) == dict.fromkeys(pair, 1.0)
+    grades = "SELECT doc_id, grade FROM current_judgment WHERE query_id = ? AND grade IS NOT NULL"
+    assert dict(own.rows(grades, query_id)) == dict.fromkeys(same, 1.0)
+    expect(one.page.locator(".era-query-item[aria-current=true] .era-count")).to_contain_text("3 ✓")
     one.page.reload()
     expect(card).to_have_count(1)
     one.press("u")
     one.wait_until_saved()
-    assert app.grades(bad_bytes) == {}
+    assert own.rows(grades, query_id) == []
     card.get_by_role("button", name="judge separately").click()
     expect(one.page.locator(".era-duplicates")).to_have_count(0)
-    for doc_id in pair:
-        expect(one.page.locator(f'.era-card[data-doc="{doc_id}"]')).to_have_count(1)
+    expect(one.cards).to_have_count(8)
+    one.page.locator('.era-card[data-doc="aro-79-again"] .era-mark.era-no').click()
+    one.wait_until_saved()
+    assert dict(own.rows(grades, query_id)) == {"aro-79-again": 0.0}
+    assert one.complaints == []
 
 
 def test_ranking_filters_by_exact_words_and_finds_more_of_a_kind(app: App, visit: Visits) -> None:

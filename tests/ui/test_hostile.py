@@ -1,9 +1,19 @@
-"""Texts, addresses and queries that nobody should send but somebody will."""
+"""Texts, addresses, queries and events that nobody should send but somebody will, also from pages of other sites."""
+
+import copy
+import json
+import shutil
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import App, Visit, Visits
+from tests.ui.conftest import FLAGS, App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -74,3 +84,180 @@ def test_unusable_query_is_explained_in_place(app: App, visit: Visits, text: str
     assert app.rows("SELECT count(*) FROM query") == before
     one.search("a usable query after an unusable one")
     expect(one.alert).to_have_count(0)
+
+
+# --- pages of other sites
+
+FETCH = """async ([url, options]) => {
+    try { const answer = await fetch(url, options); return [answer.status, await answer.text()]; }
+    catch (error) { return [-1, String(error)]; }
+}"""
+
+
+def ask(url: str, body: Any = None, **headers: str) -> tuple[int, str]:
+    """Return status and text that a program is answered."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def send_event(app: App, body: Any) -> str:
+    """Send an event as a program, and return everything that is answered once it is done."""
+    status, text = ask(app.url({}).partition("?")[0] + "gradio_api/queue/join", body)
+    assert status == 200, text
+    return ask(app.url({}).partition("?")[0] + f"gradio_api/queue/data?session_hash={body['session_hash']}")[1]
+
+
+def event_of_a_mark(one: Visit) -> Any:
+    """Mark the first document and return the event that the page sent for it."""
+    with one.page.expect_request(lambda request: "marks" in (request.post_data or "")) as sent:
+        one.mark(0)
+    return json.loads(sent.value.post_data or "")
+
+
+def by(client: str, event: Any) -> Any:
+    """Return the same event as another page would send it."""
+    event = copy.deepcopy(event)
+    event["session_hash"] = client
+    for mark in event["event_data"]["marks"]:
+        mark["client_id"] = client
+    return event
+
+
+def clients(app: App) -> set[str]:
+    return {client for (client,) in app.rows("SELECT client_id FROM judgment_event")}
+
+
+@pytest.fixture
+def rebound(browser: Browser) -> Iterator[Page]:
+    """Return a page of a browser that is told that evil.example is this machine."""
+    rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+    chromium = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, rules])
+    yield chromium.new_page()
+    chromium.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """Return the address of an empty page on another port of this machine."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>elsewhere</title>")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Empty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_page_under_a_name_that_leads_here_reads_and_marks_nothing(app: App, visit: Visits, rebound: Page) -> None:
+    one = visit(app)
+    one.search("marks of a hostile page")
+    event = event_of_a_mark(one)
+    answer = rebound.goto(f"http://evil.example:{app.port}/")
+    assert answer is not None
+    assert answer.status == 403
+    assert "ERA does not answer to the name 'evil.example'" in rebound.inner_text("body")
+    assert "start it with ERA_HOSTS=evil.example" in rebound.inner_text("body")
+    options = {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": json.dumps(by("evil", event))}
+    for path in ("/gradio_api/queue/join", "/gradio_api/run/predict", "/config", "/gradio_api/info"):
+        status, text = rebound.evaluate(FETCH, [path, options if "run" in path or "join" in path else {}])
+        assert status == 403, path
+        assert "evil.example" in text
+    assert '"success":true' in send_event(app, by("program", event)).replace(" ", "")  # the event itself is a good one
+    assert "program" in clients(app)
+    assert "evil" not in clients(app)
+
+
+def test_page_of_another_port_writes_and_reads_nothing(
+    app: App, visit: Visits, browser: Browser, elsewhere: str
+) -> None:
+    one = visit(app)
+    one.search("marks of a page next door")
+    event = event_of_a_mark(one)
+    page = browser.new_page()
+    page.goto(elsewhere)
+    address = f"http://127.0.0.1:{app.port}/gradio_api/"
+    for kind in ("application/json", "text/plain"):
+        for mode in ("cors", "no-cors"):
+            options = {"method": "POST", "mode": mode, "headers": {"Content-Type": kind}, "credentials": "include"}
+            status, _ = page.evaluate(
+                FETCH, [address + "queue/join", {**options, "body": json.dumps(by("next", event))}]
+            )
+            assert status in (-1, 0), (kind, mode)  # refused to the page, or nothing that it could read
+    sent = """async (url) => {
+        const form = new FormData();
+        form.append("files", new File(["of a page next door"], "hostile.txt"));
+        await fetch(url, { method: "POST", mode: "no-cors", body: form }).catch(() => null);
+    }"""
+    page.evaluate(sent, address + "upload")
+    assert page.evaluate(FETCH, [address + "info", {}])[0] == -1
+    page.close()
+    send_event(app, by("program-next-door", event))
+    assert "program-next-door" in clients(app)
+    assert "next" not in clients(app)
+    assert list((app.folder / "received").rglob("hostile.txt")) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "config", "gradio_api/info", "theme.css", "gradio_api/queue/status", "gradio_api/file=/etc/passwd", "no"],
+)
+def test_every_answer_says_who_may_frame_it_and_that_it_is_what_it_says(app: App, path: str) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{app.port}/{path}", headers={"Origin": "http://evil.example"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as refused:
+        headers = refused.headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Access-Control-Allow-Origin"] is None
+
+
+PYTHON = ("NoneType", "object has no attribute", "Traceback", "Error(", "not iterable", "not subscriptable", "codec")
+
+
+@pytest.mark.parametrize(
+    "sent", [None, [], "text", {"path": "\x00"}, {"path": "/etc/passwd"}, {"collection_id": "\ud800"}]
+)
+def test_malformed_events_are_not_answered_in_the_words_of_python(app: App, sent: Any) -> None:
+    config = json.loads(ask(f"http://127.0.0.1:{app.port}/config")[1])
+    told = ""
+    for number, event in enumerate(config["dependencies"]):
+        if (
+            event["backend_fn"]
+            and event["targets"]
+            and event["targets"][0][1] in ("judge", "load", "tick", "open", "list")
+        ):
+            body = {
+                "data": [sent] * len(event["inputs"]),
+                "event_data": sent,
+                "fn_index": event["id"],
+                "trigger_id": event["targets"][0][0],
+                "session_hash": f"malformed-{number}",
+            }
+            told += send_event(app, body)
+    assert "process_completed" in told
+    assert [words for words in PYTHON if words in told] == []
+
+
+def test_event_that_names_an_address_as_a_file_fetches_nothing(app: App) -> None:
+    config = json.loads(ask(f"http://127.0.0.1:{app.port}/config")[1])
+    tick = next(each for each in config["dependencies"] if each["targets"] and each["targets"][0][1] == "tick")
+    file = {"path": "http://example.com/large.bin", "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [file], "fn_index": tick["id"], "trigger_id": tick["targets"][0][0], "session_hash": "fetching"}
+    assert "This event carries a file, which nothing here asks for." in send_event(app, body)

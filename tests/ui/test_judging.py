@@ -158,7 +158,7 @@ def test_label_set_starts_empty_and_can_be_left(app: App, visit: Visits) -> None
     expect(header).to_contain_text("quite empty")
     one.tab("Judge")
     expect(one.cards.first).to_be_visible()
-    expect(one.status).to_contain_text(re.compile(r"0 of \d+ judged · 0 relevant"))
+    expect(one.status).to_contain_text(re.compile(r"0 of \d+ documents marked by you · 0 relevant"))
     assert one.shown_grades() == {}
     one.tab("Train")
     expect(train.locator(".era-lead")).to_contain_text("0 queries")
@@ -171,6 +171,40 @@ def test_label_set_starts_empty_and_can_be_left(app: App, visit: Visits) -> None
     one.tab("Train")
     expect(train.locator(".era-lead")).to_have_text(lead)
     expect(train.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+
+
+def test_new_query_takes_the_old_documents_away_and_marks_none_of_them(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("the query before a new one")
+    old = one.cards.first.element_handle()
+    one.mark(0)
+    one.page.get_by_role("button", name="+ new query").click()
+    expect(one.cards).to_have_count(0)
+    expect(one.box).to_be_focused()
+    expect(one.box).to_have_value("")
+    expect(one.page.locator(".era-query-item[aria-current=true]")).to_have_count(0)
+    expect(one.page).not_to_have_url(re.compile("query="))
+    old.evaluate("(card) => card.querySelector('.era-mark.era-no').click()")  # a click that was on its way
+    one.press("Escape", "0", "1", "s", "u", "n", "c", "m")
+    one.search("the query after a new one")
+    assert one.drawn_for() == {app.query_id("the query after a new one")}
+    one.mark(1, "not relevant")
+    assert len(app.said("the query before a new one")) == 1
+    assert app.said("the query after a new one") == [(one.doc(1), 0.0)]
+    assert one.complaints == []
+
+
+def test_page_says_whose_documents_are_shown_while_another_query_is_written(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("about to be rewritten")
+    lead = one.page.locator("#era-judge .era-toolbar").first
+    expect(lead).to_contain_text("left for you")
+    one.box.fill("rewritten but not sent")
+    expect(lead).to_contain_text("These documents still belong to “about to be rewritten”")
+    one.mark(0)
+    assert app.said("about to be rewritten") == [(one.doc(0), 1.0)]
+    one.box.fill(" about to be  rewritten ")
+    expect(lead).to_contain_text("left for you")
 
 
 def _announce(one: Visit, key: str) -> None:
@@ -220,10 +254,10 @@ def test_next_query_is_one_with_something_left(app: App, visit: Visits) -> None:
     one = visit(app, {"query": here})
     expect(one.cards.first).to_be_visible()
     expect(one.page.locator(".era-query-item").nth(2)).to_be_visible()
-    plain = {"instruction": "", "is_mine": False, "is_done": False}
-    none = {"n_mine": 0, "n_judged": 0, "n_relevant": 0, "n_conflicts": 0}
+    plain = {"instruction": "", "is_mine": False, "state": "open"}
+    none = {"n_mine": 0, "n_not_relevant": 0, "n_imported": 0, "n_relevant": 0, "n_conflicts": 0}
     lines = [{"id": each, "text": f"query {each}", **plain, **none} for each in (here, without, after)]
-    lines[1]["has_nothing_left"] = True
+    lines[1]["state"] = "done"
     say = "(detail) => document.dispatchEvent(new CustomEvent('era:queries', { detail }))"
     one.page.evaluate(say, {"label_set_id": 1, "json": json.dumps(lines)})
     one.page.get_by_label("Show", exact=True).select_option("open")

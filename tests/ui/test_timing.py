@@ -38,6 +38,167 @@ def test_late_answer_does_not_replace_what_was_opened_since(app: App, visit: Vis
     assert app.rows("SELECT count(*) FROM query WHERE text = 'slowly answered'") == [(1,)]  # asked all the same
 
 
+def _watch_documents(one: Visit) -> None:
+    """Note from now on for which queries documents are drawn."""
+    one.page.evaluate(
+        """() => {
+            window.drawnFor = new Set();
+            const look = () => document.querySelectorAll("#era-judge .era-card")
+                .forEach((card) => window.drawnFor.add(Number(card.dataset.query)));
+            const desk = document.querySelector("#era-judge");
+            new MutationObserver(look).observe(desk, { childList: true, subtree: true });
+        }"""
+    )
+
+
+@pytest.mark.parametrize("then", ["another of the list", "another search", "a new query"])
+def test_query_that_is_left_before_its_answer_comes_is_never_shown_or_marked(
+    app: App, visit: Visits, then: str
+) -> None:
+    here, left, searched = f"open before {then}", f"left for {then}", f"wanted instead: {then}"
+    one = visit(app)
+    one.search(left)
+    late = app.query_id(left)
+    one.search(here)
+    held = one.hold(query_id=late, view="pool")
+    one.page.locator(".era-query-item").filter(has_text=left).click()
+    expect(one.cards).to_have_count(0)  # at once
+    expect(one.box).to_have_value(left)
+    one.press("1", "0")
+    _watch_documents(one)
+    if then == "another of the list":
+        one.page.locator(".era-query-item").filter(has_text=here).click()
+    elif then == "another search":
+        one.box.fill(searched)
+        one.page.get_by_role("button", name="Search", exact=True).click()
+    else:
+        one.page.get_by_role("button", name="+ new query").click()
+    wanted = here if then == "another of the list" else searched
+    if then != "a new query":
+        expect(one.cards.first).to_be_visible()
+    assert len(held.kept) == 1
+    held.let_go()
+    one.page.wait_for_timeout(1000)  # time for the late answer to do harm
+    if then == "a new query":
+        expect(one.cards).to_have_count(0)
+        one.search(searched)
+    expect(one.box).to_have_value(wanted)
+    one.mark(0)
+    assert one.drawn_for() == {app.query_id(wanted)}
+    assert set(one.page.evaluate("[...window.drawnFor]")) == {app.query_id(wanted)}
+    assert (app.said(left), len(app.said(wanted))) == ([], 1)
+    assert one.complaints == []
+
+
+def test_search_takes_the_documents_before_it_away_at_once(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("searched before the slow one")
+    held = one.hold(text="searched slowly")
+    one.box.fill("searched slowly")
+    one.page.get_by_role("button", name="Search", exact=True).click()
+    expect(one.cards).to_have_count(0)
+    one.press("Escape", "1", "0")
+    held.let_go()
+    expect(one.cards.first).to_be_visible()
+    one.press("0")
+    one.wait_until_saved()
+    assert app.said("searched before the slow one") == []
+    assert app.said("searched slowly") == [(one.doc(0), 0.0)]
+
+
+def test_documents_that_are_about_to_give_way_take_no_marks(app: App, visit: Visits) -> None:
+    text = "the same query in another list"
+    one = visit(app)
+    one.search(text)
+    held = one.hold(view="ranking")
+    one.page.locator("#era-judge .era-views").get_by_role("button", name="Ranking", exact=True).click()
+    expect(one.cards.first.locator(".era-mark").first).to_be_disabled()
+    one.press("1", "0", "s")
+    held.let_go()
+    expect(one.cards.first.locator(".era-rank")).to_have_text("1")
+    one.mark(0)
+    assert app.said(text) == [(one.doc(0), 1.0)]
+
+
+def test_question_without_an_answer_can_be_asked_again(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("a query that is answered")
+    lost = one.hold(text="a query whose answer is lost")
+    one.box.fill("a query whose answer is lost")
+    one.page.get_by_role("button", name="Search", exact=True).click()
+    again = one.page.locator("#era-judge .era-toolbar").get_by_role("button", name="Ask again")
+    expect(again).to_be_visible()
+    assert len(lost.kept) == 1
+    one.page.unroute_all()
+    again.click()
+    expect(one.cards.first).to_be_visible()
+    assert one.drawn_for() == {app.query_id("a query whose answer is lost")}
+
+
+def test_two_tabs_of_one_browser_mark_each_what_it_shows(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("open in the first tab")
+    other = Visit(one.page.context.new_page(), app)
+    other.page.goto(app.url({"labels": 1}))
+    expect(other.cards.first).to_be_visible()
+    other.search("open in the second tab")
+    first, second = ([each.doc(place) for place in range(3)] for each in (one, other))
+    holder = sqlite3.connect(app.folder / "era.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    one.page.bring_to_front()
+    one.press("1", "0")
+    third = Visit(one.page.context.new_page(), app)  # takes over what waits, and shows another query
+    third.page.goto(app.url({"labels": 1, "query": app.query_id("open in the second tab")}))
+    expect(third.cards.first).to_be_visible()
+    other.page.bring_to_front()
+    other.press("0", "1")
+    one.page.bring_to_front()
+    one.press("1")
+    one.page.get_by_role("button", name="+ new query").click()
+    holder.execute("ROLLBACK")
+    holder.close()
+    third.page.close()
+    for each in (one, other):
+        each.wait_until_saved()
+    assert sorted(app.said("open in the first tab")) == sorted(zip(first, [1.0, 0.0, 1.0], strict=True))
+    assert sorted(app.said("open in the second tab")) == sorted(zip(second, [0.0, 1.0], strict=False))
+    assert one.complaints == []
+
+
+def test_step_back_in_the_browser_shows_and_marks_the_same_query(app: App, visit: Visits) -> None:
+    one = visit(app)
+    for text in ("before the step", "after the step"):
+        one.search(text)
+    before, after = app.query_id("before the step"), app.query_id("after the step")
+    one.page.goto(app.url({"labels": 1, "query": before}))
+    expect(one.box).to_have_value("before the step")
+    one.page.goto(app.url({"labels": 1, "query": after}))
+    expect(one.box).to_have_value("after the step")
+    expect(one.cards.first).to_be_visible()
+    one.mark(0)
+    for step, shown, query_id in (("go_back", "before the step", before), ("go_forward", "after the step", after)):
+        getattr(one.page, step)()
+        expect(one.box).to_have_value(shown)
+        expect(one.cards.first).to_be_visible()
+        assert one.drawn_for() == {query_id}
+        one.mark(1, "not relevant")
+        assert app.said(shown)[-1] == (one.doc(1), 0.0)
+    assert [len(app.said(text)) for text in ("before the step", "after the step")] == [1, 2]
+
+
+def test_page_that_the_browser_kept_asks_again_for_what_it_shows(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("kept by the browser")
+    doc_id = one.doc(0)
+    other = visit(app, {"query": app.query_id("kept by the browser")})
+    expect(other.cards.first).to_be_visible()
+    other.mark(0)
+    one.page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(one.cards.first.locator(".era-saved")).to_have_text("saved")
+    assert one.shown_grades() == {doc_id: 1}
+    assert one.drawn_for() == {app.query_id("kept by the browser")}
+
+
 def test_desk_is_never_drawn_by_a_generator_whose_last_value_comes_twice(app: App) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/config") as answer:
         config = json.load(answer)

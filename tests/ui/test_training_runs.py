@@ -76,7 +76,7 @@ def test_run_that_lost_leaves_the_light_model_in_use_and_says_so(
     one = visit(app)
     bring_in(one, str(parts_catalogue(tmp_path)), "spare parts")
     train = one.tab("Train")
-    expect(train.locator(".era-lead")).to_contain_text("5 queries with something relevant")
+    expect(train.locator(".era-lead")).to_contain_text("5 queries judged, 5 with something relevant")
     train.get_by_role("button", name="Train", exact=True).click()
     expect(row(train, 1).locator(".era-state")).to_have_text("finished", timeout=LONG)
 

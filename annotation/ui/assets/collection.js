@@ -34,6 +34,11 @@ function ask(event, kind, data = {}) {
   trigger(event, { ...ids(), ...data, ask: asked });
 }
 
+// Nobody waits for the answer any more; what the server reads for it ends.
+function giveUp(kind) {
+  if (awaited.delete(kind)) trigger("forget", { ...ids(), given_up: kind });
+}
+
 function answered(kind, listener) {
   hear(kind, (answer) => {
     if (!view || answer.ask !== awaited.get(kind)) return;
@@ -84,7 +89,7 @@ function labelSets() {
     h("h3", {}, "Label sets"),
     h("p", { class: "era-quiet" }, "A label set holds the marks that one training run learns from. Starting an empty one leaves the others as they are."),
     h("ul", { class: "era-label-sets" }, view.label_sets.map((set) => h("li", { class: "era-row" },
-      h("span", { class: "era-grow" }, h("strong", {}, set.name), h("span", { class: "era-quiet" }, `  ${many(set.n_queries, "query", "queries")}, ${many(set.n_relevant, "relevant mark")}, ${many(set.n_not_relevant, "not-relevant mark")}`)),
+      h("span", { class: "era-grow" }, h("strong", {}, set.name), h("span", { class: "era-quiet" }, `  ${set.counts}`)),
       set.is_open ? h("span", { class: "era-state" }, "open")
         : h("button", { type: "button", class: "era-button", "aria-label": `Use the label set ${set.name}`, onclick: () => trigger("use", { collection_id: view.page.collection_id, label_set_id: set.id }) }, "Use")))),
     view.can_write && h("form", { class: "era-row", onsubmit: (event) => {
@@ -100,16 +105,16 @@ function labelSets() {
 let coverage = null; // how much of the first ten is judged, once it was asked for
 
 function people() {
-  const { work, agreement, pairs, n_conflicts } = view.people;
+  const { work, agreement, pairs, n_conflicts, hidden_note } = view.people;
   const when = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  const columns = [["Person", ""], ["Judged", "documents with a grade"], ["Can't tell", "documents looked at without being able to tell"], ["Queries", ""],
+  const columns = [["Person", ""], ["Graded", "documents that this person graded"], ["Can't tell", "documents that this person looked at without being able to tell"], ["Queries", "with a document that this person marked"],
     ["Relevant", "share of the grades that say relevant"], ["Seconds", "median time with a document"], ["Last mark", ""]];
   return h("div", { class: "era-people" },
     h("h3", {}, "People"),
     work.length ? h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
       h("thead", {}, h("tr", {}, columns.map(([name, meaning], i) => h("th", { scope: "col", class: i ? "era-number" : null }, meaning ? h("abbr", { title: meaning }, name) : name)))),
       h("tbody", {}, work.map((each) => h("tr", {},
-        h("th", { scope: "row" }, each.author), h("td", { class: "era-number" }, number(each.n_judged)), h("td", { class: "era-number" }, number(each.n_unsure)),
+        h("th", { scope: "row" }, each.author), h("td", { class: "era-number" }, number(each.n_graded)), h("td", { class: "era-number" }, number(each.n_unsure)),
         h("td", { class: "era-number" }, number(each.n_queries)),
         h("td", { class: "era-number" }, each.share_relevant === null ? "\u2013" : `${Math.round(100 * each.share_relevant)} %`),
         h("td", { class: "era-number" }, each.median_seconds === null ? "\u2013" : each.median_seconds.toFixed(1)),
@@ -118,7 +123,8 @@ function people() {
     agreement ? h("p", {}, h("abbr", { title: agreement.title }, agreement.text)) : h("p", { class: "era-quiet" }, "How well people agree shows as soon as two of them have judged some of the same documents."),
     pairs.length ? h("details", { class: "era-advanced" }, h("summary", {}, "Two by two"), h("ul", {}, pairs.map((each) =>
       h("li", {}, `${each.first} and ${each.second}: the same relevance for ${Math.round(100 * each.share)} % of ${many(each.n, "document")}`)))) : null,
-    n_conflicts ? h("p", {}, `${many(n_conflicts, "document")} people disagree about. Until somebody settles it, an even split is left out of training. `,
+    hidden_note && quiet(hidden_note),
+    n_conflicts && view.may_settle ? h("p", {}, `${many(n_conflicts, "document")} people disagree about. Until somebody settles it, an even split is left out of training. `,
       h("button", { type: "button", class: "era-link", onclick: () => { say("settle"); openTab("Judge"); } }, "Settle disagreements")) : null,
     coverage ? h("p", { role: "status" }, coverage) : h("button", { type: "button", class: "era-button", onclick: (event) => {
       event.target.disabled = true;
@@ -127,13 +133,18 @@ function people() {
     } }, "How much of the first ten is judged?"));
 }
 
-hear("coverage", (answer) => { coverage = answer.text; draw(); });
+// A mark that was under way when this tab was opened is saved now, and counts.
+hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) trigger("refresh", ids()); });
+
+hear("coverage", (answer) => {
+  if (!view || answer.label_set_id !== view.page.label_set_id) return;
+  coverage = answer.text;
+  draw();
+});
 
 function receive() {
   const fresh = props.value;
-  if (!fresh || !fresh.collections) return;
-  const { asked_for } = fresh; // a refresh that comes after another label set was opened is of the one before
-  if (asked_for && view && (asked_for[0] !== view.page.collection_id || asked_for[1] !== view.page.label_set_id)) return;
+  if (!fresh || !fresh.collections || !window.eraPage.isOpen(fresh.page)) return;
   const isElsewhere = !view || view.page.collection_id !== fresh.page.collection_id;
   if (!view || view.page.label_set_id !== fresh.page.label_set_id) { coverage = null; setupDraft = null; forgetBringingIn(); }
   if (fresh.is_arranged) setupDraft = null;
@@ -147,7 +158,8 @@ function receive() {
 
 // What was begun for one collection is not carried over to another.
 function leaveCollection() {
-  for (const kind of ["documents-preview", "documents-plan", "documents-taken", "embedders-plan", "embedders-changed", "taken-out", "pushed"]) awaited.delete(kind);
+  for (const kind of ["documents-preview", "documents-plan"]) giveUp(kind);
+  for (const kind of ["documents-taken", "embedders-plan", "embedders-changed", "taken-out", "pushed"]) awaited.delete(kind);
   drafts.delete("removed ids");
   if (documents) stopSending(documents.picker);
   forgetDocuments();

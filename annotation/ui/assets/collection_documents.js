@@ -9,7 +9,7 @@ function forgetDocuments() {
 }
 
 function lookAtDocuments(data) {
-  awaited.delete("documents-plan"); // of what was chosen before
+  giveUp("documents-plan"); // of what was chosen before
   Object.assign(documents, { isReading: true, isPlanning: false, error: "", plan: null });
   choose(documents, data);
   drawDocuments();
@@ -80,7 +80,7 @@ function planOfDocuments(plan) {
 
 function drawDocuments() {
   if (!documents) forgetDocuments();
-  if (!view.can_write) return fill(documentsBox);
+  if (view.why_fixed) return fill(documentsBox);
   const state = documents;
   refill(documentsBox, fold("documents", "Documents: add, change, take away",
     quiet("Only new and changed texts are read again. Judgments stay; where a judged text has changed, the desk asks to look again."),

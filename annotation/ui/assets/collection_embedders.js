@@ -110,7 +110,7 @@ function planWords(plan) {
     h("p", {}, plan.text),
     plan.facts.length ? facts(plan.facts) : null,
     plan.is_change && h("div", { class: "era-row" },
-      button(embedders.isChanging ? "Working on it \u2026" : plan.button, changeEmbedders, { class: "era-button era-primary", disabled: embedders.isChanging || !view.can_write, "data-hold": "embedders change" })));
+      button(embedders.isChanging ? "Working on it \u2026" : plan.button, changeEmbedders, { class: "era-button era-primary", disabled: embedders.isChanging, "data-hold": "embedders change" })));
 }
 
 function drawEmbedders() {
@@ -123,7 +123,7 @@ function drawEmbedders() {
   };
   refill(embeddersBox, fold("embedders", "Embedders",
     h("p", {}, "Now: ", view.embedders.words),
-    h("form", { class: "era-form", onsubmit: (event) => { event.preventDefault(); planEmbedders(); } },
+    view.why_fixed ? quiet(view.why_fixed) : h("form", { class: "era-form", onsubmit: (event) => { event.preventDefault(); planEmbedders(); } },
       embedderChoice("change", state, drawEmbedders, changed),
       h("div", { class: "era-row" }, h("button", { type: "submit", class: "era-button", disabled: Boolean(state.isAsking), "data-hold": "embedders plan" }, state.isAsking ? "Looking \u2026" : "What would change?"))),
     notice(state.error),

@@ -7,12 +7,14 @@ const MOST_FILES = 20000; // the server refuses more
 const withName = (file) => ({ file, name: file.webkitRelativePath || file.name });
 
 // Send files, { file, name } each, or what promises them; `told` hears the share sent. The returned `stop` calls it
-// off, `done` has path and name of each file.
+// off, `done` has path and name of each file. What has arrived when it ends otherwise, the server removes.
 function sendFiles(chosen, told) {
   let total = 1;
   let sent = 0;
   let request = null;
   let isStopped = false;
+  const found = [];
+  const forget = () => { if (found.length) ask("forget", "forgotten", { files: found }); };
   const sendSome = (some) => new Promise((resolve, reject) => {
     request = new XMLHttpRequest();
     const form = new FormData();
@@ -20,8 +22,8 @@ function sendFiles(chosen, told) {
     request.upload.onprogress = (event) => told(Math.min((sent + event.loaded) / total, 1));
     request.onload = () => {
       if (request.status === 200) return resolve(JSON.parse(request.responseText));
-      reject(new Error(request.status === 413 ? "The files are larger than this server takes. Split them, or start the app with their path: python app.py PATH."
-        : request.status === 401 ? "Sign in to bring files in." : `The server did not take the files (${request.status}). Nothing was imported; try again.`));
+      reject(new Error([401, 413].includes(request.status) ? request.responseText
+        : `The server did not take the files (${request.status}). Nothing was imported; try again.`));
     };
     request.onerror = () => reject(new Error("The server could not be reached. Nothing was imported; try again."));
     request.onabort = () => reject(new Error(""));
@@ -32,14 +34,14 @@ function sendFiles(chosen, told) {
     const files = await chosen;
     if (files.length > MOST_FILES) throw new Error(`Choose at most ${number(MOST_FILES)} files, or one zip of them.`);
     total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
-    const found = [];
+    if (total > view.most_bytes) throw new Error("The files are larger than this server takes. Split them, or start the app with their path: python app.py PATH.");
     for (let start = 0; start < files.length && !isStopped; start += FILES_AT_ONCE) {
       const some = files.slice(start, start + FILES_AT_ONCE);
-      const paths = await sendSome(some);
+      const paths = await sendSome(some).catch((error) => { forget(); throw error; });
       sent += some.reduce((sum, { file }) => sum + file.size, 0);
       found.push(...paths.map((path, i) => ({ path, name: some[i].name })));
     }
-    if (isStopped) throw new Error("");
+    if (isStopped) { forget(); throw new Error(""); }
     return found;
   };
   return { done: sendAll(), stop: () => { isStopped = true; request?.abort(); } };

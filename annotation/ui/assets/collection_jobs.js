@@ -43,11 +43,11 @@ function jobRow(job) {
     notice(job.error),
     job.remarks.length ? fold(`job ${job.id}`, `${many(job.remarks.length, "remark")} on what was read`, h("ul", { class: "era-remarks" }, job.remarks.map((remark) => h("li", {}, remark)))) : null,
     h("div", { class: "era-row" },
-      isUnderWay(job) && view.can_write && button("Cancel", () => actOnJob(job, "cancel"), named("Cancel")),
-      job.can_resume && view.can_write && button("Go on", () => actOnJob(job, "resume"), named("Go on with")),
+      isUnderWay(job) && job.may_change && button("Cancel", () => actOnJob(job, "cancel"), named("Cancel")),
+      job.can_resume && job.may_change && button("Go on", () => actOnJob(job, "resume"), named("Go on with")),
       job.state === "finished" && job.collection_id !== null && job.collection_id !== view.page.collection_id && view.collections.some((each) => each.id === job.collection_id)
         && button("Open", () => trigger("open", { collection_id: job.collection_id }), { ...named("Open the imported"), class: "era-button era-primary" }),
-      isSettled && view.can_write && link(job.state === "finished" ? "put away" : "remove", () => actOnJob(job, "dismiss"), named(job.state === "finished" ? "Put away" : "Remove"))));
+      isSettled && job.may_change && link(job.state === "finished" ? "put away" : "remove", () => actOnJob(job, "dismiss"), named(job.state === "finished" ? "Put away" : "Remove"))));
 }
 
 function drawJobs() {

@@ -12,6 +12,7 @@ function manage(collection, act, data = {}) {
 
 function managing(collection) {
   if (!view.can_write) return null;
+  if (collection.why_fixed) return quiet(collection.why_fixed);
   const about = (name) => managed(collection, name);
   return fold(about("fold"), "Rename, archive or delete",
     h("form", { class: "era-form", onsubmit: (event) => {
@@ -28,8 +29,7 @@ function managing(collection) {
         : button("Archive", () => manage(collection, "archive"), { "data-hold": about("archive"), disabled: !collection.can_go }),
       h("span", { class: "era-quiet" }, collection.is_archived ? "It is kept as it is and not offered."
         : collection.can_go ? "Archived, it is kept as it is and no longer offered." : "The only collection cannot be archived.")),
-    !collection.is_own ? quiet(`${collection.owner || "Whoever runs this app"} alone can delete it.`)
-      : collection.can_go ? deleting(collection) : quiet("The only collection cannot be deleted; bring in another one first."));
+    collection.can_go ? deleting(collection) : quiet("The only collection cannot be deleted; bring in another one first."));
 }
 
 function deleting(collection) {

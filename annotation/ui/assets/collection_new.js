@@ -25,7 +25,7 @@ function forgetSent() {
 
 // What is imported is what was looked at; of another source, nothing was yet.
 function forgetLook() {
-  for (const kind of ["new-preview", "import-costs"]) awaited.delete(kind);
+  for (const kind of ["new-preview", "import-costs"]) giveUp(kind);
   isReadingNew = false;
   Object.assign(wizard, { preview: null, isUsable: false, error: "", refused: "", isCounting: false, costs: null });
 }
@@ -81,7 +81,7 @@ answered("import-costs", (answer) => {
 });
 
 function forgetCosts() {
-  awaited.delete("import-costs");
+  giveUp("import-costs");
   if (!wizard.costs && !wizard.isCounting) return;
   Object.assign(wizard, { isCounting: false, costs: null });
   drawNew();

@@ -13,10 +13,11 @@ let draft = ""; // a query that is being typed and was not compared yet
 
 const controlsBox = h("div", { class: "era-controls" });
 const noticeBox = h("div");
+const extremesBox = h("nav", { "aria-label": "Where to look first" });
 const oneBox = h("section", { "aria-label": "One query" });
 const keepBox = h("section", { class: "era-keeping", "aria-label": "Keep and hand on" });
 const overallBox = h("section", { class: "era-overall", "aria-label": "All queries" });
-const comparing = h("div", { class: "era-page era-wide" }, controlsBox, noticeBox, oneBox, overallBox, keepBox);
+const comparing = h("div", { class: "era-page era-wide" }, controlsBox, noticeBox, extremesBox, oneBox, overallBox, keepBox);
 
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
 const lookedAt = () => ({ ...ids(), sides: view.sides, query_id: view.query_id, measures: view.measure_names,
@@ -74,12 +75,20 @@ function tryQuery(event) {
 
 hear("ready", () => view && !view.one && choose({})); // the documents can be ranked now
 
-// Another panel wants two rankings compared; the tab that opens next reads the address.
-hear("compare", ({ before, after }) => {
-  const isLeavingKept = view?.sides.every(isKept);
-  rememberInUrl({ sides: `${before || "light"}~${after}`, before: null, after: null, v: null, ...(isLeavingKept ? { insample: null } : {}) });
-  if (view) { isBusy = true; draw(); }
+// Another collection or label set was opened: nothing that was asked, shown or begun before belongs to it.
+hear("opened", (ids_) => {
+  window.eraCompareAsked();
+  view = null;
+  isOverallOld = isRefreshDue = false;
+  forgetDocument();
+  forgetCollection();
+  clearDraft();
+  isBusy = root.offsetParent !== null;
+  fill(root, isBusy && h("p", { class: "era-busy", role: "status" }, "Ranking \u2026"));
+  if (isBusy) ask("choose", ids_);
 });
+
+hear("compare", () => { if (view) { isBusy = true; draw(); } }); // another comparison was written into the address
 
 // --- drawing: a part is drawn anew without taking the focus, what is being typed, or the place scrolled to
 
@@ -190,17 +199,17 @@ function strongLine() {
   const strong = view.strong;
   if (!strong || strong.state === "ready") return null;
   if (strong.state === "building") return h("div", { class: "era-row" }, h("p", { class: "era-busy era-grow", role: "status" }, strong.text),
-    view.can_write && link("Stop", () => trigger("read-none", ids()), { title: "What was read so far is dropped" }));
+    strong.may_stop && link("Stop", () => trigger("read-none", ids()), { title: "What was read so far is dropped" }));
   return h("p", { class: "era-quiet" }, strong.text, " ",
     view.can_write && link(isStrongAsked ? "Starting \u2026" : "Read every document with the strong model",
       () => { isStrongAsked = true; drawControls(); trigger("read-all", ids()); }, { disabled: isStrongAsked }));
 }
 
 hear("strong", (answer) => {
-  if (!view) return;
+  if (!view || answer.label_set_id !== view.page.label_set_id) return;
   isStrongAsked = false;
   const wasBuilding = isPending();
-  if (answer.error) { view.error = answer.error; drawNotice(); } else view.strong = { state: answer.state, text: answer.text };
+  if (answer.error) { view.error = answer.error; drawNotice(); } else view.strong = { state: answer.state, text: answer.text, may_stop: answer.may_stop };
   drawControls();
   if (wasBuilding && view.strong.state === "ready") refresh(); // it can be chosen now
 });
@@ -234,14 +243,13 @@ function clearDraft() {
 
 function receive() {
   const fresh = props.value;
-  if (!fresh || !fresh.rankers || (fresh.ask || 0) !== asked || fresh.nonce === view?.nonce) return;
-  const isOther = !view || fresh.page.label_set_id !== view.page.label_set_id || fresh.page.collection_id !== view.page.collection_id;
-  if (isOther || fresh.query_id !== view.query_id) forgetDocument();
-  if (isOther) forgetCollection();
+  if (!fresh || !fresh.rankers || !window.eraPage.isOpen(fresh.page)) return;
+  if ((fresh.ask || 0) !== asked || fresh.nonce === view?.nonce) return;
+  if (fresh.query_id !== view?.query_id) forgetDocument();
   const isTried = isBusy && askedFor?.event === "try" && !fresh.tried && draft.trim() === askedFor.data.text;
-  if (isOther || isTried) clearDraft();
+  if (isTried) clearDraft();
   fresh.isMeasuring = fresh.overall === "pending";
-  if (fresh.isMeasuring || fresh.overall === "same") fresh.overall = isOther ? null : view.overall; // the earlier one stays until the new one is there
+  if (fresh.isMeasuring || fresh.overall === "same") fresh.overall = view ? view.overall : null; // the earlier one stays until the new one is there
   else isOverallOld = false;
   view = fresh;
   isBusy = false;

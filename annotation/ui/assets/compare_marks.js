@@ -7,10 +7,14 @@ const sent = new Map(); // "query document" -> { turn, grade, unsure, note, stat
 
 const nameOfGrade = (grade) => view.grades[Math.min(Math.round(grade), view.grades.length - 1)];
 const signOfGrade = (grade) => (grade > 0 ? "\u2713".repeat(view.grades.length === 2 ? 1 : Math.min(Math.round(grade), 3)) : "\u2715");
-const sentOf = (docId) => sent.get(`${view.query_id} ${docId}`);
+const shownQuery = () => view.one?.query_id; // whose rows are drawn; another may have been asked for already
+const sentOf = (docId) => sent.get(`${shownQuery()} ${docId}`);
+
+// The rows are about to go: they take no marks.
+const isLeaving = () => shownQuery() !== view.query_id || (isBusy && askedFor?.event === "try");
 
 // What this person said, and what the row shows: the mark under way, else what counts, else that one is unsure.
-const ownSaid = (docId) => sentOf(docId) || (ownOf === view.query_id && own[docId]) || { grade: null, unsure: false, note: "" };
+const ownSaid = (docId) => sentOf(docId) || (ownOf === shownQuery() && own[docId]) || { grade: null, unsure: false, note: "" };
 
 function standingOf(row) {
   const mine = sentOf(row.doc_id);
@@ -39,13 +43,13 @@ function sideOf(row) {
 }
 
 function markHere(row, change) {
-  if (!view.can_write || !view.query_id) return;
+  if (!view.can_write || !shownQuery() || isLeaving()) return;
   const { grade, unsure, note } = { ...ownSaid(row.doc_id), ...change };
   const turn = nMarks += 1;
   const side = sideOf(row);
-  sent.set(`${view.query_id} ${row.doc_id}`, { turn, grade, unsure, note, state: "waiting" });
+  sent.set(`${shownQuery()} ${row.doc_id}`, { turn, grade, unsure, note, state: "waiting" });
   drawOne();
-  say("mark-elsewhere", { ...ids(), query_id: view.query_id, doc_id: row.doc_id, title: row.title, grade, unsure, note, turn,
+  say("mark-elsewhere", { ...ids(), query_id: shownQuery(), query_hash: view.one.query_hash, doc_id: row.doc_id, title: row.title, grade, unsure, note, turn,
     rank: row.ranks[side], ranker: view.one.sides[side].key });
 }
 
@@ -62,7 +66,7 @@ function markLine(row) {
   const said = ownSaid(row.doc_id);
   const choice = (is, kind, sign, name, key, change) => h("button", {
     type: "button", class: `era-mark era-${kind}`, "aria-pressed": String(is), "aria-label": `${name}: ${row.title}`, title: `${name}, key ${key}`,
-    "data-key": key, disabled: !view.can_write, onclick: () => markHere(row, is ? { grade: null, unsure: false } : change),
+    "data-key": key, disabled: !view.can_write || isLeaving(), onclick: () => markHere(row, is ? { grade: null, unsure: false } : change),
   }, sign, h("span", { class: "era-key", "aria-hidden": "true" }, key));
   const { state, reason } = sentOf(row.doc_id) || {};
   const words = { waiting: "saving \u2026", saved: "saved", refused: `not saved: ${reason}` }[state] || (said.grade !== null || said.unsure ? "saved" : "");

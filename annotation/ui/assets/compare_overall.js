@@ -151,12 +151,25 @@ function everyQuery(o) {
       countSides(o) > 2 && h("label", {}, h("span", { class: "era-label" }, "against"), select("Against", view.sides.map((key, i) => [String(i), `${SIDE_NAMES[i]}: ${labelOf(key)}`]).slice(1), String(against), (i) => drawLater(() => { against = Number(i); }))),
       kinds.length > 1 && h("label", {}, h("span", { class: "era-label" }, "show"), select("Part", [["", "all"], ...kinds.map((kind) => [kind, PART_NAMES[kind] || kind])], part, (kind) => drawLater(() => { part = kind; }))),
       h("input", { type: "search", "aria-label": "Queries with these words", placeholder: "Queries with these words", value: words, oninput: (event) => drawLater(() => { words = event.target.value; }) })),
+    o.hidden_note && h("p", { class: "era-quiet era-hidden-note" }, o.hidden_note),
     h("div", { class: "era-every-parts" }, scatter(matching(o).filter((query) => !query.hidden), against, o.main, openHere), queryTable(o)));
+}
+
+// --- where to look first
+
+function extremes(o) {
+  const figures = (query) => `${figure(query.values[0])} \u2192 ${figure(query.values.at(-1))}`;
+  const one = (name, query) => query && h("span", { class: "era-extreme" }, h("span", { class: "era-quiet" }, `${name}: `),
+    link(`\u201c${query.text}\u201d`, () => choose({ query_id: query.id }), { class: "era-link era-left", "aria-current": query.id === view.query_id ? "true" : null, "data-hold": name, "aria-label": `${name}: ${query.text}` }),
+    h("span", { class: "era-extreme-figures", title: `${o.main} in \u201c${labelOf(view.sides[0])}\u201d and in \u201c${labelOf(view.sides.at(-1))}\u201d` }, ` ${figures(query)}`));
+  const { improved, worsened, words: said } = o.extremes;
+  return [said && h("span", {}, said), one("Most improved", improved), one("One that got worse", worsened)];
 }
 
 function drawOverall() {
   const o = view.overall;
   const isOld = view.isMeasuring || isBusy;
+  refill(extremesBox, o && h("div", { class: `era-row era-extremes${isOld ? " era-faded" : ""}` }, extremes(o)));
   refill(overallBox,
     h("div", { class: "era-row" }, h("h2", {}, "All labelled queries"),
       view.isMeasuring && h("span", { class: "era-busy", role: "status" }, "Measuring all labelled queries \u2026")),

@@ -29,31 +29,55 @@ function forgetDocument() {
 function measuresOf(side) {
   const known = view.measures.filter(([name]) => name in side.measures);
   if (!known.length) {
-    return h("p", { class: "era-quiet era-measures" }, view.one.is_own_only
-      ? "You have marked nothing relevant for this query yet; until you are done with it only your own marks count here."
+    return h("p", { class: "era-quiet era-measures" }, view.one.is_part_hidden
+      ? "Nothing that you may see is marked relevant for this query, so there is nothing to measure yet."
       : "Nothing is marked relevant for this query, so there is nothing to measure.");
   }
   return h("p", { class: "era-measures" }, known.map(([name, meaning]) =>
     h("span", {}, h("strong", {}, side.measures[name].toFixed(2)), " ", h("abbr", { title: meaning }, name))));
 }
 
+// Whether a move helps: a relevant document that rises does, and one that falls that is not relevant. Shape and words say
+// so besides the colour.
+const EFFECTS = {
+  helps: { css: "era-helps", signs: ["\u25b2", "\u25bc"], words: "that helps" },
+  hurts: { css: "era-hurts", signs: ["\u25b3", "\u25bd"], words: "that hurts" },
+  neutral: { css: "era-neutral", signs: ["\u2191", "\u2193"], words: "it is not judged" },
+};
+
+// `by` is greater than 0 where the document rises.
+function effectOf(row, by) {
+  const grade = row ? standingOf(row).grade : null;
+  if (grade === null || by === 0) return "neutral";
+  return (grade > 0) === (by > 0) ? "helps" : "hurts";
+}
+
+function moved(row, by, label, about) {
+  const { css, signs, words } = EFFECTS[effectOf(row, by)];
+  const said = `${about}; ${words}`;
+  return h("span", { class: `era-move ${css}`, role: "img", "aria-label": said, title: said }, `${signs[by > 0 ? 0 : 1]} ${label}`);
+}
+
 // Where a document was on the first side; on the first side, whether it is on none of the others.
 function movement(row, i) {
+  const unmoved = (title = null, sign = "") => h("span", { class: "era-move", title }, sign);
   if (i === 0) {
     const others = knownRanks(row).slice(1);
-    if (!others.length) return h("span", { class: "era-move" });
-    if (others.every((rank) => rank === row.rank)) return h("span", { class: "era-move", title: "same place on every side" }, "=");
-    const isGone = others.every((rank) => rank === null || rank > SHOWN);
-    return h("span", { class: "era-move era-quiet", title: isGone ? `not among the first ${SHOWN} of the other ${others.length > 1 ? "rankings" : "ranking"}` : null }, isGone ? "out" : "");
+    if (others.length && others.every((rank) => rank === row.rank)) return unmoved("same place on every side", "=");
+    const isGone = others.length > 0 && others.every((rank) => rank === null || rank > SHOWN);
+    return isGone ? moved(row, -1, "out", `fell out of the first ${SHOWN}`) : unmoved();
   }
-  if (!view.one.sides[0].results.length) return h("span", { class: "era-move" });
+  if (!view.one.sides[0].results.length) return unmoved();
   const before = row.ranks[0];
-  if (before === row.rank) return h("span", { class: "era-move", title: `same place as in \u201c${view.one.sides[0].label}\u201d` }, "=");
-  if (before === null) return h("span", { class: "era-move era-up", title: "was not among the first 100" }, "new");
+  if (before === row.rank) return unmoved(`same place as in \u201c${view.one.sides[0].label}\u201d`, "=");
+  if (before === null) return moved(row, 1, "new", "was not among the first 100");
   const by = before - row.rank;
-  return h("span", { class: `era-move ${by > 0 ? "era-up" : "era-down"}`, title: `was at place ${before}${before > SHOWN ? ", so it entered the first ten" : ""}` },
-    `${by > 0 ? "\u25b2" : "\u25bc"} ${Math.abs(by)}`);
+  return moved(row, by, String(Math.abs(by)), `was at place ${before}${before > SHOWN ? ", so it entered the first ten" : ""}`);
 }
+
+const moveLegend = () => h("p", { class: "era-quiet era-move-legend" },
+  [["helps", "helps: a relevant document up, or one that is not relevant down"], ["hurts", "hurts"], ["neutral", "not judged"]].map(([effect, words]) =>
+    h("span", {}, h("span", { class: EFFECTS[effect].css, "aria-hidden": "true" }, EFFECTS[effect].signs.join(" ")), ` ${words}`)));
 
 function signOf(row) {
   const { grade, isUnsure, state, reason } = standingOf(row);
@@ -88,11 +112,12 @@ function ranking(side, i) {
 
 function connectors(left, right) {
   const height = ROW * Math.max(left.length, right.length, 1);
-  const places = new Map(right.map((row, i) => [row.doc_id, i]));
+  const places = new Map(right.map((row, i) => [row.doc_id, [i, row.rank]]));
   return h("svg", { class: "era-lines", viewBox: `0 0 64 ${height}`, width: 64, height, preserveAspectRatio: "none", "aria-hidden": "true" },
-    left.map((row, i) => [row, (i + 0.5) * ROW, (places.get(row.doc_id) + 0.5) * ROW]).filter(([row]) => places.has(row.doc_id)).map(([row, from, to]) => {
-      const { grade } = standingOf(row);
-      return h("path", { d: `M0 ${from} C 32 ${from}, 32 ${to}, 64 ${to}`, "data-doc": row.doc_id, class: grade === null ? "" : grade > 0 ? "era-is-yes" : "era-is-no" });
+    left.filter((row) => places.has(row.doc_id)).map((row) => {
+      const [place, rank] = places.get(row.doc_id);
+      const [from, to] = [left.indexOf(row), place].map((at) => (at + 0.5) * ROW);
+      return h("path", { d: `M0 ${from} C 32 ${from}, 32 ${to}, 64 ${to}`, "data-doc": row.doc_id, class: EFFECTS[effectOf(row, row.rank - rank)].css });
     }));
 }
 
@@ -130,6 +155,7 @@ const KEYS = [["\u2191 \u2193 j k", "move"], ["\u2190 \u2192", "other list"], ["
 
 function underneath(one) {
   return [
+    moveLegend(),
     h("div", { class: "era-row" },
       one.sides.every((side) => side.results.length) && h("span", { class: "era-quiet" },
         `${one.n_shared} of the first ten ${one.n_shared === 1 ? "is" : "are"} on ${one.sides.length > 2 ? "all" : "both"} sides.`),
@@ -177,13 +203,14 @@ function drawOne() {
   const one = view.one;
   if (!one) {
     return refill(oneBox, isBusy ? h("p", { class: "era-busy", role: "status" }, "Ranking \u2026")
+      : view.isMeasuring ? h("p", { class: "era-busy", role: "status" }, "Looking for the query that improved most \u2026")
       : view.error ? null : h("p", { class: "era-empty" }, "Write a query above, or search for something under Judge, and the rankings will stand side by side here."));
   }
   oneBox.setAttribute("aria-busy", String(isBusy));
   refill(oneBox,
     h("p", { class: "era-compared" }, one.text, one.instruction && h("span", { class: "era-quiet" }, ` \u2014 ${one.instruction}`),
       isBusy && h("span", { class: "era-busy", role: "status" }, " Ranking \u2026")),
-    one.is_own_only && h("p", { class: "era-quiet era-own-only" }, one.own_note),
+    one.hidden_note && h("p", { class: "era-quiet era-hidden-note" }, one.hidden_note),
     one.explanation && h("p", { class: "era-quiet" }, one.explanation),
     h("div", { class: isBusy ? "era-faded" : "" }, sideSwitch(one), columns(one), underneath(one)),
     document_());

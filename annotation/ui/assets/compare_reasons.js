@@ -1,4 +1,4 @@
-// Compare, reasons: why a document moved, as shares of the queries that the training run learned from.
+// Compare, reasons: why a document moved against the first side, as amounts that add up to the change of its score.
 
 let reasons = null; // the answer for the open document, or { doc_id, isAsked } until it comes
 
@@ -18,32 +18,29 @@ hear("why", (answer) => {
 
 const MARK_WORDS = (mark) => `${mark.grade > 0 ? "\u2713" : "\u2715"} ${mark.title}`;
 
-function bar(amount, largest) {
+// The shape says which way an amount moves the document, the colour whether that helps.
+function bar(amount, largest, row) {
   const width = largest ? (Math.abs(amount) / largest) * 100 : 0;
-  return h("span", { class: "era-bar", "aria-hidden": "true" }, h("span", { class: amount < 0 ? "era-bar-down" : "era-bar-up", style: `width: ${width.toFixed(1)}%` }));
-}
-
-function share(label, amount, largest, more = null) {
-  return h("li", {}, h("span", { class: "era-share-label" }, label, more),
-    h("span", { class: "era-number" }, signed(amount, 3)), bar(amount, largest));
+  const way = amount < 0 ? "era-bar-down" : "era-bar-up";
+  return h("span", { class: "era-bar", "aria-hidden": "true" }, h("span", { class: `${way} ${EFFECTS[effectOf(row, amount)].css}`, style: `width: ${width.toFixed(1)}%` }));
 }
 
 function sideReasons(side) {
-  const parts = side.parts || [];
-  const rest = [["the parts of the query counting differently", side.weighing], ["matching words", side.words], ["all other queries together", side.others]]
-    .filter(([, amount]) => typeof amount === "number" && Math.abs(amount) >= 0.0005);
-  const largest = Math.max(...parts.map((part) => Math.abs(part.amount)), ...rest.map(([, amount]) => Math.abs(amount)), 0);
-  const place = (rank) => (rank === null || rank === undefined ? "below 100" : `place ${rank}`);
+  const row = findRow(reasons.doc_id);
+  const { change } = side;
+  const amounts = change ? [...change.parts, ...change.more] : [];
+  const largest = Math.max(...amounts.map(({ amount }) => Math.abs(amount)), 0);
+  const place = (rank) => (rank === null ? "below 100" : `place ${rank}`);
+  const name = (part) => (part.query_id ? link(part.query, () => choose({ query_id: part.query_id }), { class: "era-link era-left", title: part.instruction || "Open this query" }) : part.label);
   return h("div", { class: "era-reasons" },
-    h("h4", {}, side.label, typeof side.after === "number" && h("span", { class: "era-quiet", title: "Score and place by the aligned ranking, and here" },
-      ` ${decimals(side.before)} (${place(side.rank_before)}) \u2192 ${decimals(side.after)} (${place(side.rank_after)})`)),
-    side.text && side.text !== reasons.words && h("p", {}, side.text),
-    parts.length + rest.length ? h("ul", { class: "era-shares" },
-      parts.map((part) => share(
-        part.query_id ? link(part.query, () => choose({ query_id: part.query_id }), { class: "era-link era-left", title: part.instruction || "Open this query" }) : part.query,
-        part.amount, largest,
-        part.marks?.length ? h("span", { class: "era-quiet" }, part.marks.map(MARK_WORDS).join(" \u00b7 ")) : null)),
-      rest.map(([label, amount]) => share(label, amount, largest))) : null);
+    h("h4", {}, side.label, change && h("span", { class: "era-quiet", title: `Score and place in \u201c${labelOf(view.sides[0])}\u201d, and here` },
+      ` ${decimals(change.before)} (${place(side.rank_before)}) \u2192 ${decimals(change.after)} (${place(side.rank_after)})`)),
+    side.text !== reasons.words && h("p", {}, side.text),
+    amounts.length ? h("ul", { class: "era-shares" },
+      amounts.map((part) => h("li", {},
+        h("span", { class: "era-share-label" }, name(part), part.marks?.length ? h("span", { class: "era-quiet" }, part.marks.map(MARK_WORDS).join(" \u00b7 ")) : null),
+        h("span", { class: "era-number" }, signed(part.amount, 3)), bar(part.amount, largest, row))),
+      h("li", { class: "era-share-total" }, h("span", { class: "era-share-label" }, "together: the change of its score"), h("span", { class: "era-number" }, signed(change.total, 3)))) : null);
 }
 
 function whyLines() {
@@ -52,7 +49,7 @@ function whyLines() {
   return h("div", { class: "era-why-answer", role: "status" },
     h("p", {}, h("strong", {}, reasons.words)),
     reasons.sides.map(sideReasons),
-    reasons.sides.some((side) => side.parts?.length) && h("p", { class: "era-quiet" },
-      "Each amount is what the marks of that query add to the score of this document, compared with the other documents near the top. "
-      + "So the amounts are relative to those documents, and need not add up to the change of the score."));
+    reasons.sides.some((side) => side.change?.parts.length) && h("p", { class: "era-quiet" },
+      "The amount of a query is what the marks on it add to the score of this document, less what they add on average to all documents near the top. "
+      + "What these have in common moves none of them, so it stands by itself."));
 }

@@ -17,7 +17,7 @@ function deskSetup() {
   drawGrades();
   drawTemplates();
   const whole = (name, low, high) => h("input", { type: "number", min: low, max: high, value: draft[name], required: true, onchange: (event) => { draft[name] = Number(event.target.value); } });
-  return h("details", { class: "era-advanced era-setup", open: isSetupOpen, ontoggle: (event) => { isSetupOpen = event.target.open; } },
+  const setup = h("details", { class: "era-advanced era-setup", open: isSetupOpen, ontoggle: (event) => { isSetupOpen = event.target.open; } },
     h("summary", {}, "How judging works here"),
     h("form", { onsubmit: (event) => {
       event.preventDefault();
@@ -35,6 +35,8 @@ function deskSetup() {
         " Blind: shuffled, and where a document came from shows only after it was judged"),
       field("Guidelines (Markdown); everybody reads them once before the first mark", h("textarea", { rows: 6, maxlength: 20000, value: draft.guidelines, oninput: (event) => { draft.guidelines = event.target.value; } })),
       h("fieldset", {}, h("legend", {}, "Instruction templates"), templates),
-      view.can_write && h("button", { type: "submit", class: "era-button era-primary" }, "Save"),
+      view.why_fixed ? quiet(view.why_fixed) : h("button", { type: "submit", class: "era-button era-primary" }, "Save"),
       view.is_arranged ? h("span", { class: "era-quiet", role: "status" }, " saved") : null));
+  if (view.why_fixed) for (const control of setup.querySelectorAll("input, textarea, select, button")) control.disabled = true;
+  return setup;
 }

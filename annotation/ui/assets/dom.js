@@ -79,15 +79,7 @@ function notice(error) {
 const say = (what, detail) => document.dispatchEvent(new CustomEvent(`era:${what}`, { detail }));
 const hear = (what, listener) => document.addEventListener(`era:${what}`, (event) => listener(event.detail));
 
-// Keep the address bar pointing at what is shown, so that a reload or a shared link opens the same view.
-function rememberInUrl(values) {
-  const url = new URL(window.location.href);
-  for (const [name, value] of Object.entries(values)) {
-    if (value === null || value === undefined || value === "") url.searchParams.delete(name);
-    else url.searchParams.set(name, value);
-  }
-  window.history.replaceState(window.history.state, "", url);
-}
+const rememberInUrl = (values) => window.eraPage.remember(values);
 
 // Open a tab by its name in English; on the page it may read otherwise.
 function openTab(name) {

@@ -1,9 +1,12 @@
 // Right of the tabs: which collection and labels are open, who you are, and how far the preparation is.
 
 const root = element.querySelector(".era-panel");
-let shown = null;
+let view = null; // the latest answer about what is open
+let drawn = null; // what the header shows
 let wasReady = null;
 let isTabOpened = false;
+let isGone = false; // what is open was deleted elsewhere
+const hidden = new Set(); // notices that were put away, until the page is loaded anew
 
 // Open the tab of the address, and again should it close: the tabs may come to life long after this panel. Whoever
 // chooses another one decides from then on.
@@ -24,30 +27,49 @@ function keepOpen(name) {
 }
 
 function receive() {
-  const view = props.value;
-  if (!view || !view.page) return;
-  if (shown === JSON.stringify(view)) return;
-  shown = JSON.stringify(view);
-  window.eraIsOpen = true; // the address was read; from now on it follows the tabs
+  const fresh = props.value;
+  if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
+  view = fresh;
+  isGone = false;
   if (view.tab && !isTabOpened) {
     isTabOpened = true;
     keepOpen(view.tab);
   }
-  const busy = view.preparing;
   if (wasReady === false && view.is_ready) say("ready");
   wasReady = view.is_ready;
+  draw();
+}
+
+function draw() {
+  const { preparing: busy, collection, label_set, person, notices } = view;
+  const standing = notices.filter((text) => !hidden.has(text));
+  const shown = JSON.stringify([busy, collection, label_set, person, isGone, standing]);
+  if (drawn === shown) return;
+  drawn = shown;
   fill(root,
     h("div", { class: "era-header" },
       h("button", { type: "button", class: "era-link", title: t("header.where"), onclick: () => openTab("Collection") },
-        view.collection, h("span", { class: "era-quiet" }, ` \u00b7 ${view.label_set}`)),
-      view.person ? h("span", { class: "era-quiet", title: t("header.person") }, view.person,
+        collection, h("span", { class: "era-quiet" }, ` \u00b7 ${label_set}`)),
+      person ? h("span", { class: "era-quiet", title: t("header.person") }, person,
         view.can_sign_out ? h("a", { href: "logout", class: "era-link" }, t("header.sign_out")) : null)
         : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in"))),
-    busy && h("div", { class: `era-preparing${busy.state === "failed" ? " era-failed" : ""}`, role: "status" },
-      h("span", {}, busy.text),
-      busy.state === "failed" ? null : h("progress", { max: 1, value: busy.fraction, "aria-label": t("header.preparation") })),
-  );
+    isGone && notice(t("header.gone")),
+    h("div", { class: "era-foot" }, standing.map(lasting), busy && preparing(busy)));
 }
+
+// What everybody should know, for as long as it lasts or until it is put away.
+function lasting(text) {
+  return h("div", { class: "era-notice era-row", role: "alert" }, h("span", { class: "era-grow" }, text),
+    h("button", { type: "button", class: "era-link", onclick: () => { hidden.add(text); draw(); } }, t("header.hide")));
+}
+
+function preparing(busy) {
+  return h("div", { class: `era-preparing${busy.state === "failed" ? " era-failed" : ""}`, role: "status" },
+    h("span", {}, busy.text),
+    busy.state === "failed" ? null : h("progress", { max: 1, value: busy.fraction, "aria-label": t("header.preparation") }));
+}
+
+hear("gone", () => { isGone = true; if (view) draw(); });
 
 watch("value", receive);
 receive();

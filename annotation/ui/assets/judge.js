@@ -10,7 +10,7 @@ let isSearching = false;
 let isNeedOpen = false;
 let isNewHere = !storage.getItem("era-has-judged"); // the introduction goes once a mark was saved
 
-const form = h("form", { class: "era-query", onsubmit: (event) => (event.preventDefault(), search()) });
+const form = h("form", { class: "era-query", onsubmit: (event) => (event.preventDefault(), search()), oninput: () => drawLead() });
 const about = h("div", { class: "era-about" });
 const results = h("section", { class: "era-results", "aria-label": t("desk.documents") });
 const status = h("div", { class: "era-status", role: "status", "aria-live": "polite" });
@@ -23,36 +23,87 @@ const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.
 
 function search() {
   const text = form.querySelector("textarea[name=query]").value;
-  const custom = form.querySelector("textarea[name=instruction]");
-  const chosen = form.querySelector("select[name=instruction]").value;
-  const instruction = chosen === "other" ? custom.value : view.instructions[Number(chosen)] || "";
-  ask("search", { text, instruction, view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
+  ask("search", { text, instruction: chosenInstruction(), view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
 }
 
+const OVER_QUERIES = ["again", "conflicts", "coverage"]; // lists that belong to no single query
+const NO_QUERY = { id: null, text: "", instruction: "", need: "", need_tree: [] };
+const WAIT_MS = 10000; // after which an answer is said to be missing
 let asked = 0; // counts what was asked for; only the answer to the latest is shown
-let askedAt = 0;
+let askedFor = null; // the latest, to be asked again: { event, data, at }
+let lastQuery = null; // to come back to from a list over several queries
 
+// Ask for a list. The documents of a query that is left go at once; other cards stay until the answer comes.
 function ask(event, data) {
+  const isOverQueries = OVER_QUERIES.includes(data.view);
+  if (isOverQueries || event === "search" || data.query_id !== view.query.id) {
+    const known = isOverQueries ? null : listed.queries.find((query) => query.id === data.query_id);
+    lastQuery = isOverQueries ? view.query.id || lastQuery : data.query_id ?? null;
+    leaveQuery({ text: data.text ?? known?.text ?? "", instruction: data.instruction ?? known?.instruction ?? "" }, data.view);
+    if (known) drawForm();
+  }
   asked += 1;
-  askedAt = Date.now();
+  askedFor = { event, data: { ...ids(), ...data, ask: asked }, at: Date.now() };
   isSearching = true;
   wantsFocus = true;
-  drawCards();
-  const message = { ...ids(), ...data, ask: asked };
-  if (event === "search") trigger("search", message);
-  else trigger("open", message);
+  send();
 }
+
+function send() {
+  const { event, data } = askedFor;
+  askedFor.at = Date.now();
+  setTimeout(() => isSearching && data.ask === asked && drawCards(), WAIT_MS + 50);
+  drawCards();
+  if (event === "search") trigger("search", data);
+  else trigger("open", data);
+}
+
+const isAnswerMissing = () => isSearching && Date.now() - askedFor.at >= WAIT_MS;
+const isGoing = () => isSearching && !isAnswerMissing(); // the cards that are still there take no marks
 
 const openQuery = (queryId) =>
   ask("open", { query_id: queryId, view: view.view === "ranking" ? "ranking" : "pool", ranker: view.ranker });
 const openView = (name, more = {}) =>
   ask("open", { query_id: view.query.id || lastQuery, view: name, ranker: view.ranker, ...more });
-let lastQuery = null; // to come back to from a list over several queries
+
+// The open query is left: its documents go at once, and what is still to come for it is not heard.
+function leaveQuery(next, name) {
+  if (reader.open) reader.close();
+  asked += 1;
+  isSearching = false;
+  view = { ...view, query: { ...NO_QUERY, ...next }, view: name, cards: [], said: {}, settled: {}, revealed: {}, undoable: [], error: "",
+    phrase: "", n_by_others: 0, is_finished: false };
+  undoable = [];
+  lastSaved = null;
+  useful = null;
+  isAskingUseful = false;
+  isNeedOpen = false;
+  focused = 0;
+  writing.clear();
+  drawAbout();
+  drawCards();
+  showCurrent();
+}
 
 function newQuery() {
+  leaveQuery({ instruction: view.query.instruction }, view.view === "ranking" ? "ranking" : "pool");
+  lastQuery = null;
+  rememberInUrl({ query: null, view: null, by: null });
   const box = form.querySelector("textarea[name=query]");
   box.value = "";
   box.focus();
+}
+
+// Whether the form says something else than the query whose documents are shown.
+function isUnsent() {
+  const words = (text) => text.trim().split(/\s+/).join(" ");
+  const box = form.querySelector("textarea[name=query]");
+  return Boolean(view.query.id && box) && (words(box.value) !== words(view.query.text) || words(chosenInstruction()) !== words(view.query.instruction));
+}
+
+function chosenInstruction() {
+  const chosen = form.querySelector("select[name=instruction]").value;
+  return chosen === "other" ? form.querySelector("textarea[name=instruction]").value : view.instructions[Number(chosen)] || "";
 }
 
 function duplicateQuery() {
@@ -61,6 +112,7 @@ function duplicateQuery() {
   choice.value = "other";
   custom.hidden = false;
   custom.value = view.query.instruction;
+  drawLead();
   custom.focus();
   custom.select();
 }
@@ -109,26 +161,32 @@ function drawAbout() {
   if (view.query.id && view.can_write) {
     parts.push(h("button", { type: "button", class: "era-link", title: t("query.another_title"), onclick: duplicateQuery }, t("query.another")));
   }
-  if (view.query.id && (view.query.need.length || view.can_write)) {
+  if (view.query.id && (view.query.need.length || view.query.may_describe)) {
     parts.push(h("button", { type: "button", class: "era-link", "aria-expanded": String(isNeedOpen), title: t("need.title"),
-      onclick: () => { isNeedOpen = !isNeedOpen; drawAbout(); } }, view.query.need ? t("need.show") : t("need.add")));
+      onclick: () => { isNeedOpen = !isNeedOpen; drawAbout(); } },
+      view.query.need ? t("need.show") : t("need.add"), needDraft() === null ? null : ` (${t("note.draft")})`));
   }
   if (guidelines.length) parts.push(h("button", { type: "button", class: "era-link", onclick: () => showGuidelines(false) }, t("guidelines.show")));
   fill(about, parts.length ? h("div", { class: "era-row" }, parts) : null,
     isNeedOpen && view.query.id && h("div", { class: "era-need" },
       view.query.need && h("div", { class: "era-markdown" }, tree(view.query.need_tree)),
-      view.can_write && h("form", { onsubmit: (event) => {
+      view.query.may_describe && h("form", { onsubmit: (event) => {
         event.preventDefault();
         trigger("need", { ...ids(), query_id: view.query.id, need: event.target.elements.need.value });
       } },
-        h("textarea", { name: "need", rows: 3, "aria-label": t("need.label"), placeholder: t("need.hint"), value: view.query.need }),
+        h("textarea", { name: "need", rows: 3, "aria-label": t("need.label"), placeholder: t("need.hint"), value: needDraft() ?? view.query.need,
+          oninput: (event) => keepDraft(needName(view.query.id), event.target.value, view.query.need) }),
         h("button", { type: "submit", class: "era-button" }, t("need.save")))));
 }
 
 hear("need", (answer) => {
   if (!view || answer.query_id !== view.query.id) return;
   if (answer.error) view.error = answer.error;
-  else { view.query.need = answer.need; view.query.need_tree = answer.need_tree; isNeedOpen = Boolean(answer.need); }
+  else {
+    storage.removeItem(needName(answer.query_id));
+    Object.assign(view.query, { need: answer.need, need_tree: answer.need_tree });
+    isNeedOpen = Boolean(answer.need);
+  }
   drawAbout();
   if (answer.error) drawCards();
 });

@@ -2,8 +2,15 @@
 
 let isHelpOpen = false;
 let offered = null; // a ranking that became available meanwhile
-const notes = new Map(); // card -> its note, while it is being written
 const keyOf = (card) => `${card.query_id} ${card.doc_id}`;
+const placeOf = (card) => view.cards.findIndex((each) => keyOf(each) === keyOf(card));
+const docsOf = (card) => [card, ...card.duplicates].map((doc) => doc.doc_id);
+
+// The documents on some cards: how many there are, how many this person has marked, and how many of those as relevant.
+function countDocuments(cards) {
+  const said = cards.flatMap((card) => docsOf(card).map((docId) => saidOf(card.query_id, docId)));
+  return { n: said.length, nMarked: said.filter(hasSaid).length, nRelevant: said.filter((each) => each.grade > 0).length };
+}
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
 const rankerName = ({ key, run }) => {
@@ -20,8 +27,8 @@ function markButtons(card, place) {
   const said = saidOf(card.query_id, card.doc_id);
   const button = (is, kind, sign, name, key, change) => h("button", {
     type: "button", class: `era-mark era-${kind}`, "aria-pressed": String(is), "aria-label": `${name}: ${card.title}`,
-    title: t("marks.key", { name, key }), disabled: !view.can_write, "data-key": key,
-    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(place, is && !isOutdated(card) ? { grade: null, unsure: false } : change); },
+    title: t("marks.key", { name, key }), disabled: !view.can_write || isGoing(), "data-key": key,
+    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(card, is && !isOutdated(card) ? { grade: null, unsure: false } : change); },
   }, sign, h("span", { class: "era-key", "aria-hidden": "true" }, key));
   const grades = view.setup.grades.map((name, grade) =>
     button(said.grade === grade, grade > 0 ? "yes" : "no", signOf(grade), name, String(grade), { grade, unsure: false }));
@@ -60,8 +67,8 @@ function revealedLine(card) {
 
 function duplicatesLine(card, place) {
   if (!card.duplicates.length) return null;
-  return h("p", { class: "era-duplicates" }, t("duplicates.together", { n: card.duplicates.length }), " ",
-    h("span", {}, card.duplicates.map((each) => each.title).join(", ")), " ",
+  return h("p", { class: "era-duplicates" }, t("duplicates.together", { several: 1 + card.duplicates.length }), " ",
+    h("span", {}, docsOf(card).join(", ")), " ",
     h("button", { type: "button", class: "era-link", title: t("duplicates.split_title"), onclick: () => {
       const [first, ...rest] = [card, ...card.duplicates];
       view.cards.splice(place, 1, { ...first, duplicates: [] }, ...rest.map((each) => ({ ...card, ...each, duplicates: [], rank: null, score: null })));
@@ -69,49 +76,19 @@ function duplicatesLine(card, place) {
     } }, t("duplicates.split")));
 }
 
-function noteLine(card, place) {
-  const said = saidOf(card.query_id, card.doc_id);
-  const key = keyOf(card);
-  if (!notes.has(key)) {
-    return said.note ? h("p", { class: "era-own-note" }, said.note,
-      view.can_write && h("button", { type: "button", class: "era-link", onclick: () => openNote(place) }, t("note.edit"))) : null;
-  }
-  const box = h("textarea", { rows: 2, maxlength: 2000, "data-note": key, "aria-label": t("note.label", { title: card.title }), placeholder: t("note.hint"),
-    value: notes.get(key) ?? said.note, oninput: () => notes.set(key, box.value),
-    onkeydown: (event) => {
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); close(true); }
-      if (event.key === "Escape") { event.stopPropagation(); close(false); }
-    } });
-  const close = (isKept) => {
-    const now = view.cards.findIndex((each) => keyOf(each) === key);
-    notes.delete(key);
-    if (!isKept || !mark(now, { note: box.value.trim() })) redrawCard(now);
-    focusCard();
-  };
-  return h("div", { class: "era-note-form" }, box, h("button", { type: "button", class: "era-button", onclick: () => close(true) }, t("note.keep")));
-}
-
-function openNote(place) {
-  const card = view.cards[place];
-  if (!view.can_write || !card) return;
-  if (!notes.has(keyOf(card))) notes.set(keyOf(card), saidOf(card.query_id, card.doc_id).note);
-  redrawCard(place);
-  results.querySelector(`[data-place="${place}"] .era-note-form textarea`)?.focus();
-}
-
 function cardNode(card, place) {
   const said = saidOf(card.query_id, card.doc_id);
   const kind = kindOf(said);
-  const waiting = [card, ...card.duplicates].some((each) => waitingOf(card.query_id, each.doc_id));
+  const waiting = docsOf(card).some((docId) => waitingOf(card.query_id, docId));
   return h("li", {
-    class: `era-card${kind ? " era-is-" + kind : ""}${place === focused ? " era-focused" : ""}`, "data-place": place, "data-doc": card.doc_id,
+    class: `era-card${kind ? " era-is-" + kind : ""}${place === focused ? " era-focused" : ""}`, "data-place": place, "data-doc": card.doc_id, "data-query": card.query_id,
     tabindex: place === focused ? "0" : "-1", "aria-current": place === focused ? "true" : null,
     "aria-label": t("card.label", { place: place + 1, n: view.cards.length, title: card.title }),
     onclick: () => setFocus(place), onfocus: () => focused !== place && setFocus(place),
   },
     h("div", { class: "era-rank", title: card.rank === null ? t("card.no_rank") : t("card.rank") }, card.rank === null ? "\u00b7" : String(card.rank),
-      card.moved ? h("span", { class: `era-moved ${card.moved > 0 ? "era-up" : "era-down"}`, title: t("live.moved") },
-        card.moved === "new" ? t("live.new") : `${card.moved > 0 ? "\u25b2" : "\u25bc"}${Math.abs(card.moved)}`) : null),
+      card.moved ? h("span", { class: "era-moved era-neutral", title: t("live.moved") },
+        card.moved === "new" ? t("live.new") : `${card.moved > 0 ? "\u2191" : "\u2193"}${Math.abs(card.moved)}`) : null),
     h("div", { class: "era-body" },
       reasons(card),
       h("h3", {}, h("button", { type: "button", class: "era-title-button", title: t("keys.open"), onclick: (event) => { event.stopPropagation(); setFocus(place); openReader(place); } },
@@ -120,9 +97,9 @@ function cardNode(card, place) {
       h("div", { class: "era-tools" },
         h("button", { type: "button", class: "era-link era-more", hidden: true, onclick: () => toggleText(place) }, t("card.more")),
         view.query.id && h("button", { type: "button", class: "era-link", title: t("similar.title"), onclick: () => openView("similar", { doc_id: card.doc_id }) }, t("similar.show")),
-        view.can_write && !said.note && h("button", { type: "button", class: "era-link", title: t("keys.note"), onclick: () => openNote(place) }, t("note.add")),
+        view.can_write && !said.note && noteDraft(card) === null && h("button", { type: "button", class: "era-link", title: t("keys.note"), onclick: () => openNote(card) }, t("note.add")),
         card.score === null ? null : h("span", { class: "era-score", title: t("card.score_title") }, t("card.score", { score: card.score.toFixed(3) }))),
-      duplicatesLine(card, place), noteLine(card, place), revealedLine(card)),
+      duplicatesLine(card, place), noteLine(card), revealedLine(card)),
     h("div", { class: "era-marks", role: "group", "aria-label": t("marks.group") }, markButtons(card, place),
       h("span", { class: "era-saved" }, waiting ? (wasTrouble ? t("status.not_yet") : "\u2026") : hasSaid(said) ? t("status.saved_short") : "")),
   );
@@ -131,17 +108,23 @@ function cardNode(card, place) {
 const lead = h("span", { class: "era-quiet era-grow" }); // what this list is, and how much of it is left
 
 function drawLead() {
+  const { n, nMarked } = countDocuments(view.cards);
   const nOpen = view.cards.filter((card) => !hasSaid(saidOf(card.query_id, card.doc_id))).length;
-  const minutes = Math.max(1, Math.round((nOpen * (view.seconds_per_document || 10)) / 60));
-  const n = view.cards.length;
+  const minutes = Math.max(1, Math.round((nOpen * (view.seconds_per_document || 10)) / 60)); // a card is read once
   let words = "";
-  if (view.view === "pool" && n) words = nOpen ? t("pool.budget", { n: nOpen, minutes }) : t("pool.done");
+  if (isUnsent()) words = t("query.unsent", { text: view.query.text });
+  else if (view.view === "pool" && n) words = n > nMarked && !view.is_finished ? t("pool.budget", { n: n - nMarked, minutes }) : t("pool.done");
   else if (view.view === "ranking" && n) words = t("ranking.counted", { n, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) });
   else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
   else if (view.view === "again") words = t("again.lead", { n });
   else if (view.view === "conflicts") words = t("conflicts.lead", { n: view.cards.filter((card) => card.why.code === "conflict").length });
   else if (view.view === "coverage") words = t("coverage.lead", { n });
-  fill(lead, isSearching ? h("span", { class: "era-busy" }, t("desk.searching")) : words);
+  fill(lead, isSearching ? searchingLine() : words);
+}
+
+function searchingLine() {
+  if (!isAnswerMissing()) return h("span", { class: "era-busy" }, t("desk.searching"));
+  return [t("desk.no_answer"), " ", h("button", { type: "button", class: "era-link", onclick: send }, t("desk.try_again"))];
 }
 
 function toolbar() {
@@ -180,7 +163,7 @@ function help() {
 function drawCards() {
   const active = document.activeElement;
   const hadFocus = results.contains(active) && active.classList.contains("era-card");
-  const writing = active?.dataset?.note ? [active.dataset.note, active.selectionStart, active.selectionEnd] : null;
+  const typing = active?.dataset?.note ? [active.dataset.note, active.selectionStart, active.selectionEnd] : null;
   const cards = view.cards.map(cardNode);
   fill(results, notice(view.error), toolbar(), isHelpOpen && help(), usefulLine(),
     cards.length ? h("ol", { class: "era-list", "aria-busy": String(isSearching) }, cards) : !view.error && h("p", { class: "era-empty" }, emptyWords()),
@@ -190,16 +173,16 @@ function drawCards() {
     if (text.scrollHeight > text.clientHeight + 2) node.querySelector(".era-more").hidden = false;
   });
   if (hadFocus) focusCard();
-  if (writing) {
-    const box = [...results.querySelectorAll("[data-note]")].find((each) => each.dataset.note === writing[0]);
+  if (typing) {
+    const box = [...results.querySelectorAll("[data-note]")].find((each) => each.dataset.note === typing[0]);
     box?.focus({ preventScroll: true });
-    box?.setSelectionRange(writing[1], writing[2]);
+    box?.setSelectionRange(typing[1], typing[2]);
   }
   drawStatus();
 }
 
 function emptyWords() {
-  if (isSearching) return t("desk.searching");
+  if (isSearching) return searchingLine();
   if (view.view === "again") return t("again.empty");
   if (view.view === "conflicts") return t("conflicts.empty");
   if (view.view === "coverage") return t("coverage.empty");
@@ -210,8 +193,7 @@ function emptyWords() {
 
 function finishedLine() {
   if (view.view !== "pool" || !view.is_finished) return null;
-  const nRelevant = view.cards.filter((card) => saidOf(card.query_id, card.doc_id).grade > 0).length;
-  return h("p", { class: "era-finished", role: "status" }, t("pool.finished", { n: nRelevant }), " ",
+  return h("p", { class: "era-finished", role: "status" }, t("pool.finished", { n: countDocuments(view.cards).nRelevant }), " ",
     h("button", { type: "button", class: "era-button era-primary", title: t("keys.next"), onclick: nextQuery }, t("pool.next"), " \u23ce"));
 }
 
@@ -221,7 +203,7 @@ function redrawCard(place) {
   const active = document.activeElement;
   const isHeld = active === old;
   const held = !isHeld && old.contains(active) ? active.getAttribute("aria-label") || active.textContent : null;
-  if (notes.has(keyOf(view.cards[place])) && old.querySelector(".era-note-form")) return; // somebody is writing there
+  if (writing.has(keyOf(view.cards[place])) && old.querySelector(".era-note-form")?.contains(active)) return; // somebody is writing there
   const hasMore = !old.querySelector(".era-more").hidden;
   const fresh = cardNode(view.cards[place], place);
   fresh.querySelector(".era-more").hidden = !hasMore;

@@ -10,9 +10,9 @@ document.addEventListener("keydown", (event) => {
   const isOnButton = document.activeElement?.closest?.("button, a, summary, [role=tab]");
   if (event.key === "Enter" && isOnButton) return;
   const judgeHere = (change) => {
-    if (isSearching && Date.now() - askedAt < 10000) return; // these documents are about to go
-    if (!mark(focused, change) && !hasSaid(saidOf(view.cards[focused]?.query_id, view.cards[focused]?.doc_id))) return;
-    const isReviewed = ["again", "conflicts", "coverage"].includes(view.view); // there the next card may be judged already
+    if (isGoing()) return;
+    if (!mark(view.cards[focused], change) && !hasSaid(saidOf(view.cards[focused]?.query_id, view.cards[focused]?.doc_id))) return;
+    const isReviewed = OVER_QUERIES.includes(view.view); // there the next card may be judged already
     const next = isReviewed ? focused + 1 : firstOpen(focused + 1);
     if (next !== null) setFocus(next, !reader.open);
     else focusCard();
@@ -21,10 +21,10 @@ document.addEventListener("keydown", (event) => {
   const step = (by) => { setFocus(focused + by, !reader.open); if (reader.open) openReader(focused); };
   const actions = {
     s: () => judgeHere({ grade: null, unsure: true }),
-    c: () => { mark(focused, { grade: null, unsure: false }); if (reader.open) drawReader(); },
+    c: () => { mark(view.cards[focused], { grade: null, unsure: false }); if (reader.open) drawReader(); },
     j: () => step(1), k: () => step(-1),
     o: () => (reader.open ? closeReader() : openReader(focused)),
-    n: () => { if (reader.open) closeReader(); openNote(focused); },
+    n: () => { if (reader.open) closeReader(); openNote(view.cards[focused]); },
     u: () => { undo(); if (reader.open) drawReader(); },
     m: askUseful, Enter: nextQuery,
     "/": () => form.querySelector("textarea[name=query]").focus(),

@@ -16,11 +16,11 @@ function askUseful() {
 
 hear("useful", (answer) => {
   isAskingUseful = false;
-  if (!view || answer.query_id !== view.query.id || (view.view !== "pool" && view.view !== "ranking")) return;
+  if (!view || answer.query_id !== view.query.id || answer.label_set_id !== view.page.label_set_id || (view.view !== "pool" && view.view !== "ranking")) return;
   if (reader.open) reader.close();
   useful = answer;
   if (answer.card) {
-    const known = view.cards.findIndex((card) => [card, ...card.duplicates].some((each) => each.doc_id === answer.card.doc_id));
+    const known = view.cards.findIndex((card) => docsOf(card).includes(answer.card.doc_id));
     const fresh = known >= 0 ? view.cards.splice(known, 1)[0] : { ...answer.card, query_id: view.query.id };
     const place = firstOpen() ?? view.cards.length;
     view.cards.splice(Math.min(place, view.cards.length), 0, { ...fresh, why: answer.card.why });
@@ -61,11 +61,15 @@ function askLive() {
   }, 250);
 }
 
-function afterSaving(saved) {
-  if (isLive && saved.stored?.length) askLive();
-}
+let looksTimer = null;
 
-const docsOf = (card) => [card, ...card.duplicates].map((each) => each.doc_id);
+function afterSaving(saved) {
+  if (!saved.stored?.length) return;
+  if (isLive) askLive();
+  if (view.view !== "again") return;
+  clearTimeout(looksTimer); // finding what to look at takes a while, so several marks in a row are waited for
+  looksTimer = setTimeout(askLooks, 1000);
+}
 
 // Places of the cards that are being read: what is in the window or above it, and what is unfolded.
 function placesRead() {
@@ -108,10 +112,10 @@ hear("live", (answer) => {
   if (!view || answer.ask !== liveAsked || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
   if (answer.error) { liveState = answer.error; return drawUnfolded(); }
   const read = placesRead();
-  const isFixed = (card, place) => place <= focused || read.has(place) || hasSaid(saidOf(card.query_id, card.doc_id)) || notes.has(keyOf(card));
+  const isFixed = (card, place) => place <= focused || read.has(place) || hasSaid(saidOf(card.query_id, card.doc_id)) || writing.has(keyOf(card));
   const tops = rectangles();
   view.cards = laidOut(view.cards, isFixed, answer.cards);
-  const nMoved = view.cards.filter((card) => card.moved).length;
+  const nMoved = countDocuments(view.cards.filter((card) => card.moved)).n;
   liveState = answer.state === "changed" ? t("live.changed", { n: nMoved }) : t(`live.${answer.state}`);
   drawUnfolded();
   slide(tops);

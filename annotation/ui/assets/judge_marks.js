@@ -3,7 +3,7 @@
 let undoable = []; // acts, the latest at the end: [{ client_id, sequence, query_id, doc_id, before, is_adjudication }]
 const settlements = []; // acts likewise that settled conflicts since the page was opened, whatever list came after them
 let othersWaiting = 0; // marks of other people that wait in this browser
-let lastSaved = null; // { title, said }
+let lastSaved = null; // which document was marked how, "" if it is not shown any more; null before the first mark
 let wasTrouble = false; // whether marks were slow to be saved when the status was drawn last
 const SILENT = { grade: null, unsure: false, note: "" };
 
@@ -21,10 +21,12 @@ const hasSaid = (said) => said.grade !== null || said.unsure;
 const isOutdated = (card) => card.why?.code === "text-changed" && !card.is_kept;
 const isSame = (a, b) => a.grade === b.grade && a.unsure === b.unsure && a.note === b.note;
 
-// Say something of a card and of its near-duplicates, in one act.
-function mark(place, change) {
+// Say something of the documents that a card stands for, in one act. A mark belongs to the query that its card was drawn
+// for; a card that has gone, or is about to, takes none.
+function mark(drawn, change) {
+  const place = drawn ? placeOf(drawn) : -1;
+  if (place < 0 || isGoing()) return false;
   const card = view.cards[place];
-  if (!card) return false;
   if (!view.can_write) return complain(t("marks.sign_in"));
   if (view.must_acknowledge) return showGuidelines(true), false;
   const seconds = Math.max(0, Math.min((Date.now() - focusedAt) / 1000, 600)); // a clock may be set back
@@ -36,7 +38,7 @@ function mark(place, change) {
     if (isSame(before, now) && !(isOutdated(card) && "grade" in change && hasSaid(now))) continue;
     const isLead = doc === card;
     const entry = outbox.add({
-      ...ids(), person: view.person, made_at: Date.now(), query_id: card.query_id, doc_id: doc.doc_id, ...now,
+      ...ids(), person: view.person, made_at: Date.now(), query_id: card.query_id, query_hash: card.query_hash, doc_id: doc.doc_id, ...now,
       rank: isLead ? card.rank : null, ranker: listName(), seconds: isLead && card.query_id ? seconds : null,
       together_with: isLead ? "" : card.doc_id, is_adjudication: isSettling(card.query_id, doc.doc_id), content_hash: doc.content_hash,
     });
@@ -87,9 +89,11 @@ function complain(text) {
 
 hear("saved", (saved) => {
   if (!view || !String(saved.batch).startsWith(clientId)) return;
-  const latest = outbox.underWay?.batch === saved.batch ? outbox.underWay.entries.at(-1) : null;
+  const sent = outbox.underWay?.batch === saved.batch ? outbox.underWay.entries : [];
+  const latest = sent.at(-1);
   const isHere = latest?.label_set_id === view.page.label_set_id; // if not, nothing on this desk has changed
   const refused = outbox.answered(saved);
+  sent.filter((entry) => saved.stored?.includes(nameOf(entry))).forEach(forgetSaved);
   if (saved.error || !(isHere || refused.length)) return void drawStatus();
   if (isHere) {
     Object.assign(view.said, saved.said);
@@ -98,7 +102,8 @@ hear("saved", (saved) => {
   }
   if (saved.stored?.length) {
     if (isNewHere) { isNewHere = false; storage.setItem("era-has-judged", "yes"); form.querySelector(".era-intro")?.remove(); }
-    if (latest) lastSaved = { title: titleOf(latest.query_id, latest.doc_id), said: latest };
+    const isShown = latest && view.cards.some((card) => card.query_id === latest.query_id && docsOf(card).includes(latest.doc_id));
+    lastSaved = isShown ? `${titleOf(latest.query_id, latest.doc_id)} ${inWords(latest)}` : "";
   }
   if (refused.length) {
     const undone = new Set(refused.map(nameOf));
@@ -112,25 +117,25 @@ hear("saved", (saved) => {
   }
   const wasFinished = view.is_finished;
   if (isHere && saved.finished && view.query.id in saved.finished) view.is_finished = saved.finished[view.query.id];
-  for (const [queryId, progress] of Object.entries((isHere && saved.progress) || {})) updateProgress(Number(queryId), progress);
+  for (const [queryId, progress] of Object.entries((isHere && saved.progress) || {})) updateProgress(Number(queryId), progress, saved.as_of);
   if (view.is_finished !== wasFinished) {
     drawCards();
     results.querySelector(".era-finished")?.scrollIntoView({ block: "nearest" });
   } else view.cards.forEach((card, place) => saved.said?.[card.query_id] && redrawCard(place));
   drawStatus();
-  afterSaving(saved);
+  if (isHere) afterSaving(saved);
 });
 
 // A mark made on another tab goes the same way as the desk's own; who made it is told what became of it.
 const elsewhere = new Map(); // name of a delivery -> { query_id, doc_id, turn }
 const tellElsewhere = (about, state, reason = "") => say("marked-elsewhere", { ...about, state, reason });
 
-hear("mark-elsewhere", ({ collection_id, label_set_id, query_id, doc_id, grade, unsure, note, rank, ranker, turn }) => {
+hear("mark-elsewhere", ({ collection_id, label_set_id, query_id, query_hash, doc_id, grade, unsure, note, rank, ranker, turn }) => {
   const about = { query_id, doc_id, turn };
   if (!view || !view.can_write) return tellElsewhere(about, "refused", t("marks.sign_in"));
   if (view.must_acknowledge) return tellElsewhere(about, "refused", t("guidelines.read_once"));
   const before = label_set_id === view.page.label_set_id ? saidOf(query_id, doc_id) : SILENT;
-  const entry = outbox.add({ collection_id, label_set_id, person: view.person, made_at: Date.now(), query_id, doc_id, grade, unsure, note,
+  const entry = outbox.add({ collection_id, label_set_id, person: view.person, made_at: Date.now(), query_id, query_hash, doc_id, grade, unsure, note,
     rank, ranker, seconds: null, together_with: "", is_adjudication: false });
   elsewhere.set(nameOf(entry), about);
   if (query_id === view.query.id && view.view !== "conflicts") undoable.push([{ client_id: entry.client_id, sequence: entry.sequence, query_id, doc_id, before }]);
@@ -156,8 +161,7 @@ function inWords(said) {
 
 function drawStatus() {
   if (!view) return;
-  const here = view.cards.filter((card) => hasSaid(saidOf(card.query_id, card.doc_id)));
-  const nRelevant = here.filter((card) => saidOf(card.query_id, card.doc_id).grade > 0).length;
+  const { n, nMarked, nRelevant } = countDocuments(view.cards);
   const nWaiting = outbox.waiting.length;
   drawLead();
   const isOffline = navigator.onLine === false;
@@ -166,7 +170,7 @@ function drawStatus() {
   else if (nWaiting && outbox.problem) words = t("status.problem", { n: nWaiting, reason: outbox.problem });
   else if (outbox.isSlow) words = t("status.slow", { n: nWaiting });
   else if (nWaiting) words = t("status.saving");
-  else if (lastSaved) words = `${t("status.saved")}  ${lastSaved.title} ${inWords(lastSaved.said)}`;
+  else if (lastSaved !== null) words = `${t("status.saved")}  ${lastSaved}`;
   const isTrouble = Boolean(nWaiting && (isOffline || outbox.problem || outbox.isSlow));
   if (isTrouble !== wasTrouble) { // the cards say it too
     wasTrouble = isTrouble;
@@ -177,7 +181,7 @@ function drawStatus() {
     latestAct() ? h("button", { type: "button", class: "era-link", onclick: undo, title: t("keys.undo") }, `${t("marks.undo")} u`) : null,
     h("span", { class: "era-grow" }),
     othersWaiting ? h("span", { class: "era-warn" }, t("status.others_waiting", { n: othersWaiting })) : null,
-    view.cards.length ? h("span", {}, t("status.judged", { done: here.length, n: view.cards.length, relevant: nRelevant })) : null,
+    n ? h("span", {}, t("status.marked", { done: nMarked, n, relevant: nRelevant })) : null,
   );
 }
 

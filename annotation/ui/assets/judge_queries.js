@@ -1,22 +1,25 @@
 // The judging desk, queries: the list with its filters, what is left to settle, and the import of many.
 
 let listed = { queries: [] };
+let listAsked = 0; // counts how often the list was asked for; only the answer to the latest is shown
+const progressHeard = new Map(); // query id -> { progress, asOf }: what came with the marks, which may be newer than the list
 let nAgain = 0; // marks that deserve a second look
 let wanted = ""; // words in the filter box
-let kind = storage.getItem("era-query-filter") || "all";
 let isListOpen = false;
 
 const KINDS = {
   all: () => true,
   mine: (query) => query.is_mine,
-  open: (query) => query.n_mine === 0 && !query.has_nothing_left,
-  started: (query) => query.n_mine > 0 && !query.is_done,
-  done: (query) => query.is_done,
+  open: (query) => query.state === "open",
+  begun: (query) => query.state === "begun",
+  done: (query) => query.state === "done",
   conflicts: (query) => query.n_conflicts > 0,
 };
+let kind = storage.getItem("era-query-filter");
+if (!(kind in KINDS)) kind = "all";
 
 function askList() {
-  trigger("list", ids());
+  trigger("list", { ...ids(), ask: (listAsked += 1) });
 }
 
 // To find marks that deserve a second look takes longer than to list the queries, so that is asked for by itself.
@@ -29,17 +32,24 @@ hear("looks", (answer) => {
 });
 
 hear("queries", (answer) => {
-  if (answer.error || (view && answer.label_set_id !== view.page.label_set_id)) return;
+  if (answer.error || (view && answer.label_set_id !== view.page.label_set_id) || (answer.ask && answer.ask !== listAsked)) return;
   listed = { queries: JSON.parse(answer.json) };
+  for (const query of listed.queries) {
+    const heard = progressHeard.get(query.id);
+    if (heard?.asOf > answer.as_of) Object.assign(query, heard.progress);
+  }
   if (view) drawQueries();
 });
 
-function updateProgress(queryId, progress) {
+function updateProgress(queryId, progress, asOf) {
+  if (progressHeard.get(queryId)?.asOf > asOf) return;
+  progressHeard.set(queryId, { progress, asOf });
   const query = listed.queries.find((each) => each.id === queryId);
   if (!query) return;
   Object.assign(query, progress);
   const node = queries.querySelector(`[data-query="${queryId}"]`);
   if (node) node.replaceWith(queryItem(query));
+  drawHeading();
   drawCounts();
 }
 
@@ -52,9 +62,11 @@ function queryItem(query) {
   }, h("span", { class: "era-query-text" }, query.text),
     h("span", { class: "era-count" },
       h("span", { class: "era-yes", title: t("queries.relevant_title") }, `${query.n_relevant} \u2713`), " ",
-      h("span", { class: "era-no", title: t("queries.judged_title") }, `${query.n_judged}`),
+      h("span", { class: "era-no", title: t("queries.not_relevant_title") }, `${query.n_not_relevant} \u2715`),
+      query.n_imported ? h("span", { title: t("queries.imported_title", { n: query.n_imported }) }, " \u2193") : null,
       query.n_conflicts ? h("span", { class: "era-warn", title: t("queries.conflicts_title") }, ` ${query.n_conflicts} \u2260`) : null,
-      query.n_mine ? h("span", { class: "era-mine", title: t("queries.mine_title", { n: query.n_mine }) }, query.is_done ? " \u25cf" : " \u25d0") : null)));
+      query.state === "open" ? null : h("span", { class: "era-mine", title: t(`queries.${query.state}_title`, { n: query.n_mine }) },
+        query.state === "done" ? " \u25cf" : " \u25d0"))));
 }
 
 const matching = () => {
@@ -84,15 +96,24 @@ function drawList() {
 function drawCounts() {
   const nConflicts = listed.queries.reduce((sum, query) => sum + query.n_conflicts, 0);
   const item = (name, n) => n ? h("button", { type: "button", class: "era-link", "aria-pressed": String(view.view === name), title: t(`${name}.title`), onclick: () => { isListOpen = false; openView(name); } }, t(`${name}.link`, { n })) : null;
-  fill(counts, item("again", nAgain), item("conflicts", nConflicts),
+  fill(counts, item("again", nAgain), view.may_settle && item("conflicts", nConflicts),
     view.can_write && h("button", { type: "button", class: "era-link", title: t("import.title"), onclick: openImport }, t("import.link")));
 }
 
+const headingCount = h("span", { class: "era-quiet" });
+
+function drawHeading() {
+  const nDone = listed.queries.filter(KINDS.done).length;
+  const nImported = listed.queries.filter((query) => query.n_imported).length;
+  headingCount.title = t("queries.done_heading");
+  fill(headingCount, ` ${t("queries.done", { done: nDone, of: listed.queries.length })}`, nImported ? ` \u00b7 ${t("queries.imported", { n: nImported })}` : null);
+}
+
 function drawQueries() {
-  const nJudged = listed.queries.filter((query) => query.n_judged > 0).length;
+  drawHeading();
   fill(heading,
     h("button", { type: "button", class: "era-drawer", "aria-expanded": String(isListOpen), onclick: () => { isListOpen = !isListOpen; drawQueries(); } },
-      h("strong", {}, t("queries.title")), h("span", { class: "era-quiet" }, ` ${t("queries.judged", { done: nJudged, of: listed.queries.length })}`)),
+      h("strong", {}, t("queries.title")), headingCount),
     h("button", { type: "button", class: "era-link", onclick: newQuery }, t("queries.new")));
   body.classList.toggle("era-is-open", isListOpen);
   const scroll = list.scrollTop;
@@ -115,8 +136,7 @@ function nextQuery() {
   const shown = matching().length ? matching() : listed.queries;
   const here = shown.findIndex((query) => query.id === view.query.id);
   const order = [...shown.slice(here + 1), ...shown.slice(0, Math.max(here, 0))];
-  const left = order.filter((query) => !query.has_nothing_left);
-  const next = left.find((query) => !query.is_done && query.n_mine === 0) || left.find((query) => !query.is_done) || left[0] || order[0];
+  const next = order.find(KINDS.open) || order.find(KINDS.begun) || order.find((query) => query.n_mine) || order[0];
   if (next) openQuery(next.id);
 }
 
@@ -172,7 +192,7 @@ hear("settle", () => view && openView("conflicts"));
 hear("settle-coverage", ({ view: compared }) => view && openView("coverage", { ...compared, query_id: null }));
 
 // Whether a list may be laid out anew unasked: nobody sees it, nothing is being typed, and it can be asked for as it is.
-const mayReopen = () => root.offsetParent === null && view.query.id && !notes.size
+const mayReopen = () => root.offsetParent === null && view.query.id && !writing.size
   && form.querySelector("textarea[name=query]").value === view.query.text
   && (view.view === "pool" || (view.view === "ranking" && !view.phrase));
 
@@ -206,7 +226,7 @@ function withWaiting(acts) {
 
 function receive() {
   const fresh = props.value;
-  if (!fresh || !fresh.page) return;
+  if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
   if (fresh.ask && fresh.ask !== asked) return; // something else was asked for since
   if (!fresh.ask) asked += 1; // another collection or label set: what was asked before is over
   if (reader.open) reader.close();
@@ -220,9 +240,9 @@ function receive() {
   isSearching = false;
   useful = null;
   isAskingUseful = false;
-  notes.clear();
   if (offered && offered.key === view.ranker) offered = null;
-  if (!isSameQuery) { lastSaved = null; isNeedOpen = false; }
+  if (!isSameQuery) { lastSaved = null; isNeedOpen = false; writing.clear(); }
+  if (isFirst) progressHeard.clear();
   if (view.query.id) lastQuery = view.query.id;
   if (isFirst && view.person) othersWaiting = outbox.adopt(view.person);
   undoable = withWaiting(view.undoable);
@@ -240,6 +260,13 @@ function receive() {
   rememberInUrl(view.url);
   if (isLive) askLive();
 }
+
+// A page that the browser kept while another one was open is shown as it was left: what it shows is asked for anew.
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted || !view) return;
+  askList();
+  if (view.query.id && !writing.size && ["pool", "ranking"].includes(view.view)) openView(view.view, { phrase: view.phrase });
+});
 
 watch("value", receive);
 receive();

@@ -35,7 +35,7 @@ function part(name, shown, build, isForced = false) {
 function outlook() {
   const o = view.outlook;
   return h("p", { class: "era-lead" },
-    `You have ${many(o.n_queries, "query", "queries")} with something relevant, ${many(o.n_relevant, "relevant mark")} and ${many(o.n_not_relevant, "not-relevant mark")}.`,
+    `You have ${o.labels}.`,
     h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`));
 }
 
@@ -64,10 +64,18 @@ function start() {
   draw();
 }
 
+// Why this person may not do something with a training run; empty if they may.
+const SIGN_IN = "Sign in first";
+function whyNot(event, id) {
+  if (event === "rerun") return view.can_write ? "" : SIGN_IN;
+  return (event === "use" ? view.why_no_choice : view.fixed[id]) || "";
+}
+
 // What an event of a training run carries, and the button that sends it; a second click waits for the answer.
 const about = (id, more) => ({ ...ids(), training_run_id: id, ...more });
-function sending(label, event, id, more, attributes) {
-  return h("button", { type: "button", class: "era-button", disabled: !view.can_write, ...attributes,
+function sending(label, event, id, more, attributes = {}) {
+  const why = whyNot(event, id);
+  return h("button", { type: "button", class: "era-button", ...attributes, disabled: Boolean(why || attributes.disabled), title: why || attributes.title || null,
     onclick: (click) => { click.target.disabled = true; trigger(event, about(id, more)); } }, label);
 }
 
@@ -85,7 +93,7 @@ function progress() {
     h("div", { class: "era-row" },
       h("span", {}, words),
       h("span", { class: "era-grow" }),
-      sending(run.is_cancel_requested ? "Cancelling \u2026" : "Cancel", isCurve ? "withdraw" : "cancel", run.id, {}, { disabled: run.is_cancel_requested || !view.can_write })),
+      sending(run.is_cancel_requested ? "Cancelling \u2026" : "Cancel", isCurve ? "withdraw" : "cancel", run.id, {}, { disabled: run.is_cancel_requested })),
     view.waiting.length > 0 && h("ul", { class: "era-waiting" }, view.waiting.map((each) => h("li", { class: "era-row" },
       h("span", {}, `Run ${each.number}`), h("span", { class: "era-quiet" }, each.place),
       sending("Cancel", "cancel", each.id, {}, { class: "era-link", "aria-label": `Cancel run ${each.number}` })))),
@@ -111,25 +119,33 @@ function inUse() {
   return view.runs.length ? h("div", { class: "era-in-use" },
     h("p", {}, h("strong", {}, `In use: ${used.label}.`), used.reason && ` ${used.reason}`),
     h("label", { class: "era-choice" }, h("span", { class: "era-label", title: "What ranks where you choose nothing else: in Judge, in Compare, and for programs" }, "change"),
-      select("Ranking in use", used.choices, used.key, (key) => trigger("use", { ...ids(), key }), { disabled: !view.can_write }))) : [];
+      select("Ranking in use", used.choices, used.key, (key) => trigger("use", { ...ids(), key }), { disabled: Boolean(view.why_no_choice), title: view.why_no_choice || null }))) : [];
 }
 
-const compare = (key) => { say("compare", { after: key }); openTab("Compare"); };
+// The Compare tab reads the address when it opens; where that names no query, it shows the one that improved most.
+function compare(key) {
+  rememberInUrl({ sides: `light~${key}`, query: null, insample: null, before: null, after: null, v: null });
+  say("compare");
+  openTab("Compare");
+}
 
 function draw() {
-  const { outlook: seen, can_write, active, waiting, latest } = view;
+  const { outlook: seen, can_write, active, waiting, latest, fixed, why_no_choice } = view;
   part("intro", [view.intro, view.error], () => [view.intro && h("p", { class: "era-intro" }, view.intro), notice(view.error)].filter(Boolean));
-  part("outlook", [seen, view.page], outlook);
+  part("outlook", [seen, view.page.label_set], outlook);
   part("controls", [seen, can_write, isStarting, view.device, active?.kind], controls);
-  part("progress", [active, waiting, can_write], progress);
+  part("progress", [active, waiting, fixed], progress);
   part("outcome", latest, outcome);
-  part("in-use", [view.in_use, can_write, view.runs.length > 0], inUse);
+  part("in-use", [view.in_use, why_no_choice, view.runs.length > 0], inUse);
   drawRuns();
 }
 
+// A mark that was under way when this tab was opened is saved now, and counts.
+hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) trigger("look", ids()); });
+
 function receive() {
   const fresh = props.value;
-  if (!fresh || !fresh.outlook) return;
+  if (!fresh || !fresh.outlook || !window.eraPage.isOpen(fresh.page)) return;
   if (view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key) {
     const { key, run, better_than } = fresh.in_use;
     say("in-use", { key, run, was: view.in_use.key, better_than });

@@ -66,22 +66,22 @@ function naming(run) {
     trigger("describe", about(run.id, { name: event.target.elements.name.value, note: event.target.elements.note.value }));
     draft = null;
   } },
-    h("input", { name: "name", value: kept.name, maxlength: 80, placeholder: `Name of run ${run.number}`, "aria-label": `Name of run ${run.number}`, disabled: !view.can_write, oninput: typing("name") }),
-    h("textarea", { name: "note", rows: 1, value: kept.note, maxlength: 2000, placeholder: "Note", "aria-label": `Note on run ${run.number}`, disabled: !view.can_write, oninput: typing("note") }),
-    h("button", { type: "submit", class: "era-button", disabled: !view.can_write }, "Save"));
+    h("input", { name: "name", value: kept.name, maxlength: 80, placeholder: `Name of run ${run.number}`, "aria-label": `Name of run ${run.number}`, disabled: Boolean(whyNot("describe", run.id)), oninput: typing("name") }),
+    h("textarea", { name: "note", rows: 1, value: kept.note, maxlength: 2000, placeholder: "Note", "aria-label": `Note on run ${run.number}`, disabled: Boolean(whyNot("describe", run.id)), oninput: typing("note") }),
+    h("button", { type: "submit", class: "era-button", disabled: Boolean(whyNot("describe", run.id)), title: whyNot("describe", run.id) || null }, "Save"));
 }
 
 function actions(run) {
   const isOver = !["queued", "running"].includes(run.state);
   return h("div", { class: "era-row" },
-    run.state === "finished" && sending(run.in_use ? "In use" : "Use this", "use", run.id, { key: run.key }, { disabled: run.in_use || !view.can_write }),
+    run.state === "finished" && sending(run.in_use ? "In use" : "Use this", "use", run.id, { key: run.key }, { disabled: run.in_use }),
     run.state === "finished" && h("button", { type: "button", class: "era-button", onclick: () => compare(run.key) }, "Compare"),
     run.can_resume && sending("Resume", "resume", run.id),
     isOver && sending("Again with the same labels", "rerun", run.id, { is_same: true }),
     isOver && sending("Again with today's labels", "rerun", run.id, { is_same: false }),
     sending(run.is_pinned ? "Unpin" : "Pin", "pin", run.id, { is_pinned: !run.is_pinned }, { title: "Pinned runs stay on top" }),
     sending(run.is_archived ? "Take out of the archive" : "Archive", "archive", run.id, { is_archived: !run.is_archived }, { title: "Archived runs are hidden from this list; they can still be used" }),
-    isOver && h("button", { type: "button", class: "era-button", disabled: !view.can_write, onclick: () => trigger("dependents", about(run.id)) }, "Delete \u2026"));
+    isOver && h("button", { type: "button", class: "era-button", disabled: Boolean(whyNot("remove", run.id)), title: whyNot("remove", run.id) || null, onclick: () => trigger("dependents", about(run.id)) }, "Delete \u2026"));
 }
 
 const facts = () => h("dl", { class: "era-facts" }, opened.facts.map(([name, value, meaning]) => [h("dt", { title: meaning || null }, name), h("dd", {}, value)]));
@@ -96,7 +96,7 @@ const queryWords = (query) => [query.text, query.instruction && h("span", { clas
 
 function taught(run) {
   return h("ul", { class: "era-taught" }, opened.queries.map((query) => h("li", {}, query.is_hidden
-    ? h("span", {}, queryWords(query), h("span", { class: "era-quiet" }, "  You are still judging it, so its marks stay hidden."))
+    ? h("span", {}, queryWords(query), h("span", { class: "era-quiet" }, "  You may still judge it, so its marks stay hidden until you have."))
     : h("details", { open: query.id in marksOf, ontoggle: (event) => {
       if (!event.target.open) delete marksOf[query.id];
       else if (!(query.id in marksOf)) { marksOf[query.id] = null; trigger("marks", about(run.id, { query_id: query.id })); drawRuns(true); }
@@ -112,7 +112,7 @@ function curve(run) {
     run.wants_curve
       ? h("p", { class: "era-row" }, h("span", { class: "era-busy", role: "status" }, isUnderWay ? "It is being computed; how far it is shows above." : "It is computed as soon as no training waits."), sending("Cancel", "withdraw", run.id, {}, { "aria-label": `Cancel the learning curve of run ${run.number}` }))
       : [h("p", { class: "era-quiet" }, opened.no_curve || (drawn ? "" : "Learns from a quarter, half, and three quarters of the labelled queries, and looks at what each step brings on the others. Takes several times as long as training.")),
-        sending(drawn ? "Compute it again" : "Would more labels help?", "curve", run.id, {}, { disabled: Boolean(opened.no_curve) || !view.can_write })],
+        sending(drawn ? "Compute it again" : "Would more labels help?", "curve", run.id, {}, { disabled: Boolean(opened.no_curve) })],
   ];
 }
 

@@ -67,5 +67,5 @@ function runs() {
 }
 
 function drawRuns(isForced = false) {
-  part("runs", [view.runs, view.can_write, view.page.label_set], runs, isForced);
+  part("runs", [view.runs, view.can_write, view.fixed, view.why_no_choice, view.page.label_set], runs, isForced);
 }

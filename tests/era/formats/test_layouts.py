@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from era.errors import FormatError
-from era.formats import entries
+from era.formats import limits
 from era.formats.opening import open_source, preview
 from era.types import Document, Query
 from tests.era.formats.writing_files import documents_of, write, write_jsonl
@@ -182,7 +182,7 @@ def test_links_bombs_locked_and_broken_zips_are_refused(tmp_path: Path, monkeypa
 
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("data.csv", "id,text\n" + "a" * 300_000)
-    monkeypatch.setattr(entries, "FREE_TO_COMPRESS", 1000)
+    monkeypatch.setattr(limits, "FREE_TO_COMPRESS", 1000)
     with pytest.raises(FormatError, match="the zip holds 1 files with"):
         open_source(tmp_path / "bomb.zip")
     lying = (tmp_path / "bomb.zip").read_bytes().replace((300_008).to_bytes(4, "little"), (5).to_bytes(4, "little"))
@@ -204,7 +204,7 @@ def test_a_gzip_that_grows_beyond_measure_is_stopped(tmp_path: Path, monkeypatch
     import gzip
 
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"id,text\n" + b"a" * 3_000_000))
-    monkeypatch.setattr(entries, "FREE_TO_COMPRESS", 1000)
+    monkeypatch.setattr(limits, "FREE_TO_COMPRESS", 1000)
     with pytest.raises(FormatError, match="which no text does"):
         list(open_source(tmp_path / "x.csv.gz").documents())
 

@@ -97,6 +97,48 @@ def test_no_cell_is_a_formula() -> None:
         list(csv_rows('a\n"b\n'))
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "\n=1",
+        " =1",
+        "\u00a0\t+1",
+        "\u3000-1",
+        "\u200b@a",
+        "\ufeff=1",
+        "\x0b\x7f=1",
+        "＝1",
+        " ＋1",
+        "－1",
+        "＠a",
+        "﹦1",
+        "\na",
+    ],
+)
+def test_no_cell_is_a_formula_after_blanks_or_in_another_width(cell: str) -> None:
+    written = next(csv.reader(io.StringIO(csv_text([cell], []).removeprefix("\ufeff"), newline="")))
+    assert written == [f"'{cell}"]
+    for text in (cell, f"'{cell}", f"''{cell}"):
+        assert list(csv_rows(csv_text([text], []))) == [[text]]
+    assert csv_text(["a =1", "' a", "−1"], []) == "\ufeffa =1,' a,−1\r\n"
+
+
+SIGNS = st.text(st.sampled_from("'=+-@＝＋－＠ \t\r\n\u00a0\u200b\ufeffa,\""), max_size=8)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.lists(SIGNS | st.text(max_size=10), min_size=1, max_size=3), max_size=5))
+def test_what_was_written_comes_back_whatever_it_begins_with(rows: list[list[str]]) -> None:
+    assert list(csv_rows(csv_text(["a"], rows))) == [["a"], *rows]
+
+
+def test_judgments_in_a_table_come_back_also_where_an_id_looks_like_a_formula(tmp_path: Path) -> None:
+    qrels = {"=q": {"-d": 1.0, " ＝d": 0.0}, "'q": {"'=d": 2.0}}
+    rows = [(query_id, doc_id, grade) for query_id, judged in qrels.items() for doc_id, grade in judged.items()]
+    (tmp_path / "q.csv").write_text(csv_text(("query_id", "doc_id", "grade"), rows), encoding="utf-8")
+    assert read_qrels(tmp_path / "q.csv") == qrels
+
+
 DOCUMENTS = st.lists(
     st.builds(
         SourceDocument,

@@ -1,0 +1,53 @@
+"""Let the strong model read every document of a collection, so that it can be compared alone; or stop it."""
+
+import storage.collections
+from annotation.errors import NotAllowedError
+from annotation.permissions import require, why_not_manage
+from annotation.strong_reading import StrongState
+from annotation.workspace import Workspace
+
+
+def read_all(workspace: Workspace, author: str | None, collection_id: int) -> None:
+    """Read every document in the background, unless that was done or is under way.
+
+    Raises:
+        NotAllowedError: if nobody is signed in where that is needed.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to let the strong model read every document.")
+    workspace.library(collection_id).strong_reading.start(author)
+
+
+def read_none(workspace: Workspace, author: str | None, collection_id: int) -> None:
+    """Stop reading; what was read so far is dropped.
+
+    Raises:
+        NotAllowedError: if it is neither the person's own reading nor theirs to manage.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    reading = workspace.library(collection_id).strong_reading
+    require(_why_not_stop(workspace, author, collection_id, reading.started_by))
+    reading.stop()
+
+
+def may_stop(workspace: Workspace, author: str | None, collection_id: int) -> bool:
+    """Return whether a person may stop the reading that is under way."""
+    library = workspace.opened(collection_id)
+    return library is not None and not _why_not_stop(
+        workspace, author, collection_id, library.strong_reading.started_by
+    )
+
+
+def strong_state(workspace: Workspace, collection_id: int) -> StrongState:
+    """Return whether the strong model alone can be compared; while the collection is being opened, that it cannot."""
+    library = workspace.opened(collection_id)
+    if library is None:
+        return StrongState("absent", 0.0, "The documents are still being prepared.")
+    return library.strong_reading.state
+
+
+def _why_not_stop(workspace: Workspace, author: str | None, collection_id: int, started_by: str) -> str:
+    with workspace.reading() as session:
+        collection = storage.collections.get(session, collection_id)
+    return why_not_manage(workspace.settings, author, collection, "stop the strong model", started_by)

@@ -1,0 +1,154 @@
+"""Whatever arrives with an event of any panel, the answer is in words for people, and never in Python's."""
+
+import inspect
+import io
+import json
+import logging
+import re
+from collections import ChainMap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.blocks import BlockFunction  # type: ignore[attr-defined]
+from gradio.helpers import special_args
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from annotation import ui
+from annotation.training.worker import TrainingWorker
+from annotation.ui.app import build_ui
+from annotation.ui.downloads import Downloads
+from annotation.ui.panel import on
+from annotation.ui.words import translations
+from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
+from tests.annotation.conftest import Desk, copied_desk
+
+UI = Path(ui.__path__[0])
+ASKED_FOR = re.compile(r'\.(text|name|number|optional_number|decimal|flag|list|values)\(\s*"(\w+)"')
+KINDS = {name: kind for file in sorted(UI.glob("*.py")) for kind, name in ASKED_FOR.findall(file.read_text("utf-8"))}
+"""What the handlers look for in what is sent, and as what."""
+
+KINDS.pop("path")  # the server itself looks at these, before any handler
+KINDS |= {"strong": "values", "light": "values", "base_url": "text", "max_length": "number"}  # of embedders
+
+NAMES = sorted(KINDS)
+PLAUSIBLE = [
+    "", "pool", "ranking", "again", "conflicts", "similar", "coverage", "light", "run-1", "era", "new", "csv", "run",
+    "judgments", "table", "ann", "1", "cat feeding", "cat-feeding", "light~bm25", "delete", "describe", "left", "NaN",
+    "\x00", "\ud800", "９", "x" * 3000, "https://hub.example/a", "../../etc/passwd", "%2e%2e/x",
+]  # fmt: skip
+names, texts, numbers = st.sampled_from(NAMES), st.sampled_from(PLAUSIBLE), st.integers(0, 3)
+single = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | numbers | st.floats() | texts | st.text(max_size=8)
+values = st.recursive(
+    single,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+wrong = st.dictionaries(names, values, max_size=6)
+nested: st.SearchStrategy[dict[str, Any]] = st.deferred(lambda: fitting)
+FITTING = {
+    "text": texts,
+    "name": texts,
+    "number": numbers,
+    "optional_number": numbers,
+    "decimal": st.floats(0, 3),
+    "flag": st.booleans(),
+    "list": st.lists(nested, max_size=2),
+    "values": nested,
+}
+fitting: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {}, optional={name: FITTING[kind] for name, kind in KINDS.items()}
+)
+flat = st.fixed_dictionaries({name: FITTING[kind] for name, kind in KINDS.items() if kind not in ("list", "values")})
+REAL = {"collection_id": 1, "label_set_id": 1, "person": "ann"}
+messages = st.one_of(
+    values, wrong, st.builds(lambda *parts: dict(ChainMap(*parts)), wrong, fitting, st.just(REAL), flat)
+)
+
+
+@pytest.fixture(scope="module")
+def desk(closed_judged_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Return a desk of this module, since what is sent here may change anything."""
+    made = copied_desk(closed_judged_desk, tmp_path_factory.mktemp("malformed") / "data")
+    yield made
+    made.workspace.close()
+
+
+@pytest.fixture(scope="module")
+def blocks(desk: Desk) -> gr.Blocks:
+    workspace, kept = desk.workspace, desk.workspace.settings
+    uploads = Uploads(workspace.folder / "uploads", kept.received_folder, UploadLimits.of(kept))
+    downloads = Downloads(kept.received_folder / DOWNLOADS)
+    return build_ui(workspace, TrainingWorker(workspace), uploads, downloads, translations())
+
+
+def send(blocks: gr.Blocks, function: BlockFunction, data: Any, sent: Any, author: str | None) -> list[str]:
+    """Send an event as a page does, and return everything that is answered, as JSON."""
+    address = {str(name): str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+    request = gr.Request(username=author, query_params=address)
+    assert function.fn is not None
+    event = gr.EventData(None, sent)
+    try:
+        inputs, *_ = special_args(function.fn, [data] * len(function.inputs), request, event)
+        answer = function.fn(*inputs)
+        answers = list(answer) if inspect.isgenerator(answer) else [answer]
+    except gr.Error as error:
+        answers = [error.message]
+    return [json.dumps(each, allow_nan=False, default=lambda part: part.get_config()) for each in answers]
+
+
+def check(blocks: gr.Blocks, function: BlockFunction, data: Any, sent: Any, author: str | None) -> None:
+    logged = io.StringIO()
+    handler = logging.StreamHandler(logged)
+    logging.getLogger("annotation.ui.feedback").addHandler(handler)
+    try:
+        answers = send(blocks, function, data, sent, author)
+    finally:
+        logging.getLogger("annotation.ui.feedback").removeHandler(handler)
+    assert logged.getvalue() == ""  # nothing unexpected
+    for answer in answers:
+        assert "Something unexpected" not in answer
+
+
+def functions(blocks: gr.Blocks) -> list[BlockFunction]:
+    return [function for function in blocks.fns.values() if function.fn is not None]
+
+
+def test_every_event_is_tried(blocks: gr.Blocks) -> None:
+    assert len(functions(blocks)) > 60
+    assert len(NAMES) > 40
+
+
+@pytest.mark.parametrize("sent", [None, ["text"], {"marks": {}, "batch": []}])
+def test_an_event_without_what_it_needs_is_answered_in_words(blocks: gr.Blocks, sent: Any) -> None:
+    for function in functions(blocks):
+        check(blocks, function, sent, sent, "ann")
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_an_event_with_anything_in_it_is_answered_in_words(blocks: gr.Blocks, data: st.DataObject) -> None:
+    function = data.draw(st.sampled_from(functions(blocks)), "event")
+    check(
+        blocks,
+        function,
+        data.draw(messages, "input"),
+        data.draw(messages, "sent"),
+        data.draw(st.sampled_from(["ann", None])),
+    )
+
+
+def test_what_nobody_foresaw_is_not_told_in_the_words_of_python(blocks: gr.Blocks) -> None:
+    def handler(event: gr.EventData) -> None:
+        event._data.missing()
+
+    with blocks:
+        panel = gr.HTML(js_on_load="trigger('anything')")
+        on(panel.anything, handler, [panel])
+    *_, function = functions(blocks)
+    [answer] = send(blocks, function, None, None, "ann")
+    assert answer.startswith('"Something unexpected went wrong')
+    assert "NoneType" not in answer

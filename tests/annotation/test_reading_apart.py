@@ -1,0 +1,254 @@
+"""Reading in a process of its own: what it gives is the same, and it ends whatever the file does to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation import reading_apart, reading_places
+from annotation.errors import CollectionFileError, InvalidInputError
+from annotation.exporting.judgment_files import JudgmentLine, jsonl_text, read_judgments
+from annotation.exporting.run_files import RunFile, read_run_file
+from annotation.query_files import ImportedQuery, read_queries
+from annotation.reading_apart import LOOKING, Bounds, call_apart, never, source_apart
+from annotation.reading_places import N_EACH, ReadingPlaces
+from era.errors import Cancelled, FormatError, SourceUnreachable
+from era.formats.opening import open_source, preview
+from storage.records import JudgmentRole
+from tests.annotation.conftest import Desk, wait_until
+from tests.annotation.importing_world import write_folder
+from tests.annotation.readers_to_end import (
+    compute_for_ever,
+    end_by,
+    open_greedy,
+    open_stuck,
+    print_and_look,
+    raise_named,
+    take_memory,
+    wait_for_ever,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+LITTLE = Bounds(seconds=60, quiet_s=60, memory_bytes=2**30)
+
+
+def is_alive(process_id: int) -> bool:
+    with suppress(OSError):
+        os.kill(process_id, 0)
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def process_noted(file: Path) -> int:
+    return int(wait_until(lambda: file.read_text() if file.exists() else "", bool))
+
+
+def test_what_is_read_apart_is_what_is_read_here(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets")
+    assert call_apart("pets", LOOKING, never, preview, folder) == preview(folder)
+    here = open_source(folder)
+    with source_apart("pets", LOOKING, never, open_source, folder) as source:
+        expected = list(here.documents())
+        assert next(source.documents()) == expected[0]  # left in the middle
+        assert list(source.documents()) == expected
+        assert list(source.documents()) == expected
+        assert source.queries() == here.queries()
+        assert source.qrels() == here.qrels()
+        names = ("name", "format", "remarks", "n_bytes", "n_bytes_read", "n_documents", "file_at")
+        assert [getattr(source, each) for each in names] == [getattr(here, each) for each in names]
+
+
+def test_queries_judgments_and_rankings_cross_as_they_are(tmp_path: Path) -> None:
+    content = "id,query\n,wo ist es?\n7,\u00e9t\u00e9\n".encode()
+    found = call_apart("x.csv", LOOKING, never, read_queries, "x.csv", content)
+    assert found == [ImportedQuery(None, "wo ist es?", "", ""), ImportedQuery("7", "\u00e9t\u00e9", "", "")]
+    when = datetime(2026, 5, 3, 12, 30, tzinfo=UTC)
+    lines = [
+        JudgmentLine("q", "cat", "", "", "d1", 2.0, False, "😀", "ann", JudgmentRole.JUDGE, when, 1.5, 3),
+        JudgmentLine("q", "cat", "", "", "d2", None, True, None, "ben", JudgmentRole.ADJUDICATOR, when),
+    ]
+    (tmp_path / "x.jsonl").write_text(jsonl_text(lines, with_people=True, with_notes=True))
+    here = read_judgments(tmp_path / "x.jsonl", "x.jsonl")
+    assert here[0] == lines[0]
+    assert call_apart("x", LOOKING, never, read_judgments, tmp_path / "x.jsonl", "x.jsonl") == here
+    (tmp_path / "x.run").write_text("q Q0 d1 1 2.5 mine\nq Q0 d2 2 1 mine\n")
+    run = RunFile({"q": [("d1", 2.5), ("d2", 1.0)]}, is_in_sample=False)
+    assert call_apart("x.run", LOOKING, never, read_run_file, tmp_path / "x.run", "x.run") == run
+
+
+def test_errors_cross_with_their_place_and_others_are_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FormatError) as caught:
+        call_apart("x", LOOKING, never, raise_named, "format")
+    error = caught.value
+    assert (str(error), error.file, error.line, error.column) == (
+        'x.csv, row 3, column "text": is wrong.', "x.csv", 3, "text",
+    )  # fmt: skip
+    for name, kind, said in (
+        ("ours", CollectionFileError, "x.csv, line 3: is wrong."),
+        ("value", ValueError, "expected another"),
+        ("decode", RuntimeError, "UnicodeDecodeError: "),
+        ("own", RuntimeError, "OwnError: is wrong"),
+    ):
+        with pytest.raises(kind) as other:
+            call_apart("x", LOOKING, never, raise_named, name)
+        assert str(other.value).startswith(said)
+    assert "in raise_named" in capfd.readouterr().err  # where it came from, for the terminal
+
+
+def test_the_reader_holds_nothing_of_the_app_and_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
+    with desk.workspace.reading():
+        found = call_apart("pets", LOOKING, never, print_and_look, write_folder(tmp_path / "pets"))
+    heavy = ("torch", "gradio", "sqlalchemy", "faiss", "transformers", "annotation.workspace")
+    assert not set(heavy) & set(found)
+    assert "era.formats.opening" in found
+    assert not [each for each in found if str(desk.workspace.folder) in each]  # neither the database nor the lock
+    [scratch] = [each.removeprefix("scratch:") for each in found if each.startswith("scratch:")]
+    assert not Path(scratch).exists()
+
+
+@pytest.mark.parametrize("read", [wait_for_ever, compute_for_ever])
+def test_reading_that_is_over_ends_at_once(tmp_path: Path, read: Callable[[Path], str]) -> None:
+    noted = tmp_path / "process"
+    with pytest.raises(Cancelled):
+        call_apart("x.csv", LITTLE, noted.exists, read, noted)
+    assert not is_alive(process_noted(noted))
+
+
+@pytest.mark.parametrize("read", [wait_for_ever, compute_for_ever])
+def test_reading_that_takes_too_long_ends_in_words(tmp_path: Path, read: Callable[[Path], str]) -> None:
+    noted = tmp_path / "process"
+    with pytest.raises(FormatError, match=r"x\.csv: could not be read in 3 seconds\. Split it, or save it as CSV\."):
+        call_apart("x.csv", Bounds(3, 60, 2**30), never, read, noted)
+    assert not is_alive(process_noted(noted))
+
+
+def test_source_of_which_nothing_more_is_read_ends_in_words_that_name_its_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FormatError, match=r"x\.zip, inner\.csv: nothing more of it could be read for 2 seconds\."),
+        source_apart("x.zip", Bounds(600, 2, 2**30), never, open_stuck, tmp_path) as source,
+    ):
+        list(source.documents())
+    assert source.n_bytes_read == 10
+
+
+def test_reading_that_takes_too_much_memory_ends_in_words(tmp_path: Path) -> None:
+    said = r"takes more memory to read than 1\.1 GB\. Split it into several files\."
+    with pytest.raises(FormatError, match=rf"x\.csv: {said}"):
+        call_apart("x.csv", LITTLE, never, take_memory, tmp_path)
+    with (
+        pytest.raises(FormatError, match=rf"x\.csv, inner\.csv: {said}"),
+        source_apart("x.csv", LITTLE, never, open_greedy, tmp_path) as source,
+    ):
+        list(source.documents())
+    with pytest.raises(FormatError, match=said):  # what a system does that has none left
+        call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGKILL))
+
+
+def test_a_reader_that_dies_of_something_else_may_be_tried_again() -> None:
+    with pytest.raises(SourceUnreachable, match=r"x\.csv: reading it broke off \(-11\)\. Try again"):
+        call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGSEGV))
+
+
+@pytest.mark.parametrize("read", ["wait_for_ever", "compute_for_ever"])
+def test_reader_ends_when_the_app_is_killed(tmp_path: Path, read: str) -> None:
+    noted = tmp_path / "process"
+    program = (
+        "import sys; from pathlib import Path; from annotation.reading_apart import Bounds, call_apart, never; "
+        f"from tests.annotation.readers_to_end import {read}; "
+        f"call_apart('x', Bounds(1000, 2, 2**30), never, {read}, Path(sys.argv[1]))"
+    )
+    app = subprocess.Popen([sys.executable, "-c", program, str(noted)], cwd=REPOSITORY)
+    reader = process_noted(noted)
+    assert is_alive(reader)
+    app.kill()
+    app.wait()
+    wait_until(lambda: is_alive(reader), lambda is_there: not is_there)
+
+
+@pytest.fixture
+def places() -> ReadingPlaces:
+    return ReadingPlaces()
+
+
+class Stuck:
+    """A file of somebody that is read without end, in a thread of its own."""
+
+    def __init__(self, places: ReadingPlaces, author: str | None, noted: Path, reading: str = "") -> None:
+        self.error: Exception | None = None
+        self._about: tuple[Any, ...] = (author, reading, "stuck.csv", compute_for_ever, noted)
+        self._places = places
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._places.call(*self._about)
+        except Exception as error:  # noqa: BLE001 - it is looked at in the test
+            self.error = error
+
+    def ended(self) -> Exception | None:
+        self._thread.join()
+        return self.error
+
+
+@pytest.mark.parametrize("author", ["ann", None])
+def test_eight_files_that_never_end_leave_places_for_everybody_else(
+    places: ReadingPlaces, tmp_path: Path, author: str | None
+) -> None:
+    stuck = [Stuck(places, author, tmp_path / str(number), f"page {number}") for number in range(8)]
+    wait_until(lambda: sum(each.error is not None for each in stuck), lambda n: n == 8 - N_EACH)
+    folder = write_folder(tmp_path / "pets")
+    assert places.call("ben", "", "pets", preview, folder).name == "pets"
+    with places.source("ben", "", "pets", open_source, folder) as source:
+        assert places.call("ben", "", "pets", preview, folder).n_qrels == 3
+        assert len(list(source.documents())) == 3
+    with pytest.raises(InvalidInputError, match="Your other file is still being read"):
+        places.call(author, "", "pets", preview, folder)
+    for number in range(8):
+        places.end(author, f"page {number}")
+    said = sorted(type(each.ended()).__name__ for each in stuck)
+    assert said == ["Cancelled"] * N_EACH + ["InvalidInputError"] * (8 - N_EACH)
+    assert places.call(author, "", "pets", preview, folder).name == "pets"
+
+
+def test_a_later_look_at_the_same_file_ends_the_former(places: ReadingPlaces, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets")
+    for number in range(N_EACH + 1):
+        stuck = Stuck(places, "ann", tmp_path / str(number), "page 1")
+        process_noted(tmp_path / str(number))
+        assert places.call("ann", "page 1", "pets", preview, folder).name == "pets"
+        assert isinstance(stuck.ended(), Cancelled)
+
+
+def test_who_waits_for_others_is_told_after_a_while(
+    places: ReadingPlaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_places, "N_PLACES", 2)
+    monkeypatch.setattr(reading_places, "_PATIENCE_S", 0.2)
+    stuck = [Stuck(places, author, tmp_path / author, author) for author in ("ann", "ben")]
+    for author in ("ann", "ben"):
+        process_noted(tmp_path / author)
+    with pytest.raises(InvalidInputError, match="Files of several other people are being read"):
+        places.call("eve", "", "pets", preview, tmp_path)
+    monkeypatch.setattr(reading_places, "_PATIENCE_S", 60.0)
+    threading.Timer(0.2, places.end, ("ann", "ann")).start()
+    folder = write_folder(tmp_path / "pets")
+    assert places.call("eve", "", "pets", preview, folder).name == "pets"
+    places.end("ben", "ben")
+    assert [type(each.ended()) for each in stuck] == [Cancelled, Cancelled]
+
+
+def test_nothing_is_left_running_when_the_app_ends(tmp_path: Path) -> None:
+    with source_apart("x", LITTLE, never, open_source, write_folder(tmp_path / "pets")) as source:
+        reading_apart._end_all()
+        with pytest.raises((FormatError, ValueError)):
+            list(source.documents())
+    assert not list(reading_apart._running)
