@@ -121,8 +121,8 @@ class Library:
             retriever = Retriever(self.pair, self.index, adapter)
             self._held_out[key] = dict(zip(query_ids, held_out, strict=True))
             self._certainty[key] = None
-            if adapter.provenance.get("recipe") == "era" and {"keys", "gains"} <= extra.keys():
-                self._certainty[key] = Certainty(extra["keys"], extra["gains"].astype(np.float64))
+            if adapter.provenance.get("recipe") == "era" and "gains" in extra:
+                self._certainty[key] = Certainty(extra["gains"].astype(np.float64))
             self._retrievers[key] = retriever
         return self._retrievers[key], self._held_out[key]
 
@@ -171,7 +171,7 @@ class Library:
         return LexicalRetriever(self.pair, self.index, light_only(self.index.embedder.dimension), self.words())
 
     def certainty(self, adapter_folder: Path) -> Certainty | None:
-        """Return how sure it is that a training run helps a query; None if it left nothing to judge that by.
+        """Return what a training run did for queries that were held out; None if it left nothing to judge that by.
 
         Raises:
             AdapterDamagedError: if its files are.

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import storage.judgments
-from annotation.agreement import Agreement, PairAgreement, agreement, agreement_by_pair
+from annotation.agreement import (
+    Agreement,
+    PairAgreement,
+    agreement,
+    agreement_by_pair,
+    agreement_with_imported,
+)
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.views import ComparisonView
 from annotation.counts import PersonCounts, count_people
@@ -38,7 +44,7 @@ class JudgeWork:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Everybody who judged a label set, and how they agree; None where too little was judged twice.
+    """Everybody who judged a label set, how they agree (None where nothing was judged twice), and with what came in.
 
     What would tell how others judged is without the `n_hidden` queries of which that stays hidden from who looks.
     """
@@ -46,6 +52,7 @@ class People:
     work: Sequence[JudgeWork]
     agreement: Agreement | None
     pairs: Sequence[PairAgreement]
+    with_imported: Sequence[PairAgreement]
     n_conflicts: int
     n_hidden: int = 0
 
@@ -82,6 +89,7 @@ def people_of(workspace: Workspace, author: str | None, collection_id: int, labe
         ],
         agreement=agreement(told),
         pairs=agreement_by_pair(told),
+        with_imported=agreement_with_imported(told),
         n_conflicts=sum(query_id not in hidden for query_id, _ in standings.conflicts()),
         n_hidden=len(hidden),
     )

@@ -14,7 +14,6 @@ from annotation.workspace import Workspace, find_training_run
 from era.certainty import Expectation
 from era.embedders import Vectors
 from era.retriever import Retriever
-from era.types import Query
 from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 
 LIGHT = "light"
@@ -107,6 +106,11 @@ def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRe
 def without_words(key: str) -> str:
     """Return the key of the ranker that is left where words are not counted; BM25 alone has light vectors beside it."""
     return LIGHT if key == BM25 else key.removesuffix(_WITH_WORDS)
+
+
+def same_words(key: str, other: str) -> str:
+    """Return the ranker `other`, with matching words counted if they are in `key`."""
+    return other + _WITH_WORDS if key.endswith(_WITH_WORDS) else other
 
 
 def stored_key(slug: str, side: int) -> str:
@@ -248,12 +252,12 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
     return (chosen if plain == key else library.with_words(chosen)), held_out
 
 
-def expectation(workspace: Workspace, library: Library, key: str, query: Query) -> Expectation | None:
-    """Return what a training run is expected to change for a query; None for other rankers or if nothing is known."""
-    if not key.startswith(_RUN_PREFIX) or key.endswith(_WITH_WORDS):
+def expectation(workspace: Workspace, library: Library, key: str) -> Expectation | None:
+    """Return what a training run did for queries that were held out; None for other rankers or if nothing is known."""
+    if not is_trained(key) or key.endswith(_WITH_WORDS):
         return None
     certainty = library.certainty(_adapter_folder(workspace, key))
-    return certainty.expect(library.aligned().query_vectors([query]))[0] if certainty is not None else None
+    return certainty.expect() if certainty is not None else None
 
 
 def _adapter_folder(workspace: Workspace, key: str) -> Path:

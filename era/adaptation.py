@@ -3,7 +3,8 @@
 First the halves of the aligned query are weighed (`era.blends`), which a handful of labels can decide. Then a change of
 the adapter is learned; it is paid for by the share of score variance over the corpus that it moves, so that a few
 labels leave alone what they say nothing about. Its strength is chosen by cross-validation over queries, and it is kept
-only if it helped queries it had not seen. The fits themselves are the business of `era.fitting`.
+only if it helped queries it had not seen. What that is worth is measured by doing all of it again without some queries
+and ranking these. The fits themselves are the business of `era.fitting`.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,12 @@ from era.attribution import Influence
 from era.blends import Blend, BlendGains, ndcg
 from era.candidates import LabelledQueries, MiningConfig, Shortlists, shortlist, unjudged_candidates
 from era.embedders import Vectors
-from era.fitting import SHARE_BEFORE_FITS, Choice, Problem
-from era.folds import Fits, FoldOutcome, Trial, assign_folds, best_strength, trials_of
+from era.fitting import SHARE_BEFORE_FITS, Choice, Problem, Solved
+from era.folds import Fits, FoldOutcome, Folds, Trial, assign_folds, best_strength, trials_of
 from era.function_space import ScoreMetric
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
+from era.query_groups import Groups, group_queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,11 @@ class Adaptation:
         blend: how the halves are weighed.
         strength: the chosen one; None where the gate is closed.
         share_moved: share of score variance over the corpus that the change moves.
-        held_out_vectors: (n, m); row i is the vector of labelled query i by adapters that never saw its labels.
+        held_out_vectors: (n, m); row i is the vector of labelled query i by what would have been deployed had its fold
+            not been there, last gate included; the aligned one where nothing is deployed.
         gains: (n,) change of nDCG@100 from the aligned adapter to `held_out_vectors`.
+        gate_gain: mean gain that opened or closed the last gate. Being what was chosen by, it flatters: show `gains`.
+        groups: (n,) which queries are near-copies of each other; they share a fold and are one case, not several.
         start_losses: (n,) in nats; the blend that the fits started from on each query.
         held_out_losses: (S, n) in nats; each strength on each query, by the fit that did not see its fold; (S, 0) if
             nothing could be held out.
@@ -82,6 +87,8 @@ class Adaptation:
     share_moved: float
     held_out_vectors: Vectors
     gains: NDArray[np.float64]
+    gate_gain: float
+    groups: Groups
     start_losses: Vectors
     held_out_losses: Vectors
     trials: Sequence[Trial]
@@ -111,90 +118,155 @@ def adapt(
 ) -> Adaptation:
     """Learn from the labelled queries how to blend and change the aligned adapter.
 
-    Every query is ranked by adapters whose blend, weights and strength were found without its labels (nested
-    cross-validation), so `held_out_vectors` owe nothing to the labels of their own query. Only whether anything is kept
-    at all is decided on all of them together: if they gain nothing on average, the aligned adapter stays.
+    Every query is ranked by what the same procedure, gate included, makes of the queries outside its fold (nested
+    cross-validation), so `held_out_vectors` owe nothing to the labels of their own query or of its near-copies. One bit
+    is decided on all queries together: if they gain nothing on average, the aligned adapter stays, for all of them.
 
     Raises:
         Cancelled: if `progress` raises it, which is asked at every step.
     """
     config = config or AdaptationConfig()
-    folds = assign_folds([query.text for query in labelled.queries], config.n_folds, seed)
-    n_folds = int(folds.max()) + 1
+    groups = group_queries(
+        [query.text for query in labelled.queries], labelled.encoded.plain, texts.strong, labelled.relevant
+    )
+    folds = assign_folds(groups, config.n_folds, seed)
     blends = BlendGains.measure(aligned, labelled, index, progress)
-    blend_without = [blends.choose(np.flatnonzero(folds != fold)) for fold in range(n_folds)]
-    blend = blends.choose(np.arange(len(labelled))) if n_folds > 1 else 0
 
     progress("adaptation", SHARE_BEFORE_FITS, "choosing documents to contrast")
     metric = ScoreMetric.build(aligned, texts, config.ridge)
     shortlists = shortlist(labelled, aligned, index, config.mining.n_top, {})
     problem = _problem(metric, labelled, shortlists, blends.vectors, index, device, seed, config)
-    fits = Fits.plan(folds, blend, blend_without)
-    solved = problem.solve(fits.names, folds, progress)
+    fits = Fits.plan(int(folds.max()) + 1, lambda without: _blend_without(blends, folds, without))
+    procedure = _Procedure(
+        labelled, index, config, folds, blends, fits, problem, problem.solve(fits.names, folds, progress)
+    )
 
-    start_losses = solved.start_losses
-    checked, places = fits.held_out(folds, blend, also_excluded=None)
-    held_out_losses, shares_moved = solved.losses[:, places, checked], solved.shares_moved(place=0)
-    choices = [Choice((blend, frozenset()), best_strength(held_out_losses, start_losses[blend, checked]))]
-    cross_fitted = np.empty_like(blends.vectors[0])
-    for fold in range(n_folds):
-        start, rows = blend_without[fold], folds == fold
-        others, places = fits.held_out(folds, start, also_excluded=fold)
-        chosen = best_strength(solved.losses[:, places, others], start_losses[start, others])
-        choices.append(Choice((start, frozenset({fold})), chosen))
-        cross_fitted[rows] = blends.vectors[start][rows]
-        if (coefficients := solved.of(choices[-1])) is not None:
-            cross_fitted[rows] += problem.space.vector_changes(coefficients)[rows]
-
-    held_out_vectors = normalise(cross_fitted)
-    values = ndcg(labelled, held_out_vectors, index)
+    is_measurable = fits.n_folds > 2  # with two folds, nothing could be learned and checked without one of them
+    learned = procedure.learn(frozenset()) if is_measurable else procedure.nothing(frozenset())
+    by_fold = [procedure.learn(frozenset({fold})) for fold in range(fits.n_folds)]
+    values = ndcg(labelled, procedure.cross_fitted(by_fold), index)
     outcomes = [
         FoldOutcome(
             n=int((folds == fold).sum()),
             before=float(blends.values[0][folds == fold].mean()),
             after=float(values[folds == fold].mean()),
-            strength=choice.strength_of(config.strengths),
-            blend=blends.blends[choice.name[0]].factors,
+            strength=each.choice.strength_of(config.strengths),
+            blend=blends.blends[each.choice.blend].factors,
         )
-        for fold, choice in enumerate(choices[1:])
+        for fold, each in enumerate(by_fold)
     ]
-    gains = values - blends.values[0]
-    if gains.mean() <= config.minimum_gain:  # the last gate: what was chosen step by step has to help in the end
-        choices, gains = [Choice((0, choice.name[1]), None) for choice in choices], np.zeros_like(gains)
-        held_out_vectors = normalise(blends.vectors[0])
-    deployed, share = choices[0], 0.0
-    kept, full = deployed.name[0], solved.of(deployed)
-    adapter = blends.blends[kept].apply(aligned) if kept else aligned
+    deployed = learned.choice
+    full = procedure.solved.of(deployed)
+    is_changed = deployed.blend > 0 or full is not None
+    if not is_changed:
+        by_fold = [procedure.nothing(frozenset({fold})) for fold in range(fits.n_folds)]
+        values = blends.values[0]
+    adapter, share = blends.blends[deployed.blend].apply(aligned) if deployed.blend else aligned, 0.0
     if full is not None:
         adapter, share = problem.space.changed_adapter(adapter, full), float((full**2).sum())
+    choices = [deployed, *(each.choice for each in by_fold)]
     influence = Influence(
         query_ids=[query.query_id for query in labelled.queries],
         views=metric.views,
         keys=problem.space.keys,
         centre=metric.centre,
-        moves=np.stack([problem.contributions(choice, solved, folds) for choice in choices]),
-        blends=[blends.blends[choice.name[0]].factors for choice in choices],
+        moves=np.stack([problem.contributions(choice, procedure.solved, folds) for choice in choices]),
+        blends=[blends.blends[choice.blend].factors for choice in choices],
         folds=folds.tolist(),
     )
+    start = _blend_without(blends, folds, frozenset())
+    held_out_losses, start_losses, shares_moved = procedure.losses_without(start, frozenset())
     progress("adaptation", 1.0, "done")
     return Adaptation(
         adapter=adapter,
-        blend=blends.blends[kept],
+        blend=blends.blends[deployed.blend],
         strength=deployed.strength_of(config.strengths),
         share_moved=share,
-        held_out_vectors=held_out_vectors,
-        gains=gains,
-        start_losses=start_losses[blend],
+        held_out_vectors=procedure.cross_fitted(by_fold),
+        gains=values - blends.values[0],
+        gate_gain=learned.gain,
+        groups=groups,
+        start_losses=procedure.solved.start_losses[start],
         held_out_losses=held_out_losses,
-        trials=trials_of(config.strengths, held_out_losses, start_losses[blend, checked], shares_moved),
+        trials=trials_of(config.strengths, held_out_losses, start_losses, shares_moved),
         folds=outcomes,
         influence=influence,
-        reason=_reason(n_folds, kept > 0 or full is not None, gains),
+        reason=_reason(fits.n_folds, is_changed, learned.gain > config.minimum_gain),
         metric=metric,
         shortlists=shortlists,
         config=config,
         seed=seed,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What the procedure makes of some of the folds, and the mean held-out gain by which its last gate decided."""
+
+    choice: Choice
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Procedure:
+    """All that is decided by labels, on any set of folds, by fits that were made beforehand."""
+
+    labelled: LabelledQueries
+    index: DenseIndex
+    config: AdaptationConfig
+    folds: Folds
+    blends: BlendGains
+    fits: Fits
+    problem: Problem
+    solved: Solved
+
+    def learn(self, without: frozenset[int]) -> _Learned:
+        """Choose blend and strength on the folds that are not left out, and keep them only if they help there."""
+        kept = ~np.isin(self.folds, list(without))
+        others = [fold for fold in range(self.fits.n_folds) if fold not in without]
+        if len(others) < 2:  # what one fold teaches cannot be checked
+            return self.nothing(without)
+        vectors = self.blends.vectors[0].copy()
+        for fold in others:
+            rows = self.folds == fold
+            vectors[rows] = self._vectors(self._choose(without | {fold}))[rows]
+        values = ndcg(self.labelled.subset(np.flatnonzero(kept).tolist()), normalise(vectors[kept]), self.index)
+        gain = float((values - self.blends.values[0][kept]).mean())
+        return _Learned(self._choose(without), gain) if gain > self.config.minimum_gain else self.nothing(without, gain)
+
+    def nothing(self, without: frozenset[int], gain: float = 0.0) -> _Learned:
+        """Return the aligned adapter as it is."""
+        return _Learned(Choice((0, without), None), gain)
+
+    def cross_fitted(self, by_fold: Sequence[_Learned]) -> Vectors:
+        """Return (n, m) of length 1: each query by what was learned without its fold."""
+        vectors = np.empty_like(self.blends.vectors[0])
+        for fold, learned in enumerate(by_fold):
+            rows = self.folds == fold
+            vectors[rows] = self._vectors(learned.choice)[rows]
+        return normalise(vectors)
+
+    def losses_without(self, start: int, without: frozenset[int]) -> tuple[Vectors, Vectors, Vectors]:
+        """Return (S, k) held-out losses, (k,) losses at the start, (S,) shares that the fit on all k queries moves."""
+        rows, places = self.fits.held_out(self.folds, start, without)
+        shares = self.solved.shares_moved(self.fits.names.index((start, without)))
+        return self.solved.losses[:, places, rows], self.solved.start_losses[start, rows], shares
+
+    def _choose(self, without: frozenset[int]) -> Choice:
+        start = _blend_without(self.blends, self.folds, without)
+        rows, places = self.fits.held_out(self.folds, start, without)
+        losses, before = self.solved.losses[:, places, rows], self.solved.start_losses[start, rows]
+        return Choice((start, without), best_strength(losses, before))
+
+    def _vectors(self, choice: Choice) -> Vectors:
+        """Return (n, m), of any length: the labelled queries by one fit."""
+        vectors: Vectors = self.blends.vectors[choice.blend]
+        coefficients = self.solved.of(choice)
+        return vectors if coefficients is None else vectors + self.problem.space.vector_changes(coefficients)
+
+
+def _blend_without(blends: BlendGains, folds: Folds, without: frozenset[int]) -> int:
+    return blends.choose(np.flatnonzero(~np.isin(folds, list(without))))
 
 
 def refit(previous: Adaptation, labelled: LabelledQueries, index: DenseIndex, device: str) -> QueryAdapter:
@@ -238,14 +310,15 @@ def _problem(
     )
 
 
-def _reason(n_folds: int, is_changed: bool, gains: NDArray[np.float64]) -> str:
+def _reason(n_folds: int, is_changed: bool, has_helped: bool) -> str:
     """Return in words what the last gate decided; it counts no queries, since what is shown may measure otherwise."""
-    if n_folds < 2:
+    if n_folds < 3:
+        one_more = ("one query teaches", "two more queries") if n_folds < 2 else ("two queries teach", "a third query")
         return (
-            "What one query teaches cannot be checked without another one, so the aligned adapter is kept. "
-            "Mark relevant documents for a second query with other words."
+            f"What {one_more[0]} cannot be checked on others yet, so the aligned ranking stays as it was. "
+            f"Mark relevant documents for {one_more[1]} asking for something else."
         )
-    if not is_changed and gains.any():
+    if not is_changed and has_helped:
         return (
             "What was learned without one part of the queries helped that part on average, but all marks together "
             "point to no sure change, so the aligned ranking stays as it was. More marked queries usually change that."

@@ -32,6 +32,11 @@ class Choice:
     name: FitName
     strength: int | None
 
+    @property
+    def blend(self) -> int:
+        """Return the place of its blend."""
+        return self.name[0]
+
     def strength_of(self, strengths: Sequence[float]) -> float | None:
         """Return its strength, None where the gate stayed closed."""
         return None if self.strength is None else strengths[self.strength]

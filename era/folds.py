@@ -1,6 +1,6 @@
-"""Nested cross-validation over queries: which fits it needs, and what may be concluded from which."""
+"""Nested cross-validation over groups of queries: which fits it needs, and what may be concluded from which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +20,12 @@ FitName = tuple[int, frozenset[int]]
 
 @dataclass(frozen=True, slots=True)
 class FoldOutcome:
-    """What was learned without one fold, and what it did for the fold's queries, kept in the end or not.
+    """What would have been deployed without one fold, and what it did for the fold's queries.
 
     Attributes:
         n: queries of the fold.
         before: their mean nDCG@100 by the aligned adapter.
-        after: the same by what was learned without them.
+        after: the same by what was learned, chosen and let through the last gate without them.
         strength: chosen without them; None where the gate stayed closed.
         blend: what the weight of each half was multiplied by.
     """
@@ -58,60 +58,60 @@ class Trial:
 class Fits:
     """Which fits the cross-validation needs.
 
-    One sees everything and is deployed; one excludes each fold, so that the strength to deploy can be chosen. The
-    ranking of a fold's queries comes from a fit that excludes the fold and starts from the blend chosen without it, and
-    its strength from fits that exclude every pair of the fold with another one. So nothing that ranks a query has seen
-    its labels.
+    Whatever learns from some of the folds chooses its strength by fits that leave out each of them in turn, and passes
+    a last gate if what was chosen so, leaving out each of them in turn, helps. That takes fits without every pair of
+    folds. To measure what is deployed, all of it is done once more without each fold, on which it is then measured;
+    that takes fits without every three folds. So nothing that ranks a query has seen its labels, gate included.
     """
 
     n_folds: int
     names: tuple[FitName, ...]
 
     @classmethod
-    def plan(cls, folds: Folds, blend: int, blend_without: Sequence[int]) -> "Fits":
+    def plan(cls, n_folds: int, blend_without: Callable[[frozenset[int]], int]) -> "Fits":
         """Return the fits to make; those that would have nothing to learn from are left out.
 
         Args:
-            folds: (n,).
-            blend: the place of the blend to deploy.
-            blend_without: for each fold, the place of the blend chosen without it.
+            n_folds: how many folds there are.
+            blend_without: the place of the blend that is chosen without some folds.
         """
-        n_folds = int(folds.max()) + 1
-        names: list[FitName] = [(blend, frozenset())]
-        names += [(blend, frozenset({fold})) for fold in range(n_folds)]
-        for fold in range(n_folds):
-            names += [
-                (blend_without[fold], frozenset({fold, other})) for other in range(n_folds)
-            ]  # other == fold: {fold}
+        every = range(n_folds)
+        names: list[FitName] = []
+        for without in (frozenset[int](), *(frozenset({fold}) for fold in every)):
+            for left_out in (without, *(without | {fold} for fold in every)):
+                start = blend_without(left_out)
+                names += [(start, left_out), *((start, left_out | {fold}) for fold in every)]
         return cls(n_folds, tuple(name for name in dict.fromkeys(names) if len(name[1]) < n_folds))
 
-    def held_out(self, folds: Folds, blend: int, also_excluded: int | None) -> tuple[Folds, Folds]:
-        """Return the queries outside fold `also_excluded`, and for each the place of the fit that may rank it.
+    def held_out(self, folds: Folds, blend: int, without: frozenset[int]) -> tuple[Folds, Folds]:
+        """Return the queries outside the folds `without`, and for each the place of the fit that may rank it.
 
         Args:
             folds: (n,).
             blend: which the fits start from.
-            also_excluded: a fold whose labels none of the fits may have seen; None for no further one.
+            without: folds whose labels none of the fits may have seen.
         """
         places = {name: place for place, name in enumerate(self.names)}
-        wanted = [
-            (blend, frozenset({int(fold)} | ({also_excluded} if also_excluded is not None else set())))
-            for fold in folds
-        ]
-        rows = [i for i, name in enumerate(wanted) if folds[i] != also_excluded and name in places]
+        wanted = [(blend, without | {int(fold)}) for fold in folds]
+        rows = [i for i, name in enumerate(wanted) if folds[i] not in without and name in places]
         return np.array(rows, np.int64), np.array([places[wanted[i]] for i in rows], np.int64)
 
 
-def assign_folds(texts: Sequence[str], n_folds: int, seed: int) -> Folds:
-    """Return (n,) fold numbers from 0; queries of the same text share a fold, so that none is a giveaway.
+def assign_folds(groups: Sequence[int] | Folds, n_folds: int, seed: int) -> Folds:
+    """Return (n,) fold numbers from 0; queries of one group share a fold, so that none is a giveaway.
 
-    Different texts are spread evenly in an order shuffled by the seed; each is a fold of its own if there are fewer
-    than `n_folds`.
+    Groups are spread evenly in an order shuffled by the seed; each is a fold of its own if there are fewer than
+    `n_folds`.
+
+    Args:
+        groups: (n,), as `era.query_groups` finds them.
+        n_folds: at most.
+        seed: of the order.
     """
-    groups = {text: group for group, text in enumerate(dict.fromkeys(same_text(text) for text in texts))}
-    n_folds = min(n_folds, len(groups))
-    fold_of_group = np.random.default_rng(seed).permutation(np.arange(len(groups)) % n_folds)
-    return np.array([fold_of_group[groups[same_text(text)]] for text in texts], np.int64)
+    places = {group: place for place, group in enumerate(dict.fromkeys(int(group) for group in groups))}
+    n_folds = min(n_folds, len(places))
+    fold_of_group = np.random.default_rng(seed).permutation(np.arange(len(places)) % n_folds)
+    return np.array([fold_of_group[places[int(group)]] for group in groups], np.int64)
 
 
 def same_text(text: str) -> str:

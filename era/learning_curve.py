@@ -1,15 +1,15 @@
 """Would more labels help? What has been gained from a quarter, half, three quarters and all of them.
 
 Every query is ranked by adapters that learned from other queries only, at every size of the labelled set. The sizes are
-nested, so what differs from one to the next is the labels that were added.
+nested, so what differs from one to the next is the labels that were added. Queries of one fold are ranked by the same
+adapters and learned in the same order, so folds are the independent cases that intervals go by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from era.alignment import AlignmentTexts
 from era.candidates import LabelledQueries, label, teachable_queries
@@ -17,22 +17,22 @@ from era.embedders import EmbedderPair, Vectors
 from era.errors import NothingToLearnError
 from era.evaluation import evaluate
 from era.figures import NO_DIFFERENCE, difference, interval
-from era.folds import assign_folds
+from era.folds import Folds, assign_folds
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
+from era.query_groups import group_queries
 from era.recipes import RecipeName, prepare
-from era.significance import paired_difference, resamples_at_once
+from era.significance import MIN_FOR_INTERVAL, mean_interval
 from era.types import Qrels, Query
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 MIN_QUERIES = 8
 
-_N_FOLDS = 5
+_N_FOLDS = 10
 _MEASURE = "nDCG@10"
 _DEPTH = 10
 _MATTERS = 0.01  # in nDCG: what one does not label further queries for
 _ENOUGH_TO_STOP = 20  # labelled queries: with fewer, a curve that looks flat may just not have begun to rise
-_N_RESAMPLES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +43,24 @@ class CurvePoint:
         share: of the queries there are to learn from.
         n_queries: learned from, the mean over the folds.
         value: nDCG@10, the mean over all queries, each held out.
-        low: lower end of the 95 % bootstrap interval of the mean.
+        low: lower end of the 95 % interval of the mean; None with fewer than 6 folds.
         high: upper end.
     """
 
     share: float
     n_queries: float
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """A mean difference in nDCG@10, with its 95 % bootstrap interval."""
+    """A mean difference in nDCG@10, with its 95 % interval; None with fewer than 6 folds."""
 
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,15 @@ class LearningCurve:
         baseline: nDCG@10 of the aligned adapter, without any label.
         n: queries that were held out, each once.
         gain_last_half: of all labels over half of them.
-        advice: for a person, in one sentence.
+        expected: of twice as many labels over all of them, if the curve goes on as `a + b / n`.
+        advice: for a person, in words.
     """
 
     points: Sequence[CurvePoint]
     baseline: float
     n: int
     gain_last_half: Gain
+    expected: Gain
     advice: str
 
 
@@ -95,11 +97,11 @@ def learning_curve(
 ) -> LearningCurve:
     """Hold each query out in turn, and learn from more and more of the others; reported under the stage `curve`.
 
-    The queries are held out in 5 folds. Within each, the recipe learns from the subset alone: its own cross-validation
-    and gate decide whether anything is kept, as they would if there were no more labels.
+    The queries are held out in up to 10 folds. Within each, the recipe learns from the subset alone: its own
+    cross-validation and gate decide whether anything is kept, as they would if there were no more labels.
 
     Raises:
-        NothingToLearnError: if fewer than 8 queries, or only queries of one text, have a relevant document.
+        NothingToLearnError: if fewer than 8 queries, or only near-copies of one query, have a relevant document.
         ValueError: if the recipe is unknown.
         Cancelled: if `progress` raises it.
     """
@@ -109,12 +111,14 @@ def learning_curve(
 
     teachable = teachable_queries(queries, qrels, index)
     labelled = label(teachable, pair.encode_queries(teachable, begin), qrels, index)
-    folds = assign_folds([query.text for query in teachable], _N_FOLDS, seed)
+    texts_asked = [query.text for query in teachable]
+    groups = group_queries(texts_asked, labelled.encoded.plain, texts.strong, labelled.relevant)
+    folds = assign_folds(groups, _N_FOLDS, seed)
     n_folds = int(folds.max()) + 1
     if len(teachable) < MIN_QUERIES or n_folds < 2:
         raise NothingToLearnError(
-            f"A learning curve needs at least {MIN_QUERIES} labelled queries, and different texts among them; "
-            f"there are {len(teachable)}. Mark relevant documents for more queries."
+            f"A learning curve needs at least {MIN_QUERIES} labelled queries that ask for different things; "
+            f"there are {len(teachable)}, and {n_folds} different among them. Mark relevant documents for more queries."
         )
     learner = prepare(recipe, texts, index, device, seed, begin)
     aligned = learner.aligned.transform(labelled.encoded)
@@ -132,29 +136,33 @@ def learning_curve(
     progress("curve", 1.0, "done")
 
     before = _ndcg(labelled, aligned, index, qrels)
-    values = [_ndcg(labelled, rows, index, qrels) for rows in vectors]
+    values = np.stack([_ndcg(labelled, rows, index, qrels) for rows in vectors])  # (S, n)
+    means = [_mean_and_interval(own, folds, 0.0) for own in values]
     points = [
-        CurvePoint(share, float(n.mean()), *_mean_and_interval(np.array(list(own.values())), seed))
-        for share, n, own in zip(SHARES, sizes, values, strict=True)
+        CurvePoint(share, float(n.mean()), mean, low, high)
+        for share, n, (mean, low, high) in zip(SHARES, sizes, means, strict=True)
     ]
-    last_half = paired_difference(values[SHARES.index(0.5)], values[-1], seed)
-    gain = Gain(last_half.difference, last_half.low, last_half.high)
+    half, full = points[SHARES.index(0.5)], points[-1]
+    gain = Gain(*_mean_and_interval(values[-1] - values[SHARES.index(0.5)], folds, -1.0))
+    expected = Gain(*_mean_and_interval(_gain_of_doubling(values, sizes[:, folds]), folds, -1.0))
     return LearningCurve(
         points=points,
-        baseline=float(np.mean(list(before.values()))),
+        baseline=float(before.mean()),
         n=len(labelled),
         gain_last_half=gain,
-        advice=advise(points[SHARES.index(0.5)], points[-1], gain, is_anything_learned=values[-1] != before),
+        expected=expected,
+        advice=advise(half, full, gain, expected, is_anything_learned=not np.array_equal(values[-1], before)),
     )
 
 
-def advise(half: CurvePoint, full: CurvePoint, gain: Gain, is_anything_learned: bool) -> str:
-    """Return whether to label further queries, in one sentence.
+def advise(half: CurvePoint, full: CurvePoint, gain: Gain, expected: Gain, is_anything_learned: bool) -> str:
+    """Return what was measured and what that says of labelling further queries, in words.
 
     Args:
         half: with half of the labels.
         full: with all of them.
         gain: from half to full.
+        expected: from full to twice as many.
         is_anything_learned: whether all labels ranked any query differently from none.
     """
     if not is_anything_learned:
@@ -162,20 +170,24 @@ def advise(half: CurvePoint, full: CurvePoint, gain: Gain, is_anything_learned: 
             f"From {full.n_queries:.0f} labelled queries nothing could be learned that helps others: "
             "label more queries and look again."
         )
-    low, high = interval(gain.low, gain.high)
-    step, likely = (
-        f"Going from {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries",
-        f"likely {low} to {high}",
-    )
     change = difference(half.value, full.value)
     by = "less than 0.01" if change == NO_DIFFERENCE else change
+    step = f"From {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries the change was {by}"
+    if gain.low is None or gain.high is None or expected.low is None or expected.high is None:
+        return (
+            f"{step}; fewer than {MIN_FOR_INTERVAL} different queries tell nothing more: "
+            "label more queries and look again."
+        )
+    measured = f"{step}, likely between {' and '.join(interval(gain.low, gain.high))}."
+    ahead = (
+        f"If it goes on like this, from {full.n_queries:.0f} to {2 * full.n_queries:.0f} expect between "
+        f"{' and '.join(interval(expected.low, expected.high))}."
+    )
     if gain.low > 0:
-        return f"{step} gained {by} ({likely}): more labelled queries will probably help further."
-    if full.n_queries < _ENOUGH_TO_STOP:
-        return f"{step} changed {by} ({likely}), which is too few queries to tell: label more queries and look again."
-    if gain.high < _MATTERS:
-        return f"{step} no longer gained ({likely}): more queries of the same kind will probably not help."
-    return f"{step} changed {by} ({likely}), which could be chance: label more queries and look again."
+        return f"{measured} {ahead}"
+    if full.n_queries >= _ENOUGH_TO_STOP and gain.high < _MATTERS:
+        return f"{measured} More queries of the same kind will probably not help."
+    return f"{measured} That could be chance: label more queries and look again."
 
 
 class _Step:
@@ -191,22 +203,31 @@ class _Step:
         self._progress("curve", share, f"adapter {self._number + 1} of {self._n_steps}")
 
 
-def _ndcg(labelled: LabelledQueries, vectors: Vectors, index: DenseIndex, qrels: Qrels) -> Mapping[str, float]:
+def _ndcg(labelled: LabelledQueries, vectors: Vectors, index: DenseIndex, qrels: Qrels) -> NDArray[np.float64]:
     query_ids = [query.query_id for query in labelled.queries]
     run = dict(zip(query_ids, index.search(vectors, _DEPTH), strict=True))
     own = {query_id: qrels[query_id] for query_id in query_ids}
-    return evaluate(own, run, [_MEASURE])[_MEASURE]
+    values = evaluate(own, run, [_MEASURE])[_MEASURE]
+    return np.array([values[query_id] for query_id in query_ids])
 
 
-def _mean_and_interval(values: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
-    """Return the mean and the ends of its 95 % percentile bootstrap interval.
+def _mean_and_interval(
+    values: NDArray[np.float64], folds: Folds, lowest: float
+) -> tuple[float, float | None, float | None]:
+    """Return the mean of (n,) values and the ends of its 95 % interval, with the folds as cases."""
+    sums, sizes = (counted.astype(np.float64) for counted in (np.bincount(folds, values), np.bincount(folds)))
+    low, high = mean_interval(sums, sizes, lowest)
+    return float(values.mean()), low, high
 
-    Source: Efron 1979.
+
+def _gain_of_doubling(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,): by how much each query would rise with twice the labels, by least squares of `a + b / size`.
+
+    Args:
+        values: (S, n).
+        sizes: (S, n) how many queries were learned from.
     """
-    mean = float(values.mean())
-    if np.ptp(values) == 0:
-        return mean, mean, mean
-    rng = np.random.default_rng(seed)
-    batch = resamples_at_once(len(values))
-    found = stats.bootstrap((values,), np.mean, n_resamples=_N_RESAMPLES, batch=batch, method="percentile", rng=rng)
-    return mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
+    inverse = 1 / sizes
+    from_mean = inverse - inverse.mean(axis=0)
+    slopes = (from_mean * values).sum(axis=0) / np.maximum((from_mean**2).sum(axis=0), 1e-12)
+    return np.asarray(-slopes / (2 * sizes[-1]), np.float64)

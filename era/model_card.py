@@ -157,11 +157,13 @@ def _measures(facts: CardFacts) -> str:
     gain = facts.measures.get("from_light")
     if gain:
         by = difference(gain["before"], gain["after"], _DECIMALS)
-        low, high = interval(gain["low"], gain["high"], _DECIMALS)
+        held = "too few queries for an interval"
+        if gain["low"] is not None:
+            held = f"95 % interval {' to '.join(interval(gain['low'], gain['high'], _DECIMALS))}"
         p = "< 0.001" if gain["p_value"] < 0.001 else f"= {gain['p_value']:.3f}"
         does = "does not change" if by == NO_DIFFERENCE else f"changes by {by}"
         text += (
-            f"\n\nAgainst the document embedder alone, nDCG@10 {does} (95 % interval {low} to {high}, p {p}, "
+            f"\n\nAgainst the document embedder alone, nDCG@10 {does} ({held}, p {p}, "
             f"{gain['n_better']} better, {gain['n_same']} same, {gain['n_worse']} worse)."
         )
     return text

@@ -25,6 +25,7 @@ from era.encoding_alignment import EncodingConfig, align_by_encoding
 from era.folds import assign_folds
 from era.index import DenseIndex
 from era.progress import Progress, no_progress
+from era.query_groups import Groups, group_queries
 from era.types import Qrels, Query
 
 RecipeName = Literal["era", "era-dual", "era-single", "paper"]
@@ -45,7 +46,8 @@ class Fit:
         aligned: the same recipe before it saw any label.
         query_ids: the labelled queries that taught something.
         held_out_vectors: (n, m); row i searches for `query_ids[i]` with adapters that never saw its labels.
-        certainty: how sure it is that the adapter helps a query.
+        groups: (n,) which of them are near-copies of each other, and one case where certainty is measured.
+        certainty: what it did for queries that were held out.
         influence: what each labelled query contributes to what was learned; None for `paper`, which does not add up.
         report: JSON-ready facts about how it went; `reason` is a sentence for a person, `note` another one, or empty.
         config: JSON-ready settings that, with seed and data, give the same adapter again.
@@ -55,6 +57,7 @@ class Fit:
     aligned: QueryAdapter
     query_ids: Sequence[str]
     held_out_vectors: Vectors
+    groups: Groups
     certainty: Certainty
     influence: Influence | None
     report: Mapping[str, Any]
@@ -164,7 +167,8 @@ def _fit_era(
         aligned=aligned,
         query_ids=[query.query_id for query in labelled.queries],
         held_out_vectors=adaptation.held_out_vectors,
-        certainty=Certainty(aligned.transform(labelled.encoded), adaptation.gains),
+        groups=adaptation.groups,
+        certainty=Certainty(adaptation.gains),
         influence=adaptation.influence,
         report=_report(adaptation) | {"alignment_fit": asdict(quality)} | _computed_on(computer),
         config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
@@ -175,6 +179,7 @@ def _report(adaptation: Adaptation) -> dict[str, Any]:
     return {
         "reason": adaptation.reason,
         "is_changed": adaptation.is_changed,
+        "gate_gain": adaptation.gate_gain,
         "blend": dict(adaptation.blend.factors),
         "strength": adaptation.strength,
         "share_of_score_variance_moved": adaptation.share_moved,
@@ -205,7 +210,10 @@ def _fit_paper(
     aligned = computer.run(lambda device: align_by_encoding(texts, device, seed, alignment_config, progress))
     aligned_vectors = aligned.transform(labelled.encoded)
     held_out_vectors = aligned_vectors.copy()
-    folds = assign_folds([query.text for query in labelled.queries], 5, seed)
+    groups = group_queries(
+        [query.text for query in labelled.queries], labelled.encoded.plain, texts.strong, labelled.relevant
+    )
+    folds = assign_folds(groups, 5, seed)
     n_folds = int(folds.max()) + 1 if folds.any() else 0  # one fold alone cannot be held out
 
     def train(some: LabelledQueries, number: int) -> QueryAdapter:
@@ -228,7 +236,8 @@ def _fit_paper(
         aligned=aligned,
         query_ids=[query.query_id for query in labelled.queries],
         held_out_vectors=held_out_vectors,
-        certainty=Certainty(aligned_vectors, gains),
+        groups=groups,
+        certainty=Certainty(gains),
         influence=None,
         report=report | _computed_on(computer),
         config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},

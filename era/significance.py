@@ -3,8 +3,9 @@
 Every test comes from scipy; the values that are compared are those of `era.evaluation`, or people's preferences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,26 @@ from scipy import stats
 
 from era.figures import NO_CHANGE
 
+MIN_FOR_INTERVAL = 6
+"""Cases below which no interval is given: of 5, Student's covers 85 % where it claims 95."""
+
+MIN_FOR_VERDICT = 10
+"""Cases below which an interval is rough and nothing is concluded: from here on Student's covers 92 %."""
+
 _MAX_RESAMPLED = 2_000_000  # values held at once
+_CONFIDENCE = 0.95
+
+Evidence = Literal["too few", "rough", "enough"]
+
+
+def evidence_of(n: int) -> Evidence:
+    """Return what n independent cases allow: no interval, a rough one, or a conclusion. Decided here and nowhere else.
+
+    The bounds come from the coverage that `python -m benchmarks.honesty` measures.
+    """
+    if n < MIN_FOR_INTERVAL:
+        return "too few"
+    return "rough" if n < MIN_FOR_VERDICT else "enough"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +42,26 @@ class PairedDifference:
     Attributes:
         before: mean before, in the measure's unit.
         after: mean after.
-        low: lower end of the 95 % bootstrap interval of the mean difference.
+        low: lower end of the 95 % interval of the mean difference; None if there are too few groups.
         high: upper end.
         p_value: two-sided paired randomisation test; 1 where all differences are 0.
         n_better: queries whose value rose.
         n_same: queries whose value stayed.
         n_worse: queries whose value fell.
-        effect_size: mean difference in standard deviations of the differences; 0 where all differences are 0, None
-            where it is not defined: all differ by the same amount, or there is one query.
+        n_groups: independent cases; near-copies of a query are one.
+        effect_size: mean difference in standard deviations of the differences, corrected for small samples; 0 where
+            all differences are 0, None with fewer than 10 groups or where all differ by the same amount.
     """
 
     before: float
     after: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p_value: float
     n_better: int
     n_same: int
     n_worse: int
+    n_groups: int
     effect_size: float | None = None
 
     @property
@@ -52,17 +74,22 @@ class PairedDifference:
         """Return the number of queries."""
         return self.n_better + self.n_same + self.n_worse
 
+    @property
+    def evidence(self) -> Evidence:
+        """Return what may be concluded from as many groups."""
+        return evidence_of(self.n_groups)
+
 
 @dataclass(frozen=True, slots=True)
 class PreferenceShare:
-    """How many of n decisions between two rankings went to the first; ties are not among them.
+    """On how many of n queries the first of two rankings was preferred; undecided queries count among the n.
 
     Attributes:
-        share: in [0, 1]; 0.5 where n is 0.
+        share: in [0, 1]; 0 where n is 0.
         low: lower end of the 95 % Wilson interval of the share; 0 where n is 0.
         high: upper end; 1 where n is 0.
-        p_value: two-sided exact test of a share of one half; 1 where n is 0.
-        n: decisions.
+        p_value: two-sided sign test over the decided queries; 1 where there is none.
+        n: queries.
     """
 
     share: float
@@ -73,56 +100,98 @@ class PreferenceShare:
 
 
 def paired_difference(
-    before: Mapping[str, float], after: Mapping[str, float], seed: int = 0, n_resamples: int = 5000
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    groups: Mapping[str, int] | None = None,
+    seed: int = 0,
+    n_resamples: int = 5000,
 ) -> PairedDifference:
-    """Compare a measure query by query.
+    """Compare a measure query by query; queries of one group are one case, not several.
 
     Args:
-        before: query id -> value.
+        before: query id -> value in [0, 1].
         after: query id -> value, of the same queries.
-        seed: of the resampling.
-        n_resamples: for the bootstrap, and for the randomisation test where not all sign changes can be tried.
+        groups: query id -> group, as `era.query_groups` finds them; None if each query is a case of its own.
+        seed: of the randomisation test.
+        n_resamples: for that, where not all sign changes can be tried.
 
     Raises:
-        ValueError: if the queries differ or there is none.
+        ValueError: if the queries differ or there is none, or a query has no group.
 
-    Source: percentile bootstrap (Efron 1979) and Fisher's paired randomisation test, as compared for retrieval by
-    Smucker, Allan and Carterette 2007; effect size d_z (Cohen 1988, section 2.3.5).
+    Source: Student's t of the mean over clusters (Cochran 1977, section 9A.2), and Fisher's paired randomisation test,
+    whose signs change group by group, as compared for retrieval by Smucker, Allan and Carterette 2007; effect size d_z
+    (Cohen 1988, section 2.3.5) with the correction of Hedges 1981. Where all differences are equal there is no
+    spread to go by; then the rule of three (Hanley and Lippman-Hand 1983) says how many exceptions may still exist.
     """
     if not before or before.keys() != after.keys():
         raise ValueError(f"Expected values for the same queries, got {len(before)} before and {len(after)} after.")
     ids = sorted(before)
+    if groups is not None and (missing := [query_id for query_id in ids if query_id not in groups]):
+        raise ValueError(f"Expected a group for every query, but {missing[0]!r} has none.")
     old, new = np.array([before[i] for i in ids]), np.array([after[i] for i in ids])
     change = np.where(np.abs(new - old) < NO_CHANGE, 0.0, new - old)
-    low = high = float(change.mean())
-    p_value = 1.0
-    if change.any() and len(change) > 1:
-        rng, batch = np.random.default_rng(seed), resamples_at_once(len(change))
-        interval = stats.bootstrap(
-            (change,), np.mean, n_resamples=n_resamples, batch=batch, method="percentile", rng=rng
-        )
-        low, high = (float(end) for end in interval.confidence_interval)
-        test = stats.permutation_test(
-            (change,),
-            np.mean,
-            permutation_type="samples",
-            n_resamples=n_resamples,
-            batch=batch,
-            vectorized=True,
-            rng=rng,
-        )
-        p_value = float(test.pvalue)
+    sums, sizes = _by_group(change, ids if groups is None else [groups[i] for i in ids])
+    low, high = mean_interval(sums, sizes)
     return PairedDifference(
         before=float(old.mean()),
         after=float(new.mean()),
         low=low,
         high=high,
-        p_value=p_value,
+        p_value=_p_value(sums, seed, n_resamples),
         n_better=int((change > 0).sum()),
         n_same=int((change == 0).sum()),
         n_worse=int((change < 0).sum()),
-        effect_size=_effect_size(change),
+        n_groups=len(sums),
+        effect_size=_effect_size(sums / sizes),
     )
+
+
+def mean_interval(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64], lowest: float = -1.0, highest: float = 1.0
+) -> tuple[float | None, float | None]:
+    """Return the ends of the 95 % interval of the mean over all members of groups; (None, None) if there are too few.
+
+    Args:
+        sums: (G,) of the values of each group.
+        sizes: (G,) how many members each group has.
+        lowest: a value can have.
+        highest: a value can have.
+
+    Source: see `paired_difference`.
+    """
+    n_groups, n = len(sums), float(sizes.sum())
+    if evidence_of(n_groups) == "too few":
+        return None, None
+    mean = float(sums.sum()) / n
+    residuals = sums - sizes * mean
+    if np.abs(residuals).max() < NO_CHANGE:
+        reach = min(3 / n_groups, 1.0) * (highest - lowest) / 2
+    else:
+        error = np.sqrt(n_groups / (n_groups - 1) * float((residuals**2).sum())) / n
+        reach = float(stats.t.ppf((1 + _CONFIDENCE) / 2, n_groups - 1) * error)
+    return max(mean - reach, lowest), min(mean + reach, highest)
+
+
+def _by_group(values: NDArray[np.float64], groups: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (G,) sum of the values of each group, and (G,) how many there are."""
+    place_of = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    places = np.array([place_of[group] for group in groups])
+    return np.bincount(places, values).astype(np.float64), np.bincount(places).astype(np.float64)
+
+
+def _p_value(sums: NDArray[np.float64], seed: int, n_resamples: int) -> float:
+    if not sums.any() or len(sums) < 2:
+        return 1.0
+    test = stats.permutation_test(
+        (sums,),
+        np.sum,
+        permutation_type="samples",
+        n_resamples=n_resamples,
+        batch=resamples_at_once(len(sums)),
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(test.pvalue)
 
 
 def resamples_at_once(n: int) -> int:
@@ -131,26 +200,29 @@ def resamples_at_once(n: int) -> int:
 
 
 def _effect_size(change: NDArray[np.float64]) -> float | None:
-    """Return the mean of the differences in their own standard deviations (n - 1), None where that is not defined."""
+    """Return the mean of the differences in their own standard deviations (n - 1), corrected for small samples."""
+    n = len(change)
     if not change.any():
         return 0.0
-    spread = float(change.std(ddof=1)) if len(change) > 1 else 0.0
-    return float(change.mean()) / spread if spread > NO_CHANGE else None
+    spread = float(change.std(ddof=1)) if n > 1 else 0.0
+    if evidence_of(n) != "enough" or spread <= NO_CHANGE:
+        return None
+    return float(change.mean()) / spread * (1 - 3 / (4 * (n - 1) - 1))
 
 
-def preference_interval(n_for: int, n_against: int) -> PreferenceShare:
-    """Return the share of decisions for one of two rankings, ties left out.
+def preference_interval(n_for: int, n_against: int, n_tied: int = 0) -> PreferenceShare:
+    """Return the share of queries on which one of two rankings was preferred.
 
     Raises:
         ValueError: if a count is negative.
 
-    Source: score interval (Wilson 1927) and exact binomial test.
+    Source: score interval (Wilson 1927) and sign test (Conover 1999, section 3.4), which leaves ties out.
     """
-    if min(n_for, n_against) < 0:
-        raise ValueError(f"Expected counts of at least 0, got {n_for} for and {n_against} against.")
-    n = n_for + n_against
+    if min(n_for, n_against, n_tied) < 0:
+        raise ValueError(f"Expected counts of at least 0, got {n_for} for, {n_against} against and {n_tied} tied.")
+    n, n_decided = n_for + n_against + n_tied, n_for + n_against
     if not n:
-        return PreferenceShare(0.5, 0.0, 1.0, 1.0, 0)
-    test = stats.binomtest(n_for, n, 0.5)
-    interval = test.proportion_ci(confidence_level=0.95, method="wilson")
-    return PreferenceShare(n_for / n, float(interval.low), float(interval.high), float(test.pvalue), n)
+        return PreferenceShare(0.0, 0.0, 1.0, 1.0, 0)
+    interval = stats.binomtest(n_for, n).proportion_ci(confidence_level=0.95, method="wilson")
+    p_value = float(stats.binomtest(n_for, n_decided, 0.5).pvalue) if n_decided else 1.0
+    return PreferenceShare(n_for / n, float(interval.low), float(interval.high), p_value, n)

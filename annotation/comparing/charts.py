@@ -82,8 +82,9 @@ def bars(queries: Sequence[Mapping[str, Any]], side: int) -> list[Bar]:
 
 
 def whiskers(rows: Sequence[Mapping[str, Any]]) -> WhiskerPlot:
-    """Return the mean difference of each measure with its interval."""
-    reach = max((max(abs(row["low"]), abs(row["high"])) for row in rows), default=0.0) or 1.0
+    """Return the mean difference of each measure that has an interval."""
+    given = [row for row in rows if row["low"] is not None]  # none where there are too few queries
+    reach = max((max(abs(row["low"]), abs(row["high"])) for row in given), default=0.0) or 1.0
 
     def place(value: float) -> float:
         return WHISKERS_WIDTH / 2 * (1 + value / reach)
@@ -98,9 +99,9 @@ def whiskers(rows: Sequence[Mapping[str, Any]]) -> WhiskerPlot:
             title=f"{row['measure']}: {difference(row['before'], row['after'])}, "
             f"likely between {' and '.join(interval(row['low'], row['high']))}",
         )
-        for number, row in enumerate(rows)
+        for number, row in enumerate(given)
     ]
-    return WhiskerPlot(found, place(0.0), reach, max(len(rows), 1) * ROW_HEIGHT)
+    return WhiskerPlot(found, place(0.0), reach, max(len(given), 1) * ROW_HEIGHT)
 
 
 def kind(change: float) -> Direction:

@@ -9,13 +9,12 @@ from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.errors import NotFoundError
 from annotation.library import Library
-from annotation.rankers import expectation, is_trained
+from annotation.rankers import ALIGNED, expectation, is_trained, same_words
 from annotation.searching import DEPTH, open_query
 from annotation.sight import sight_of
 from annotation.workspace import Workspace
 from era.certainty import Expectation
 from era.evaluation import MIN_DEPTH, depth_of, evaluate
-from era.types import Query
 from storage.records import QueryRecord
 
 HIDDEN = "hidden until you have finished it"  # in place of the numbers of a query
@@ -71,8 +70,9 @@ class QueryComparison:
         query: whose rankings they are.
         sides: in the order of the view.
         n_shared: how many documents are among the first ten of every side.
-        expected: what the last side is expected to change against the aligned ranking, for a query it did not learn
-            from.
+        expected: what the last side did for queries that were held out, where it did not learn from this one.
+        is_as_aligned: whether the last side, a training run that did not learn from this query, ranks it exactly as the
+            aligned ranking does.
         shown: by which marks is shown and measured: `all`, or, where what others say stays hidden, the person's `own`,
             or the `imported` ones of a query that the person has not begun.
     """
@@ -81,6 +81,8 @@ class QueryComparison:
     sides: Sequence[Side]
     n_shared: int
     expected: Expectation | None
+    is_as_aligned: bool = False
+    is_own_only: bool = False
     shown: Literal["all", "own", "imported"] = "all"
 
 
@@ -106,15 +108,18 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
         ranked[key] = found.get(record.id, RankedQuery((), "stored"))
     places = [_places(ranked[key]) for key in view.sides]
     labels = side_labels(workspace, view)
-    last, expected = view.sides[-1], None
+    last, expected, is_as_aligned = view.sides[-1], None, False
     if is_trained(last) and not ranked[last].is_learned:
-        expected = expectation(workspace, library, last, Query(str(record.id), record.text, record.instruction))
+        expected = expectation(workspace, library, last)
+        aligned = rank_queries(workspace, library, same_words(last, ALIGNED), [record], depth)[record.id]
+        is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]
     first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
     return QueryComparison(
         query=record,
         sides=[_side(library, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
         n_shared=len(set.intersection(*first_tens)),
         expected=expected,
+        is_as_aligned=is_as_aligned,
         shown="all" if record.id not in sight.hidden else "own" if record.id in sight.begun else "imported",
     )
 

@@ -77,12 +77,14 @@ class Preferences:
 
     Attributes:
         tally: all answers that stand.
-        share: how many of the decided ones are for the second side.
+        by_query: how many queries went to which side, `tie` where as many answers are for either.
+        share: of those queries, how many went to the second side.
         by_person: the same of each person, by name.
         records: the answers, oldest first.
     """
 
     tally: Tally
+    by_query: Tally
     share: PreferenceShare
     by_person: Sequence[tuple[str, Tally]]
     records: Sequence[PreferenceRecord]
@@ -202,7 +204,9 @@ def preferences(workspace: Workspace, view: ComparisonView) -> Preferences:
     tally = _tally(records, is_swapped)
     people = sorted({record.author for record in records}, key=str.casefold)
     by_person = [(name, _tally([r for r in records if r.author == name], is_swapped)) for name in people]
-    return Preferences(tally, preference_interval(tally.second, tally.first), by_person, records)
+    by_query = _by_query(records, is_swapped)
+    share = preference_interval(by_query.second, by_query.first, by_query.tie)
+    return Preferences(tally, by_query, share, by_person, records)
 
 
 def _tally(records: Sequence[PreferenceRecord], is_swapped: bool) -> Tally:
@@ -211,6 +215,17 @@ def _tally(records: Sequence[PreferenceRecord], is_swapped: bool) -> Tally:
     if is_swapped:
         first, second = second, first
     return Tally(first, second, counts[Preferred.TIE], counts[Preferred.NEITHER])
+
+
+def _by_query(records: Sequence[PreferenceRecord], is_swapped: bool) -> Tally:
+    """Return how many queries went to which side: people who see the same two lists are no independent cases."""
+    leads: Counter[int] = Counter()
+    for record in records:
+        leads[record.query_id] += {Preferred.FIRST: -1, Preferred.SECOND: 1}.get(record.preferred, 0)
+    n_second, n_first = sum(lead > 0 for lead in leads.values()), sum(lead < 0 for lead in leads.values())
+    if is_swapped:
+        n_first, n_second = n_second, n_first
+    return Tally(n_first, n_second, len(leads) - n_first - n_second, 0)
 
 
 def _pair(view: ComparisonView) -> tuple[str, str]:

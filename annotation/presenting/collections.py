@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from annotation.agreement import in_words
+from annotation.agreement import Agreement, in_words
 from annotation.collection_facts import CollectionFacts
 from annotation.desk_setup import FOUR_GRADES, DeskSetup
 from annotation.opening import LabelSetSummary, OpenPage
 from annotation.people import Coverage, People
 from annotation.presenting.wording import Payload, count, labels_in_words, nonce, page_ids
 from annotation.sight import left_out
+from era.figures import figure
 
 
 def collection_panel(
@@ -89,19 +90,10 @@ def coverage_panel(found: Coverage | None) -> Payload:
 
 
 def _people(people: People) -> Payload:
-    found = people.agreement
     return {
         "n_conflicts": people.n_conflicts,
         "hidden_note": f"In the shares and the agreement: {left_out(people.n_hidden)}" if people.n_hidden else "",
-        "agreement": {
-            "text": f"Agreement: {found.alpha:.2f}, likely between {found.low:.2f} and {found.high:.2f}: "
-            f"{in_words(found.alpha)}.",
-            "title": f"Krippendorff's alpha for ordered grades, over {count(found.n_pairs, 'document', 'documents')} "
-            f"judged by at least two of {found.n_people}; 1 is perfect, 0 is what chance gives. "
-            "Imported marks count as one judge.",
-        }
-        if found
-        else None,
+        "agreement": _agreement(people.agreement) if people.agreement else None,
         "work": [
             {
                 "author": each.author,
@@ -119,6 +111,26 @@ def _people(people: People) -> Payload:
             {"first": each.first, "second": each.second, "n": each.n_common, "share": each.share_equal}
             for each in people.pairs[:20]
         ],
+        "with_imported": [
+            {"first": each.first, "second": each.second, "n": each.n_common, "share": each.share_equal}
+            for each in people.with_imported[:20]
+        ],
+    }
+
+
+def _agreement(found: Agreement) -> Payload:
+    said = "Agreement"
+    if found.alpha is not None:
+        said += f": {figure(found.alpha)}"
+    if found.low is not None and found.high is not None:
+        said += f", likely between {figure(found.low)} and {figure(found.high)}"
+    positive = "" if found.positive is None else f" On what one calls relevant, others agree in {found.positive:.0%}."
+    return {
+        "text": f"{said}: {in_words(found)}.{positive}",
+        "title": f"Krippendorff's alpha for ordered grades, over {count(found.n_pairs, 'document', 'documents')} of "
+        f"{count(found.n_queries, 'query', 'queries')} judged by at least two of {found.n_people} people; 1 is "
+        "perfect, 0 is what chance gives. Imported marks are not among them. The interval is for 95 times out of 100, "
+        "drawing other queries; its lower end decides what is said.",
     }
 
 

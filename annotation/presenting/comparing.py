@@ -22,6 +22,7 @@ from annotation.presenting.wording import (
     chance,
     count,
     effect,
+    likely,
     measure_meaning,
     nonce,
     p_value_text,
@@ -29,7 +30,6 @@ from annotation.presenting.wording import (
 )
 from annotation.rankers import Ranker, is_trained, missing_label
 from annotation.strong_reading import StrongState
-from era.certainty import Expectation
 from era.evaluation import COMPARISON_MEASURES
 from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
 from era.figures import change as change_text
@@ -43,7 +43,6 @@ _SHOWN = {
     "imported": "Others have judged this query, and you may still judge it: what they say stays hidden here until you "
     "are done with it.",
 }
-_TOO_FEW = 10  # queries, below which nothing can be concluded
 
 
 def compare_panel(
@@ -132,7 +131,7 @@ def strong_payload(strong: StrongState, may_stop: bool) -> Payload:
 def one_payload(comparison: QueryComparison) -> Payload:
     """Return the rankings of one query."""
     honest = [side.label for side in comparison.sides if side.origin == "held_out"]
-    explanation = _expectation(comparison.expected, comparison.sides[-1].label)
+    explanation = _expectation(comparison)
     if honest:
         explanation = (
             f"This query taught “{honest[0]}”, so it is ranked here by a version that never saw its marks: "
@@ -152,16 +151,22 @@ def one_payload(comparison: QueryComparison) -> Payload:
     }
 
 
-def _expectation(expected: Expectation | None, after: str) -> str:
+def _expectation(comparison: QueryComparison) -> str:
+    """Return what is known of a query that the last side did not learn from: what happened to others, no more."""
+    after, expected = comparison.sides[-1].label, comparison.expected
+    if comparison.is_as_aligned:
+        return f"Nothing was learned from this query, and “{after}” ranks it exactly as the aligned ranking does."
     if expected is None:
         return ""
-    low, high = interval(expected.low, expected.high)
-    return (
-        f"Nothing was learned from this query. “{after}” is better here than the aligned ranking with a probability of "
-        f"{expected.probability:.0%}; expected change {signed(expected.change)} nDCG@100 (as nDCG@10, over the first "
-        f"hundred), four times out of five between {low} and {high}. So say the "
-        f"{expected.n} labelled queries, each ranked without its own marks, those like this one counting most."
+    said = (
+        f"Nothing was learned from this query. Of the {count(expected.n, 'query', 'queries')} that taught “{after}”, "
+        f"each ranked by what was learned without it, {expected.n_better:,} became better than in the aligned ranking, "
+        f"{expected.n_same:,} stayed and {expected.n_worse:,} became worse"
     )
+    if expected.low is None or expected.high is None:
+        return f"{said}. That is too few to tell more."
+    low, high = interval(expected.low, expected.high)
+    return f"{said}; four times out of five the change lies between {low} and {high} nDCG@100."
 
 
 def _side(side: Side) -> Payload:
@@ -287,7 +292,7 @@ def _cells(found: PairedDifference) -> list[str]:
         figure(found.before),
         figure(found.after),
         difference(found.before, found.after),
-        " to ".join(interval(found.low, found.high)),
+        "–" if found.low is None or found.high is None else " to ".join(interval(found.low, found.high)),
         p_value_text(found.p_value).removeprefix("= "),
         "–" if found.effect_size is None else signed(found.effect_size),
     ]
@@ -295,22 +300,17 @@ def _cells(found: PairedDifference) -> list[str]:
 
 def verdict(found: PairedDifference, measure: str, label: str, first: str) -> str:
     """Return in words how a side differs from the first one, and whether that could be chance."""
-    n = count(found.n, "query", "queries")
+    could_be_chance = chance(found.n_groups, found.p_value)
     if found.n_better == found.n_worse == 0:
         said = f"“{label}” and “{first}” measure the same in {measure} on every query."
-        return said if found.n >= _TOO_FEW else f"{said} With only {n} nothing can be concluded."
-    by, likely = (
-        difference(found.before, found.after),
-        "likely between {} and {}.".format(*interval(found.low, found.high)),
-    )
+        return said if found.evidence == "enough" else f"{said} {could_be_chance}"
+    by, held = difference(found.before, found.after), likely(found.low, found.high, found.n_groups)
     word = "better" if found.after > found.before else "worse"
-    said = f"In {measure} “{label}” is {by[1:]} {word} than “{first}” on average, {likely}"
+    said = f"In {measure} “{label}” is {by[1:]} {word} than “{first}” on average{f', {held}' if held else ''}."
     if by == NO_DIFFERENCE:
         equal = f"“{label}” and “{first}” are equally good on average ({measure} {figure(found.after)})"
-        said = f"{equal}, the difference {likely}"
-    if found.n < _TOO_FEW:
-        return f"{said} With only {n} nothing can be concluded (p {p_value_text(found.p_value)})."
-    return f"{said} {chance(found.n, found.p_value)}"
+        said = f"{equal}{f', the difference {held}' if held else ''}."
+    return f"{said} {could_be_chance}"
 
 
 def _left_out(n: int) -> str:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from annotation.comparing.preferring import BlindPair, Preferences, Tally
-from annotation.presenting.wording import Payload, count, nonce
-from era.significance import PreferenceShare
+from annotation.presenting.wording import Payload, chance, count, nonce
 from era.types import Document
 from storage.records import PreferenceRecord
 
@@ -49,56 +48,38 @@ def preferences_panel(preferences: Preferences, labels: Sequence[str], csv: str)
         "low": share.low,
         "high": share.high,
         "p": share.p_value,
-        "words": " ".join((preference_words(preferences.tally, share, labels), *_together(preferences))),
+        "words": preference_words(preferences, labels),
         "by_person": [{"person": name, **_tally(tally)} for name, tally in preferences.by_person],
         "csv": csv,
     }
 
 
-def preference_words(tally: Tally, share: PreferenceShare, labels: Sequence[str]) -> str:
-    """Return in words what people prefer of two rankings, and whether it could be chance.
-
-    Args:
-        tally: how often each answer stands.
-        share: of the decided ones, those for the second ranking.
-        labels: what both are called.
-    """
-    if not tally.n:
+def preference_words(preferences: Preferences, labels: Sequence[str]) -> str:
+    """Return in words what people prefer of two rankings, and whether it could be chance; `labels` of both."""
+    tally, by_query, share = preferences.tally, preferences.by_query, preferences.share
+    if not share.n:
         return "Nobody has compared these two rankings blindly yet."
     undecided = [
-        f"{count(n, 'time', 'times')} {words}"
+        f"{count(n, 'answer', 'answers')} said that {words}"
         for n, words in ((tally.tie, "both were alike"), (tally.neither, "neither was any good"))
         if n
     ]
-    rest = f" {_capitalised(' and '.join(undecided))}." if undecided else ""
-    if not share.n:
-        return f"No preference yet.{rest}"
-    is_second = tally.second >= tally.first
-    n_for, label = (tally.second, labels[1]) if is_second else (tally.first, labels[0])
-    low, high = (share.low, share.high) if is_second else (1 - share.high, 1 - share.low)
-    p = f"{share.p_value:.3f}".lstrip("0") if 0.001 <= share.p_value < 0.9995 else ""
-    text = f"p = {p}" if p else "p < .001" if share.p_value < 0.5 else "p = 1"
-    verdict = f"this is unlikely to be chance ({text})" if share.p_value < 0.05 else f"this could be chance ({text})"
-    verb = "was" if share.n == 1 else "were"
-    noun = "preference" if share.n == 1 else "preferences"
-    return (
-        f"{n_for} of {share.n} {noun} {verb} for “{label}”, likely between {low:.0%} and {high:.0%} of all; "
-        f"{verdict}.{rest}"
+    rest = f" {' and '.join(undecided)}." if undecided else ""
+    if not by_query.first and not by_query.second:
+        return f"No query was decided for either ranking.{rest}"
+    is_second = by_query.second >= by_query.first
+    n_for, label = (by_query.second, labels[1]) if is_second else (by_query.first, labels[0])
+    n_against, other = (by_query.first, labels[0]) if is_second else (by_query.second, labels[1])
+    several = (
+        f" Each query counts once, however many of the {len(preferences.by_person)} people answered it."
+        if len(preferences.by_person) > 1
+        else ""
     )
-
-
-def _together(preferences: Preferences) -> list[str]:
-    """Return what to keep in mind where several people answered."""
-    if len(preferences.by_person) < 2:
-        return []
-    return [
-        f"Answers of {len(preferences.by_person)} people, each counted by itself: people who see the same two lists "
-        "tend to agree, so the interval is wider in truth."
-    ]
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    said = (
+        f"Of {count(share.n, 'query', 'queries')}, {n_for:,} went to “{label}”, {n_against:,} to “{other}”, "
+        f"{by_query.tie:,} to neither."
+    )
+    return f"{said} {chance(by_query.first + by_query.second, share.p_value)}{several}{rest}"
 
 
 def _tally(tally: Tally) -> Payload:

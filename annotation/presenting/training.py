@@ -10,6 +10,7 @@ from annotation.presenting.wording import (
     count,
     documents_in_words,
     labels_in_words,
+    likely,
     measure_meaning,
     nonce,
     page_ids,
@@ -30,7 +31,8 @@ from annotation.training.curves import CurveProgress
 from annotation.training.queueing import RECIPES, Outlook
 from annotation.training.reporting import STAGES
 from era.evaluation import MEASURES
-from era.figures import NO_DIFFERENCE, difference, figure, interval, rounded
+from era.figures import NO_DIFFERENCE, difference, figure, rounded
+from era.significance import evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
@@ -229,7 +231,7 @@ def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
     is_equal = change == NO_DIFFERENCE
     word = "No difference" if is_equal else "Gained" if after > before else "Lost"
     sentences = [
-        f"With your marks: {_counts(total)}. {chance(n, total['p_value'])}",
+        f"With your marks: {_counts(total)}. {chance(_n_groups(total), total['p_value'])}",
         _steps(measures),
         _gate(measures),
         blend_sentence(measures["report"].get("blend", {})),
@@ -257,8 +259,9 @@ def _steps(measures: Mapping[str, Any]) -> str:
             ("your marks", aligned, after),
         )
     ]
-    doubt = ""
-    if difference(aligned, after) != NO_DIFFERENCE and measures["from_aligned"]["p_value"] >= 0.05:
+    doubt, by_marks = "", measures["from_aligned"]
+    is_proven = by_marks["p_value"] < 0.05 and evidence_of(_n_groups(by_marks)) == "enough"
+    if difference(aligned, after) != NO_DIFFERENCE and not is_proven:
         doubt = f" The second step could be chance with {count(measures['n'], 'query', 'queries')}."
     return f"{'; '.join(steps)}.{doubt}"
 
@@ -292,11 +295,16 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
 
 
 def _counts(total: Mapping[str, Any]) -> str:
-    low, high = interval(total["low"], total["high"])
+    held = likely(total["low"], total["high"], _n_groups(total))
     return (
         f"{total['n_better']} better, {total['n_same']} same, {total['n_worse']} worse than the light model alone in "
-        f"{MAIN_MEASURE}; the difference likely lies between {low} and {high}"
+        f"{MAIN_MEASURE}{f'; the difference is {held}' if held else ''}"
     )
+
+
+def _n_groups(total: Mapping[str, Any]) -> int:
+    """Return how many independent queries a difference is about; runs of earlier versions counted every query."""
+    return int(total.get("n_groups") or total["n_better"] + total["n_same"] + total["n_worse"])
 
 
 def blend_sentence(factors: Mapping[str, float]) -> str:

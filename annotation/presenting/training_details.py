@@ -126,7 +126,8 @@ def curve_payload(curve: Mapping[str, Any] | None) -> Payload | None:
         for point in curve["points"]
     ]
     text = "; ".join(
-        f"{point['n']:.0f} queries: {figure(point['value'])} (likely {figure(point['low'])} to {figure(point['high'])})"
+        f"{point['n']:.0f} queries: {figure(point['value'])}"
+        + ("" if point["low"] is None else f" (likely {figure(point['low'])} to {figure(point['high'])})")
         for point in points
     )
     return {

@@ -6,7 +6,8 @@ from typing import Any
 
 from annotation.counts import LabelCounts
 from annotation.opening import OpenPage
-from era.figures import signed
+from era.figures import interval, signed
+from era.significance import evidence_of
 
 Payload = dict[str, Any]
 
@@ -72,11 +73,21 @@ def effect(size: float | None) -> str:
 
 
 def chance(n: int, p_value: float) -> str:
-    """Say in words whether a difference over n queries could be chance."""
+    """Say in words whether a difference over n independent queries could be chance, where there are enough to tell."""
     queries, p = count(n, "query", "queries"), p_value_text(p_value)
+    if evidence_of(n) != "enough":
+        return f"With only {queries} nothing can be concluded (p {p})."
     if p_value < 0.05:
         return f"With {queries} this is unlikely to be chance (p {p})."
     return f"With {queries} this could be chance (p {p}); more marked queries will tell."
+
+
+def likely(low: float | None, high: float | None, n: int) -> str:
+    """Return `likely between −0.01 and +0.03`, empty where n independent queries are too few for an interval."""
+    if low is None or high is None:
+        return ""
+    ends = " and ".join(interval(low, high))
+    return f"roughly between {ends}" if evidence_of(n) == "rough" else f"likely between {ends}"
 
 
 def p_value_text(p_value: float) -> str:

@@ -127,7 +127,6 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     }
     extra = {
         "held_out": fitted.held_out_vectors,
-        "keys": fitted.certainty.keys,
         "gains": np.asarray(fitted.certainty.gains, np.float32),
     }
     if fitted.influence is not None:

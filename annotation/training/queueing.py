@@ -54,10 +54,14 @@ def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outl
     advice = ""
     if counts.n_labelled == 0:
         advice = "There is nothing to learn from yet. In Judge, mark at least one document as relevant."
-    elif counts.n_labelled == 1:
-        advice = "One query cannot be checked against another. Mark relevant documents for a second query."
+    elif counts.n_labelled < 3:
+        taught = "one query teaches" if counts.n_labelled == 1 else "two queries teach"
+        missing = "two more queries" if counts.n_labelled == 1 else "a third query"
+        advice = f"What {taught} cannot be checked on others. Mark relevant documents for {missing}."
     elif counts.n_labelled < 5:
-        advice = f"{counts.n_labelled} queries are a start; from 5 on it usually pays, from 20 on clearly."
+        advice = (
+            f"{counts.n_labelled} queries are a start. Training says what they are worth on queries it has not seen."
+        )
     durations = [
         (run.finished_at - run.started_at).total_seconds()
         for run in runs

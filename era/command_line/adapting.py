@@ -104,7 +104,6 @@ def _save(
     }
     extra = {
         HELD_OUT: fitted.held_out_vectors,
-        "keys": fitted.certainty.keys,
         "gains": np.asarray(fitted.certainty.gains, np.float32),
     }
     if fitted.influence is not None:

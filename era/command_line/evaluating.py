@@ -144,10 +144,12 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
         line = f"{measure:<14}{figure(mean, _DECIMALS)}"
         if has_baseline:
             change = found["differences"][measure]
-            low, high = interval(change["low"], change["high"], _DECIMALS)
+            held = "[too few queries]"
+            if change["low"] is not None:
+                held = f"[{', '.join(interval(change['low'], change['high'], _DECIMALS))}]"
             line += (
                 f"  was {figure(change['before'], _DECIMALS)}  "
-                f"{difference(change['before'], change['after'], _DECIMALS)} [{low}, {high}]  "
+                f"{difference(change['before'], change['after'], _DECIMALS)} {held}  "
                 f"{_p_value(change['p_value'])}  {change['n_better']} better, {change['n_same']} same, "
                 f"{change['n_worse']} worse"
             )

@@ -14,6 +14,7 @@ from annotation.agreement import (
     PairAgreement,
     agreement,
     agreement_by_pair,
+    agreement_with_imported,
     in_words,
     ordinal_alphas,
 )
@@ -48,7 +49,10 @@ def measured(rows: Mapping[str, str]) -> Agreement:
 def test_agreement_is_the_published_ordinal_value() -> None:
     result = measured(KRIPPENDORFF_C)
     assert result.alpha == pytest.approx(0.815, abs=0.0005)
-    assert (result.n_pairs, result.n_people) == (11, 4)
+    assert (result.n_pairs, result.n_people, result.n_queries) == (11, 4, 3)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.alpha is not None
     assert result.low < result.alpha <= result.high <= 1
 
 
@@ -70,44 +74,61 @@ def test_agreement_is_below_zero_when_people_contradict_each_other() -> None:
     assert measured({"ann": "0 1", "bob": "1 0"}).alpha == pytest.approx(-0.5)
 
 
-def test_agreement_has_a_sure_one_when_all_agree() -> None:
-    assert measured({"ann": "0 1 2 3", "bob": "0 1 2 3"}) == Agreement(1.0, 1.0, 1.0, 4, 2)
+def test_agreement_is_one_when_all_agree() -> None:
+    found = measured({"ann": "0 1 2 3 0 1", "bob": "0 1 2 3 0 1"})
+    assert found == Agreement(1.0, 1.0, 1.0, 1.0, n_pairs=6, n_queries=2, n_rarer=4, n_people=2)
 
 
-def test_agreement_is_one_by_definition_when_all_grades_are_equal() -> None:
-    assert measured({"ann": "2 2 .", "bob": "2 2 0", "cat": "2 . ."}) == Agreement(1.0, 1.0, 1.0, 2, 3)
+def test_agreement_cannot_be_told_when_all_grades_are_equal() -> None:
+    found = measured({"ann": "2 2 .", "bob": "2 2 0", "cat": "2 . ."})
+    assert found == Agreement(None, None, None, 1.0, n_pairs=2, n_queries=1, n_rarer=0, n_people=3)
+    assert in_words(found) == "cannot be told, since all grades are equal"
+
+
+def test_agreement_has_no_interval_when_there_is_one_query() -> None:
+    found = measured({"ann": "0 1 0 1", "bob": "0 1 0 0"})
+    assert found.alpha is not None
+    assert (found.low, found.high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({"ann": "1 1 0 0", "bob": "1 0 1 0"}, 0.5),  # 1 shared of 2 and 2: 2 * 1 / 4
+        ({"ann": "3 1 0 0", "bob": "1 2 0 0"}, 1.0),  # any grade above 0
+        ({"ann": "1 0", "bob": "1 0", "cat": "0 0"}, 0.5),  # of 2 positives each is shared by 1 of 2 others
+        ({"ann": "0 0", "bob": "0 0"}, None),
+    ],
+)
+def test_positive_agreement_is_the_share_of_relevant_grades_that_others_share(
+    rows: dict[str, str], expected: float | None
+) -> None:
+    assert measured(rows).positive == expected
 
 
 @pytest.mark.parametrize(
     "rows",
-    [{}, {"ann": "0 1 2"}, {"ann": "0 1", "bob": ". 1"}, {"ann": "0 1 . .", "bob": ". . 2 3"}],
-    ids=["no marks", "one author", "one pair", "nothing in common"],
+    [{}, {"ann": "0 1 2"}, {"ann": "0 1 . .", "bob": ". . 2 3"}],
+    ids=["no marks", "one author", "nothing in common"],
 )
 def test_agreement_is_none_when_there_is_too_little_to_compare(rows: Mapping[str, str]) -> None:
     assert agreement(marks_of(rows)) is None
 
 
-def test_agreement_compares_references_but_not_adjudicators() -> None:
+@pytest.mark.parametrize("role", [REFERENCE, ADJUDICATOR])
+def test_agreement_compares_judges_alone(role: JudgmentRole) -> None:
     judged = marks_of({"ann": "0 1 0 1"})
-    assert agreement(judged + marks_of({"cat": "0 0 0 1"}, ADJUDICATOR)) is None
-    result = agreement(judged + marks_of({"file": "0 1 0 1"}, REFERENCE) + marks_of({"cat": "1 0 1 0"}, ADJUDICATOR))
-    assert result is not None
-    assert (result.alpha, result.n_people) == (1.0, 2)
-
-
-def test_agreement_never_compares_an_author_with_their_own_reference() -> None:
-    own, reference = marks_of({"ann": "0 1 0"}), marks_of({"ann": "1 0 1"}, REFERENCE)
-    bob = marks_of({"bob": "0 1 0"})
-    assert agreement(own + reference) is None
-    for marks in (own + reference + bob, bob + reference + own):
-        result = agreement(marks)
-        assert result is not None
-        assert (result.alpha, result.n_people) == (1.0, 2)
+    assert agreement(judged + marks_of({"cat": "0 0 0 1"}, role)) is None
+    both = judged + marks_of({"bob": "0 1 0 1"})
+    found = agreement(both + marks_of({"cat": "1 0 1 0"}, role))
+    assert found == agreement(both)
+    assert found is not None
+    assert found.n_people == 2
 
 
 def test_agreement_keeps_the_same_document_of_two_queries_apart() -> None:
     marks = [StandingMark(q, "d", author, JUDGE, float(q)) for q, author in product((0, 1), ("ann", "bob"))]
-    assert agreement(marks) == Agreement(1.0, 1.0, 1.0, 2, 2)
+    assert agreement(marks) == Agreement(1.0, 1.0, 1.0, 1.0, n_pairs=2, n_queries=2, n_rarer=2, n_people=2)
 
 
 def random_counts(seed: int, n_units: int) -> np.ndarray[tuple[int, int], np.dtype[np.int_]]:
@@ -123,17 +144,18 @@ def library_alpha(counts: np.ndarray[tuple[int, int], np.dtype[np.int_]]) -> flo
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement="ordinal"))
 
 
-def test_interval_is_that_of_units_drawn_one_by_one() -> None:
+def test_interval_is_that_of_queries_drawn_one_by_one() -> None:
     counts = random_counts(seed=5, n_units=60)
     marks = [
-        StandingMark(1, f"d{unit}", f"p{place}", JUDGE, float(grade))
+        StandingMark(unit // 3, f"d{unit}", f"p{place}", JUDGE, float(grade))
         for unit, row in enumerate(counts)
         for place, grade in enumerate(np.repeat(np.arange(4), row))
     ]
     result = agreement(marks)
     assert result is not None
     rng = np.random.default_rng(99)
-    drawn = [library_alpha(counts[rng.integers(0, 60, size=60)]) for _ in range(2000)]
+    by_query = counts.reshape(20, 3, 4)
+    drawn = [library_alpha(by_query[rng.integers(0, 20, size=20)].reshape(60, 4)) for _ in range(2000)]
     low, high = np.quantile(drawn, (0.025, 0.975))
     assert high - low > 0.2  # so that the tolerance below says something
     assert result.low == pytest.approx(low, abs=0.03)
@@ -142,7 +164,9 @@ def test_interval_is_that_of_units_drawn_one_by_one() -> None:
 
 
 def test_interval_follows_the_seed() -> None:
-    marks = marks_of(KRIPPENDORFF_C)
+    rng = np.random.default_rng(0)
+    rows = {name: " ".join(map(str, rng.integers(0, 4, size=100))) for name in ("ann", "bob")}
+    marks = marks_of(rows)
     assert agreement(marks, seed=1, n_resamples=50) == agreement(marks, seed=1, n_resamples=50)
     assert agreement(marks, seed=1, n_resamples=50) != agreement(marks, seed=2, n_resamples=50)
 
@@ -182,9 +206,14 @@ def test_agreement_by_pair_counts_equal_relevance() -> None:
     ]
 
 
-def test_agreement_by_pair_compares_with_references() -> None:
-    marks = marks_of({"ann": "0 0 2 1"}) + marks_of({"file": "0 1 1 1"}, REFERENCE)
-    assert agreement_by_pair(marks) == [PairAgreement("ann", "file", 4, 0.75)]
+def test_imported_marks_are_compared_apart() -> None:
+    marks = marks_of({"ann": "0 0 2 1", "bob": "0 1 . ."}) + marks_of({"file": "0 1 1 1", "bob": "1 1 1 1"}, REFERENCE)
+    assert agreement_by_pair(marks) == [PairAgreement("ann", "bob", 2, 0.5)]
+    assert agreement_with_imported(marks) == [  # what bob once imported says nothing of bob
+        PairAgreement("ann", "bob", 4, 0.5),
+        PairAgreement("ann", "file", 4, 0.75),
+        PairAgreement("bob", "file", 2, 1.0),
+    ]
 
 
 @pytest.mark.parametrize("marks", [[], marks_of({"ann": "0 1"})], ids=["no marks", "one author"])
@@ -193,15 +222,32 @@ def test_agreement_by_pair_is_empty_when_nobody_shares_a_document(marks: Sequenc
 
 
 @pytest.mark.parametrize(
-    ("alpha", "expected"),
+    ("alpha", "low", "high", "expected"),
     [
-        (1.0, "good"),
-        (0.8, "good"),
-        (0.799, "enough for tentative conclusions"),
-        (0.667, "enough for tentative conclusions"),
-        (0.666, "low: talk about the guidelines"),
-        (-0.5, "low: talk about the guidelines"),
+        (0.9, 0.8, 1.0, "good"),
+        (0.9, 0.799, 1.0, "enough for tentative conclusions"),
+        (0.8, 0.667, 0.9, "enough for tentative conclusions"),
+        (0.8, 0.666, 0.9, "not clear yet: it may be low, judge more documents twice"),
+        (0.5, 0.3, 0.666, "low: talk about the guidelines"),
     ],
 )
-def test_in_words_uses_the_published_limits(alpha: float, expected: str) -> None:
-    assert in_words(alpha) == expected
+def test_in_words_follows_the_lower_end(alpha: float, low: float, high: float, expected: str) -> None:
+    assert in_words(Agreement(alpha, low, high, 0.9, 30, 5, 5, 2)) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_pairs", "n_queries", "n_rarer", "expected"),
+    [
+        (29, 5, 5, "too little to tell; it takes 30 documents judged twice (there are 29)"),
+        (30, 4, 5, "too little to tell; it takes 5 queries (there are 4)"),
+        (30, 5, 4, "too little to tell; it takes 5 grades of the rarer kind (there are 4)"),
+        (
+            2,
+            2,
+            5,
+            "too little to tell; it takes 30 documents judged twice (there are 2) and 5 queries (there are 2)",
+        ),
+    ],
+)
+def test_in_words_says_what_is_missing(n_pairs: int, n_queries: int, n_rarer: int, expected: str) -> None:
+    assert in_words(Agreement(1.0, 1.0, 1.0, 1.0, n_pairs, n_queries, n_rarer, 2)) == expected

@@ -50,7 +50,7 @@ def compare_payload(desk: Desk, *sides: str, **more: Any) -> dict[str, Any]:
 
 
 def paired(before: float, after: float, p_value: float, n: tuple[int, int, int], d: float | None) -> PairedDifference:
-    return PairedDifference(before, after, -0.25, 0.5, p_value, *n, d)
+    return PairedDifference(before, after, -0.25, 0.5, p_value, *n, sum(n), d)
 
 
 def overall_of(*parts: tuple[PartKind, list[PairedDifference]], **more: Any) -> OverallComparison:
@@ -190,8 +190,19 @@ def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> 
     desk.train()
     explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("cat dog"))["one"]["explanation"]
     desk.workspace.close()
-    assert "So say the 12 labelled queries" in explanation
-    assert re.search(r"with a probability of \d+%; expected change [+−]?0\.\d\d nDCG@100", explanation)
+    assert explanation.startswith(
+        "Nothing was learned from this query. Of the 12 queries that taught “after your marks"
+    )
+    assert re.search(r"the change lies between [+−]?0\.\d\d and [+−]?0\.\d\d nDCG@100", explanation)
+
+
+def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path: Path) -> None:
+    """From two labels on one text nothing can be checked, so nothing is kept."""
+    desk = new_desk(tmp_path, small_world(qrels={name: QRELS[name] for name in ("cat-owner", "cat-vet")}))
+    desk.train()
+    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("cat dog"))["one"]["explanation"]
+    desk.workspace.close()
+    assert explanation.endswith("“after your marks (run 1)” ranks it exactly as the aligned ranking does.")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +232,7 @@ def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> 
         ),
         (
             paired(0.5, 0.75, 0.0004, (9, 0, 0), None),
-            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
+            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, roughly between "
             "−0.25 and +0.50. With only 9 queries nothing can be concluded (p < 0.001).",
             "",
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "< 0.001", "–"],
@@ -235,7 +246,7 @@ def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> 
         (
             paired(0.5, 0.5, 1.0, (0, 1, 0), None),
             "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query. "
-            "With only 1 query nothing can be concluded.",
+            "With only 1 query nothing can be concluded (p = 1.000).",
             "",
             ["0.50", "0.50", "no difference", "−0.25 to +0.50", "1.000", "–"],
         ),

@@ -166,7 +166,7 @@ def answer(desk: Desk, view: ComparisonView, author: str, query_id: int, preferr
         storage.preferences.append(session, new)
 
 
-def test_preferences_are_the_share_of_the_second_side_with_wilsons_interval(
+def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(
     judged_desk: Desk, view: ComparisonView
 ) -> None:
     queries = [judged_desk.ask(f"{GRADED_TEXT} {n}") for n in range(6)]
@@ -181,26 +181,29 @@ def test_preferences_are_the_share_of_the_second_side_with_wilsons_interval(
     assert found.tally == Tally(first=3, second=7, tie=1, neither=1)
     assert dict(found.by_person) == {"ann": Tally(1, 4, 1, 0), "ben": Tally(2, 3, 0, 1)}
 
-    share, n, z = 0.7, 10, 1.959964
+    assert found.by_query == Tally(first=1, second=4, tie=1, neither=0)  # on query 3 ann and ben contradict each other
+    share, n, z = 4 / 6, 6, 1.959964
     middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    assert (found.share.share, found.share.n) == (0.7, 10)
+    assert (found.share.share, found.share.n) == (share, 6)
     assert found.share.low == pytest.approx((middle - half) / (1 + z * z / n), abs=1e-6)
     assert found.share.high == pytest.approx((middle + half) / (1 + z * z / n), abs=1e-6)
-    p_value = 2 * sum(comb(10, k) for k in range(7, 11)) / 2**10  # 0.34375
+    p_value = 2 * sum(comb(5, k) for k in (4, 5)) / 2**5
     assert found.share.p_value == pytest.approx(p_value)
     panel = as_json(preferences_panel(found, LABELS, "the table"))
     assert panel["words"] == (
-        "7 of 10 preferences were for “after your marks (run 1)”, likely between 40% and 89% of all; "
-        "this could be chance (p = .344). 1 time both were alike and 1 time neither was any good. "
-        "Answers of 2 people, each counted by itself: people who see the same two lists tend to agree, "
-        "so the interval is wider in truth."
+        "Of 6 queries, 4 went to “after your marks (run 1)”, 1 to “light model alone”, 1 to neither. "
+        "With only 5 queries nothing can be concluded (p = 0.375). "
+        "Each query counts once, however many of the 2 people answered it. "
+        "1 answer said that both were alike and 1 answer said that neither was any good."
     )
     assert (panel["n"], panel["first"], panel["second"], panel["csv"]) == (12, 3, 7, "the table")
 
     exchanged = preferences(judged_desk.workspace, replace(view, sides=view.sides[::-1]))
     assert exchanged.tally == Tally(first=7, second=3, tie=1, neither=1)
     words = preferences_panel(exchanged, LABELS[::-1], "")["words"]
-    assert words.startswith("7 of 10 preferences were for “after your marks (run 1)”, likely between 40% and 89%")
+    assert words.startswith(
+        "Of 6 queries, 4 went to “after your marks (run 1)”, 1 to “light model alone”, 1 to neither."
+    )
 
 
 def test_preferences_say_when_it_is_no_chance_and_when_there_are_none(judged_desk: Desk, view: ComparisonView) -> None:
@@ -208,12 +211,17 @@ def test_preferences_say_when_it_is_no_chance_and_when_there_are_none(judged_des
     query_id = judged_desk.ask(GRADED_TEXT)
     answer(judged_desk, view, "ann", query_id, Preferred.TIE)
     words = preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"]
-    assert words == "No preference yet. 1 time both were alike."
-    for n in range(20):
+    assert words == "No query was decided for either ranking. 1 answer said that both were alike."
+    for n in range(20):  # twenty people see the same two lists: that is one query
         answer(judged_desk, view, f"person {n}", query_id, Preferred.FIRST)
     words = preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"]
-    assert "20 of 20 preferences were for “light model alone”" in words
-    assert "unlikely to be chance (p < .001)" in words
+    assert words.startswith("Of 1 query, 1 went to “light model alone”, 0 to “after your marks (run 1)”, 0 to neither.")
+    assert "With only 1 query nothing can be concluded (p = 1.000)" in words
+    for n in range(11):
+        answer(judged_desk, view, "ann", judged_desk.ask(f"{GRADED_TEXT} {n}"), Preferred.FIRST)
+    words = preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"]
+    assert words.startswith("Of 12 queries, 12 went to “light model alone”")
+    assert "unlikely to be chance (p < 0.001)" in words
 
 
 def test_preferences_csv_says_who_preferred_what_and_where_it_stood(judged_desk: Desk, view: ComparisonView) -> None:

@@ -24,6 +24,7 @@ from annotation.presenting.wording import (
     count,
     effect,
     labels_in_words,
+    likely,
     measure_meaning,
     p_value_text,
 )
@@ -38,7 +39,7 @@ HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 
 
 def collection_payload(desk: Desk, author: str | None = "ann", **more: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {"setup": DeskSetup(), "people": People([], None, [], 0), **more}
+    shown: dict[str, Any] = {"setup": DeskSetup(), "people": People([], None, [], [], 0), **more}
     return collection_panel(
         desk.page,
         author,
@@ -128,14 +129,16 @@ def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained
             JudgeWork("ann", PersonCounts(4, 1, 1, 2), 0.25, 8.5, first, last),
             JudgeWork("bob", PersonCounts(n_queries=1), None, None, first, first),
         ],
-        agreement=Agreement(alpha=0.704, low=0.51, high=0.899, n_pairs=1, n_people=2),
+        agreement=Agreement(0.704, low=0.51, high=0.899, positive=0.75, n_pairs=1, n_queries=1, n_rarer=1, n_people=2),
         pairs=[PairAgreement("ann", f"judge {number:02}", 4, 0.75) for number in range(25)],
+        with_imported=[PairAgreement("ann", "file", 4, 0.5)],
         n_conflicts=5,
     )
     shown = as_json(collection_payload(trained_desk, people=people))["people"]
     assert shown["n_conflicts"] == 5
-    assert shown["agreement"]["text"].startswith("Agreement: 0.70, likely between 0.51 and 0.90: ")
-    assert "over 1 document judged by at least two of 2;" in shown["agreement"]["title"]
+    assert shown["agreement"]["text"].startswith("Agreement: 0.70, likely between 0.51 and 0.90: too little to tell")
+    assert shown["agreement"]["text"].endswith(". On what one calls relevant, others agree in 75%.")
+    assert "over 1 document of 1 query judged by at least two of 2 people;" in shown["agreement"]["title"]
     assert shown["work"] == [
         {
             "author": "ann", "n_graded": 4, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25,
@@ -148,8 +151,17 @@ def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained
     ]  # fmt: skip
     assert len(shown["pairs"]) == 20
     assert shown["pairs"][0] == {"first": "ann", "second": "judge 00", "n": 4, "share": 0.75}
-    nobody: dict[str, Any] = {"n_conflicts": 0, "hidden_note": "", "agreement": None, "work": [], "pairs": []}
+    assert shown["with_imported"] == [{"first": "ann", "second": "file", "n": 4, "share": 0.5}]
+    nobody: dict[str, Any] = {
+        "n_conflicts": 0, "hidden_note": "", "agreement": None, "work": [], "pairs": [], "with_imported": [],
+    }  # fmt: skip
     assert collection_payload(trained_desk)["people"] == nobody
+
+
+def test_collection_panel_gives_no_alpha_where_all_grades_are_equal(trained_desk: Desk) -> None:
+    people = People([], Agreement(None, None, None, None, n_pairs=2, n_queries=1, n_rarer=0, n_people=2), [], [], 0)
+    shown = as_json(collection_payload(trained_desk, people=people))["people"]
+    assert shown["agreement"]["text"] == "Agreement: cannot be told, since all grades are equal."
 
 
 def test_coverage_panel_says_how_much_is_judged_or_what_is_missing() -> None:
@@ -202,7 +214,23 @@ def test_p_value_text_names_small_values_as_a_bound(p_value: float, text: str) -
 
 def test_chance_turns_at_five_percent() -> None:
     assert chance(40, 0.049) == "With 40 queries this is unlikely to be chance (p = 0.049)."
-    assert chance(1, 0.05) == "With 1 query this could be chance (p = 0.050); more marked queries will tell."
+    assert chance(10, 0.05) == "With 10 queries this could be chance (p = 0.050); more marked queries will tell."
+
+
+def test_chance_concludes_nothing_from_fewer_than_ten() -> None:
+    assert chance(9, 0.001) == "With only 9 queries nothing can be concluded (p = 0.001)."
+
+
+@pytest.mark.parametrize(
+    ("ends", "n", "text"),
+    [
+        ((-0.012, 0.031), 10, "likely between −0.02 and +0.04"),
+        ((-0.012, 0.031), 9, "roughly between −0.02 and +0.04"),
+        ((None, None), 5, ""),
+    ],
+)
+def test_likely_says_how_rough_an_interval_is(ends: tuple[float | None, float | None], n: int, text: str) -> None:
+    assert likely(*ends, n) == text
 
 
 def test_count_chooses_the_noun() -> None:

@@ -40,9 +40,9 @@ def mark_relevant(desk: Desk, n_queries: int) -> None:
     ("n_queries", "advice"),
     [
         (0, "nothing to learn from yet. In Judge, mark at least one"),
-        (1, "One query cannot be checked against another. Mark relevant documents for a second query."),
-        (2, "2 queries are a start; from 5 on it usually pays"),
-        (3, "3 queries are a start; from 5 on it usually pays"),
+        (1, "What one query teaches cannot be checked on others. Mark relevant documents for two more queries."),
+        (2, "What two queries teach cannot be checked on others. Mark relevant documents for a third query."),
+        (3, "3 queries are a start. Training says what they are worth"),
         (4, "4 queries are a start"),
     ],
 )

@@ -74,7 +74,7 @@ class StagedCurve:
             args[7]("curve", 0.25, "adapter 5 of 20")
         point = era.learning_curve.CurvePoint(1.0, 9.0, 0.5, 0.25, 0.75)
         gain = era.learning_curve.Gain(0.125, 0.0, 0.25)
-        return era.learning_curve.LearningCurve([point], 0.375, 12, gain, "Label more.")
+        return era.learning_curve.LearningCurve([point], 0.375, 12, gain, gain, "Label more.")
 
 
 @pytest.fixture

@@ -43,27 +43,27 @@ def other_labels(shifted: ShiftedWorld, place: int) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("n", [2, 3, 6, 12])
+@pytest.mark.parametrize("n", [5, 6, 12])
 @pytest.mark.parametrize("place", [0, 1])
 def test_held_out_vector_owes_nothing_to_the_labels_of_its_own_query(shifted: ShiftedWorld, n: int, place: int) -> None:
     """Neither blend nor change nor its strength may know them, so each label set must give the same vector."""
     judgments = shifted.judgments(n)
-    expected = adapted(shifted, judgments)
-    for labels in other_labels(shifted, place):
-        found = adapted(shifted, judgments | {f"q{place}": labels})
-        np.testing.assert_allclose(found.held_out_vectors[place], expected.held_out_vectors[place], atol=ROUNDING)
+    every = [judgments, *(judgments | {f"q{place}": labels} for labels in other_labels(shifted, place))]
+    learned = [adaptation for own in every if (adaptation := adapted(shifted, own)).is_changed]  # the one common bit
+    assert len(learned) > 1
+    for other in learned[1:]:
+        np.testing.assert_allclose(other.held_out_vectors[place], learned[0].held_out_vectors[place], atol=ROUNDING)
     if n == 12:  # or there would be nothing to leak
-        moved = expected.held_out_vectors[place] - shifted.aligned.transform(shifted.labelled(judgments).encoded)[place]
-        assert np.abs(moved).max() > 50 * ROUNDING
-        assert bytes_of(found.adapter) != bytes_of(expected.adapter)
+        aligned = shifted.aligned.transform(shifted.labelled(judgments).encoded)
+        assert np.abs(learned[0].held_out_vectors[place] - aligned[place]).max() > 50 * ROUNDING
+        assert bytes_of(learned[1].adapter) != bytes_of(learned[0].adapter)
         others = [i for i in range(n) if i != place]
-        assert np.abs(found.held_out_vectors[others] - expected.held_out_vectors[others]).max() > 10 * ROUNDING
+        assert np.abs(learned[1].held_out_vectors[others] - learned[0].held_out_vectors[others]).max() > 10 * ROUNDING
 
 
 def test_held_out_vectors_owe_nothing_to_the_labels_of_their_fold(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(12)
-    labelled = shifted.labelled(judgments)
-    folds = assign_folds([query.text for query in labelled.queries], CONFIG.n_folds, 0)
+    folds = assign_folds(range(12), CONFIG.n_folds, 0)  # no two queries are alike
     together = np.flatnonzero(folds == folds[0])
     assert 1 < len(together) < 4
     changed = judgments | {f"q{i}": other_labels(shifted, i)[i % 3] for i in together.tolist()}
@@ -110,26 +110,18 @@ def test_held_out_vector_owes_nothing_to_its_labels_when_not_every_document_is_a
     assert np.abs(found[2] - found[0]).max() > 10 * ROUNDING
 
 
-def test_held_out_vectors_are_the_blended_ones_when_there_are_two_queries(shifted: ShiftedWorld) -> None:
-    # no third query could tell whether the other one's labels help, but they may decide on the blend
-    labelled = shifted.labelled(shifted.judgments(2))
-    found = adapted(shifted, shifted.judgments(2)).held_out_vectors
-    aligned = shifted.aligned
-    features = {view: aligned.features(labelled.encoded)[:, aligned.rows(view)] for view in aligned.views}
-    parts = {view: own @ aligned.weight[aligned.rows(view)] for view, own in features.items()}
-    for i in (0, 1):
-        cosines = []
-        for light in (0.5, 1, 2):
-            for near in (0, 1, 2, 4):
-                vector = parts["mean"][i] + aligned.bias + light * parts["light"][i] + near * parts["neighbours"][i]
-                cosines.append(vector @ found[i] / np.linalg.norm(vector))
-        assert max(cosines) == pytest.approx(1, abs=1e-5)
+def test_nothing_is_deployed_that_could_not_be_measured(shifted: ShiftedWorld) -> None:
+    # learned from one of two queries, nothing could be checked, and so nothing is known of what both teach
+    found = adapted(shifted, shifted.judgments(2))
+    assert not found.is_changed
+    assert bytes_of(found.adapter) == bytes_of(shifted.aligned)
+    assert "Mark relevant documents for a third query" in found.reason
 
 
 def test_nothing_is_kept_that_does_not_gain_enough(shifted: ShiftedWorld) -> None:
     judgments = shifted.judgments(12)
     learned = adapted(shifted, judgments)
-    gain = float(learned.gains.mean())
+    gain = learned.gate_gain
     assert learned.is_changed
     for minimum, is_kept in ((gain - 1e-6, True), (gain + 1e-6, False)):
         found = adapted(shifted, judgments, AdaptationConfig(strengths=CONFIG.strengths, minimum_gain=minimum))

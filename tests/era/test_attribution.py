@@ -214,14 +214,16 @@ def test_queries_of_one_text_each_pull_to_their_own_document(shifted: ShiftedWor
 def topic_world(left_out: int | None) -> tuple[QueryAdapter, DenseIndex, LabelledQueries, Adaptation]:
     """Return what is learned of 5 topics with 4 queries each, one of all these left out.
 
-    Queries of topic i lie around axis i; what they want is the one document on axis 5 + i, which no embedder knows.
+    Queries of topic i lie around axis i; what they want most is the one document on axis 5 + i, which no embedder
+    knows. Each also wants two documents that no other one does, so that they are no copies of each other.
     """
     axes = np.eye(10, dtype=np.float32)
     vectors = np.concatenate([axes[5:], random_unit_rows(60, 10, seed=0)])
     index = index_of(vectors)
-    asked = normalise(axes[np.arange(20) // 4] + 0.3 * random_unit_rows(20, 10, seed=1))
+    asked = normalise(axes[np.arange(20) // 4] + 0.6 * random_unit_rows(20, 10, seed=1))
     encoded = EncodedQueries(asked, asked, np.full((20, 10), 0.3, np.float32))
-    every = labelled_queries(encoded, {f"q{i}": {f"d{i // 4:03}": 1.0} for i in range(20)}, index)
+    wanted = {f"q{i}": {f"d{i // 4:03}": 1.0, f"d{5 + 2 * i:03}": 0.1, f"d{6 + 2 * i:03}": 0.1} for i in range(20)}
+    every = labelled_queries(encoded, wanted, index)
     labelled = every.subset([i for i in range(20) if i != left_out])
     texts = texts_of(index, vectors)
     aligned = align_by_decoding(texts)

@@ -55,7 +55,7 @@ def test_two_runs_are_compared_query_by_query(era: CommandLine) -> None:
     assert (change["n_better"], change["n_same"], change["n_worse"]) == (1, 1, 0)
     lines = era(*words, "--per-query").out.splitlines()
     assert lines[0] == "2 queries, good.run against bad.run"
-    assert lines[1].startswith("RR            1.0000  was 0.7500  +0.2500 [")
+    assert lines[1].startswith("RR            1.0000  was 0.7500  +0.2500 [too few queries]  p")
     assert lines[3:] == ["q1\t1.0000\t0.5000", "q2\t1.0000\t1.0000"]
 
 
@@ -64,8 +64,8 @@ def test_differences_are_those_of_the_figures_beside_them_with_a_true_minus(era:
     words = ["evaluate", "bad.run", "--baseline", "good.run", "--qrels", "qrels.txt", "--measures", "RR, R@2"]
     lines = era(*words).out.splitlines()
     assert lines[1:] == [
-        "RR            0.7500  was 1.0000  −0.2500 [−0.5000, 0.0000]  p = 1.000  0 better, 1 same, 1 worse",
-        "R@2           1.0000  was 1.0000  no difference [0.0000, 0.0000]  p = 1.000  0 better, 2 same, 0 worse",
+        "RR            0.7500  was 1.0000  −0.2500 [too few queries]  p = 1.000  0 better, 1 same, 1 worse",
+        "R@2           1.0000  was 1.0000  no difference [too few queries]  p = 1.000  0 better, 2 same, 0 worse",
     ]
 
 

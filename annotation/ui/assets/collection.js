@@ -105,7 +105,9 @@ function labelSets() {
 let coverage = null; // how much of the first ten is judged, once it was asked for
 
 function people() {
-  const { work, agreement, pairs, n_conflicts, hidden_note } = view.people;
+  const { work, agreement, pairs, with_imported, n_conflicts, hidden_note } = view.people;
+  const listed = (title, all, second) => (all.length ? h("details", { class: "era-advanced" }, h("summary", {}, title), h("ul", {}, all.map((each) =>
+    h("li", {}, `${each.first} and ${second(each)}: the same relevance for ${Math.round(100 * each.share)} % of ${many(each.n, "document")}`)))) : null);
   const when = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   const columns = [["Person", ""], ["Graded", "documents that this person graded"], ["Can't tell", "documents that this person looked at without being able to tell"], ["Queries", "with a document that this person marked"],
     ["Relevant", "share of the grades that say relevant"], ["Seconds", "median time with a document"], ["Last mark", ""]];
@@ -121,8 +123,8 @@ function people() {
         h("td", { class: "era-number", title: `first mark ${when(each.first_at)}` }, when(each.last_at)))))))
       : h("p", { class: "era-quiet" }, "Who judged how much will be listed here, after the first mark."),
     agreement ? h("p", {}, h("abbr", { title: agreement.title }, agreement.text)) : h("p", { class: "era-quiet" }, "How well people agree shows as soon as two of them have judged some of the same documents."),
-    pairs.length ? h("details", { class: "era-advanced" }, h("summary", {}, "Two by two"), h("ul", {}, pairs.map((each) =>
-      h("li", {}, `${each.first} and ${each.second}: the same relevance for ${Math.round(100 * each.share)} % of ${many(each.n, "document")}`)))) : null,
+    listed("Two by two", pairs, (each) => each.second),
+    listed("Beside imported marks", with_imported, (each) => `the marks imported by ${each.second}`),
     hidden_note && quiet(hidden_note),
     n_conflicts && view.may_settle ? h("p", {}, `${many(n_conflicts, "document")} people disagree about. Until somebody settles it, an even split is left out of training. `,
       h("button", { type: "button", class: "era-link", onclick: () => { say("settle"); openTab("Judge"); } }, "Settle disagreements")) : null,

@@ -143,8 +143,8 @@ function resultLines() {
   const line = (name, each) => h("tr", {}, h("th", { scope: "row" }, name), ["first", "second", "tie", "neither", "n"].map((key) => h("td", { class: "era-number" }, each[key] === undefined ? "" : String(each[key]))));
   return h("section", { class: "era-results-of", "aria-label": "Results" },
     h("h3", {}, "Results"), h("p", { role: "status" }, results.words),
-    typeof results.share === "number" && h("p", { class: "era-quiet" }, `Share of the preferences that were for \u201c${labelOf(blindPair[1])}\u201d: `,
-      h("abbr", { title: "Among preferences for one of the two lists; the interval is Wilson\u2019s, for 95 times out of 100" }, `${Math.round(results.share * 100)} % (${Math.round(results.low * 100)} to ${Math.round(results.high * 100)} %)`)),
+    typeof results.share === "number" && h("p", { class: "era-quiet" }, `Share of the queries that went to \u201c${labelOf(blindPair[1])}\u201d: `,
+      h("abbr", { title: "Undecided queries count among all; the interval is Wilson\u2019s, for 95 times out of 100" }, `${Math.round(results.share * 100)} % (${Math.round(results.low * 100)} to ${Math.round(results.high * 100)} %)`)),
     h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
       h("thead", {}, h("tr", {}, ["", labelOf(blindPair[0]), labelOf(blindPair[1]), "equally good", "both bad", "all"].map((name, i) => h("th", { scope: "col", class: i ? "era-number" : "" }, name)))),
       h("tbody", {}, line("everybody", results), (results.by_person || []).map((each) => line(each.person ?? each.author ?? "", each))))),

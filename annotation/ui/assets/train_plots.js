@@ -63,12 +63,13 @@ function foldsPlot(folds) {
 // The measure on unseen queries over how many labelled ones were learned from, with the band it likely lies in.
 function curvePlot(curve) {
   const points = curve.points;
-  const values = points.flatMap((p) => [p.low, p.high]).concat(curve.baseline);
+  const hasBand = points.every((p) => p.low !== null);
+  const values = points.flatMap((p) => (hasBand ? [p.low, p.high] : [p.value])).concat(curve.baseline);
   const y = scale(Math.min(...values), Math.max(...values), 160, 16);
   const x = scale(0, Math.max(...points.map((p) => p.n)), 60, WIDE - 20);
   const line = (list, value) => list.map((p) => `${x(p.n).toFixed(1)},${y(value(p)).toFixed(1)}`).join(" L");
   return picture(200, curve.text, `nDCG@10 on ${many(curve.n, "unseen query", "unseen queries")}, by how many were learned from`,
-    svg("path", { d: `M${line(points, (p) => p.high)} L${line([...points].reverse(), (p) => p.low)} Z`, class: "era-plot-band" }),
+    hasBand && svg("path", { d: `M${line(points, (p) => p.high)} L${line([...points].reverse(), (p) => p.low)} Z`, class: "era-plot-band" }),
     svg("line", { x1: 60, x2: WIDE - 20, y1: y(curve.baseline), y2: y(curve.baseline), class: "era-plot-baseline" }),
     label(62, y(curve.baseline) - 4, "no labels", "start"),
     svg("path", { d: `M${line(points, (p) => p.value)}`, class: "era-plot-line" }),
