@@ -1,9 +1,12 @@
 """The command that starts the app: what it asks and refuses before anything is sent or stored."""
 
+import importlib.util
 import io
 import json
 import os
+import re
 import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +93,70 @@ def test_where_nobody_can_be_asked_the_app_ends_and_says_how_to_agree(tmp_path: 
     )
     assert (ended.returncode, ended.stdout) == (1, COSTS)
     assert ended.stderr.endswith("Nothing was sent. If you agree to that, start again with --yes.\n")
+
+
+def test_a_port_in_use_is_told_before_anything_that_takes_long(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code = f"import runpy, sys; sys.argv[1:] = []; sys.exit((runpy.run_path({str(APP)!r})['main'](), *sys.modules))"
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "ERA_DATA_DIR": str(tmp_path / "data"), "GRADIO_SERVER_PORT": str(port)},
+            cwd=APP.parent,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    told, _, loaded = ended.stderr.partition("\n")
+    assert told.startswith(f"Port {port} cannot be used: ")
+    assert told.endswith("Set GRADIO_SERVER_PORT to a free port and start again.")
+    assert loaded.startswith("(1, ")
+    assert not any(f"'{name}'" in loaded for name in ("gradio", "torch", "sqlalchemy", "numpy", "pandas"))
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_port_that_is_none_is_told_likewise(tmp_path: Path, port: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(APP)],
+        env={**os.environ, "ERA_DATA_DIR": str(tmp_path / "data"), "GRADIO_SERVER_PORT": port},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Port {port} cannot be used: ")
+
+
+def test_passwords_as_typed_are_warned_of_with_the_remedy(tmp_path: Path) -> None:
+    people = tmp_path / "people.txt"
+    people.write_text("ann:first\nben:second\n")
+    (tmp_path / "data").write_text("no folder")
+    ended = subprocess.run(
+        [sys.executable, str(APP)],
+        env={**os.environ, "ERA_DATA_DIR": str(tmp_path / "data"), "ERA_PEOPLE": str(people)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == (
+        f"{people} holds 2 passwords as typed. Hash what is there: python -m annotation.people_file {people} --convert"
+    )
+    assert "first" not in ended.stderr
+
+
+def test_what_sign_in_on_a_space_and_the_tool_need_is_required() -> None:
+    required = (APP.parent / "requirements.txt").read_text(encoding="utf-8")
+    extras = [extra for line in required.splitlines() for extra in re.findall(r"^gradio\[([\w,]+)\]", line)]
+    assert sorted(",".join(extras).split(",")) == ["mcp", "oauth"]
+    for module in ("authlib.integrations.starlette_client", "itsdangerous", "mcp"):
+        assert importlib.util.find_spec(module) is not None
 
 
 def test_name_of_a_data_set_is_taken_as_it_was_typed(bare_workspace: Workspace) -> None:

@@ -1,13 +1,17 @@
 """Signing in: the right password of a known name, and less and less patience with guesses."""
 
+import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from annotation import signing_in
 from annotation.errors import TooManyTriesError
 from annotation.people_file import Person, hash_password
 from annotation.signing_in import SignIn
+from annotation.ui.signing_in import PasswordCheck
 
 ANN = Person("ann", hash_password("café:1"))
 BEN = Person("ben", "plain")  # as older files have it
@@ -156,3 +160,28 @@ def test_a_right_password_is_quick_the_second_time(sign_in: SignIn, monkeypatch:
 
     monkeypatch.setattr(SignIn, "_verifies", verifies)
     assert all(sign_in.is_right("ann", "café:1", CAFE) for _ in range(20))
+
+
+def test_checking_a_password_holds_up_nothing_else() -> None:
+    goes_on = threading.Event()
+
+    class Slow(SignIn):
+        def is_right(self, name: str, password: str, address: str) -> bool:
+            return goes_on.wait(10)
+
+    async def check() -> bool:
+        asked = asyncio.create_task(PasswordCheck(Slow([])).is_right("ann", "café:1"))
+        await asyncio.sleep(0)
+        goes_on.set()
+        return await asked
+
+    assert asyncio.run(check())
+
+
+def test_the_server_tells_programs_when_to_try_again(sign_in: SignIn) -> None:
+    check = PasswordCheck(sign_in)
+    for _ in range(5):
+        assert not asyncio.run(check.is_right("ann", "wrong"))
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(check.is_right("ann", "café:1"))
+    assert (refused.value.status_code, refused.value.headers) == (429, {"Retry-After": "1"})
