@@ -128,6 +128,11 @@ class App:
         """Return (document id, grade) of all that was said of a query, in the order it was said."""
         return self.rows("SELECT doc_id, grade FROM judgment_event WHERE query_id = ? ORDER BY id", self.query_id(text))
 
+    def n_searches(self, query_id: int) -> int:
+        """Return how many rankings of a query were asked for."""
+        count: int = self.rows("SELECT count(*) FROM search_event WHERE query_id = ?", query_id)[0][0]
+        return count
+
     def n_events(self) -> int:
         """Return how many acts of judging are stored."""
         count: int = self.rows("SELECT count(*) FROM judgment_event")[0][0]
@@ -231,6 +236,13 @@ class Visit:
         """Press keys one after the other, as fast as the browser takes them."""
         for key in keys:
             self.page.keyboard.press(key)
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so that the page does not show, such as what the server has stored."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < deadline, "it never came to that"
+            self.page.wait_for_timeout(50)
 
     def wait_until_saved(self) -> None:
         """Wait until nothing is left to deliver."""

@@ -60,7 +60,9 @@ def test_query_that_is_left_before_its_answer_comes_is_never_shown_or_marked(
     one.search(left)
     late = app.query_id(left)
     one.search(here)
-    held = one.hold(query_id=late, view="pool")
+    one.view("Ranking")  # each of which is remembered as soon as the server has it
+    n_ranked = app.n_searches(late)
+    held = one.hold(query_id=late)
     one.page.locator(".era-query-item").filter(has_text=left).click()
     expect(one.cards).to_have_count(0)  # at once
     expect(one.box).to_have_value(left)
@@ -78,7 +80,7 @@ def test_query_that_is_left_before_its_answer_comes_is_never_shown_or_marked(
         expect(one.cards.first).to_be_visible()
     assert len(held.kept) == 1
     held.let_go()
-    one.page.wait_for_timeout(1000)  # time for the late answer to do harm
+    one.wait_until(lambda: app.n_searches(late) > n_ranked)
     if then == "a new query":
         expect(one.cards).to_have_count(0)
         one.search(searched)
