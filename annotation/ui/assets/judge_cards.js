@@ -112,7 +112,7 @@ function drawLead() {
   const nOpen = view.cards.filter((card) => !hasSaid(saidOf(card.query_id, card.doc_id))).length;
   const minutes = Math.max(1, Math.round((nOpen * (view.seconds_per_document || 10)) / 60)); // a card is read once
   let words = "";
-  if (isUnsent()) words = t("query.unsent", { text: view.query.text });
+  if (isUnsent()) words = t("query.unsent", { text: view.query.text.length > 40 ? `${view.query.text.slice(0, 39).trimEnd()}\u2026` : view.query.text });
   else if (view.view === "pool" && n) words = n > nMarked && !view.is_finished ? t("pool.budget", { n: n - nMarked, minutes }) : t("pool.done");
   else if (view.view === "ranking" && n) words = t("ranking.counted", { n, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) });
   else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
