@@ -1,6 +1,5 @@
 """What comes in past the gate: known hosts, the app's own pages, programs; and what every answer tells browsers."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.testclient import TestClient
 
 from annotation.settings import Settings
 from annotation.ui.gate import Gate, Rules
+from tests.asynchronous import finish
 
 OWN = {"origin": "http://localhost:7860"}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -153,5 +153,5 @@ def test_sockets_pass_the_same_gate(headers: list[tuple[bytes, bytes]], is_close
         return {"type": "websocket.connect"}
 
     scope = {"type": "websocket", "path": "/", "headers": headers, "server": ("127.0.0.1", 7860)}
-    asyncio.run(Gate(app, Rules.of(Settings()))(scope, receive, send))
+    finish(Gate(app, Rules.of(Settings()))(scope, receive, send))
     assert sent == ["websocket.close" if is_closed else "websocket.accept"]

@@ -1,6 +1,5 @@
 """Files that come in over the network: through the server's own route, from people who may, counted and tidied up."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from starlette.testclient import TestClient
 from annotation.settings import Settings
 from annotation.ui.receiving import Receiving
 from annotation.uploads import SentFile, UploadLimits, Uploads
+from tests.asynchronous import finish
 
 UPLOAD = "/gradio_api/upload"
 LIMITS = UploadLimits(file_bytes=1000, bytes_each=3000, files_each=10)
@@ -131,7 +131,7 @@ def test_what_is_broken_off_is_tidied_up_and_counts_no_more(server: Server) -> N
         "headers": [(b"content-type", b"multipart/form-data; boundary=x"), (b"content-length", b"2900")],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "http_version": "1.1",
     }  # fmt: skip
-    asyncio.run(server.app(scope, receive, send))
+    finish(server.app(scope, receive, send))
     assert seen[-1] == 1  # half of it was on the disk
     assert answered[0]["status"] == 400
     assert server.left() == []

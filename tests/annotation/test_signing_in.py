@@ -12,6 +12,7 @@ from annotation.errors import TooManyTriesError
 from annotation.people_file import Person, hash_password
 from annotation.signing_in import SignIn
 from annotation.ui.signing_in import PasswordCheck
+from tests.asynchronous import finish
 
 ANN = Person("ann", hash_password("café:1"))
 BEN = Person("ben", "plain")  # as older files have it
@@ -175,13 +176,13 @@ def test_checking_a_password_holds_up_nothing_else() -> None:
         goes_on.set()
         return await asked
 
-    assert asyncio.run(check())
+    assert finish(check())
 
 
 def test_the_server_tells_programs_when_to_try_again(sign_in: SignIn) -> None:
     check = PasswordCheck(sign_in)
     for _ in range(5):
-        assert not asyncio.run(check.is_right("ann", "wrong"))
+        assert not finish(check.is_right("ann", "wrong"))
     with pytest.raises(HTTPException) as refused:
-        asyncio.run(check.is_right("ann", "café:1"))
+        finish(check.is_right("ann", "café:1"))
     assert (refused.value.status_code, refused.value.headers) == (429, {"Retry-After": "1"})

@@ -1,6 +1,5 @@
 """The public endpoint and the MCP tool of the running app: off unless asked for, reading only, behind the sign-in."""
 
-import asyncio
 import base64
 import json
 import os
@@ -21,6 +20,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import CallToolResult, TextContent
 
+from tests.asynchronous import finish
 from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port
 
 DOCUMENTS = (
@@ -114,7 +114,7 @@ def call_tool(app: App, arguments: Mapping[str, Any], headers: Mapping[str, str]
             tools = [tool.name for tool in (await session.list_tools()).tools]
             return tools, await session.call_tool("search", dict(arguments))
 
-    return asyncio.run(talk())
+    return finish(talk())
 
 
 def text_of(result: CallToolResult) -> str:

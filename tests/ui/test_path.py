@@ -48,7 +48,7 @@ def test_path_leads_from_search_to_comparison(app: App, visit: Visits) -> None:
     expect(train.locator(".era-progress progress")).to_be_visible()
     difference = train.get_by_role("button", name="See the difference")
     expect(difference).to_be_visible(timeout=PATIENCE_S * 1000)
-    expect(train.locator("tbody tr .era-state").filter(has_text="in use")).to_have_count(1)
+    expect(train.locator(".era-outcome tbody tr").filter(has_text="in use")).to_have_count(1)
 
     difference.click()
     compare = page.locator("#era-compare .era-page")
