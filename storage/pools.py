@@ -1,4 +1,4 @@
-"""Store of pools: the documents that are to be judged for a query, and which rankings brought them up."""
+"""Store of pools: the documents that are to be judged for a query, what brought them up, and how they were drawn."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
 
 from storage.batches import LOOKUP_BATCH, batches
-from storage.records import PoolDocument
-from storage.schema import LabelSetRow, PoolDocumentRow, RemovedDocumentRow
+from storage.records import PoolDocument, PoolDraw
+from storage.schema import LabelSetRow, PoolDocumentRow, PoolDrawRow, RemovedDocumentRow
 
 
 def list_for(session: Session, label_set_id: int, query_id: int) -> Sequence[PoolDocument]:
@@ -63,6 +63,37 @@ def add(session: Session, label_set_id: int, query_id: int, documents: Iterable[
     if rows:
         session.execute(insert(PoolDocumentRow), rows)
     return len(rows)
+
+
+def add_draw(session: Session, label_set_id: int, query_id: int, draw: PoolDraw) -> None:
+    """Store how documents of a query's pool were drawn.
+
+    Raises:
+        IntegrityError: if there is no such label set or query.
+    """
+    session.execute(
+        insert(PoolDrawRow).values(
+            label_set_id=label_set_id,
+            query_id=query_id,
+            sources=list(draw.sources),
+            drawn=list(draw.drawn),
+            not_drawn=list(draw.not_drawn),
+        )
+    )
+
+
+def draws(session: Session, label_set_id: int, query_ids: Collection[int]) -> dict[int, list[PoolDraw]]:
+    """Return query id -> its draws, the oldest first; queries whose pools were made without any are left out."""
+    found: dict[int, list[PoolDraw]] = {}
+    for some in batches(query_ids, LOOKUP_BATCH):
+        statement = (
+            select(PoolDrawRow.query_id, PoolDrawRow.sources, PoolDrawRow.drawn, PoolDrawRow.not_drawn)
+            .where(PoolDrawRow.label_set_id == label_set_id, PoolDrawRow.query_id.in_(some))
+            .order_by(PoolDrawRow.id)
+        )
+        for query_id, sources, drawn, not_drawn in session.execute(statement):
+            found.setdefault(query_id, []).append(PoolDraw(tuple(sources), tuple(drawn), tuple(not_drawn)))
+    return found
 
 
 def _is_removed() -> ColumnElement[bool]:

@@ -242,6 +242,27 @@ class PoolDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolDraw:
+    """Documents of a pool that were drawn at random, each with the same probability, without replacement.
+
+    Attributes:
+        sources: ranker keys whose first ten were drawn from, all but what the pool holds for certain.
+        drawn: document ids that came into the pool.
+        not_drawn: those that did not.
+    """
+
+    sources: tuple[str, ...]
+    drawn: tuple[str, ...]
+    not_drawn: tuple[str, ...]
+
+    @property
+    def probability(self) -> float:
+        """Return how probable it was for each document to be drawn; 1 if there was nothing to choose."""
+        n = len(self.drawn) + len(self.not_drawn)
+        return len(self.drawn) / n if n else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class SearchRecord:
     """A ranking that was shown; `ranking` holds (document id, score), best first."""
 

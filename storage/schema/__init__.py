@@ -6,14 +6,22 @@ together. Every statement is one that PostgreSQL understands as well.
 
 from storage.schema.base import Base, UtcDateTime, utc_now
 from storage.schema.collections import CollectionRow, DocumentRow, InstructionRow, QueryRow
-from storage.schema.comparing import PreferenceEventRow, SharedViewRow, SnapshotRankingRow, SnapshotRow
+from storage.schema.comparing import (
+    ComparisonLookRow,
+    PreferenceEventRow,
+    SharedViewRow,
+    SnapshotRankingRow,
+    SnapshotRow,
+)
 from storage.schema.importing import ImportJobRow, RemovedDocumentRow
 from storage.schema.judging import (
     AcknowledgementRow,
     JudgmentEventRow,
     LabelSetRow,
     PoolDocumentRow,
+    PoolDrawRow,
     SearchEventRow,
+    TestQueryRow,
     current_judgment,
 )
 from storage.schema.training import TrainingRunRow
@@ -22,12 +30,14 @@ __all__ = [
     "AcknowledgementRow",
     "Base",
     "CollectionRow",
+    "ComparisonLookRow",
     "DocumentRow",
     "ImportJobRow",
     "InstructionRow",
     "JudgmentEventRow",
     "LabelSetRow",
     "PoolDocumentRow",
+    "PoolDrawRow",
     "PreferenceEventRow",
     "QueryRow",
     "RemovedDocumentRow",
@@ -35,6 +45,7 @@ __all__ = [
     "SharedViewRow",
     "SnapshotRankingRow",
     "SnapshotRow",
+    "TestQueryRow",
     "TrainingRunRow",
     "UtcDateTime",
     "current_judgment",

@@ -1,9 +1,9 @@
-"""The tables of comparing: links to a view, preferences between two rankings, and snapshots of a comparison."""
+"""The tables of comparing: links to a view, looks, preferences between two rankings, snapshots of a comparison."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.records import Preferred, ShownLeft
@@ -17,6 +17,16 @@ class SharedViewRow(Base):
 
     slug: Mapped[str] = mapped_column(primary_key=True)
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class ComparisonLookRow(Base):
+    """A comparison over the queries of a label set that somebody has looked at; the digest names sides and measure."""
+
+    __tablename__ = "comparison_look"
+
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

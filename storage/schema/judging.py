@@ -1,4 +1,4 @@
-"""The tables of what people do at the desk: label sets, judgments, pools, guidelines read, searches."""
+"""The tables of what people do at the desk: label sets, judgments, pools, test queries, guidelines read, searches."""
 
 from datetime import datetime
 from typing import Any
@@ -85,6 +85,32 @@ class PoolDocumentRow(Base):
     query_id: Mapped[int] = mapped_column(ForeignKey("query.id"))
     doc_id: Mapped[str]
     sources: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class PoolDrawRow(Base):
+    """Documents that were drawn by chance for a pool from those that rankings brought up, and those left."""
+
+    __tablename__ = "pool_draw"
+    __table_args__ = (Index(None, "label_set_id", "query_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"))
+    sources: Mapped[list[str]] = mapped_column(JSON)
+    drawn: Mapped[list[str]] = mapped_column(JSON)
+    not_drawn: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class TestQueryRow(Base):
+    """A query of a label set that no training run learns from."""
+
+    __tablename__ = "test_query"
+
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"), primary_key=True)
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
+    author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

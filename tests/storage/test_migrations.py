@@ -141,7 +141,7 @@ def test_upgrade_after_downgrade_gives_the_schema_again(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
-@pytest.mark.parametrize(("earlier", "later"), [("0001", "0002"), ("0002", "0003"), ("0003", "0004")])
+@pytest.mark.parametrize(("earlier", "later"), [("0001", "0002"), ("0002", "0003"), ("0003", "0004"), ("0004", "0005")])
 def test_schema_taken_back_is_the_one_before(tmp_path: Path, earlier: str, later: str) -> None:
     before, after = plain_engine(tmp_path / "before.sqlite"), plain_engine(tmp_path / "after.sqlite")
     with before.begin() as connection:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import (
     acknowledgements,
     collections,
+    comparison_looks,
     document_changes,
     documents,
     import_jobs,
@@ -17,6 +18,7 @@ from storage import (
     pools,
     preferences,
     queries,
+    queries_for_testing,
     removal,
     searches,
     snapshots,
@@ -34,6 +36,7 @@ from storage.records import (
     NewSnapshot,
     NewTrainingRun,
     PoolDocument,
+    PoolDraw,
     Preferred,
     ShownLeft,
     SnapshotRanking,
@@ -52,6 +55,9 @@ def fill(session: Session, collection_id: int) -> None:
     mark = NewJudgment(label_set.id, query.id, query.instruction_id, "d1", "h", "ann", 1.0, f"page-{collection_id}", 1)
     judgments.append(session, mark)
     pools.add(session, label_set.id, query.id, [PoolDocument("d1", {})])
+    pools.add_draw(session, label_set.id, query.id, PoolDraw(("light",), ("d1",), ("d2",)))
+    queries_for_testing.add(session, label_set.id, [query.id], "ann")
+    comparison_looks.note(session, label_set.id, "e" * 64)
     searches.record(session, query_id=query.id, author="ann", retriever="", depth=1, took_ms=1.0, ranking=[])
     acknowledgements.add(session, collection_id, "ann", "a" * 64)
     preference = NewPreference(label_set.id, query.id, "ann", "a", "b", Preferred.TIE, ShownLeft.FIRST)
