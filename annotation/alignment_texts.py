@@ -37,9 +37,23 @@ def alignment_texts(
         folder: of the collection; read from and written to.
         progress: told about embedding.
     """
+    found = find_alignment_texts(corpus, index, pair, folder)
+    if found is not None:
+        return found
+    started = time.perf_counter()
+    texts = read_alignment_texts(corpus, index, pair, progress)
+    seconds_each = (time.perf_counter() - started) / len(texts.doc_ids)
     strong = pair.strong.identity.to_json()
-    name = hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16]
-    file = folder / f"alignment-{name}.safetensors"
+    _keep(_file_of(folder, strong, index), strong, corpus, texts.doc_ids, texts.strong, seconds_each)
+    return texts, seconds_each
+
+
+def find_alignment_texts(
+    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path
+) -> tuple[AlignmentTexts, float | None] | None:
+    """Return the same if both embedders have read the texts already, else None; nothing is read for this."""
+    strong = pair.strong.identity.to_json()
+    file = _file_of(folder, strong, index)
     others = [each for each in folder.glob("alignment-*.safetensors") if each != file]
     for each in (file, *sorted(others, key=lambda other: other.stat().st_mtime, reverse=True)):
         found = _still_there(each, strong, corpus, index) if each.is_file() else None
@@ -48,11 +62,12 @@ def alignment_texts(
             if each != file:
                 _keep(file, strong, corpus, doc_ids, vectors, seconds)
             return AlignmentTexts(doc_ids, vectors, index.vectors(doc_ids)), seconds
-    started = time.perf_counter()
-    texts = read_alignment_texts(corpus, index, pair, progress)
-    seconds_each = (time.perf_counter() - started) / len(texts.doc_ids)
-    _keep(file, strong, corpus, texts.doc_ids, texts.strong, seconds_each)
-    return texts, seconds_each
+    return None
+
+
+def _file_of(folder: Path, strong: str, index: DenseIndex) -> Path:
+    name = hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16]
+    return folder / f"alignment-{name}.safetensors"
 
 
 def _still_there(

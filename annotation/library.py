@@ -1,14 +1,14 @@
 """One collection in memory, ready to be searched: its documents, its index, and the retrievers over it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
-from annotation.alignment_texts import alignment_texts
+from annotation.alignment_texts import alignment_texts, find_alignment_texts
 from annotation.comparing.run_cache import RunCache
 from annotation.strong_reading import StrongReading
 from era.adapter import QueryAdapter, light_only, strong_only
@@ -21,9 +21,14 @@ from era.index import DenseIndex
 from era.intact import require_unit_rows
 from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
+from era.query_groups import Nearness
 from era.retriever import LexicalRetriever, Retriever
+from era.types import Query
+from era.vector_cache import CachedVectors, VectorCache
 
 logger = logging.getLogger(__name__)
+
+_QUERY_VECTOR_BYTES = 64 << 20  # what the strong vectors of queries may take on disk
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +42,9 @@ class Library:
     pooled: set[tuple[int, int, str]] = field(default_factory=set)  # (label set, query, ranking) that pools have seen
     strong_reading: StrongReading = field(init=False)
     runs: RunCache = field(init=False)
+    _query_vectors: CachedVectors = field(init=False)
     _texts: AlignmentTexts | None = None
+    _nearness: Nearness | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
     _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
@@ -50,6 +57,9 @@ class Library:
     def __post_init__(self) -> None:
         self.strong_reading = StrongReading(self.corpus, self.pair, self.folder)
         self.runs = RunCache(self.folder / "runs", self.corpus.doc_ids)
+        strong = self.pair.strong.identity
+        kept = VectorCache(self.folder / "query-vectors", _QUERY_VECTOR_BYTES)
+        self._query_vectors = kept.open(strong.to_json(), strong.dimension)
 
     @property
     def is_aligned(self) -> bool:
@@ -75,6 +85,35 @@ class Library:
                 found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
                 self._texts, self.strong_reading.seconds_per_text = found
             return self._texts
+
+    def nearness(self) -> Nearness | None:
+        """Return what the alignment texts tell of near-copies; None while they have not been read, nor are for this."""
+        if self._nearness is None and self._reading.acquire(blocking=False):
+            try:
+                if self._texts is None:
+                    found = find_alignment_texts(self.corpus, self.index, self.pair, self.folder)
+                    if found is not None:
+                        self._texts, self.strong_reading.seconds_per_text = found
+                if self._texts is not None:
+                    self._nearness = Nearness.of(self._texts.strong)
+            finally:
+                self._reading.release()
+        return self._nearness
+
+    def strong_vectors(self, queries: Sequence[Query]) -> Vectors:
+        """Return (n, p): queries as the strong embedder reads them without instruction, 0 where it has not yet.
+
+        Nothing is read for this. What was read for something else is kept from the first call on, so that two calls
+        differ by what was read between them, however often the app is started.
+        """
+        is_known, vectors = self._query_vectors.find([query.text for query in queries])
+        missing = np.flatnonzero(~is_known).tolist()
+        is_read, fresh = self.pair.remembered([queries[row] for row in missing])
+        vectors[missing] = fresh
+        if is_read.any():
+            texts = [queries[row].text for row, is_new in zip(missing, is_read, strict=True) if is_new]
+            self._query_vectors.keep(texts, fresh[is_read])
+        return vectors
 
     def aligned(self, progress: Progress = no_progress) -> Retriever:
         """Return the retriever after stage 1, before any label."""

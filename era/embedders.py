@@ -277,6 +277,17 @@ class EmbedderPair:
             light=np.array([row[2] for row in rows], np.float32).reshape(-1, m),
         )
 
+    def remembered(self, queries: Sequence[Query]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which of n queries were embedded lately (n,), and their plain strong vectors (n, p), 0 for others."""
+        found = np.zeros((len(queries), self.strong.identity.dimension), np.float32)
+        is_known = np.zeros(len(queries), bool)
+        with self._lock:
+            for row, query in enumerate(queries):
+                vectors = self._remembered.get((query.text, query.instruction))
+                if vectors is not None:
+                    is_known[row], found[row] = True, vectors[1]
+        return is_known, found
+
     def encode_queries_lightly(self, queries: Sequence[Query]) -> EncodedQueries:
         """Embed queries with the light model alone; the strong arrays are (n, 0). For adapters that read no more."""
         light = self.light.encode_queries([Query("", query.text) for query in queries])

@@ -100,6 +100,11 @@ def parse_measure_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def main_of(measures: Sequence[str]) -> str:
+    """Return the measure that decides: the first that says how good a ranking is, not how much of it is judged."""
+    return next((name for name in measures if not name.startswith("Judged")), measures[0])
+
+
 def depth_of(measures: Sequence[str]) -> int:
     """Return how many documents have to be ranked for every measure: the deepest cut-off, at least 100.
 

@@ -160,11 +160,13 @@ def _measures(facts: CardFacts) -> str:
         held = "too few queries for an interval"
         if gain["low"] is not None:
             held = f"95 % interval {' to '.join(interval(gain['low'], gain['high'], _DECIMALS))}"
+        n_groups = gain.get("n_groups", n)
+        counted = "" if n_groups == n else f"; near-copies count once, so {n} queries as {n_groups}"
         p = "< 0.001" if gain["p_value"] < 0.001 else f"= {gain['p_value']:.3f}"
         does = "does not change" if by == NO_DIFFERENCE else f"changes by {by}"
         text += (
             f"\n\nAgainst the document embedder alone, nDCG@10 {does} ({held}, p {p}, "
-            f"{gain['n_better']} better, {gain['n_same']} same, {gain['n_worse']} worse)."
+            f"{gain['n_better']} better, {gain['n_same']} same, {gain['n_worse']} worse{counted})."
         )
     return text
 

@@ -5,6 +5,7 @@ tell how well answers are remembered, not how well the adapter does on queries i
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,38 +25,101 @@ _QUANTILE = 0.999
 _NEVER_COPIES, _ALWAYS_COPIES = 0.6, 0.9  # small or repetitive collections tell little of what is unusually near
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearness:
+    """From when on two strong vectors mean nearly the same.
+
+    Attributes:
+        centre: (p,) mean of the texts that were read.
+        cosine: of vectors less this centre, from which on they count as copies.
+    """
+
+    centre: Vectors
+    cosine: float
+
+    @classmethod
+    def of(cls, text_vectors: Vectors) -> "Nearness | None":
+        """Return what (N, p) alignment texts tell; None of fewer than two, and meaning is left out then."""
+        if len(text_vectors) < 2:
+            return None
+        return cls(text_vectors.mean(axis=0), nearness_of_copies(text_vectors))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTraits:
+    """What tells near-copies among n queries.
+
+    Attributes:
+        texts: n of them.
+        vectors: (n, p), of the strong embedder, without instruction; rows of 0 where it has not read the query.
+        relevant: of each query, document id -> grade above 0.
+
+    Raises:
+        ValueError: if the numbers of queries differ.
+    """
+
+    texts: Sequence[str]
+    vectors: Vectors
+    relevant: Sequence[Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        n = len(self.texts)
+        if not n == len(self.vectors) == len(self.relevant):
+            raise ValueError(
+                f"Expected n of each, got {n} texts, {len(self.vectors)} vectors, {len(self.relevant)} judged."
+            )
+
+
+def near_copies(queries: QueryTraits, others: QueryTraits, nearness: Nearness | None) -> NDArray[np.bool_]:
+    """Return (n, m): which of n queries are near-copies of which of m others.
+
+    They are if they have the same text, nearly the same meaning, or mostly the same relevant documents. Nearly the
+    same meaning is a cosine above all but one in a thousand of those between the alignment texts, where the strong
+    vectors are centred on the mean of these texts.
+
+    Args:
+        queries: n of them.
+        others: m of them, possibly the same.
+        nearness: what the alignment texts tell; None leaves meaning out.
+    """
+    is_alike = _share_answers(queries.relevant, others.relevant)
+    rows_of: dict[str, list[int]] = {}
+    for row, text in enumerate(others.texts):
+        rows_of.setdefault(same_text(text), []).append(row)
+    for row, text in enumerate(queries.texts):
+        is_alike[row, rows_of.get(same_text(text), [])] = True
+    if nearness is not None:
+        cosines = _centred(queries.vectors, nearness.centre) @ _centred(others.vectors, nearness.centre).T
+        is_alike |= cosines >= nearness.cosine
+    return is_alike
+
+
 def group_queries(
     texts: Sequence[str],
     query_vectors: Vectors,
     text_vectors: Vectors,
     relevant: Sequence[Mapping[str, float]],
 ) -> Groups:
-    """Group queries of the same text, of nearly the same meaning, or with mostly the same relevant documents.
-
-    Nearly the same meaning is a cosine above all but one in a thousand of those between the alignment texts, where
-    the strong vectors are centred on the mean of these texts. Likeness is passed on: groups are connected components.
+    """Group queries that are `near_copies`. Likeness is passed on: groups are connected components.
 
     Args:
         texts: n of them.
-        query_vectors: (n, p), of the strong embedder, without instruction.
+        query_vectors: (n, p), as in `QueryTraits`.
         text_vectors: (N, p), of the same embedder; (0, p) if no text was read yet, then meaning is left out.
         relevant: of each query, document id -> grade above 0.
 
     Raises:
         ValueError: if the numbers of queries differ.
     """
-    n = len(texts)
-    if not n == len(query_vectors) == len(relevant):
-        raise ValueError(f"Expected n of each, got {n} texts, {len(query_vectors)} vectors, {len(relevant)} judged.")
-    is_alike = np.eye(n, dtype=bool)
-    by_text: dict[str, int] = {}
-    for row, text in enumerate(texts):
-        is_alike[row, by_text.setdefault(same_text(text), row)] = True
-    if len(text_vectors) > 1 and n > 1:
-        centre = text_vectors.mean(axis=0)
-        is_alike |= _cosines(query_vectors - centre) >= nearness_of_copies(text_vectors)
-    is_alike |= _share_answers(relevant)
-    return _components(is_alike | is_alike.T)
+    queries = QueryTraits(texts, query_vectors, relevant)
+    return connected(near_copies(queries, queries, Nearness.of(text_vectors)))
+
+
+def connected(is_alike: NDArray[np.bool_]) -> Groups:
+    """Return the connected components of (n, n) likeness."""
+    _, found = connected_components(csr_array(is_alike), directed=False)
+    first_seen = {group: place for place, group in enumerate(dict.fromkeys(found.tolist()))}
+    return np.array([first_seen[group] for group in found.tolist()], np.int64)
 
 
 def nearness_of_copies(text_vectors: Vectors) -> float:
@@ -64,33 +128,29 @@ def nearness_of_copies(text_vectors: Vectors) -> float:
     Args:
         text_vectors: (N, p), N > 1.
     """
-    cosines = _cosines(text_vectors - text_vectors.mean(axis=0))
-    between = cosines[np.triu_indices(len(cosines), 1)]
+    unit = _centred(text_vectors, text_vectors.mean(axis=0))
+    between = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
     return float(np.clip(np.quantile(between, _QUANTILE), _NEVER_COPIES, _ALWAYS_COPIES))
 
 
-def _cosines(vectors: Vectors) -> Vectors:
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return np.asarray(unit @ unit.T, np.float32)
+def _centred(vectors: Vectors, centre: Vectors) -> Vectors:
+    """Return (n, p) of length 1, seen from the centre; rows of 0 stay."""
+    moved = (vectors - centre) * vectors.any(axis=1, keepdims=True)
+    return np.asarray(moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def _share_answers(relevant: Sequence[Mapping[str, float]]) -> NDArray[np.bool_]:
-    """Return (n, n): whether two queries have at least half of their relevant documents in common."""
-    n = len(relevant)
+def _share_answers(relevant: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]]) -> NDArray[np.bool_]:
+    """Return (n, m): whether two queries have at least half of their relevant documents in common."""
     shared: dict[tuple[int, int], int] = {}
     rows_of: dict[str, list[int]] = {}
+    for row, grades in enumerate(others):
+        for doc_id in grades:
+            rows_of.setdefault(doc_id, []).append(row)
     for row, grades in enumerate(relevant):
         for doc_id in grades:
-            for other in rows_of.setdefault(doc_id, []):
-                shared[other, row] = shared.get((other, row), 0) + 1
-            rows_of[doc_id].append(row)
-    found = np.zeros((n, n), bool)
-    for (one, other), n_shared in shared.items():
-        found[one, other] = n_shared >= MIN_SHARED * (len(relevant[one]) + len(relevant[other]) - n_shared)
+            for other in rows_of.get(doc_id, ()):
+                shared[row, other] = shared.get((row, other), 0) + 1
+    found = np.zeros((len(relevant), len(others)), bool)
+    for (row, other), n_shared in shared.items():
+        found[row, other] = n_shared >= MIN_SHARED * (len(relevant[row]) + len(others[other]) - n_shared)
     return found
-
-
-def _components(is_alike: NDArray[np.bool_]) -> Groups:
-    _, found = connected_components(csr_array(is_alike), directed=False)
-    first_seen = {group: place for place, group in enumerate(dict.fromkeys(found.tolist()))}
-    return np.array([first_seen[group] for group in found.tolist()], np.int64)

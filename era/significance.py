@@ -1,10 +1,11 @@
 """Whether a difference between two rankings is more than chance, and how large it is.
 
-Every test comes from scipy; the values that are compared are those of `era.evaluation`, or people's preferences.
+The values that are compared are those of `era.evaluation`, or people's preferences. One measure is tested; others are
+described, without p value and effect size, and several tests of one measure share one rate of errors.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ def evidence_of(n: int) -> Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedDifference:
+class Difference:
     """How a measure differs between two rankings of the same n queries.
 
     Attributes:
@@ -44,25 +45,20 @@ class PairedDifference:
         after: mean after.
         low: lower end of the 95 % interval of the mean difference; None if there are too few groups.
         high: upper end.
-        p_value: two-sided paired randomisation test; 1 where all differences are 0.
         n_better: queries whose value rose.
         n_same: queries whose value stayed.
         n_worse: queries whose value fell.
         n_groups: independent cases; near-copies of a query are one.
-        effect_size: mean difference in standard deviations of the differences, corrected for small samples; 0 where
-            all differences are 0, None with fewer than 10 groups or where all differ by the same amount.
     """
 
     before: float
     after: float
     low: float | None
     high: float | None
-    p_value: float
     n_better: int
     n_same: int
     n_worse: int
     n_groups: int
-    effect_size: float | None = None
 
     @property
     def difference(self) -> float:
@@ -78,6 +74,22 @@ class PairedDifference:
     def evidence(self) -> Evidence:
         """Return what may be concluded from as many groups."""
         return evidence_of(self.n_groups)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference(Difference):
+    """A difference that was tested.
+
+    Attributes:
+        p_value: two-sided paired randomisation test; 1 where all differences are 0.
+        effect_size: mean difference in standard deviations of the differences, corrected for small samples; 0 where
+            all differences are 0, None with fewer than 10 groups or where all differ by the same amount.
+        n_tests: of differences that share one rate of errors, which the p value is adjusted for.
+    """
+
+    p_value: float
+    effect_size: float | None = None
+    n_tests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,77 @@ def paired_difference(
     (Cohen 1988, section 2.3.5) with the correction of Hedges 1981. Where all differences are equal there is no
     spread to go by; then the rule of three (Hanley and Lippman-Hand 1983) says how many exceptions may still exist.
     """
+    found, sums, sizes = _described(before, after, groups)
+    return _tested(found, sums / sizes, _p_value(sums, seed, n_resamples))
+
+
+def describe_difference(
+    before: Mapping[str, float], after: Mapping[str, float], groups: Mapping[str, int] | None = None
+) -> Difference:
+    """Compare a measure that nothing is decided by: as `paired_difference`, without p value and effect size."""
+    return _described(before, after, groups)[0]
+
+
+def paired_differences(
+    first: Mapping[str, float],
+    others: Sequence[Mapping[str, float]],
+    groups: Mapping[str, int] | None = None,
+    seed: int = 0,
+    n_resamples: int = 5000,
+) -> list[PairedDifference]:
+    """Compare several rankings with the first one; that any of them differs by chance is as improbable as for one.
+
+    Args:
+        first: query id -> value in [0, 1].
+        others: of each other ranking, query id -> value of the same queries.
+        groups: as in `paired_difference`.
+        seed: of the randomisation test.
+        n_resamples: for that, where not all sign changes can be tried.
+
+    Raises:
+        ValueError: as in `paired_difference`.
+
+    Source: step-down max-T (Westfall and Young 1993, algorithm 4.1) over sign changes that all rankings share (Nichols
+    and Holmes 2002).
+    """
+    if len(others) == 1:
+        return [paired_difference(first, others[0], groups, seed, n_resamples)]
+    described = [_described(first, other, groups) for other in others]
+    adjusted = _max_t(np.array([sums for _, sums, _ in described]), seed, n_resamples) if described else []
+    return [
+        _tested(found, sums / sizes, p_value, len(others))
+        for (found, sums, sizes), p_value in zip(described, adjusted, strict=True)
+    ]
+
+
+def holm(p_values: Sequence[float], families: Sequence[Hashable]) -> list[float]:
+    """Return p values adjusted so that one rate of errors holds for all families together.
+
+    Args:
+        p_values: each adjusted already for the others of its family.
+        families: which one each belongs to; where all differ this is Holm's procedure itself.
+
+    Raises:
+        ValueError: if the numbers differ.
+
+    Source: Holm 1979. From the smallest p value on, each is multiplied by the number of families that still have one;
+    as long as a family has a true null hypothesis left it is among these, so the bound of Bonferroni holds.
+    """
+    if len(p_values) != len(families):
+        raise ValueError(f"Expected a family for each p value, got {len(p_values)} and {len(families)}.")
+    adjusted, reached = [1.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for place, i in enumerate(order):
+        n_left = len({families[other] for other in order[place:]})
+        reached = max(reached, min(p_values[i] * n_left, 1.0))
+        adjusted[i] = reached
+    return adjusted
+
+
+def _described(
+    before: Mapping[str, float], after: Mapping[str, float], groups: Mapping[str, int] | None
+) -> tuple[Difference, NDArray[np.float64], NDArray[np.float64]]:
+    """Return how a measure differs, and of each group (G,) the sum of its differences and how many it has."""
     if not before or before.keys() != after.keys():
         raise ValueError(f"Expected values for the same queries, got {len(before)} before and {len(after)} after.")
     ids = sorted(before)
@@ -132,18 +215,21 @@ def paired_difference(
     change = np.where(np.abs(new - old) < NO_CHANGE, 0.0, new - old)
     sums, sizes = _by_group(change, ids if groups is None else [groups[i] for i in ids])
     low, high = mean_interval(sums, sizes)
-    return PairedDifference(
+    found = Difference(
         before=float(old.mean()),
         after=float(new.mean()),
         low=low,
         high=high,
-        p_value=_p_value(sums, seed, n_resamples),
         n_better=int((change > 0).sum()),
         n_same=int((change == 0).sum()),
         n_worse=int((change < 0).sum()),
         n_groups=len(sums),
-        effect_size=_effect_size(sums / sizes),
     )
+    return found, sums, sizes
+
+
+def _tested(found: Difference, changes: NDArray[np.float64], p_value: float, n_tests: int = 1) -> PairedDifference:
+    return PairedDifference(**asdict(found), p_value=p_value, effect_size=_effect_size(changes), n_tests=n_tests)
 
 
 def mean_interval(
@@ -187,14 +273,50 @@ def _p_value(sums: NDArray[np.float64], seed: int, n_resamples: int) -> float:
         np.sum,
         permutation_type="samples",
         n_resamples=n_resamples,
-        batch=resamples_at_once(len(sums)),
+        batch=_resamples_at_once(len(sums)),
         vectorized=True,
         rng=np.random.default_rng(seed),
     )
     return float(test.pvalue)
 
 
-def resamples_at_once(n: int) -> int:
+def _max_t(sums: NDArray[np.float64], seed: int, n_resamples: int) -> list[float]:
+    """Return adjusted p values of S differences, from (S, G) sums of groups.
+
+    Under changes of sign a difference's squares stay, so its t rises with its sum over the root of these squares; that
+    is what is compared.
+    """
+    n_groups, lengths = sums.shape[1], np.sqrt((sums**2).sum(axis=1))
+    p_values = np.ones(len(sums))
+    differing = np.flatnonzero(lengths)
+    if n_groups < 2 or not len(differing):
+        return [float(each) for each in p_values]
+    scaled = sums[differing] / lengths[differing, None]
+    order = np.argsort(-np.abs(scaled.sum(axis=1)), kind="stable")  # the surest first
+    scaled = scaled[order]
+    observed, n_reached, n_tried = np.abs(scaled.sum(axis=1)), np.zeros(len(order)), 0
+    for signs in _signs(n_groups, seed, n_resamples):
+        by_chance = np.abs(signs @ scaled.T)  # (B, S)
+        largest = np.maximum.accumulate(by_chance[:, ::-1], axis=1)[:, ::-1]  # of each and those less sure
+        n_reached += (largest >= observed - NO_CHANGE).sum(axis=0)
+        n_tried += len(signs)
+    if n_tried < 2**n_groups:  # what is observed is one of the possible changes of sign
+        n_reached, n_tried = n_reached + 1, n_tried + 1
+    p_values[differing[order]] = np.maximum.accumulate(n_reached / n_tried)
+    return [float(each) for each in p_values]
+
+
+def _signs(n: int, seed: int, n_resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Yield (B, n) of -1 and 1: every possible row if that is no more than `n_resamples`, else so many random ones."""
+    rng, is_exact = np.random.default_rng(seed), 2**n <= n_resamples
+    n_rows, step = 2**n if is_exact else n_resamples, _resamples_at_once(n)
+    for start in range(0, n_rows, step):
+        rows = np.arange(start, min(start + step, n_rows))
+        bits = (rows[:, None] >> np.arange(n)) & 1 if is_exact else rng.random((len(rows), n)) < 0.5
+        yield np.where(bits, -1.0, 1.0)
+
+
+def _resamples_at_once(n: int) -> int:
     """Return how many resamples of n values to hold in memory; the numbers drawn are the same however many."""
     return max(1, _MAX_RESAMPLED // n)
 

@@ -16,12 +16,13 @@ import storage.queries
 from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
+from annotation.near_copies import group_numbers
 from annotation.rankers import is_trained
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
-from era.evaluation import depth_of, evaluate
+from era.evaluation import depth_of, evaluate, main_of
 from era.overlap import MeanOverlap, mean_overlap
-from era.significance import PairedDifference, paired_difference
+from era.significance import Difference, PairedDifference, describe_difference, holm, paired_differences
 from storage.records import QueryRecord
 
 PartKind = Literal["learned", "unseen", "in_sample", "plain"]
@@ -39,14 +40,15 @@ class Part:
 
     Attributes:
         kind: `learned` from by a training run and ranked by versions that had not seen them, `in_sample` if by those
-            that had, `unseen` by any run, or `plain` where no run is compared.
+            that had, or that had seen a near-copy, `unseen` by any run, or `plain` where no run is compared.
         n: queries.
-        differences: measure -> difference from the first side, for each further side.
+        differences: measure -> difference from the first side, for each further side; the main measure alone is tested,
+            and not where rankings are flattered.
     """
 
     kind: PartKind
     n: int
-    differences: Sequence[Mapping[str, PairedDifference]]
+    differences: Sequence[Mapping[str, Difference]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class OverallComparison:
         parts: groups of queries, never empty ones.
         queries: from the largest gain of the last side over the first to the largest loss.
         overlaps: what each further side shares with the first.
-        main_measure: the one to look at first.
+        main_measure: the one that decides.
         coverage: where judgments are distributed unfairly.
         n_left_out: labelled queries that a stored side never ranked; they count nowhere.
     """
@@ -105,6 +107,7 @@ class RankedSides:
         qrels: query id -> document id -> grade.
         disputed: (query id, document id) of what judges disagree about.
         sides: query id -> ranking, for each side.
+        groups: query id -> its group of near-copies, which is one case.
         n_left_out: labelled queries that a stored side never ranked.
     """
 
@@ -112,6 +115,7 @@ class RankedSides:
     qrels: Mapping[int, Mapping[str, float]]
     disputed: Set[tuple[int, str]]
     sides: Sequence[Mapping[int, RankedQuery]]
+    groups: Mapping[int, int]
     n_left_out: int
 
 
@@ -133,9 +137,8 @@ def compare_all(
     ranked = rank_sides(workspace, view, qrels)
     if ranked is None:
         return None
-    kinds = _kinds(view, ranked)
+    kinds, main = _kinds(view, ranked), main_of(view.measures)
     measured = _measured(view, ranked, kinds)
-    main = main_measure(view)
     changes = [
         QueryChange(
             query=query,
@@ -216,6 +219,7 @@ def rank_sides(
         qrels={query_id: qrels[query_id] for query_id in queries},
         disputed=set(standings.conflicts()),
         sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
+        groups=group_numbers(library, queries.values(), qrels),
         n_left_out=len(labelled) - len(queries),
     )
 
@@ -236,11 +240,6 @@ def unjudged_on_top(ranked: RankedSides, query_id: int) -> dict[str, tuple[int |
         for doc_id in shown
         if doc_id not in ranked.qrels[query_id] and (query_id, doc_id) not in ranked.disputed
     }
-
-
-def main_measure(view: ComparisonView) -> str:
-    """Return the first measure that says how good a ranking is."""
-    return next((name for name in view.measures if not name.startswith("Judged")), view.measures[0])
 
 
 def _is_relevant(view: ComparisonView, grade: float) -> bool:
@@ -273,7 +272,8 @@ _remembering = Lock()
 
 def _measured(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, PartKind]) -> _Measured:
     """Measure, or remember: it takes a second for hundreds of queries, and opening another query asks for it again."""
-    digest = hashlib.sha256(repr((view.measures, view.threshold, list(kinds.values()))).encode())
+    parts = list(kinds.values()), [ranked.groups[query_id] for query_id in kinds]
+    digest = hashlib.sha256(repr((view.measures, view.threshold, parts)).encode())
     for query_id, grades in ranked.qrels.items():
         rankings = [[doc.doc_id for doc in side[query_id].ranking] for side in ranked.sides]
         digest.update(repr((sorted(grades.items()), rankings)).encode("utf-8", "surrogatepass"))
@@ -298,18 +298,56 @@ def _measure(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, Part
     runs = [{str(row): each.ranking for row, each in enumerate(side.values())} for side in ranked.sides]
     qrels = {str(row): dict(sorted(grades.items())) for row, grades in enumerate(ranked.qrels.values())}
     by_side = [evaluate(qrels, run, measures, view.threshold) for run in runs]
+    groups = {str(row): ranked.groups[query_id] for row, query_id in enumerate(kinds)}
     parts = []
     for kind in _ORDER:
         rows = [str(row) for row, each in enumerate(kinds.values()) if each == kind]
         if rows:
             own = [{name: {row: values[name][row] for row in rows} for name in measures} for values in by_side]
-            differences = [{name: paired_difference(own[0][name], side[name]) for name in measures} for side in own[1:]]
-            parts.append(Part(kind, len(rows), differences))
+            parts.append(Part(kind, len(rows), _differences(own, main_of(view.measures), groups, kind)))
     return _Measured(
         values={name: [tuple(values[name][row] for values in by_side) for row in qrels] for name in measures},
-        parts=parts,
+        parts=_adjusted_together(parts, main_of(view.measures)),
         overlaps=[mean_overlap((runs[0][row], run[row]) for row in qrels) for run in runs[1:]],
     )
+
+
+def _differences(
+    sides: Sequence[Mapping[str, Mapping[str, float]]], main: str, groups: Mapping[str, int], kind: PartKind
+) -> list[Mapping[str, Difference]]:
+    """Return how each further side differs from the first one in each measure; one measure is tested, if any."""
+    first, *others = sides
+    found: list[Mapping[str, Difference]] = [
+        {name: describe_difference(first[name], side[name], groups) for name in first} for side in others
+    ]
+    if kind == "in_sample":
+        return found
+    tested = paired_differences(first[main], [side[main] for side in others], groups)
+    return [{**by, main: test} for by, test in zip(found, tested, strict=True)]
+
+
+def _adjusted_together(parts: Sequence[Part], main: str) -> list[Part]:
+    """Adjust p values for all parts that allow a conclusion; those of one part are adjusted for each other already."""
+    tested: dict[tuple[int, int], float] = {}  # by number of the part and of the side
+    for number, part in enumerate(parts):
+        for side, by in enumerate(part.differences):
+            test = by[main]
+            if isinstance(test, PairedDifference) and test.evidence == "enough":
+                tested[number, side] = test.p_value
+    adjusted = dict(zip(tested, holm(list(tested.values()), [number for number, _ in tested]), strict=True))
+
+    def told(place: tuple[int, int], found: Difference) -> Difference:
+        if place not in adjusted or not isinstance(found, PairedDifference):
+            return found
+        return replace(found, p_value=adjusted[place], n_tests=len(adjusted))
+
+    return [
+        replace(
+            part,
+            differences=[{**by, main: told((number, side), by[main])} for side, by in enumerate(part.differences)],
+        )
+        for number, part in enumerate(parts)
+    ]
 
 
 def _coverage(ranked: RankedSides, changes: Sequence[QueryChange]) -> Coverage | None:

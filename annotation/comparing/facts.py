@@ -12,7 +12,7 @@ from annotation.comparing.views import ComparisonView, run_number
 from annotation.rankers import BM25, list_rankers, missing_label, stored_side
 from annotation.workspace import Workspace, find_training_run
 from era.overlap import MeanOverlap
-from era.significance import PairedDifference
+from era.significance import Difference, PairedDifference
 from storage.records import SnapshotRecord
 
 _FROM_RUN = ("recipe", "seed", "snapshot_hash", "config", "index_fingerprint", "corpus_fingerprint", "device")
@@ -93,6 +93,16 @@ def overall_facts(overall: OverallComparison) -> dict[str, Any]:
     }
 
 
+def _difference(facts: Mapping[str, Any]) -> Difference:
+    """Return a difference that was written down; one that was tested has a p value.
+
+    Before near-copies counted once, every query was a case of its own.
+    """
+    n_groups = facts.get("n_groups", facts["n_better"] + facts["n_same"] + facts["n_worse"])
+    made: type[Difference] = PairedDifference if "p_value" in facts else Difference
+    return made(**{**facts, "n_groups": n_groups})
+
+
 def query_facts(overall: OverallComparison) -> list[dict[str, Any]]:
     """Return the numbers of each query."""
     return [
@@ -119,9 +129,7 @@ def overall_from_facts(
             Part(
                 kind=part["kind"],
                 n=part["n"],
-                differences=[
-                    {name: PairedDifference(**each) for name, each in by.items()} for by in part["differences"]
-                ],
+                differences=[{name: _difference(each) for name, each in by.items()} for by in part["differences"]],
             )
             for part in facts["parts"]
         ],

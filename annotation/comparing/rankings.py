@@ -1,7 +1,8 @@
 """The rankings of a side of a comparison, searched for once and honest about what the ranker had learned.
 
 A query that a training run learned from is ranked by the adapter of the fold that did not see it, so that no number
-flatters the run; only where somebody asks for it, by the adapter that did.
+flatters the run; only where somebody asks for it, by the adapter that did. Of a near-copy of such a query no adapter
+was held back, so its ranking flatters.
 """
 
 import hashlib
@@ -14,13 +15,15 @@ import numpy as np
 
 import storage.queries
 import storage.snapshots
+import storage.training_runs
+from annotation.comparing.views import run_number
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
+from annotation.near_copies import copies_among
 from annotation.rankers import BM25, retriever, stored_side, without_words
 from annotation.workspace import Workspace
 from era.embedders import Vectors
 from era.evaluation import MIN_DEPTH
-from era.folds import same_text
 from era.lexical import WORD_WEIGHT, n_candidates
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
@@ -39,9 +42,9 @@ class RankedQuery:
     Attributes:
         ranking: best first.
         origin: `held_out` if the ranker learned from the query and this comes from the adapter of its fold,
-            `in_sample` if it comes from the adapter that learned from it, `stored` in a snapshot, else `plain`.
-        is_learned: whether the ranker learned from the query's judgments, or from those of the same text under another
-            instruction; for that one no adapter was held back, so it is `in_sample`.
+            `in_sample` if it comes from the adapter that learned from it or a near-copy, `stored` in a snapshot, else
+            `plain`.
+        is_learned: whether the ranker learned from the query's judgments, or from those of a near-copy.
         is_flattered: whether this very ranking comes from what learned from them, now or when it was stored.
     """
 
@@ -91,9 +94,9 @@ def rank_queries(
         named = {names[query.id]: ranking for query, ranking in zip(missing, fresh, strict=True)}
         library.runs.keep(ranker, named, depth)
         known |= named
-    ranked, texts = {}, _learned_texts(workspace, held_out, queries)
+    ranked, learned = {}, _learned_from(workspace, library, plain, held_out, queries)
     for query in queries:
-        is_learned = same_text(query.text) in texts
+        is_learned = query.id in learned
         origin: Origin = "plain"
         if is_learned:
             origin = "held_out" if str(query.id) in honest else "in_sample"
@@ -101,13 +104,23 @@ def rank_queries(
     return ranked
 
 
-def _learned_texts(workspace: Workspace, held_out: Mapping[str, Vectors], queries: Sequence[QueryRecord]) -> set[str]:
-    """Return the texts of the queries that a ranker learned from."""
-    if not held_out or not queries:
-        return set()
+def _learned_from(
+    workspace: Workspace,
+    library: Library,
+    key: str,
+    held_out: Mapping[str, Vectors],
+    queries: Sequence[QueryRecord],
+) -> set[int]:
+    """Return the queries that a ranker learned from, or from near-copies of which, as they are judged there now."""
+    learned = {query.id for query in queries if str(query.id) in held_out}
+    others, number = [query for query in queries if query.id not in learned], run_number(key)
+    if not held_out or not others or number is None:
+        return learned
     with workspace.reading() as session:
-        listed = storage.queries.list_all(session, queries[0].collection_id)
-    return {same_text(query.text) for query in listed if str(query.id) in held_out}
+        run = storage.training_runs.get(session, number)
+        listed = storage.queries.list_all(session, run.collection_id)
+    taught = [query for query in listed if str(query.id) in held_out]
+    return learned | copies_among(library, others, taught, workspace.standings(run.label_set_id).qrels())
 
 
 def _stored(

@@ -40,12 +40,15 @@ class _Model(BaseModel):
 class _Difference(_Model):
     before: FiniteFloat
     after: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-    p_value: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     n_better: Count
     n_same: Count
     n_worse: Count
+
+
+class _TestedDifference(_Difference):
+    p_value: FiniteFloat
 
 
 class _Trial(_Model):
@@ -91,8 +94,8 @@ class _Choice(_Model):
 class _Measures(_Model):
     n: Count
     means: dict[Ranking, dict[str, FiniteFloat]]
-    from_light: _Difference
-    from_aligned: _Difference
+    from_light: _TestedDifference
+    from_aligned: _TestedDifference
     others_from_light: dict[Ranking, _Difference] = {}
     choice: _Choice | None = None
     report: _Report

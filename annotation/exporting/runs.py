@@ -58,8 +58,8 @@ def export_run(
         learned = f"{queries_in_words(n_held_out)} that it learned from"
         remarks.append(f"Ranked by adapters that had not seen their labels: {learned}.")
     if n_in_sample := origins.count("in_sample"):
-        alike = f"{queries_in_words(n_in_sample)} with the words of one that it learned from"
-        remarks.append(f"What it finds may look better than it is for {alike} under another instruction.")
+        alike = queries_in_words(n_in_sample)
+        remarks.append(f"What it finds may look better than it is for {alike}: near-copies of what it learned from.")
     text = trec_run({names[query_id]: each.ranking for query_id, each in ranked.items()}, tag)
     return ExportFile(
         file_name(collection.name, tag, ending=".run"), text.encode("utf-8"), "text/plain", tuple(remarks)

@@ -34,7 +34,7 @@ from era.evaluation import COMPARISON_MEASURES
 from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
 from era.figures import change as change_text
 from era.overlap import MeanOverlap
-from era.significance import PairedDifference
+from era.significance import Difference, PairedDifference
 
 _SHOWN = {
     "all": "",
@@ -173,7 +173,7 @@ def _side(side: Side) -> Payload:
     notes = {
         "plain": "",
         "held_out": "ranked by a version that never saw this query's marks",
-        "in_sample": "in-sample: ranked by what learned from marks on this text, which flatters it",
+        "in_sample": "in-sample: ranked by what learned from marks on this query or a near-copy, which flatters it",
         "stored": "as it was kept or brought in"
         if side.results
         else "what was kept or brought in does not rank this query",
@@ -219,6 +219,7 @@ def overall_payload(
         parts[0]["explanation"] = f"{parts[0]['explanation']} {_left_out(overall.n_left_out)}".strip()
     return {
         "main": overall.main_measure,
+        "rule": _rule(overall) if overall.parts else "",
         "parts": parts,
         "overlaps": [_overlap(place, sides[place], overlap) for place, overlap in enumerate(overall.overlaps, start=1)],
         "overlap_meanings": OVERLAP_MEANINGS,
@@ -232,6 +233,17 @@ def overall_payload(
     }
 
 
+def _rule(overall: OverallComparison) -> str:
+    """Return which measure decides, and what its p values are adjusted for."""
+    main = overall.main_measure
+    found = [by[main] for part in overall.parts for by in part.differences]
+    n_tests = max((each.n_tests for each in found if isinstance(each, PairedDifference)), default=1)
+    said = f"{main} decides; the other measures come with their intervals alone."
+    if n_tests > 1:
+        return f"{said} It is tested {n_tests} times here, and its p values are adjusted for that."
+    return said
+
+
 def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
     titles: dict[PartKind, tuple[str, str]] = {
         "learned": (
@@ -239,9 +251,9 @@ def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
             "These numbers are what you would get on new queries like them.",
         ),
         "in_sample": (
-            f"IN-SAMPLE: {_these(part.n)} taught {run}; the numbers flatter it",
-            "They are ranked by what has seen their marks, or marks on the same text under another instruction. Look "
-            "for mistakes here; never report these numbers.",
+            f"IN-SAMPLE: {run} learned from {_these(part.n)}, or from near-copies; the numbers flatter it",
+            "They are ranked by what has seen their marks, or those of a query with the same text, nearly the same "
+            "meaning or mostly the same relevant documents. Look for mistakes here; never report these numbers.",
         ),
         "unseen": (f"Queries {run} never learned from ({part.n})", ""),
         "plain": (f"All labelled queries ({part.n})", ""),
@@ -258,9 +270,7 @@ def _these(n: int) -> str:
     return "this query" if n == 1 else f"these {n:,} queries"
 
 
-def _against(
-    place: int, label: str, first: str, differences: Mapping[str, PairedDifference], main_measure: str
-) -> Payload:
+def _against(place: int, label: str, first: str, differences: Mapping[str, Difference], main_measure: str) -> Payload:
     main = differences[main_measure]
     return {
         "side": place,
@@ -269,7 +279,7 @@ def _against(
         "same": main.n_same,
         "worse": main.n_worse,
         "verdict": verdict(main, main_measure, label, first),
-        "effect": effect(main.effect_size),
+        "effect": effect(main.effect_size) if isinstance(main, PairedDifference) else "",
         "rows": [
             {
                 "measure": measure,
@@ -279,38 +289,48 @@ def _against(
                 "difference": each.difference,
                 "low": each.low,
                 "high": each.high,
-                "cells": _cells(each),
+                "cells": [*_described(each), *(_tested(each) if measure == main_measure else ("–", "–"))],
             }
             for measure, each in differences.items()
         ],
     }
 
 
-def _cells(found: PairedDifference) -> list[str]:
-    """Return before, after, difference, interval, p and effect size as texts."""
+def _described(found: Difference) -> list[str]:
+    """Return before, after, difference and interval as texts."""
     return [
         figure(found.before),
         figure(found.after),
         difference(found.before, found.after),
         "–" if found.low is None or found.high is None else " to ".join(interval(found.low, found.high)),
+    ]
+
+
+def _tested(found: Difference) -> list[str]:
+    """Return p value and effect size as texts."""
+    if not isinstance(found, PairedDifference):
+        return ["–", "–"]
+    return [
         p_value_text(found.p_value).removeprefix("= "),
         "–" if found.effect_size is None else signed(found.effect_size),
     ]
 
 
-def verdict(found: PairedDifference, measure: str, label: str, first: str) -> str:
-    """Return in words how a side differs from the first one, and whether that could be chance."""
-    could_be_chance = chance(found.n_groups, found.p_value)
+def verdict(found: Difference, measure: str, label: str, first: str) -> str:
+    """Return in words how a side differs from the first one, and whether that could be chance, where it was tested."""
+    could_be_chance = ""
+    if isinstance(found, PairedDifference):
+        could_be_chance = chance(found.n, found.p_value, found.n_groups, found.n_tests)
     if found.n_better == found.n_worse == 0:
         said = f"“{label}” and “{first}” measure the same in {measure} on every query."
-        return said if found.evidence == "enough" else f"{said} {could_be_chance}"
+        return said if found.evidence == "enough" else f"{said} {could_be_chance}".strip()
     by, held = difference(found.before, found.after), likely(found.low, found.high, found.n_groups)
     word = "better" if found.after > found.before else "worse"
     said = f"In {measure} “{label}” is {by[1:]} {word} than “{first}” on average{f', {held}' if held else ''}."
     if by == NO_DIFFERENCE:
         equal = f"“{label}” and “{first}” are equally good on average ({measure} {figure(found.after)})"
         said = f"{equal}{f', the difference {held}' if held else ''}."
-    return f"{said} {could_be_chance}"
+    return f"{said} {could_be_chance}".strip()
 
 
 def _left_out(n: int) -> str:

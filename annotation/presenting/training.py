@@ -6,6 +6,7 @@ from typing import Any
 from annotation.opening import OpenPage
 from annotation.presenting.wording import (
     Payload,
+    cases,
     chance,
     count,
     documents_in_words,
@@ -231,7 +232,7 @@ def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
     is_equal = change == NO_DIFFERENCE
     word = "No difference" if is_equal else "Gained" if after > before else "Lost"
     sentences = [
-        f"With your marks: {_counts(total)}. {chance(_n_groups(total), total['p_value'])}",
+        f"With your marks: {_counts(total)}. {chance(n, total['p_value'], _n_groups(total))}",
         _steps(measures),
         _gate(measures),
         blend_sentence(measures["report"].get("blend", {})),
@@ -260,9 +261,10 @@ def _steps(measures: Mapping[str, Any]) -> str:
         )
     ]
     doubt, by_marks = "", measures["from_aligned"]
-    is_proven = by_marks["p_value"] < 0.05 and evidence_of(_n_groups(by_marks)) == "enough"
+    n_groups = _n_groups(by_marks)
+    is_proven = by_marks["p_value"] < 0.05 and evidence_of(n_groups) == "enough"
     if difference(aligned, after) != NO_DIFFERENCE and not is_proven:
-        doubt = f" The second step could be chance with {count(measures['n'], 'query', 'queries')}."
+        doubt = f" The second step could be chance with {cases(measures['n'], n_groups).removesuffix(',')}."
     return f"{'; '.join(steps)}.{doubt}"
 
 

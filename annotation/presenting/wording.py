@@ -72,10 +72,26 @@ def effect(size: float | None) -> str:
     return f"That is {words} (Cohen's d {signed(size)}; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large)."
 
 
-def chance(n: int, p_value: float) -> str:
-    """Say in words whether a difference over n independent queries could be chance, where there are enough to tell."""
-    queries, p = count(n, "query", "queries"), p_value_text(p_value)
-    if evidence_of(n) != "enough":
+def cases(n: int, n_groups: int) -> str:
+    """Return how many queries a number is about, and how many they count as where near-copies are among them."""
+    queries = count(n, "query", "queries")
+    return queries if n == n_groups else f"{queries}, which count as {n_groups:,} since near-copies count once,"
+
+
+def chance(n: int, p_value: float, n_groups: int | None = None, n_tests: int = 1) -> str:
+    """Say in words whether a difference could be chance, where there are enough queries to tell.
+
+    Args:
+        n: queries.
+        p_value: of the difference.
+        n_groups: as how many these queries count; None if none is a near-copy of another.
+        n_tests: that the p value is adjusted for.
+    """
+    n_groups = n if n_groups is None else n_groups
+    queries, p = cases(n, n_groups), p_value_text(p_value)
+    if n_tests > 1:
+        p += f", adjusted for {n_tests} tests"
+    if evidence_of(n_groups) != "enough":
         return f"With only {queries} nothing can be concluded (p {p})."
     if p_value < 0.05:
         return f"With {queries} this is unlikely to be chance (p {p})."

@@ -23,7 +23,7 @@ from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
 from era.index import DenseIndex
 from era.lexical import LexicalIndex
-from era.significance import paired_difference
+from era.significance import describe_difference, paired_difference
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
 
@@ -99,7 +99,8 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     if words is not None:
         rankings |= _rank_with_words(words, taught, vectors, progress)
     progress("evaluation", 0.9, "measuring")
-    measures = summarise(labels, [query.query_id for query in taught], rankings)
+    groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
+    measures = summarise(labels, [query.query_id for query in taught], rankings, groups)
     measures["choice"] = None  # of a run that is trained for comparison only
     if run.recipe == DEFAULT_RECIPE:
         is_own = fitted.report["is_changed"]  # else it ranks as the aligned model, which is the simpler one
@@ -156,13 +157,22 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 
 
 def summarise(
-    qrels: Mapping[str, Mapping[str, float]], query_ids: Sequence[str], rankings: Mapping[str, list[list[ScoredDoc]]]
+    qrels: Mapping[str, Mapping[str, float]],
+    query_ids: Sequence[str],
+    rankings: Mapping[str, list[list[ScoredDoc]]],
+    groups: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the mean measures of each ranking, and how they differ in nDCG@10.
 
+    Args:
+        qrels: query id -> document id -> grade.
+        query_ids: n queries that were learned from.
+        rankings: name -> n rankings.
+        groups: query id -> its group of near-copies, which is one case.
+
     Returns:
         `n` queries; `means`: ranking -> measure -> mean; `from_light` and `from_aligned`: how `after` differs from
-        these; `others_from_light`: how the other rankings differ from `light`.
+        these; `others_from_light`: how the other rankings differ from `light`, which is not tested.
     """
     values = {name: evaluate(qrels, dict(zip(query_ids, ranking, strict=True))) for name, ranking in rankings.items()}
     main = {name: by_measure[MAIN_MEASURE] for name, by_measure in values.items()}
@@ -172,10 +182,10 @@ def summarise(
             name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
             for name, by_measure in values.items()
         },
-        "from_light": asdict(paired_difference(main["light"], main["after"])),
-        "from_aligned": asdict(paired_difference(main["aligned"], main["after"])),
+        "from_light": asdict(paired_difference(main["light"], main["after"], groups)),
+        "from_aligned": asdict(paired_difference(main["aligned"], main["after"], groups)),
         "others_from_light": {
-            name: asdict(paired_difference(main["light"], values_of))
+            name: asdict(describe_difference(main["light"], values_of, groups))
             for name, values_of in main.items()
             if name not in ("light", "after")
         },

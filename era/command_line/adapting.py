@@ -69,14 +69,15 @@ def _measure(folder: IndexFolder, fitted: Fit, queries: Sequence[Query], qrels: 
         found: Mapping[str, Ranking] = dict(zip(fitted.query_ids, folder.index.search(rows, _DEPTH), strict=True))
         values[name] = evaluate(qrels, found)
     main = {name: by_measure[MEASURES[0]] for name, by_measure in values.items()}
+    groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     return {
         "n": len(fitted.query_ids),
         "means": {
             name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
             for name, by_measure in values.items()
         },
-        "from_light": asdict(paired_difference(main["light"], main["after"])),
-        "from_aligned": asdict(paired_difference(main["aligned"], main["after"])),
+        "from_light": asdict(paired_difference(main["light"], main["after"], groups)),
+        "from_aligned": asdict(paired_difference(main["aligned"], main["after"], groups)),
     }
 
 

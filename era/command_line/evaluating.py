@@ -1,7 +1,7 @@
 """`evaluate`: measures of a ranking against judgments, and whether it differs from another one by more than chance."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from era.command_line.console import Console
 from era.command_line.index_folder import IndexFolder
 from era.command_line.sources import read_queries
 from era.command_line.systems import find_run, open_system
-from era.evaluation import depth_of, evaluate, parse_measure_names
+from era.evaluation import depth_of, evaluate, main_of, parse_measure_names
 from era.figures import difference, figure, interval
 from era.formats.writing import read_qrels
-from era.significance import paired_difference
+from era.query_groups import group_queries
+from era.significance import Difference, describe_difference, paired_difference
 from era.types import Qrels, Query, Ranking, Run
 
 _DECIMALS = 4
@@ -88,8 +89,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         "remarks": setting.remarks,
     }
     if arguments.baseline:
+        groups = _groups(setting, qrels, values["system"][measures[0]])
         for measure in measures:
-            change = paired_difference(values["baseline"][measure], values["system"][measure])
+            before, after = values["baseline"][measure], values["system"][measure]
+            change: Difference = describe_difference(before, after, groups)
+            if measure == main_of(measures):
+                change = paired_difference(before, after, groups)
             found["differences"][measure] = {"difference": change.difference, **asdict(change)}
     if arguments.is_per_query:
         found["queries"] = values
@@ -131,6 +136,17 @@ def _of_same_queries(setting: _Setting, runs: Mapping[str, Run], qrels: Qrels) -
     return {name: {query_id: run[query_id] for query_id in shared} for name, run in runs.items()}
 
 
+def _groups(setting: _Setting, qrels: Qrels, query_ids: Collection[str]) -> dict[str, int]:
+    """Return query id -> group of near-copies, as texts, where they are known, and answers tell; nothing is read."""
+    texts = {}
+    if setting.arguments.queries or setting.folder is not None:
+        texts = {query.query_id: query.text for query in setting.queries("it")}
+    relevant = [{doc_id: grade for doc_id, grade in qrels[each].items() if grade > 0} for each in query_ids]
+    nothing = np.zeros((len(query_ids), 1), np.float32)
+    groups = group_queries([texts.get(each, each) for each in query_ids], nothing, nothing[:0], relevant)
+    return {query_id: int(group) for query_id, group in zip(query_ids, groups, strict=True)}
+
+
 def _means(values: Values) -> dict[str, float]:
     return {measure: float(np.mean(list(by_query.values()))) for measure, by_query in values.items()}
 
@@ -140,6 +156,8 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
     lines = [
         f"{found['n_queries']:,} queries, {found['system']}" + (f" against {found['baseline']}" if has_baseline else "")
     ]
+    for n_groups in {change["n_groups"] for change in found["differences"].values()} - {found["n_queries"]}:
+        lines.append(f"Near-copies of a query count once, so they count as {n_groups:,}.")
     for measure, mean in found["means"]["system"].items():
         line = f"{measure:<14}{figure(mean, _DECIMALS)}"
         if has_baseline:
@@ -150,7 +168,7 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
             line += (
                 f"  was {figure(change['before'], _DECIMALS)}  "
                 f"{difference(change['before'], change['after'], _DECIMALS)} {held}  "
-                f"{_p_value(change['p_value'])}  {change['n_better']} better, {change['n_same']} same, "
+                f"{_p_value(change)}{change['n_better']} better, {change['n_same']} same, "
                 f"{change['n_worse']} worse"
             )
         lines.append(line)
@@ -162,5 +180,8 @@ def _in_words(found: Mapping[str, Any], values: Mapping[str, Values] | None) -> 
     return "\n".join(lines) + "\n"
 
 
-def _p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def _p_value(change: Mapping[str, Any]) -> str:
+    """Return the p value of the measure that decides; the others have none."""
+    if "p_value" not in change:
+        return ""
+    return "p < 0.001  " if change["p_value"] < 0.001 else f"p = {change['p_value']:.3f}  "

@@ -221,7 +221,7 @@ def test_compare_query_of_a_trained_run_uses_another_vector_than_the_deployed_on
 def test_compare_query_expects_something_of_a_run_only_for_queries_it_did_not_learn_from(tmp_path: Path) -> None:
     desk = new_desk(tmp_path, small_world(qrels=QRELS))
     desk.train()
-    taught, new = desk.query_id("cat-owner"), desk.ask("cat dog")
+    taught, new = desk.query_id("cat-owner"), desk.ask("seal moth")
     assert compare(desk, LIGHT, "run-1", query_id=taught).expected is None
     assert compare(desk, LIGHT, "run-1", query_id=taught, is_in_sample=True).expected is None
     assert compare(desk, LIGHT, ALIGNED, query_id=new).expected is None

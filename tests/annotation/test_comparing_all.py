@@ -16,6 +16,7 @@ from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging import start_label_set
 from annotation.opening import open_page
 from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
+from era.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, SnapshotRanking
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics
 from tests.annotation.judging_world import with_setup
@@ -37,6 +38,12 @@ def compared(desk: Desk, *sides: str, **more: Any) -> OverallComparison:
 def means(part: Part, measure: str, against: int = 0) -> list[float]:
     difference = part.differences[against][measure]
     return [difference.before, difference.after]
+
+
+def differences_tested(overall: OverallComparison, measure: str) -> list[PairedDifference]:
+    """Return the differences in a measure that were tested."""
+    found = (by[measure] for part in overall.parts for by in part.differences)
+    return [each for each in found if isinstance(each, PairedDifference)]
 
 
 def ndcg_at_10(ranking: list[str], grades: dict[str, float]) -> float:
@@ -96,18 +103,18 @@ def test_compare_all_measures_apart_what_the_run_learned_from(judged_desk: Desk)
     second_label_set(judged_desk)
     taught, untaught, unlabelled = (judged_desk.ask(f"{GRADED_TEXT}{more}") for more in ("", ", please", ", thanks"))
     judged_desk.mark(taught, "dog-feeding", 1.0, 1)
-    judged_desk.mark(untaught, "dog-feeding", 1.0, 2)
+    judged_desk.mark(untaught, "dog-illness", 1.0, 2)
     judged_desk.mark(unlabelled, "dog-feeding", 0.0, 3)
     only_dogs = light_embedder().encode_documents(["dog dog feeding"])[0]
     run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: only_dogs}).id}"
     overall = compared(judged_desk, LIGHT, run)
     assert [(each.query.id, each.part) for each in overall.queries] == [(taught, "learned"), (untaught, "unseen")]
     assert overall.queries[0].values["nDCG@10"] == pytest.approx((SECOND_OF_TEN, 1))
-    assert overall.queries[1].values["nDCG@10"] == pytest.approx((SECOND_OF_TEN, TENTH_OF_TEN))
+    assert overall.queries[1].values["nDCG@10"] == pytest.approx((TENTH_OF_TEN, SECOND_OF_TEN))
     learned, unseen = overall.parts
     assert (learned.kind, learned.n, unseen.kind, unseen.n) == ("learned", 1, "unseen", 1)
     assert means(learned, "RR") == pytest.approx([1 / 2, 1])
-    assert means(unseen, "RR") == pytest.approx([1 / 2, 1 / 10])
+    assert means(unseen, "RR") == pytest.approx([1 / 10, 1 / 2])
     in_sample = compared(judged_desk, LIGHT, run, is_in_sample=True)
     assert [(part.kind, part.n) for part in in_sample.parts] == [("in_sample", 1), ("unseen", 1)]
     assert means(in_sample.parts[0], "RR") == pytest.approx([1 / 2, 1 / 10])  # the deployed adapter swaps topics
@@ -125,11 +132,74 @@ def test_compare_all_knows_a_text_that_was_learned_from_under_another_instructio
     assert {each.query.id: each.part for each in overall.queries} == {taught: "learned", twin: "in_sample"}
 
 
+def test_compare_all_calls_no_near_copy_of_a_learned_query_unseen(judged_desk: Desk) -> None:
+    """One more has mostly the same answers, one nearly the same meaning; the last is like neither."""
+    second_label_set(judged_desk)
+    texts = ("cat owner", "moth", "cat owner cat owner feeding", "seal vet")
+    taught, by_answer, by_meaning, unseen = (judged_desk.ask(text) for text in texts)
+    marks = [
+        (taught, "cat-feeding"),
+        (by_answer, "cat-feeding"),
+        (by_meaning, "hare-illness"),
+        (unseen, "seal-illness"),
+    ]
+    for number, (query_id, doc_id) in enumerate(marks):
+        judged_desk.mark(query_id, doc_id, 1.0, number + 1)
+    vector = light_embedder().encode_documents(["cat feeding"])[0]
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), {taught: vector}).id}"
+
+    def parts(*sides: str, desk: Desk = judged_desk) -> dict[int, str]:
+        return {each.query.id: each.part for each in compared(desk, *sides).queries}
+
+    unread = parts(LIGHT, run)  # by the strong model, so that meaning is not known
+    assert unread == {taught: "learned", by_answer: "in_sample", by_meaning: "unseen", unseen: "unseen"}
+    assert parts(ALIGNED, run) == unread | {by_meaning: "in_sample"}
+    assert parts(LIGHT, run) == unread | {by_meaning: "in_sample"}  # it is known now
+    again = judged_desk.again()
+    assert parts(LIGHT, run, desk=again) == unread | {by_meaning: "in_sample"}  # and stays so
+    again.workspace.close()
+
+
+def test_compare_all_counts_near_copies_once(judged_desk: Desk) -> None:
+    """The judged queries are six texts, each under two instructions."""
+    [part] = compared(judged_desk, LIGHT, ALIGNED).parts
+    assert part.n == 12
+    assert {difference.n_groups for difference in part.differences[0].values()} == {6}
+
+
+def test_compare_all_tests_one_measure_and_adjusts_for_sides_and_parts(judged_desk: Desk) -> None:
+    """Ten queries that taught a run and ten that did not, each with two relevant documents of its own choice."""
+    second_label_set(judged_desk)
+    doc_ids = [document.doc_id for document in DOCUMENTS]
+    pairs = [(doc_ids[i % 16], doc_ids[(i + 1 + i // 16) % 16]) for i in range(20)]
+    queries = [judged_desk.ask(f"{pair[0].partition('-')[0]} number {i}") for i, pair in enumerate(pairs)]
+    for number, (query_id, pair) in enumerate(zip(queries, pairs, strict=True)):
+        for place, doc_id in enumerate(pair):
+            judged_desk.mark(query_id, doc_id, 1.0, 2 * number + place + 1)
+    vectors = {query_id: light_embedder().encode_documents(["dog feeding"])[0] for query_id in queries[:10]}
+    run = f"run-{judged_desk.finish_by_hand(swapped_topics(), vectors).id}"
+    overall = compared(judged_desk, LIGHT, run, BM25, measures=("RR", "P@10"))
+    assert [(part.kind, part.n) for part in overall.parts] == [("learned", 10), ("unseen", 10)]
+    within: list[PairedDifference] = []
+    for kind in ("learned", "unseen"):
+        rows = {str(each.query.id): each.values["RR"] for each in overall.queries if each.part == kind}
+        sides = [{query_id: values[side] for query_id, values in rows.items()} for side in range(3)]
+        within += paired_differences(sides[0], sides[1:])
+    expected = holm([each.p_value for each in within], ["learned", "learned", "unseen", "unseen"])
+    assert [each.p_value for each in differences_tested(overall, "RR")] == pytest.approx(expected)
+    assert {each.n_tests for each in differences_tested(overall, "RR")} == {4}
+    assert differences_tested(overall, "P@10") == []
+    assert min(expected) < 1
+    flattering = compared(judged_desk, LIGHT, run, BM25, measures=("RR",), is_in_sample=True)
+    assert [part.kind for part in flattering.parts] == ["in_sample", "unseen"]
+    assert [each.n_tests for each in differences_tested(flattering, "RR")] == [2, 2]  # of what is unseen alone
+
+
 def test_compare_all_of_two_runs_counts_what_any_of_them_learned_from(judged_desk: Desk) -> None:
     second_label_set(judged_desk)
     queries = [judged_desk.ask(f"{GRADED_TEXT}{more}") for more in ("", ", please", ", thanks")]
-    for number, query_id in enumerate(queries):
-        judged_desk.mark(query_id, "dog-feeding", 1.0, number + 1)
+    for query_id, doc_id in zip(queries, ("dog-feeding", "cat-feeding", "dog-illness"), strict=True):
+        judged_desk.mark(query_id, doc_id, 1.0, query_id)
     dogs = light_embedder().encode_documents(["dog"])[0]
     keys = [f"run-{judged_desk.finish_by_hand(swapped_topics(), {query_id: dogs}).id}" for query_id in queries[:2]]
     overall = compared(judged_desk, *keys)

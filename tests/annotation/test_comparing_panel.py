@@ -1,6 +1,8 @@
 """The comparison screen: JSON of the agreed shape, and words that fit the numbers."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
 from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
 from era.overlap import MeanOverlap
-from era.significance import PairedDifference
+from era.significance import Difference, PairedDifference
 from tests.annotation.conftest import GRADED_TEXT, QRELS, Desk, as_json, new_desk, small_world, swapped_topics
 from tests.fakes import light_embedder
 
@@ -49,11 +51,13 @@ def compare_payload(desk: Desk, *sides: str, **more: Any) -> dict[str, Any]:
     return panel(desk, view, one=one, overall=compare_all(desk.workspace, view))
 
 
-def paired(before: float, after: float, p_value: float, n: tuple[int, int, int], d: float | None) -> PairedDifference:
-    return PairedDifference(before, after, -0.25, 0.5, p_value, *n, sum(n), d)
+def paired(
+    before: float, after: float, p_value: float, n: tuple[int, int, int], d: float | None, **more: int
+) -> PairedDifference:
+    return PairedDifference(before, after, -0.25, 0.5, *n, more.pop("n_groups", sum(n)), p_value, d, **more)
 
 
-def overall_of(*parts: tuple[PartKind, list[PairedDifference]], **more: Any) -> OverallComparison:
+def overall_of(*parts: tuple[PartKind, Sequence[Difference]], **more: Any) -> OverallComparison:
     made = [Part(kind, mains[0].n, [{"nDCG@10": main} for main in mains]) for kind, mains in parts]
     overlaps = [OVERLAP] * len(parts[0][1]) if parts else []
     return OverallComparison(made, [], overlaps, "nDCG@10", more.pop("coverage", None), **more)
@@ -92,7 +96,7 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     assert len(one["sides"][1]["results"][0]["ranks"]) == 3
     overall = shown["overall"]
     assert overall.keys() == {
-        "main", "parts", "overlaps", "overlap_meanings", "coverage", "extremes", "hidden_note", "queries",
+        "main", "rule", "parts", "overlaps", "overlap_meanings", "coverage", "extremes", "hidden_note", "queries",
     }  # fmt: skip
     [part] = overall["parts"]
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
@@ -188,7 +192,7 @@ def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> Non
 def test_compare_panel_says_how_sure_a_run_is_of_a_new_query(tmp_path: Path) -> None:
     desk = new_desk(tmp_path, small_world(qrels=QRELS))
     desk.train()
-    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("cat dog"))["one"]["explanation"]
+    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("seal moth"))["one"]["explanation"]
     desk.workspace.close()
     assert explanation.startswith(
         "Nothing was learned from this query. Of the 12 queries that taught “after your marks"
@@ -200,7 +204,7 @@ def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path:
     """From two labels on one text nothing can be checked, so nothing is kept."""
     desk = new_desk(tmp_path, small_world(qrels={name: QRELS[name] for name in ("cat-owner", "cat-vet")}))
     desk.train()
-    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("cat dog"))["one"]["explanation"]
+    explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("seal moth"))["one"]["explanation"]
     desk.workspace.close()
     assert explanation.endswith("“after your marks (run 1)” ranks it exactly as the aligned ranking does.")
 
@@ -238,6 +242,21 @@ def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path:
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "< 0.001", "–"],
         ),
         (
+            paired(0.5, 0.75, 0.02, (9, 2, 1), 0.55, n_groups=11, n_tests=4),
+            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
+            "−0.25 and +0.50. With 12 queries, which count as 11 since near-copies count once, this is unlikely to be "
+            "chance (p = 0.020, adjusted for 4 tests).",
+            "That is a medium effect (Cohen's d +0.55; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
+            ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "0.020", "+0.55"],
+        ),
+        (
+            Difference(0.5, 0.75, -0.25, 0.5, 9, 2, 1, 12),
+            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
+            "−0.25 and +0.50.",
+            "",
+            ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "–", "–"],
+        ),
+        (
             paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0),
             "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query.",
             "",
@@ -253,7 +272,7 @@ def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path:
     ],
 )
 def test_compare_panel_puts_the_difference_into_words(
-    trained_desk: Desk, main: PairedDifference, verdict: str, effect: str, cells: list[str]
+    trained_desk: Desk, main: Difference, verdict: str, effect: str, cells: list[str]
 ) -> None:
     view = view_of(trained_desk, LIGHT, ALIGNED)
     [part] = panel(trained_desk, view, overall=overall_of(("plain", [main])))["overall"]["parts"]
@@ -262,6 +281,24 @@ def test_compare_panel_puts_the_difference_into_words(
     assert (against["better"], against["same"], against["worse"]) == (main.n_better, main.n_same, main.n_worse)
     [row] = against["rows"]
     assert row["cells"] == cells
+
+
+def test_compare_panel_tests_one_measure_and_says_what_it_is_adjusted_for(trained_desk: Desk) -> None:
+    view = view_of(trained_desk, LIGHT, ALIGNED)
+    main, other = paired(0.5, 0.75, 0.02, (9, 2, 1), 0.55), Difference(0.25, 0.5, -0.25, 0.5, 9, 2, 1, 12)
+
+    def shown(n_tests: int) -> dict[str, Any]:
+        tested = replace(main, n_tests=n_tests)
+        overall = OverallComparison([Part("plain", 12, [{"RR": other, "nDCG@10": tested}])], [], [], "nDCG@10", None)
+        return dict(panel(trained_desk, view, overall=overall)["overall"])
+
+    [against] = shown(1)["parts"][0]["against"]
+    assert [row["cells"][4:] for row in against["rows"]] == [["–", "–"], ["0.020", "+0.55"]]
+    assert shown(1)["rule"] == "nDCG@10 decides; the other measures come with their intervals alone."
+    assert shown(4)["rule"] == (
+        "nDCG@10 decides; the other measures come with their intervals alone. It is tested 4 times here, and its "
+        "p values are adjusted for that."
+    )
 
 
 def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> None:
@@ -275,7 +312,9 @@ def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> N
         "Queries the run never learned from (11)",
     ]
     parts = compare_payload(judged_desk, LIGHT, run, is_in_sample=True)["overall"]["parts"]
-    assert parts[0]["title"] == "IN-SAMPLE: these 2 queries taught the run; the numbers flatter it"
+    assert parts[0]["title"] == (
+        "IN-SAMPLE: the run learned from these 2 queries, or from near-copies; the numbers flatter it"
+    )
     assert "never report these numbers" in parts[0]["explanation"]
     [part] = compare_payload(judged_desk, LIGHT, ALIGNED)["overall"]["parts"]
     assert part["title"] == "All labelled queries (13)"

@@ -245,6 +245,29 @@ def library_of(desk: Desk) -> Library:
     return desk.workspace.library(desk.collection.id)
 
 
+def test_what_tells_near_copies_is_what_was_read_for_something_else_and_stays(folder: Path, library: Library) -> None:
+    strong = library.pair.strong
+    assert isinstance(strong, WordEmbedder)
+    asked = [Query("1", "cat", "owner"), Query("2", "dog")]
+    assert library.nearness() is None
+    assert not library.strong_vectors(asked).any()
+    assert strong.texts_read == []
+    library.alignment_texts()
+    library.pair.encode_queries(asked[:1])
+    n_read = len(strong.texts_read)
+    found = library.nearness()
+    assert found is not None
+    np.testing.assert_allclose(found.centre, library.alignment_texts().strong.mean(axis=0))
+    expected = strong_embedder().encode_queries([Query("", "cat"), Query("", "dog")]) * [[1], [0]]
+    np.testing.assert_array_equal(library.strong_vectors(asked), expected)
+    assert len(strong.texts_read) == n_read
+    unread = strong_embedder()
+    again, _ = open_again(folder, library.corpus.fingerprint, strong=unread)
+    np.testing.assert_array_equal(again.strong_vectors(asked), expected)
+    assert again.nearness() is not None
+    assert unread.texts_read == []
+
+
 def test_trained_gives_retriever_and_held_out_vectors_by_query(judged_desk: Desk) -> None:
     folder = adapter_of(judged_desk, held_out=True)
     retriever, held_out = library_of(judged_desk).trained(folder)

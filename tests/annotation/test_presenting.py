@@ -219,6 +219,16 @@ def test_chance_turns_at_five_percent() -> None:
 
 def test_chance_concludes_nothing_from_fewer_than_ten() -> None:
     assert chance(9, 0.001) == "With only 9 queries nothing can be concluded (p = 0.001)."
+    assert chance(12, 0.001, n_groups=9) == (
+        "With only 12 queries, which count as 9 since near-copies count once, nothing can be concluded (p = 0.001)."
+    )
+
+
+def test_chance_says_as_how_many_queries_count_and_what_p_is_adjusted_for() -> None:
+    assert chance(12, 0.04, n_groups=10, n_tests=4) == (
+        "With 12 queries, which count as 10 since near-copies count once, this is unlikely to be chance "
+        "(p = 0.040, adjusted for 4 tests)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import storage.snapshots
 import storage.training_runs
 from annotation.comparing import snapshots
 from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.facts import side_labels
+from annotation.comparing.facts import overall_facts, overall_from_facts, side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import (
     drop,
@@ -101,6 +101,17 @@ def test_a_kept_comparison_shows_the_numbers_of_then(judged_desk: Desk, view: Co
     assert kept.words == f"As measured on {today.day} {today:%b} {today.year} with 12 judged queries."
     grades = {judged_desk.query_id(public_id): judged for public_id, judged in QRELS.items()}
     assert judgments_then(judged_desk.workspace, record) == grades
+
+
+def test_numbers_from_before_near_copies_counted_once_are_read(judged_desk: Desk, view: ComparisonView) -> None:
+    facts = overall_facts(measured(judged_desk, view))
+    for by in facts["parts"][0]["differences"]:
+        by["RR"] = {**by["nDCG@10"]}  # every measure was tested
+        for each in by.values():
+            for name in ("n_groups", "n_tests"):
+                each.pop(name, None)
+    [part] = overall_from_facts(judged_desk.workspace, judged_desk.collection.id, facts, []).parts
+    assert {each.n_groups for each in part.differences[0].values()} == {12}
 
 
 def test_a_snapshot_of_a_snapshot_still_knows_what_was_flattered(judged_desk: Desk) -> None:

@@ -252,7 +252,7 @@ def test_summarise_measures_each_ranking_and_what_changed() -> None:
         "aligned": [ranking("a", "b"), ranking("a", "b"), ranking("a", "b")],
         "after": [ranking("a", "b"), ranking("b", "a"), ranking("c", "b")],
     }
-    measures: dict[str, Any] = summarise(qrels, ["1", "2", "3"], rankings)
+    measures: dict[str, Any] = summarise(qrels, ["1", "2", "3"], rankings, {"1": 0, "2": 0, "3": 1})
     second = 1 / 1.584962500721156  # the gain of the second place, 1 / log2(3)
     assert measures["n"] == 3
     assert measures["means"]["light"]["nDCG@10"] == pytest.approx((second + 1 + 0) / 3)
@@ -268,6 +268,11 @@ def test_summarise_measures_each_ranking_and_what_changed() -> None:
     assert from_light["before"] == pytest.approx((second + 1) / 3)
     from_aligned = measures["from_aligned"]
     assert (from_aligned["n_better"], from_aligned["n_same"], from_aligned["n_worse"]) == (1, 1, 1)
+    assert (from_light["n_groups"], from_aligned["n_groups"]) == (2, 2)
+    # two cases prove nothing: every change of sign gives as large a sum
+    assert from_light["p_value"] == from_aligned["p_value"] == 1
+    other = measures["others_from_light"]["aligned"]
+    assert (other["n_groups"], "p_value" in other) == (2, False)
     json.dumps(measures, allow_nan=False)
 
 

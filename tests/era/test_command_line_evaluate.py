@@ -65,8 +65,24 @@ def test_differences_are_those_of_the_figures_beside_them_with_a_true_minus(era:
     lines = era(*words).out.splitlines()
     assert lines[1:] == [
         "RR            0.7500  was 1.0000  −0.2500 [too few queries]  p = 1.000  0 better, 1 same, 1 worse",
-        "R@2           1.0000  was 1.0000  no difference [too few queries]  p = 1.000  0 better, 2 same, 0 worse",
+        "R@2           1.0000  was 1.0000  no difference [too few queries]  0 better, 2 same, 0 worse",
     ]
+
+
+def test_the_first_measure_is_tested_and_near_copies_count_once(era: CommandLine, tmp_path: Path) -> None:
+    """Six queries, of which the first three have the same answer."""
+    answers = {f"q{i}": f"d{max(i, 2)}" for i in range(6)}
+    (tmp_path / "qrels.txt").write_text("".join(f"{q} 0 {d} 1\n" for q, d in answers.items()))
+    (tmp_path / "good.run").write_text("".join(f"{q} Q0 {d} 1 9 a\n" for q, d in answers.items()))
+    (tmp_path / "bad.run").write_text("".join(f"{q} Q0 other 1 9 b\n{q} Q0 {d} 2 8 b\n" for q, d in answers.items()))
+    words = ["evaluate", "good.run", "--baseline", "bad.run", "--qrels", "qrels.txt", "--measures", "Judged@1, RR, R@1"]
+    found = era.do(*words)["differences"]
+    assert {name: (each["n_groups"], each.get("p_value")) for name, each in found.items()} == {
+        "Judged@1": (4, None), "RR": (4, pytest.approx(2 / 16)), "R@1": (4, None),
+    }  # fmt: skip
+    lines = era(*words).out.splitlines()
+    assert lines[1] == "Near-copies of a query count once, so they count as 4."
+    assert ["p = " in line for line in lines[2:]] == [False, True, False]
 
 
 @pytest.mark.usefixtures("judged")

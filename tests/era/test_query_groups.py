@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from era.embedders import Vectors
-from era.query_groups import group_queries, nearness_of_copies
+from era.query_groups import Nearness, QueryTraits, group_queries, near_copies, nearness_of_copies
 from tests.fakes import random_unit_rows
 
 NO_TEXTS = np.zeros((0, 4), np.float32)
@@ -88,6 +88,29 @@ def test_nearness_of_copies_is_at_least_what_no_chance_explains(read: Vectors, e
 
 def test_nearness_of_copies_stays_reachable_where_many_texts_are_copies() -> None:
     assert nearness_of_copies(np.repeat(random_unit_rows(4, 6, seed=0), 20, axis=0)) == pytest.approx(0.9)
+
+
+def test_what_the_strong_model_has_not_read_is_told_by_text_and_answers_alone() -> None:
+    """Two rows of 0 are equal, and say nothing."""
+    read = random_unit_rows(300, 8, seed=0) + np.full(8, 5.0, np.float32)
+    unread = np.zeros((4, 8), np.float32)
+    relevant = [answers("a"), answers("b"), answers("c"), answers("b")]
+    assert groups_of(["cat", "dog", "Cat", "wren"], unread, read, relevant) == [0, 1, 0, 1]
+
+
+def test_near_copies_are_told_one_by_one_and_not_passed_on() -> None:
+    learned = QueryTraits(["cat", "dog"], np.zeros((2, 4), np.float32), [answers("a"), answers("x")])
+    asked = QueryTraits(
+        ["feline", "mouser", "DOG"], np.zeros((3, 4), np.float32), [answers("a", "b"), answers("b"), answers("y")]
+    )
+    assert near_copies(asked, learned, None).tolist() == [[True, False], [False, False], [False, True]]
+
+
+def test_nearness_needs_two_texts() -> None:
+    assert Nearness.of(APART[:1]) is None
+    found = Nearness.of(APART[:2])
+    assert found is not None
+    assert found.centre.tolist() == [0.5, 0.5, 0, 0]
 
 
 def test_group_queries_refuses_numbers_that_differ() -> None:

@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from era import significance
-from era.significance import PreferenceShare, paired_difference, preference_interval
+from era.significance import (
+    PairedDifference,
+    PreferenceShare,
+    describe_difference,
+    holm,
+    paired_difference,
+    paired_differences,
+    preference_interval,
+)
 
 
 def values_of(*numbers: float) -> dict[str, float]:
@@ -84,6 +92,133 @@ def test_paired_difference_changes_the_signs_of_near_copies_together() -> None:
     found = paired_difference(values_of(*[0.2] * 30), values_of(*[0.3] * 30), groups)
     assert found.p_value == pytest.approx(2 / 8)
     assert paired_difference(values_of(*[0.2] * 30), values_of(*[0.3] * 30)).p_value < 0.001
+
+
+def test_describe_difference_is_the_same_without_a_test() -> None:
+    before, after = (values_of(*np.random.default_rng(seed).random(12)) for seed in (0, 1))
+    groups = {query_id: place // 2 for place, query_id in enumerate(before)}
+    tested, described = paired_difference(before, after, groups), describe_difference(before, after, groups)
+    assert asdict(tested) == asdict(described) | {
+        "p_value": tested.p_value,
+        "effect_size": tested.effect_size,
+        "n_tests": 1,
+    }
+    assert not isinstance(described, PairedDifference)
+
+
+def step_down(changes: list[list[float]]) -> list[float]:
+    """Return max-T adjusted p values by trying every change of sign on Student's t itself (Westfall and Young 1993)."""
+
+    def t_of(row: list[float]) -> float:
+        return abs(mean(row)) / (stdev(row) / sqrt(len(row)) or 1e-300)
+
+    n = len(changes[0])
+    observed = [t_of(row) for row in changes]
+    order = sorted(range(len(changes)), key=lambda i: -observed[i])
+    counts = [0] * len(changes)
+    for signs in itertools.product((1, -1), repeat=n):
+        flipped = [t_of([s * c for s, c in zip(signs, row, strict=True)]) for row in changes]
+        for place, i in enumerate(order):
+            counts[i] += max(flipped[other] for other in order[place:]) >= observed[i] * (1 - 1e-9)
+    adjusted, reached = [0.0] * len(changes), 0.0
+    for i in order:
+        reached = max(reached, counts[i] / 2**n)
+        adjusted[i] = reached
+    return adjusted
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n_others", [2, 3])
+def test_paired_differences_are_adjusted_by_every_change_of_sign_that_they_share(seed: int, n_others: int) -> None:
+    changes = np.random.default_rng(seed).normal(0.05, 0.1, size=(n_others, 8)).tolist()
+    found = paired_differences(values_of(*[0.4] * 8), [values_of(*(0.4 + c for c in row)) for row in changes])
+    assert [each.p_value for each in found] == pytest.approx(step_down(changes))
+    assert [each.n_tests for each in found] == [n_others] * n_others
+
+
+def test_paired_differences_worked_out_by_hand() -> None:
+    """Four queries, sixteen changes of sign. All of the first rise by .1, and two of them give as large a sum; of the
+    second, two rise and two fall, so every change of sign gives at least its sum, which is 0."""
+    first = values_of(*[0.5] * 4)
+    found = paired_differences(first, [values_of(*[0.6] * 4), values_of(0.6, 0.6, 0.4, 0.4)])
+    # the second is the first with two signs changed, so two further changes of sign make the second one reach it
+    assert [each.p_value for each in found] == pytest.approx([4 / 16, 1])
+
+
+def test_paired_differences_of_equal_rankings_cost_no_more_than_one() -> None:
+    rows = values_of(*np.random.default_rng(0).random(9))
+    first = values_of(*[0.5] * 9)
+    twice = paired_differences(first, [rows, rows])
+    alone = paired_difference(first, rows)
+    assert [each.p_value for each in twice] == pytest.approx([alone.p_value] * 2)
+    same = paired_differences(first, [rows, first])
+    assert [each.p_value for each in same] == pytest.approx([alone.p_value, 1])
+
+
+def test_paired_differences_with_one_other_are_that_difference() -> None:
+    first, other = (values_of(*np.random.default_rng(seed).random(40)) for seed in (0, 1))
+    assert paired_differences(first, [other], seed=3) == [paired_difference(first, other, seed=3)]
+
+
+def test_paired_differences_change_the_signs_of_near_copies_together() -> None:
+    """Three groups of equal changes leave eight changes of sign, two of which are as extreme, for either ranking."""
+    groups = {f"q{i}": i % 3 for i in range(30)}
+    first, other = values_of(*[0.2] * 30), values_of(*[0.3] * 30)
+    assert [each.p_value for each in paired_differences(first, [other, other], groups)] == pytest.approx([2 / 8] * 2)
+    assert [each.p_value for each in paired_differences({"q": 0.1}, [{"q": 0.2}, {"q": 0.3}])] == [1, 1]
+
+
+def test_paired_differences_are_close_to_the_exact_ones_when_signs_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = np.random.default_rng(5).normal(0.04, 0.1, size=(2, 11))
+    first = values_of(*[0.4] * 11)
+    others = [values_of(*(0.4 + row)) for row in changes]
+    exact = [each.p_value for each in paired_differences(first, others)]
+    drawn = [each.p_value for each in paired_differences(first, others, n_resamples=2000)]
+    assert drawn != exact
+    assert drawn == pytest.approx(exact, abs=5 * sqrt(0.25 / 2000))
+    monkeypatch.setattr(significance, "_MAX_RESAMPLED", 11 * 7)
+    assert [each.p_value for each in paired_differences(first, others, n_resamples=2000)] == drawn
+
+
+def test_one_true_difference_in_twenty_is_called_one_however_many_rankings_are_compared() -> None:
+    """Where nothing differs but by chance, any of three is proven as rarely as one alone (400 draws, exact tests)."""
+    rng, first, n_proven = np.random.default_rng(0), values_of(*[0.5] * 10), 0
+    for _ in range(400):
+        others = [values_of(*(0.5 + row)) for row in rng.normal(0, 0.1, size=(3, 10))]
+        tests = paired_differences(first, others, n_resamples=1024)
+        n_proven += any(each.p_value < 0.05 for each in tests)
+    assert n_proven / 400 < 0.05 + 3 * sqrt(0.05 * 0.95 / 400)
+    assert n_proven / 400 > 0.05 - 4 * sqrt(0.05 * 0.95 / 400)
+
+
+def test_holm_is_that_of_statsmodels_where_every_family_has_one() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    for seed in range(20):
+        p_values = np.random.default_rng(seed).random(1 + seed % 6) ** 2
+        expected = multitest.multipletests(p_values, method="holm")[1]
+        assert holm(p_values.tolist(), list(range(len(p_values)))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "families", "expected"),
+    [
+        ([], "", []),
+        ([0.03], "a", [0.03]),
+        ([0.04, 0.01], "ab", [0.04, 0.02]),
+        ([0.04, 0.03, 0.01], "abc", [0.06, 0.06, 0.03]),  # no larger p value gets a smaller one
+        ([0.5, 0.6], "ab", [1.0, 1.0]),
+        ([0.01, 0.04], "aa", [0.01, 0.04]),  # adjusted for each other already
+        ([0.01, 0.04, 0.02, 0.03], "aabb", [0.02, 0.06, 0.04, 0.06]),  # two families are left until the last of one
+        ([0.01, 0.02, 0.03], "aab", [0.02, 0.04, 0.04]),
+    ],
+)
+def test_holm_worked_out_by_hand(p_values: list[float], families: str, expected: list[float]) -> None:
+    assert holm(p_values, families) == pytest.approx(expected)
+
+
+def test_holm_refuses_numbers_that_differ() -> None:
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        holm([0.1], "ab")
 
 
 def test_paired_difference_wants_a_group_for_every_query() -> None:

@@ -2,9 +2,9 @@
 
 const COLUMNS = [ // of a table of measures: name, and what it means
   ["difference", "After minus before, averaged over the queries"],
-  ["95 % interval", "If the same was done with other queries of this kind, the difference would lie in here 95 times out of 100 (percentile bootstrap)"],
-  ["p", "How often a difference at least this large would come about by chance alone (paired randomisation test)"],
-  ["effect", "The mean difference in units of its spread between queries (Cohen\u2019s d of pairs): by a rule of thumb 0.2 is small, 0.5 medium, 0.8 large"],
+  ["95 % interval", "If the same was done with other queries of this kind, the difference would lie in here 95 times out of 100 (Student\u2019s t; near-copies of a query count once)"],
+  ["p", "How often a difference at least this large would come about by chance alone (paired randomisation test of the main measure; adjusted for all rankings by max-T and for all parts by Holm)"],
+  ["effect", "Of the main measure: the mean difference in units of its spread between queries (Cohen\u2019s d of pairs): by a rule of thumb 0.2 is small, 0.5 medium, 0.8 large"],
 ];
 const OVERLAPS = [["rbo", "RBO"], ["jaccard", "Jaccard"], ["tau", "Kendall\u2019s tau"]];
 const PART_NAMES = { learned: "learned from", unseen: "never learned from", in_sample: "in-sample", plain: "" };
@@ -174,6 +174,6 @@ function drawOverall() {
     h("div", { class: "era-row" }, h("h2", {}, "All labelled queries"),
       view.isMeasuring && h("span", { class: "era-busy", role: "status" }, "Measuring all labelled queries \u2026")),
     measuring(),
-    o ? h("div", { class: isOld ? "era-faded" : "", "aria-busy": String(isOld) }, o.parts.map(partSection), overlaps(o), coverage(o), o.queries.length ? everyQuery(o) : null)
+    o ? h("div", { class: isOld ? "era-faded" : "", "aria-busy": String(isOld) }, o.rule && h("p", { class: "era-quiet" }, o.rule), o.parts.map(partSection), overlaps(o), coverage(o), o.queries.length ? everyQuery(o) : null)
       : !view.isMeasuring && h("p", { class: "era-empty" }, "Mark relevant documents for a query, and the rankings will be measured here."));
 }
