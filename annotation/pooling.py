@@ -1,12 +1,19 @@
-"""What to judge: a small pool for each query, fed by several rankings and by chance, so that none is favoured.
+"""What to judge: a small pool for each query, fed by every ranking that may be compared, so that none is favoured.
 
 Judging only what one ranking shows would flatter that ranking; see Buckley & Voorhees 2004, "Retrieval evaluation with
-incomplete information". The pool grows when a better ranking appears and never shrinks.
+incomplete information". The first places of all rankings are judged for certain; of what else stands among their first
+tens some is drawn at random, and so is a little of what stands below. What was drawn from what is kept, so that a drawn
+document can stand for those that were not (`era.incomplete_judgments`). A pool grows when a ranking appears and never
+shrinks.
 """
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+import numpy as np
 
 import storage.pools
 from annotation import rankers
@@ -14,15 +21,25 @@ from annotation.errors import NotFoundError
 from annotation.library import Library
 from annotation.workspace import Workspace
 from era.errors import EraError
+from era.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
 from era.types import Query
 from storage.errors import DatabaseBusy, DataFolderNotWritable
-from storage.records import PoolDocument, QueryRecord
+from storage.records import PoolDocument, PoolDraw, QueryRecord
 
 logger = logging.getLogger(__name__)
 
 WORDS, RANDOM = "words", "random"
-_ONE_IN = 6  # documents of a pool drawn by chance
-_N_FROM_NEW = 5  # documents that a ranking which appeared later brings in
+_DEEP_ONE_IN = 6  # documents of a pool that stand below the first tens
+_CERTAIN_OF_FIVE = 3  # of those among the first tens
+_N_FROM_NEW, _CERTAIN_FROM_NEW = 5, 2  # documents that rankings which appeared later bring in
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Documents to be judged, and how those of them were drawn that are not in it for certain."""
+
+    documents: Sequence[PoolDocument]
+    draws: Sequence[PoolDraw]
 
 
 def pool_of(
@@ -41,80 +58,116 @@ def pool_of(
         NotReadyError: if the embedders are still being loaded and there is no pool yet.
     """
     with workspace.reading() as session:
-        pool = storage.pools.list_for(session, label_set_id, query.id)
-    best = rankers.default_ranker(workspace, query.collection_id, label_set_id)
-    if pool and (best == rankers.LIGHT or any(best in document.sources for document in pool)):
-        return pool
-    if pool and workspace.opened(query.collection_id) is None:
-        return pool
+        documents = storage.pools.list_for(session, label_set_id, query.id)
+        draws = storage.pools.draws(session, label_set_id, [query.id]).get(query.id, [])
+    if documents and workspace.opened(query.collection_id) is None:
+        return documents
     library = workspace.library(query.collection_id)
-    seen = (label_set_id, query.id, best)
-    if pool and seen in library.pooled:
-        return pool
+    new_keys = [
+        key
+        for key in _feeding(workspace, library, query.collection_id, label_set_id)
+        if key not in _fed(documents, draws) and (label_set_id, query.id, key) not in library.pooled
+    ]
+    if documents and not new_keys:
+        return documents
     asked = Query(str(query.id), query.text, query.instruction)
-    if pool:
-        known = {document.doc_id for document in pool}
-        ranking = _ranking(workspace, library, best, asked, _N_FROM_NEW)
-        new = [PoolDocument(d, {best: rank}) for rank, d in enumerate(ranking, start=1) if d not in known]
-    else:
-        new = _new_pool(workspace, library, asked, best, depth)
-    if author is None:
-        return [*pool, *new]
-    if new:
+    rankings = {key: _ranking(workspace, library, key, asked) for key in new_keys}
+    seed = int.from_bytes(hashlib.sha256(f"{query.id} {query.text} {len(draws)}".encode()).digest()[:4], "big")
+    rng = np.random.default_rng(seed)
+    added = extend(documents, draws, rankings, rng) if documents else compose(rankings, depth, rng)
+    if author is not None:
         try:
-            with workspace.writing() as session:
-                storage.pools.add(session, label_set_id, query.id, new)
-                pool = storage.pools.list_for(session, label_set_id, query.id)
+            documents = _store(workspace, label_set_id, query.id, added, len(draws))
         except (DatabaseBusy, DataFolderNotWritable) as error:  # it is stored when it is asked for again
             logger.warning("A pool is shown without being stored: %s", error)
-            return [*pool, *new]
-    library.pooled.add(seen)
-    return pool
+        else:
+            library.pooled.update((label_set_id, query.id, key) for key in new_keys)
+            return documents
+    return [*documents, *added.documents]
 
 
-def _new_pool(workspace: Workspace, library: Library, query: Query, best: str, depth: int) -> list[PoolDocument]:
-    keys = dict.fromkeys((rankers.LIGHT, best))
-    rankings = {key: _ranking(workspace, library, key, query, depth) for key in keys}
-    rankings[WORDS] = list(library.words().search(query.text, depth)[0])
-    n_random = max(1, depth // _ONE_IN)
-    seed = int.from_bytes(hashlib.sha256(f"{query.query_id} {query.text}".encode()).digest()[:4], "big")
-    return compose(rankings, library.index.sample(depth + n_random, seed), depth, n_random)
-
-
-def _ranking(workspace: Workspace, library: Library, key: str, query: Query, depth: int) -> list[str]:
-    """Return the best documents; none where a training run's adapter cannot be read, which must not stop judging."""
-    try:
-        return [doc.doc_id for doc in rankers.retriever(workspace, library, key)[0].search(query, depth)]
-    except (EraError, NotFoundError):
-        logger.exception("The ranking %s cannot be used; the pool goes without it.", key)
-        return []
-
-
-def compose(
-    rankings: Mapping[str, Sequence[str]], drawn: Sequence[str], depth: int, n_random: int
-) -> list[PoolDocument]:
-    """Return a pool: the rankings in turn, rank by rank, then documents drawn by chance.
+def sampled_queries(
+    workspace: Workspace, label_set_id: int, library: Library, qrels: Mapping[int, Mapping[str, float]]
+) -> dict[int, SampledQuery]:
+    """Return query id -> its judgments and how documents were drawn for judging, without documents that are gone.
 
     Args:
-        rankings: source -> document ids, best first.
-        drawn: document ids in random order, enough to find `n_random` new ones.
-        depth: how many documents the pool holds at most.
-        n_random: how many of them are drawn by chance.
+        workspace: of this process.
+        label_set_id: whose pools they are.
+        library: the opened collection.
+        qrels: query id -> document id -> grade.
     """
-    chosen: dict[str, None] = {}
-    longest = max((len(ranking) for ranking in rankings.values()), default=0)
-    for place in range(longest):
-        for ranking in rankings.values():
-            if place < len(ranking) and len(chosen) < depth - n_random:
-                chosen.setdefault(ranking[place])
-    random = [doc_id for doc_id in drawn if doc_id not in chosen][: depth - len(chosen)]
-    random = random[: max(n_random, 0)]
-    places = {key: {doc_id: rank for rank, doc_id in enumerate(ranking, 1)} for key, ranking in rankings.items()}
-    pool = [
-        PoolDocument(doc_id, {key: ranks[doc_id] for key, ranks in places.items() if doc_id in ranks})
-        for doc_id in chosen
-    ]
-    return [*pool, *(PoolDocument(doc_id, {RANDOM: None}) for doc_id in random)]
+    with workspace.reading() as session:
+        draws = storage.pools.draws(session, label_set_id, qrels.keys())
+    return {
+        query_id: SampledQuery(grades, tuple(samples_of(draws.get(query_id, ()), library.index)))
+        for query_id, grades in qrels.items()
+    }
+
+
+def samples_of(draws: Sequence[PoolDraw], there: Container[str]) -> list[Sample]:
+    """Return the draws of a pool as samples; what a later ranking took for certain belongs to none of the earlier ones.
+
+    Args:
+        draws: of one pool, the oldest first.
+        there: the documents that still exist.
+    """
+    samples: list[Sample] = []
+    certain: set[str] = set()
+    for draw in reversed(draws):
+        drawn, not_drawn = (
+            tuple(doc_id for doc_id in doc_ids if doc_id in there and doc_id not in certain)
+            for doc_ids in (draw.drawn, draw.not_drawn)
+        )
+        samples.append(Sample(drawn, not_drawn, draw.is_deep))
+        certain.update(draw.certain)
+    return samples[::-1]
+
+
+def compose(rankings: Mapping[str, Sequence[str]], depth: int, rng: np.random.Generator) -> Pool:
+    """Return a new pool.
+
+    Args:
+        rankings: source -> document ids, best first; what stands below `DEEP` is not looked at.
+        depth: how many documents the pool holds; fewer where the rankings have no more.
+        rng: draws them.
+    """
+    tops = {key: ranking[:TOP] for key, ranking in rankings.items()}
+    shown = _in_turn(tops.values())
+    known = set(shown)
+    below = [d for d in _in_turn(ranking[TOP:DEEP] for ranking in rankings.values()) if d not in known]
+    n_top = depth - min(max(1, depth // _DEEP_ONE_IN), len(below))
+    n_certain = -(-n_top * _CERTAIN_OF_FIVE // 5)
+    certain = shown[:n_certain]
+    first = replace(_draw(shown[n_certain:], n_top - n_certain, tuple(rankings), rng), certain=tuple(certain))
+    deep = _draw(below, depth - len(certain) - len(first.drawn), tuple(rankings), rng, is_deep=True)
+    documents = [*_from(tops, [*certain, *first.drawn]), *(PoolDocument(d, {RANDOM: None}) for d in deep.drawn)]
+    return Pool(documents, [first, deep])
+
+
+def extend(
+    documents: Sequence[PoolDocument],
+    draws: Sequence[PoolDraw],
+    rankings: Mapping[str, Sequence[str]],
+    rng: np.random.Generator,
+) -> Pool:
+    """Return what rankings that appeared later bring into a pool: their best, and some of what was never drawn from.
+
+    Args:
+        documents: the pool holds.
+        draws: that it was made by.
+        rankings: source -> document ids, best first, of the new ones.
+        rng: draws documents.
+    """
+    tops = {key: ranking[:TOP] for key, ranking in rankings.items()}
+    shown = _in_turn(tops.values())
+    certain = shown[:_CERTAIN_FROM_NEW]
+    pooled = {document.doc_id for document in documents}
+    known = {*pooled, *certain, *(d for draw in draws if not draw.is_deep for d in draw.not_drawn)}
+    added = [doc_id for doc_id in certain if doc_id not in pooled]
+    new = [doc_id for doc_id in shown if doc_id not in known]
+    draw = replace(_draw(new, _N_FROM_NEW - len(added), tuple(rankings), rng), certain=tuple(certain))
+    return Pool(_from(tops, [*added, *draw.drawn]), [draw])
 
 
 def order_for(pool: Sequence[PoolDocument], author: str | None, query_id: int) -> list[PoolDocument]:
@@ -124,3 +177,63 @@ def order_for(pool: Sequence[PoolDocument], author: str | None, query_id: int) -
         return hashlib.sha256(f"{query_id}\x1f{author}\x1f{document.doc_id}".encode()).digest()
 
     return sorted(pool, key=place)
+
+
+def _feeding(workspace: Workspace, library: Library, collection_id: int, label_set_id: int) -> list[str]:
+    """Return the rankings that may be compared: without labels, in use, of the newest training run; words with each."""
+    plain = [rankers.LIGHT]
+    if library.is_aligned:
+        plain.append(rankers.ALIGNED)
+    plain.append(rankers.without_words(rankers.default_ranker(workspace, collection_id, label_set_id)))
+    plain += rankers.newest_run(workspace, collection_id, label_set_id)
+    return list(dict.fromkeys([*plain, *map(rankers.with_words, plain), WORDS]))
+
+
+def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collection[str]:
+    """Return the rankings that have fed a pool; of pools from before there were draws, all that know no labels."""
+    fed = {key for document in documents for key in document.sources} | {key for draw in draws for key in draw.sources}
+    if documents and not draws:
+        plain = {rankers.LIGHT, rankers.ALIGNED, *fed} - {WORDS, RANDOM}
+        fed |= {WORDS, *plain, *map(rankers.with_words, plain)}
+    return fed
+
+
+def _ranking(workspace: Workspace, library: Library, key: str, query: Query) -> list[str]:
+    """Return the best documents; none where a training run's adapter cannot be read, which must not stop judging."""
+    if key == WORDS:
+        return list(library.words().search(query.text, DEEP)[0])
+    try:
+        return [doc.doc_id for doc in rankers.retriever(workspace, library, key)[0].search(query, DEEP)]
+    except (EraError, NotFoundError):
+        logger.exception("The ranking %s cannot be used; the pool goes without it.", key)
+        return []
+
+
+def _in_turn(rankings: Iterable[Sequence[str]]) -> list[str]:
+    """Return the documents of all rankings once each, rank by rank."""
+    return list(dict.fromkeys(doc for at_rank in zip_longest(*rankings) for doc in at_rank if doc is not None))
+
+
+def _draw(
+    doc_ids: Sequence[str], n: int, sources: tuple[str, ...], rng: np.random.Generator, *, is_deep: bool = False
+) -> PoolDraw:
+    chosen = set(rng.choice(len(doc_ids), min(n, len(doc_ids)), replace=False).tolist()) if doc_ids else set()
+    drawn = tuple(doc_id for place, doc_id in enumerate(doc_ids) if place in chosen)
+    not_drawn = tuple(doc_id for place, doc_id in enumerate(doc_ids) if place not in chosen)
+    return PoolDraw(sources, drawn, not_drawn, is_deep=is_deep)
+
+
+def _from(tops: Mapping[str, Sequence[str]], doc_ids: Sequence[str]) -> list[PoolDocument]:
+    """Return documents with their places in all rankings that have them among the first."""
+    places = {key: {doc_id: rank for rank, doc_id in enumerate(top, start=1)} for key, top in tops.items()}
+    return [PoolDocument(d, {key: ranks[d] for key, ranks in places.items() if d in ranks}) for d in doc_ids]
+
+
+def _store(workspace: Workspace, label_set_id: int, query_id: int, added: Pool, n_draws: int) -> Sequence[PoolDocument]:
+    """Add to a stored pool and return it; where others have changed it since it was read, only return it."""
+    with workspace.writing() as session:
+        if len(storage.pools.draws(session, label_set_id, [query_id]).get(query_id, ())) == n_draws:
+            storage.pools.add(session, label_set_id, query_id, added.documents)
+            for draw in added.draws:
+                storage.pools.add_draw(session, label_set_id, query_id, draw)
+        return storage.pools.list_for(session, label_set_id, query_id)

@@ -108,6 +108,17 @@ def without_words(key: str) -> str:
     return LIGHT if key == BM25 else key.removesuffix(_WITH_WORDS)
 
 
+def with_words(key: str) -> str:
+    """Return the key of the ranker that counts matching words besides."""
+    return key.removesuffix(_WITH_WORDS) + _WITH_WORDS
+
+
+def newest_run(workspace: Workspace, collection_id: int, label_set_id: int) -> list[str]:
+    """Return the key of the newest usable training run of a label set; nothing if there is none."""
+    runs = _usable_runs(workspace, collection_id)
+    return [run_key(run) for run in runs if run.label_set_id == label_set_id][:1]
+
+
 def same_words(key: str, other: str) -> str:
     """Return the ranker `other`, with matching words counted if they are in `key`."""
     return other + _WITH_WORDS if key.endswith(_WITH_WORDS) else other

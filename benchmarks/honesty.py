@@ -1,12 +1,14 @@
 """Is what the screens claim true? `python -m benchmarks.honesty`.
 
-Three tables, each beside what earlier versions did:
+Four tables, each beside what earlier versions did:
 
 1. What training shows, against what it is worth on queries that nobody labelled: with the collection's own labels, with
    labels that cannot teach anything (documents drawn at random from the top, for every query anew), with shuffled ones,
    and with copies of queries in other words among the labelled ones.
 2. How often the 95 % interval of a mean difference holds the true one, for as many queries as people have.
 3. How often a difference is called proven that is not there.
+4. What Compare shows of two rankings where only a pool of a dozen documents a query was judged, against what it would
+   show with all judgments of the collection.
 
 Collections: `--folder`, as for `benchmarks.label_efficiency`. Vectors are kept in a cache folder.
 """
@@ -26,6 +28,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from annotation.collections import content_of
+from annotation.pooling import compose, extend, samples_of
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.environment import describe_environment
 from benchmarks.judged_collections import find_collections
@@ -40,10 +43,12 @@ from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
 from era.folds import same_text
 from era.formats.opening import open_source
+from era.incomplete_judgments import DEEP, SampledQuery, estimate_ndcg
 from era.index import DenseIndex
+from era.lexical import LexicalIndex
 from era.query_groups import Groups
 from era.significance import mean_interval, paired_difference
-from era.types import Qrels, Query
+from era.types import Qrels, Query, Run, ScoredDoc
 
 World = Literal["own labels", "cannot teach", "shuffled"]
 
@@ -52,6 +57,16 @@ _N_NEW = 100  # queries that tell what an adapter is worth
 _N_DRAWN, _FROM_TOP = 3, 30  # documents called relevant where labels cannot teach
 _N_COPIES = 3
 _N_SAMPLES = 4000
+_POOL_DEPTH, _N_POOLS, _N_TAUGHT = 12, 5, 20
+_UNTRAINED = ("light", "aligned", "light+words", "aligned+words", "words")
+_COMPARED = (
+    ("light", "aligned"),
+    ("light", "light+words"),
+    ("aligned", "aligned+words"),
+    ("aligned", "words"),
+    ("aligned", "run"),
+    ("run", "run+words"),
+)
 _SIZES_OF_INTERVALS = (5, 6, 8, 10, 15, 20, 40)
 
 
@@ -66,6 +81,7 @@ class Place:
     index: DenseIndex
     texts: AlignmentTexts
     aligned: QueryAdapter
+    words: LexicalIndex
 
     @classmethod
     def open(cls, folder: Path, pair: EmbedderPair) -> "Place":
@@ -76,7 +92,8 @@ class Place:
         index = DenseIndex(corpus.doc_ids, vectors, pair.light.identity)
         texts = read_alignment_texts(corpus, index, pair)
         queries = usable_queries(content.queries, content.qrels)
-        return cls(content.name, queries, content.qrels, pair, index, texts, align_by_decoding(texts))
+        words = LexicalIndex(corpus, index)
+        return cls(content.name, queries, content.qrels, pair, index, texts, align_by_decoding(texts), words)
 
     def values(self, vectors: Vectors, queries: Sequence[Query], qrels: Qrels) -> dict[str, float]:
         """Return nDCG@10 of each query, searched for with its row."""
@@ -113,6 +130,7 @@ def main() -> None:
     print(_training_table(places, arguments.labels, arguments.seeds))
     print(_interval_table(places))
     print(_false_proof_table(places))
+    print(_pool_table(places))
 
 
 def _training_table(places: Sequence[Place], sizes: Sequence[int], n_seeds: int) -> str:
@@ -264,6 +282,89 @@ def _false_proof_table(places: Sequence[Place]) -> str:
         high = float(stats.binomtest(round(share * 300), 300).proportion_ci().high)
         rows.append(f"| {n} | {share:.3f} (at most {high:.3f}) |")
     return "\n".join(rows)
+
+
+def _pool_table(places: Sequence[Place]) -> str:
+    """Return what is shown of two rankings when only pools were judged, by the collection's own judgments."""
+    rows = [
+        f"Difference in nDCG@10 with all judgments of the collection, and with those of pools of {_POOL_DEPTH} "
+        f"documents, made {_N_POOLS} times; the run learned from {_N_TAUGHT} queries and fed the pools later.",
+        "",
+        "| collection | from | to | all judgments | pools | right sign | before: pools | right sign |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for place in tqdm(places, file=sys.stderr, desc="pools"):
+        runs = _compared_runs(place)
+        queries = runs["light"].keys()
+        full = {query_id: SampledQuery(place.qrels[query_id]) for query_id in queries}
+        pools = [{q: _pool_now(place, runs, q, seed) for q in queries} for seed in range(_N_POOLS)]
+        pools_before = [{q: _pool_before(place, runs, q, seed) for q in queries} for seed in range(_N_POOLS)]
+        for first, second in _COMPARED:
+            compared = [runs[first], runs[second]]
+            [true] = _plain_differences([full], compared)
+            now = [_estimated_difference(each, compared) for each in pools]
+            before = _plain_differences(pools_before, compared)
+            told = [f"{np.mean(each):+.3f} | {np.mean(np.sign(each) == np.sign(true)):.2f}" for each in (now, before)]
+            rows.append(f"| {place.name} | {first} | {second} | {true:+.3f} | {' | '.join(told)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _compared_runs(place: Place) -> dict[str, Run]:
+    """Return ranking -> query id -> ranking, of the queries that the training run did not learn from."""
+    order = split(place.queries, 0)
+    taught = teachable_queries(order.labelled[:_N_TAUGHT], place.qrels, place.index)
+    cases = label(taught, place.pair.encode_queries(taught), place.qrels, place.index)
+    learned = adapt(place.aligned, cases, place.texts, place.index, "cpu", 0)
+    queries = order.held_out
+    encoded, texts = place.pair.encode_queries(queries), [query.text for query in queries]
+    ids = [query.query_id for query in queries]
+    found: dict[str, Run] = {}
+    for name, adapter in (("light", None), ("aligned", place.aligned), ("run", learned.adapter)):
+        vectors = encoded.light if adapter is None else adapter.transform(encoded)
+        found[name] = dict(zip(ids, place.index.search(vectors, DEEP), strict=True))
+        found[f"{name}+words"] = dict(zip(ids, place.words.rank(texts, vectors, DEEP), strict=True))
+    matching = [place.words.search(text, DEEP)[0] for text in texts]
+    found["words"] = {i: [ScoredDoc(d, s) for d, s in each.items()] for i, each in zip(ids, matching, strict=True)}
+    return found
+
+
+def _doc_ids(runs: Mapping[str, Run], names: Sequence[str], query_id: str) -> dict[str, list[str]]:
+    return {name: [doc.doc_id for doc in runs[name][query_id]] for name in names}
+
+
+def _pool_now(place: Place, runs: Mapping[str, Run], query_id: str, seed: int) -> SampledQuery:
+    rng = np.random.default_rng([seed, *query_id.encode()])
+    pool = compose(_doc_ids(runs, _UNTRAINED, query_id), _POOL_DEPTH, rng)
+    later = extend(pool.documents, pool.draws, _doc_ids(runs, ("run", "run+words"), query_id), rng)
+    judged = {d.doc_id: place.qrels[query_id].get(d.doc_id, 0.0) for d in (*pool.documents, *later.documents)}
+    return SampledQuery(judged, samples_of([*pool.draws, *later.draws], place.index))
+
+
+def _pool_before(place: Place, runs: Mapping[str, Run], query_id: str, seed: int) -> SampledQuery:
+    """Return the pool up to 0.5.0: three rankings in turn, two documents of the collection, five of the run."""
+    rankings = _doc_ids(runs, ("light", "aligned", "words"), query_id)
+    in_turn = dict.fromkeys(
+        ranking[place_] for place_ in range(_POOL_DEPTH) for ranking in rankings.values() if place_ < len(ranking)
+    )
+    chosen = [*in_turn][: _POOL_DEPTH - 2]
+    drawn = place.index.sample(2, int(np.random.default_rng([seed, *query_id.encode()]).integers(2**31)))
+    chosen += [*drawn, *_doc_ids(runs, ("run",), query_id)["run"][:5]]
+    return SampledQuery({doc_id: place.qrels[query_id].get(doc_id, 0.0) for doc_id in chosen})
+
+
+def _plain_differences(pools: Sequence[Mapping[str, SampledQuery]], runs: Sequence[Run]) -> list[float]:
+    """Return the difference of mean nDCG@10 for each way of judging, over the queries with something relevant."""
+    found = []
+    for pool in pools:
+        old, new = (evaluate({q: each.grades for q, each in pool.items()}, run, [_MEASURE])[_MEASURE] for run in runs)
+        found.append(float(np.mean([new[query_id] - old[query_id] for query_id in old])))
+    return found
+
+
+def _estimated_difference(pool: Mapping[str, SampledQuery], runs: Sequence[Run]) -> float:
+    labelled = {query_id: each for query_id, each in pool.items() if any(each.grades.values())}
+    before, after = estimate_ndcg(labelled, runs, 10).means()
+    return after - before
 
 
 def _mean(values: Iterator[float]) -> float:

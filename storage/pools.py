@@ -78,6 +78,8 @@ def add_draw(session: Session, label_set_id: int, query_id: int, draw: PoolDraw)
             sources=list(draw.sources),
             drawn=list(draw.drawn),
             not_drawn=list(draw.not_drawn),
+            certain=list(draw.certain),
+            is_deep=draw.is_deep,
         )
     )
 
@@ -87,12 +89,20 @@ def draws(session: Session, label_set_id: int, query_ids: Collection[int]) -> di
     found: dict[int, list[PoolDraw]] = {}
     for some in batches(query_ids, LOOKUP_BATCH):
         statement = (
-            select(PoolDrawRow.query_id, PoolDrawRow.sources, PoolDrawRow.drawn, PoolDrawRow.not_drawn)
+            select(
+                PoolDrawRow.query_id,
+                PoolDrawRow.sources,
+                PoolDrawRow.drawn,
+                PoolDrawRow.not_drawn,
+                PoolDrawRow.certain,
+                PoolDrawRow.is_deep,
+            )
             .where(PoolDrawRow.label_set_id == label_set_id, PoolDrawRow.query_id.in_(some))
             .order_by(PoolDrawRow.id)
         )
-        for query_id, sources, drawn, not_drawn in session.execute(statement):
-            found.setdefault(query_id, []).append(PoolDraw(tuple(sources), tuple(drawn), tuple(not_drawn)))
+        for query_id, sources, drawn, not_drawn, certain, is_deep in session.execute(statement):
+            draw = PoolDraw(tuple(sources), tuple(drawn), tuple(not_drawn), tuple(certain), is_deep)
+            found.setdefault(query_id, []).append(draw)
     return found
 
 

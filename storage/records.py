@@ -243,17 +243,21 @@ class PoolDocument:
 
 @dataclass(frozen=True, slots=True)
 class PoolDraw:
-    """Documents of a pool that were drawn at random, each with the same probability, without replacement.
+    """How documents came into a pool: some for certain, of the rest some at random, each with the same probability.
 
     Attributes:
-        sources: ranker keys whose first ten were drawn from, all but what the pool holds for certain.
-        drawn: document ids that came into the pool.
-        not_drawn: those that did not.
+        sources: the rankings that they came from, by ranker key.
+        drawn: document ids that came in at random, without replacement.
+        not_drawn: of those that were drawn from, the others.
+        certain: those that were taken by their places alone, whether or not the pool had them.
+        is_deep: whether those drawn from stood below the first places of all the rankings.
     """
 
     sources: tuple[str, ...]
     drawn: tuple[str, ...]
     not_drawn: tuple[str, ...]
+    certain: tuple[str, ...] = ()
+    is_deep: bool = False
 
     @property
     def probability(self) -> float:

@@ -89,7 +89,7 @@ class PoolDocumentRow(Base):
 
 
 class PoolDrawRow(Base):
-    """Documents that were drawn by chance for a pool from those that rankings brought up, and those left."""
+    """How documents came into a pool: for certain, drawn at random, or not."""
 
     __tablename__ = "pool_draw"
     __table_args__ = (Index(None, "label_set_id", "query_id"),)
@@ -100,6 +100,8 @@ class PoolDrawRow(Base):
     sources: Mapped[list[str]] = mapped_column(JSON)
     drawn: Mapped[list[str]] = mapped_column(JSON)
     not_drawn: Mapped[list[str]] = mapped_column(JSON)
+    certain: Mapped[list[str]] = mapped_column(JSON)
+    is_deep: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -1,18 +1,21 @@
 """Pools: composed by hand, made once for everybody, shuffled for each, and extended by a better ranking."""
 
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import storage.pools
 from annotation.errors import NotReadyError
-from annotation.pooling import RANDOM, WORDS, compose, order_for, pool_of
+from annotation.pooling import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
 from annotation.rankers import LIGHT
 from annotation.searching import ask
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
+from era.incomplete_judgments import Sample, SampledQuery
 from era.types import Document
-from storage.records import PoolDocument, QueryRecord
+from storage.records import PoolDocument, PoolDraw, QueryRecord
 from tests.annotation.conftest import (
     GRADED_RANKING,
     GRADED_TEXT,
@@ -36,6 +39,11 @@ def stored_pool(desk: Desk, query: QueryRecord) -> list[PoolDocument]:
         return list(storage.pools.list_for(session, desk.label_set_id, query.id))
 
 
+def drawn_for(desk: Desk, query: QueryRecord) -> list[PoolDraw]:
+    with desk.workspace.reading() as session:
+        return storage.pools.draws(session, desk.label_set_id, [query.id])[query.id]
+
+
 def n_stored(desk: Desk) -> int:
     with desk.workspace.reading() as session:
         return sum(len(pool) for pool in storage.pools.doc_ids_by_query(session, desk.label_set_id).values())
@@ -47,33 +55,75 @@ def unloaded(desk: Desk) -> Workspace:
     return Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
 
 
-def test_compose_takes_the_rankings_in_turn_then_documents_drawn_by_chance() -> None:
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_compose_takes_first_places_for_certain_and_draws_the_rest() -> None:
+    # six documents: none stands below the first tens, so all come from them, four for certain (three in five, rounded
+    # up): rank 1 a b a, rank 2 b e f, rank 3 c
     rankings = {"light": ["a", "b", "c", "d"], "words": ["b", "e"], "run-1": ["a", "f", "g", "h"]}
-    # rank 1: a b a, rank 2: b e f, rank 3: c, and five are enough beside the two by chance
-    assert compose(rankings, ["c", "x", "a", "y", "z"], depth=7, n_random=2) == [
+    pool = compose(rankings, depth=6, rng=rng())
+    assert pool.documents[:4] == [
         PoolDocument("a", {"light": 1, "run-1": 1}),
         PoolDocument("b", {"light": 2, "words": 1}),
         PoolDocument("e", {"words": 2}),
         PoolDocument("f", {"run-1": 2}),
-        PoolDocument("c", {"light": 3}),
-        PoolDocument("x", {"random": None}),
-        PoolDocument("y", {"random": None}),
+    ]
+    first, deep = pool.draws
+    assert tuple(document.doc_id for document in pool.documents[4:]) == first.drawn
+    assert (len(first.drawn), first.sources, first.is_deep) == (2, ("light", "words", "run-1"), False)
+    assert {*first.drawn, *first.not_drawn} == {"c", "g", "d", "h"}
+    assert first.probability == 0.5
+    assert (deep.drawn, deep.not_drawn, deep.is_deep) == ((), (), True)
+
+
+def test_compose_draws_a_little_from_below_the_first_tens() -> None:
+    light, words = [f"l{n}" for n in range(1, 151)], ["l1", *(f"w{n}" for n in range(2, 12)), "l150"]
+    pool = compose({"light": light, "words": words}, depth=12, rng=rng())
+    first, deep = pool.draws
+    assert [each.doc_id for each in pool.documents[:6]] == ["l1", "l2", "w2", "l3", "w3", "l4"]
+    assert (len(first.drawn), len(first.not_drawn)) == (4, 9)  # 19 among the first tens
+    # l11 to l100 and the last two of the words, of which l150 is among the first hundred of words alone
+    assert (len(deep.drawn), len(deep.drawn) + len(deep.not_drawn)) == (2, 92)
+    assert {"w11", "l150", "l100"} <= {*deep.drawn, *deep.not_drawn}
+    assert "l101" not in {*deep.drawn, *deep.not_drawn}
+    assert [each for each in pool.documents if RANDOM in each.sources] == [
+        PoolDocument(doc_id, {RANDOM: None}) for doc_id in deep.drawn
     ]
 
 
-def test_compose_names_every_ranking_that_has_the_document_however_far_down() -> None:
-    [first, *_] = compose({"light": ["a", "b"], "words": ["b", "c", "a"]}, [], depth=4, n_random=1)
-    assert first == PoolDocument("a", {"light": 1, "words": 3})
+def test_compose_draws_each_document_as_often_as_any_other() -> None:
+    rankings, found, generator = {"light": [*"abcdefghij"]}, Counter[str](), rng()
+    for _ in range(2000):
+        pool = compose(rankings, depth=5, rng=generator)
+        assert [each.doc_id for each in pool.documents[:3]] == ["a", "b", "c"]
+        found.update(pool.draws[0].drawn)
+    assert set(found) == {*"defghij"}
+    assert all(abs(n / 2000 - 2 / 7) < 0.05 for n in found.values())  # five standard deviations
 
 
-def test_compose_takes_no_more_by_chance_where_the_rankings_run_out() -> None:
-    assert compose({"light": ["a"], "words": []}, ["b", "c", "d"], depth=6, n_random=2) == [
-        PoolDocument("a", {"light": 1}),
-        PoolDocument("b", {"random": None}),
-        PoolDocument("c", {"random": None}),
-    ]
-    assert compose({}, ["b", "c"], depth=6, n_random=1) == [PoolDocument("b", {"random": None})]
-    assert compose({"light": ["a"]}, ["a"], depth=6, n_random=1) == [PoolDocument("a", {"light": 1})]
+def test_compose_holds_fewer_where_the_rankings_run_out() -> None:
+    assert compose({"light": ["a"], "words": []}, depth=6, rng=rng()).documents == [PoolDocument("a", {"light": 1})]
+    assert compose({}, depth=6, rng=rng()).documents == []
+
+
+def test_extend_takes_the_best_of_a_new_ranking_and_draws_what_was_never_drawn_from() -> None:
+    documents = [PoolDocument("a", {"light": 1}), PoolDocument("c", {"light": 3})]
+    draws = [PoolDraw(("light",), ("c",), ("b", "d")), PoolDraw(("light",), (), ("x",), is_deep=True)]
+    pool = extend(documents, draws, {"run-1": [*"abdxefghij", "z"]}, rng())
+    # a and b come first, and a is there already; d was drawn from before; x stood below the first tens till now
+    assert pool.documents[0] == PoolDocument("b", {"run-1": 2})
+    [draw] = pool.draws
+    assert (draw.certain, len(draw.drawn), draw.sources, draw.is_deep) == (("a", "b"), 4, ("run-1",), False)
+    assert {*draw.drawn, *draw.not_drawn} == {*"xefghij"}
+    assert extend(documents, [], {"run-1": ["a", "c"]}, rng()).documents == []
+
+
+def test_what_a_later_ranking_takes_for_certain_belongs_to_no_earlier_sample() -> None:
+    first = PoolDraw(("light",), ("a", "b"), ("c", "gone"), certain=("z",))
+    later = PoolDraw(("run-1",), ("e",), ("f",), certain=("b", "c"))
+    assert samples_of([first, later], set("abcdefz")) == [Sample(("a",), ()), Sample(("e",), ("f",))]
 
 
 def test_pool_of_a_new_query_holds_ten_of_the_rankings_and_two_by_chance(desk: Desk) -> None:
@@ -82,7 +132,7 @@ def test_pool_of_a_new_query_holds_ten_of_the_rankings_and_two_by_chance(desk: D
     by_chance = [each for each in pool if RANDOM in each.sources]
     assert [each.sources for each in by_chance] == [{RANDOM: None}, {RANDOM: None}]
     assert by_chance == pool[-2:]
-    in_light = dict(enumerate(GRADED_RANKING[:12], start=1))
+    in_light = dict(enumerate(GRADED_RANKING[:10], start=1))
     ranked = {each.doc_id: each.sources[LIGHT] for each in pool if LIGHT in each.sources}
     assert all(in_light[rank or 0] == doc_id for doc_id, rank in ranked.items())
     assert {"cat-feeding", "dog-feeding"} <= ranked.keys()
@@ -130,18 +180,53 @@ def test_pool_of_is_extended_when_a_better_ranking_appears_and_only_once(judged_
     query = write_query(judged_desk, GRADED_TEXT)
     before = pool_for(judged_desk, query, depth=4)
     run = judged_desk.finish_by_hand(swapped_topics())
-    known = {each.doc_id for each in before}
-    new = [
-        PoolDocument(doc_id, {f"run-{run.id}": rank})
-        for rank, doc_id in enumerate(SWAPPED_TOP, start=1)
-        if doc_id not in known
-    ]
-    assert new
-    assert pool_for(judged_desk, query, None, depth=4) == [*before, *new]
+    extended = pool_for(judged_desk, query, None, depth=4)
+    assert extended[: len(before)] == before
+    new = extended[len(before) :]
+    best = [doc_id for doc_id in SWAPPED_TOP if doc_id not in {each.doc_id for each in before}]
+    assert [each.doc_id for each in new[:2]] == best[:2]
+    assert all(f"run-{run.id}" in each.sources or f"run-{run.id}+words" in each.sources for each in new)
     assert stored_pool(judged_desk, query) == before  # a visitor looked
-    assert pool_for(judged_desk, query, depth=4) == [*before, *new]
-    assert pool_for(judged_desk, query, depth=4) == [*before, *new]
-    assert stored_pool(judged_desk, query) == [*before, *new]
+    assert pool_for(judged_desk, query, depth=4) == extended
+    assert pool_for(judged_desk, query, depth=4) == extended
+    assert stored_pool(judged_desk, query) == extended
+
+
+def test_pool_of_keeps_how_documents_were_drawn(judged_desk: Desk) -> None:
+    query = write_query(judged_desk, GRADED_TEXT)
+    untrained = ("light", "aligned", "light+words", "aligned+words", "words")
+    before = pool_for(judged_desk, query, depth=4)
+    first, deep = drawn_for(judged_desk, query)
+    assert (first.sources, deep.sources) == (untrained, untrained)
+    assert {*first.drawn, *deep.drawn} == {each.doc_id for each in before[2:]}
+    run = judged_desk.finish_by_hand(swapped_topics())
+    pool_for(judged_desk, query, None, depth=4)
+    assert drawn_for(judged_desk, query) == [first, deep]
+    pool_for(judged_desk, query, depth=4)
+    assert [draw.sources for draw in drawn_for(judged_desk, query)[2:]] == [(f"run-{run.id}", f"run-{run.id}+words")]
+
+
+def test_pool_from_before_there_were_draws_grows_by_new_runs_alone(judged_desk: Desk) -> None:
+    query = write_query(judged_desk, GRADED_TEXT)
+    older = [PoolDocument("dog-illness", {LIGHT: 1})]
+    with judged_desk.workspace.writing() as session:
+        storage.pools.add(session, judged_desk.label_set_id, query.id, older)
+    assert pool_for(judged_desk, query) == older
+    judged_desk.finish_by_hand(swapped_topics())
+    assert len(pool_for(judged_desk, query)) == 6
+
+
+def test_sampled_queries_leave_out_documents_that_are_gone(judged_desk: Desk) -> None:
+    query = write_query(judged_desk, GRADED_TEXT)
+    draw = PoolDraw((LIGHT,), ("dog-illness", "gone"), ("cat-illness", "lost"))
+    with judged_desk.workspace.writing() as session:
+        storage.pools.add_draw(session, judged_desk.label_set_id, query.id, draw)
+    library = judged_desk.workspace.library(judged_desk.collection.id)
+    qrels = {query.id: {"dog-illness": 1.0}, 9999: {"cat-illness": 0.0}}
+    assert sampled_queries(judged_desk.workspace, judged_desk.label_set_id, library, qrels) == {
+        query.id: SampledQuery({"dog-illness": 1.0}, (Sample(("dog-illness",), ("cat-illness",)),)),
+        9999: SampledQuery({"cat-illness": 0.0}),
+    }
 
 
 def test_pool_of_the_new_run_is_not_extended_by_that_run(judged_desk: Desk) -> None:

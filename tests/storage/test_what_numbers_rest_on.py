@@ -25,7 +25,10 @@ def test_draws_come_back_in_order_and_by_query(
     session: Session, label_set: LabelSetRecord, asked: list[QueryRecord]
 ) -> None:
     owls, terns, gulls = (query.id for query in asked)
-    first, second = PoolDraw(("light", "aligned"), ("d1",), ("d2", "d3", "d4")), PoolDraw(("run-1",), (), ())
+    first, second = (
+        PoolDraw(("light", "aligned"), ("d1",), ("d2", "d3", "d4")),
+        PoolDraw(("run-1",), (), (), certain=("d1", "d7"), is_deep=True),
+    )
     other = PoolDraw(("light",), ("d9",), ())
     for query_id, draw in ((owls, first), (terns, other), (owls, second)):
         pools.add_draw(session, label_set.id, query_id, draw)

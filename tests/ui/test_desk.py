@@ -130,8 +130,10 @@ def test_most_useful_document_comes_next_with_a_reason(app: App, visit: Visits) 
     assert {one.doc(place) for place in range(one.cards.count())} == docs
 
 
-def test_live_ranking_moves_only_what_is_below_and_unjudged(app: App, visit: Visits) -> None:
+def test_live_ranking_moves_only_what_is_below_and_unjudged(visit: Visits, start_app: StartApp, tmp_path: Path) -> None:
+    app = start_app(tmp_path / "data")  # how far a ranking moves depends on all that was judged
     one = visit(app)
+    expect(one.page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
     one.search("compress data piece by piece as it arrives")
     one.view("Ranking")
     expect(one.cards).to_have_count(10)

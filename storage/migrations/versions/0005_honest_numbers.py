@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("sources", sa.JSON(), nullable=False),
         sa.Column("drawn", sa.JSON(), nullable=False),
         sa.Column("not_drawn", sa.JSON(), nullable=False),
+        sa.Column("certain", sa.JSON(), nullable=False),
+        sa.Column("is_deep", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pool_draw")),
     )
