@@ -57,7 +57,7 @@ _N_NEW = 100  # queries that tell what an adapter is worth
 _N_DRAWN, _FROM_TOP = 3, 30  # documents called relevant where labels cannot teach
 _N_COPIES = 3
 _N_SAMPLES = 4000
-_POOL_DEPTH, _N_POOLS, _N_TAUGHT = 12, 5, 20
+_POOL_DEPTH, _N_POOLS, _N_TAUGHT = 12, 20, 20
 _UNTRAINED = ("light", "aligned", "light+words", "aligned+words", "words")
 _COMPARED = (
     ("light", "aligned"),

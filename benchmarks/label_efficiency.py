@@ -101,7 +101,7 @@ def _measure_system(
 def read_arguments() -> Arguments:
     """Read and check the command line; a mistake ends the program with a message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    folder = Path(os.environ.get("ERA_COLLECTIONS", "../shared/collections"))
+    folder = os.environ.get("ERA_COLLECTIONS")
     parser.add_argument("--folder", type=Path, default=folder, help="where the collection folders are")
     parser.add_argument("--collections", type=_names, default=[], help="names, separated by commas (default: all)")
     parser.add_argument("--labels", type=_numbers, default=[0, 5, 10, 20, 40, 80], help="numbers of labelled queries")
@@ -115,6 +115,8 @@ def read_arguments() -> Arguments:
         parser.error(f"unknown: {', '.join(unknown)}; expected some of {', '.join(SYSTEMS)}")
     if given.seeds < 1 or not given.labels or min(given.labels) < 0:
         parser.error("expected at least one seed, and numbers of labels of at least 0")
+    if given.folder is None:
+        parser.error("name the folder of judged collections by --folder or ERA_COLLECTIONS")
     if not given.folder.is_dir():
         parser.error(f"there is no folder {given.folder}")
     try:

@@ -94,11 +94,10 @@ class Results:
         known = [time for time in times if time is not None]
         return float(np.median(known)) if known else None
 
-    def by_query(self, measure: str, system: str, n_labels: int) -> dict[str, float]:
-        """Return the value of each held-out query of each collection, its mean where several seeds held it out."""
+    def by_query(self, measure: str, collection: str, system: str, n_labels: int) -> dict[str, float]:
+        """Return the value of each held-out query of a collection, its mean where several seeds held it out."""
         values: dict[str, list[float]] = {}
-        for name in self.collections:
-            for record in self.records(name, system, n_labels):
-                for query_id, value in record.outcome.values[measure].items():
-                    values.setdefault(f"{name}/{query_id}", []).append(value)
-        return {key: float(np.mean(of_seeds)) for key, of_seeds in values.items()}
+        for record in self.records(collection, system, n_labels):
+            for query_id, value in record.outcome.values[measure].items():
+                values.setdefault(query_id, []).append(value)
+        return {query_id: float(np.mean(of_seeds)) for query_id, of_seeds in values.items()}

@@ -89,7 +89,14 @@ def to_json(
         "cells": cells,
         "means": means,
         "comparisons": [
-            {"system": c.system, "n_labels": c.n_labels, **asdict(c.difference)} for c in compare_ours(results)
+            {
+                "system": c.system,
+                "n_labels": c.n_labels,
+                "collection": c.collection,
+                "adjusted_p_value": c.p_value,
+                **asdict(c.difference),
+            }
+            for c in compare_ours(results)
         ],
         "label_effects": [{**asdict(e), "difference": e.difference} for e in label_effects(results)],
     }
@@ -137,19 +144,20 @@ def _measure_table(results: Results, measure: str, collections: Sequence[str], h
 
 
 def _comparison(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
-    cells = {(c.system, c.n_labels): c.difference for c in comparisons}
-
     def cell(system: str, n_labels: int) -> str:
-        difference = cells.get((system, n_labels))
-        if difference is None:
+        found = [each for each in comparisons if (each.system, each.n_labels) == (system, n_labels)]
+        if not found:
             return "-"
-        d = difference
-        return f"{d.difference:+.3f}, {d.n_better}/{d.n_same}/{d.n_worse}, p {_p_value(d.p_value)}"
+        mean = sum(each.difference.difference for each in found) / len(found)
+        better, worse = (
+            sum(each.p_value < 0.05 and sign * each.difference.difference > 0 for each in found) for sign in (1, -1)
+        )
+        return f"{mean:+.3f}; {better} better, {worse} worse of {len(found)}"
 
     return [
-        f"## `{OURS}` against each system, query by query",
-        f"Difference of nDCG@10 over all held-out queries of the collections with so many labels, queries won / tied / "
-        f"lost by `{OURS}`, two-sided paired randomisation test (not corrected for the number of comparisons). "
+        f"## `{OURS}` against each system, collection by collection",
+        "Mean difference of nDCG@10, and on how many collections it is better or worse beyond chance: two-sided paired "
+        "randomisation test over the held-out queries of each collection, p < .05 (Holm). "
         "A query that several seeds held out counts once, with its mean.",
         _table("against", results.budgets, cell, [system for system in results.systems if system != OURS]),
     ]
@@ -190,10 +198,6 @@ def _table(
     lines = [f"| {heading} | " + " | ".join(map(column, budgets)) + " |", "|---|" + "---|" * len(budgets)]
     lines += [f"| `{system}` | " + " | ".join(cell(system, n) for n in budgets) + " |" for system in systems]
     return "\n".join(lines)
-
-
-def _p_value(p_value: float) -> str:
-    return "< .001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

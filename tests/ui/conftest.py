@@ -343,7 +343,7 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("era")
     running = App.start(folder / "data", folder / "output.txt")
     try:
-        _wait_until_aligned(browser, running)
+        wait_until_aligned(browser, running)
         if _kept_vectors is not None and not _kept_vectors.exists():
             shutil.copytree(running.folder / "vectors", folder / "vectors")
             with suppress(OSError):  # the other half of the tests was quicker
@@ -366,7 +366,8 @@ def shared_desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> I
         running.kill()
 
 
-def _wait_until_aligned(browser: Browser, app: App) -> None:
+def wait_until_aligned(browser: Browser, app: App) -> None:
+    """Wait until the demo collection is searchable and aligned."""
     page = browser.new_page()
     page.goto(app.url({}))
     expect(page.locator("#era-header .era-header")).to_be_visible()

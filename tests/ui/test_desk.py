@@ -133,6 +133,7 @@ def test_most_useful_document_comes_next_with_a_reason(app: App, visit: Visits) 
 def test_live_ranking_moves_only_what_is_below_and_unjudged(visit: Visits, start_app: StartApp, tmp_path: Path) -> None:
     app = start_app(tmp_path / "data")  # how far a ranking moves depends on all that was judged
     one = visit(app)
+    expect(one.cards.first).to_be_visible(timeout=PATIENCE_S * 1000)
     expect(one.page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
     one.search("compress data piece by piece as it arrives")
     one.view("Ranking")

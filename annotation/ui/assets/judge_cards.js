@@ -51,7 +51,9 @@ function reasons(card) {
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
   if (!revealed) return null;
-  const sources = revealed.sources.map(([key, rank]) => {
+  const isPlain = ([key]) => !key.endsWith("+words");
+  const told = revealed.sources.some(isPlain) ? revealed.sources.filter(isPlain) : revealed.sources; // words beside say little
+  const sources = told.map(([key, rank]) => {
     const run = view.rankers.find((ranker) => ranker.key === key)?.run;
     const plain = key.replace(/\+words$/, "");
     const alone = run ? t("source.run", { run }) : t(`source.${plain.startsWith("run-") ? "lost" : plain}`);
