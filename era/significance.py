@@ -117,6 +117,7 @@ def paired_difference(
     groups: Mapping[str, int] | None = None,
     seed: int = 0,
     n_resamples: int = 5000,
+    ideals: Mapping[str, float] | None = None,
 ) -> PairedDifference:
     """Compare a measure query by query; queries of one group are one case, not several.
 
@@ -126,6 +127,8 @@ def paired_difference(
         groups: query id -> group, as `era.query_groups` finds them; None if each query is a case of its own.
         seed: of the randomisation test.
         n_resamples: for that, where not all sign changes can be tried.
+        ideals: query id -> what its value is a part of, above 0: then means are sums of values over sums of these, as
+            of an `era.incomplete_judgments.NdcgEstimate`; None if values are parts of 1 already.
 
     Raises:
         ValueError: if the queries differ or there is none, or a query has no group.
@@ -135,15 +138,18 @@ def paired_difference(
     (Cohen 1988, section 2.3.5) with the correction of Hedges 1981. Where all differences are equal there is no
     spread to go by; then the rule of three (Hanley and Lippman-Hand 1983) says how many exceptions may still exist.
     """
-    found, sums, sizes = _described(before, after, groups)
+    found, sums, sizes = _described(before, after, groups, ideals)
     return _tested(found, sums / sizes, _p_value(sums, seed, n_resamples))
 
 
 def describe_difference(
-    before: Mapping[str, float], after: Mapping[str, float], groups: Mapping[str, int] | None = None
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    groups: Mapping[str, int] | None = None,
+    ideals: Mapping[str, float] | None = None,
 ) -> Difference:
     """Compare a measure that nothing is decided by: as `paired_difference`, without p value and effect size."""
-    return _described(before, after, groups)[0]
+    return _described(before, after, groups, ideals)[0]
 
 
 def paired_differences(
@@ -152,6 +158,7 @@ def paired_differences(
     groups: Mapping[str, int] | None = None,
     seed: int = 0,
     n_resamples: int = 5000,
+    ideals: Mapping[str, float] | None = None,
 ) -> list[PairedDifference]:
     """Compare several rankings with the first one; that any of them differs by chance is as improbable as for one.
 
@@ -161,6 +168,7 @@ def paired_differences(
         groups: as in `paired_difference`.
         seed: of the randomisation test.
         n_resamples: for that, where not all sign changes can be tried.
+        ideals: as in `paired_difference`.
 
     Raises:
         ValueError: as in `paired_difference`.
@@ -169,8 +177,8 @@ def paired_differences(
     and Holmes 2002).
     """
     if len(others) == 1:
-        return [paired_difference(first, others[0], groups, seed, n_resamples)]
-    described = [_described(first, other, groups) for other in others]
+        return [paired_difference(first, others[0], groups, seed, n_resamples, ideals)]
+    described = [_described(first, other, groups, ideals) for other in others]
     adjusted = _max_t(np.array([sums for _, sums, _ in described]), seed, n_resamples) if described else []
     return [
         _tested(found, sums / sizes, p_value, len(others))
@@ -203,9 +211,12 @@ def holm(p_values: Sequence[float], families: Sequence[Hashable]) -> list[float]
 
 
 def _described(
-    before: Mapping[str, float], after: Mapping[str, float], groups: Mapping[str, int] | None
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    groups: Mapping[str, int] | None,
+    ideals: Mapping[str, float] | None = None,
 ) -> tuple[Difference, NDArray[np.float64], NDArray[np.float64]]:
-    """Return how a measure differs, and of each group (G,) the sum of its differences and how many it has."""
+    """Return how a measure differs, and of each group (G,) the sums of its differences and of its ideals."""
     if not before or before.keys() != after.keys():
         raise ValueError(f"Expected values for the same queries, got {len(before)} before and {len(after)} after.")
     ids = sorted(before)
@@ -213,11 +224,12 @@ def _described(
         raise ValueError(f"Expected a group for every query, but {missing[0]!r} has none.")
     old, new = np.array([before[i] for i in ids]), np.array([after[i] for i in ids])
     change = np.where(np.abs(new - old) < NO_CHANGE, 0.0, new - old)
-    sums, sizes = _by_group(change, ids if groups is None else [groups[i] for i in ids])
+    parts_of = np.ones(len(ids)) if ideals is None else np.array([ideals[i] for i in ids])
+    sums, sizes = _by_group(change, parts_of, ids if groups is None else [groups[i] for i in ids])
     low, high = mean_interval(sums, sizes)
     found = Difference(
-        before=float(old.mean()),
-        after=float(new.mean()),
+        before=float(old.sum() / parts_of.sum()),
+        after=float(new.sum() / parts_of.sum()),
         low=low,
         high=high,
         n_better=int((change > 0).sum()),
@@ -239,7 +251,7 @@ def mean_interval(
 
     Args:
         sums: (G,) of the values of each group.
-        sizes: (G,) how many members each group has.
+        sizes: (G,) how many members each group has, or what its values are parts of.
         lowest: a value can have.
         highest: a value can have.
 
@@ -258,11 +270,13 @@ def mean_interval(
     return max(mean - reach, lowest), min(mean + reach, highest)
 
 
-def _by_group(values: NDArray[np.float64], groups: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (G,) sum of the values of each group, and (G,) how many there are."""
+def _by_group(
+    values: NDArray[np.float64], parts_of: NDArray[np.float64], groups: Sequence[object]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (G,) sum of the values of each group, and (G,) of what they are parts of."""
     place_of = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     places = np.array([place_of[group] for group in groups])
-    return np.bincount(places, values).astype(np.float64), np.bincount(places).astype(np.float64)
+    return np.bincount(places, values).astype(np.float64), np.bincount(places, parts_of).astype(np.float64)
 
 
 def _p_value(sums: NDArray[np.float64], seed: int, n_resamples: int) -> float:

@@ -16,13 +16,16 @@ import storage.queries
 from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
+from annotation.main_measure import MainMeasure
 from annotation.near_copies import group_numbers
+from annotation.pooling import sampled_queries
 from annotation.rankers import is_trained
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
 from era.evaluation import depth_of, evaluate, main_of
+from era.incomplete_judgments import Bounds, SampledQuery, bound_difference
 from era.overlap import MeanOverlap, mean_overlap
-from era.significance import Difference, PairedDifference, describe_difference, holm, paired_differences
+from era.significance import Difference, PairedDifference, describe_difference, holm
 from storage.records import QueryRecord
 
 PartKind = Literal["learned", "unseen", "in_sample", "plain"]
@@ -31,7 +34,6 @@ N_TO_SETTLE = 8  # documents whose judgment is asked for at once
 _JUDGED = "Judged@10"
 _ORDER: tuple[PartKind, ...] = ("learned", "in_sample", "unseen", "plain")
 _MAX_MEASURED = 8  # comparisons that are remembered
-_MUCH_LESS = 0.05  # of Judged@10, from which on a side may be measured too low
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,17 @@ class Part:
         n: queries.
         differences: measure -> difference from the first side, for each further side; the main measure alone is tested,
             and not where rankings are flattered.
+        of_judged: the main measure of what is judged, for each further side; empty unless the one in `differences` is
+            an estimate, with drawn documents counted for those that were not drawn.
+        bounds: between what the difference of the main measure lies, for each further side; empty where rankings are
+            flattered.
     """
 
     kind: PartKind
     n: int
     differences: Sequence[Mapping[str, Difference]]
+    of_judged: Sequence[Difference] = ()
+    bounds: Sequence[Bounds] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +72,16 @@ class QueryChange:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One side shows fewer judged documents than another.
+    """Documents among the first ten of any side that people have not judged.
 
     Attributes:
-        side_fewer: its place among the sides.
         judged: mean Judged@10 of every side.
-        n_documents: how many unjudged documents there are to judge next.
+        n_unjudged: how many there are, over all queries.
+        n_documents: how many of them to judge next.
     """
 
-    side_fewer: int
     judged: tuple[float, ...]
+    n_unjudged: int
     n_documents: int
 
 
@@ -86,7 +94,7 @@ class OverallComparison:
         queries: from the largest gain of the last side over the first to the largest loss.
         overlaps: what each further side shares with the first.
         main_measure: the one that decides.
-        coverage: where judgments are distributed unfairly.
+        coverage: what is not judged; None if all is.
         n_left_out: labelled queries that a stored side never ranked; they count nowhere.
     """
 
@@ -108,6 +116,7 @@ class RankedSides:
         disputed: (query id, document id) of what judges disagree about.
         sides: query id -> ranking, for each side.
         groups: query id -> its group of near-copies, which is one case.
+        sampled: query id -> its judgments, and how documents were drawn for them.
         n_left_out: labelled queries that a stored side never ranked.
     """
 
@@ -116,6 +125,7 @@ class RankedSides:
     disputed: Set[tuple[int, str]]
     sides: Sequence[Mapping[int, RankedQuery]]
     groups: Mapping[int, int]
+    sampled: Mapping[int, SampledQuery]
     n_left_out: int
 
 
@@ -220,6 +230,7 @@ def rank_sides(
         disputed=set(standings.conflicts()),
         sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
         groups=group_numbers(library, queries.values(), qrels),
+        sampled=sampled_queries(workspace, view.label_set_id, library, {q: qrels[q] for q in queries}),
         n_left_out=len(labelled) - len(queries),
     )
 
@@ -276,7 +287,8 @@ def _measured(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, Par
     digest = hashlib.sha256(repr((view.measures, view.threshold, parts)).encode())
     for query_id, grades in ranked.qrels.items():
         rankings = [[doc.doc_id for doc in side[query_id].ranking] for side in ranked.sides]
-        digest.update(repr((sorted(grades.items()), rankings)).encode("utf-8", "surrogatepass"))
+        drawn = ranked.sampled[query_id].samples
+        digest.update(repr((sorted(grades.items()), drawn, rankings)).encode("utf-8", "surrogatepass"))
     name = digest.digest()
     with _remembering:
         if name in _remembered:
@@ -299,31 +311,47 @@ def _measure(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, Part
     qrels = {str(row): dict(sorted(grades.items())) for row, grades in enumerate(ranked.qrels.values())}
     by_side = [evaluate(qrels, run, measures, view.threshold) for run in runs]
     groups = {str(row): ranked.groups[query_id] for row, query_id in enumerate(kinds)}
+    sampled = {str(row): each for row, each in enumerate(ranked.sampled.values())}
+    row_of = {query_id: str(row) for row, query_id in enumerate(ranked.qrels)}
+    seen = {(row_of[query_id], doc_id) for query_id, doc_id in ranked.disputed if query_id in row_of}
+    main = main_of(view.measures)
     parts = []
     for kind in _ORDER:
         rows = [str(row) for row, each in enumerate(kinds.values()) if each == kind]
         if rows:
             own = [{name: {row: values[name][row] for row in rows} for name in measures} for values in by_side]
-            parts.append(Part(kind, len(rows), _differences(own, main_of(view.measures), groups, kind)))
+            found = [
+                {name: describe_difference(own[0][name], side[name], groups) for name in measures} for side in own[1:]
+            ]
+            part = Part(kind, len(rows), found)
+            if kind != "in_sample":
+                part_runs = [{row: run[row] for row in rows} for run in runs]
+                bounds = [
+                    bound_difference(qrels, part_runs[0], run, main, view.threshold, seen) for run in part_runs[1:]
+                ]
+                measure = MainMeasure.of(
+                    main,
+                    {key: side[main] for key, side in zip(view.sides, own, strict=True)},
+                    dict(zip(view.sides, part_runs, strict=True)),
+                    {row: sampled[row] for row in rows},
+                    groups,
+                )
+                part = replace(_tested(part, view.sides, main, measure), bounds=bounds)
+            parts.append(part)
     return _Measured(
         values={name: [tuple(values[name][row] for values in by_side) for row in qrels] for name in measures},
-        parts=_adjusted_together(parts, main_of(view.measures)),
+        parts=_adjusted_together(parts, main),
         overlaps=[mean_overlap((runs[0][row], run[row]) for row in qrels) for run in runs[1:]],
     )
 
 
-def _differences(
-    sides: Sequence[Mapping[str, Mapping[str, float]]], main: str, groups: Mapping[str, int], kind: PartKind
-) -> list[Mapping[str, Difference]]:
-    """Return how each further side differs from the first one in each measure; one measure is tested, if any."""
+def _tested(part: Part, sides: Sequence[str], main: str, measure: MainMeasure) -> Part:
+    """Test the main measure, and no other."""
     first, *others = sides
-    found: list[Mapping[str, Difference]] = [
-        {name: describe_difference(first[name], side[name], groups) for name in first} for side in others
-    ]
-    if kind == "in_sample":
-        return found
-    tested = paired_differences(first[main], [side[main] for side in others], groups)
-    return [{**by, main: test} for by, test in zip(found, tested, strict=True)]
+    tests = measure.compare(first, others)
+    differences = [{**by, main: test} for by, test in zip(part.differences, tests, strict=True)]
+    of_judged = [by[main] for by in part.differences] if measure.estimate else []
+    return replace(part, differences=differences, of_judged=of_judged)
 
 
 def _adjusted_together(parts: Sequence[Part], main: str) -> list[Part]:
@@ -351,8 +379,8 @@ def _adjusted_together(parts: Sequence[Part], main: str) -> list[Part]:
 
 
 def _coverage(ranked: RankedSides, changes: Sequence[QueryChange]) -> Coverage | None:
-    judged = tuple(float(mean) for mean in np.mean([change.judged for change in changes], axis=0))
-    if round(max(judged) - min(judged), 9) <= _MUCH_LESS:
-        return None
     n_unjudged = sum(len(unjudged_on_top(ranked, query_id)) for query_id in ranked.queries)
-    return Coverage(judged.index(min(judged)), judged, min(n_unjudged, N_TO_SETTLE))
+    if not n_unjudged:
+        return None
+    judged = tuple(float(mean) for mean in np.mean([change.judged for change in changes], axis=0))
+    return Coverage(judged, n_unjudged, min(n_unjudged, N_TO_SETTLE))

@@ -11,6 +11,7 @@ from annotation.comparing.all_queries import Coverage, OverallComparison, Part, 
 from annotation.comparing.views import ComparisonView, run_number
 from annotation.rankers import BM25, list_rankers, missing_label, stored_side
 from annotation.workspace import Workspace, find_training_run
+from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
 from era.significance import Difference, PairedDifference
 from storage.records import SnapshotRecord
@@ -85,6 +86,8 @@ def overall_facts(overall: OverallComparison) -> dict[str, Any]:
                 "kind": part.kind,
                 "n": part.n,
                 "differences": [{name: asdict(each) for name, each in by.items()} for by in part.differences],
+                "of_judged": [asdict(each) for each in part.of_judged],
+                "bounds": [asdict(each) for each in part.bounds],
             }
             for part in overall.parts
         ],
@@ -101,6 +104,12 @@ def _difference(facts: Mapping[str, Any]) -> Difference:
     n_groups = facts.get("n_groups", facts["n_better"] + facts["n_same"] + facts["n_worse"])
     made: type[Difference] = PairedDifference if "p_value" in facts else Difference
     return made(**{**facts, "n_groups": n_groups})
+
+
+def _coverage(facts: Mapping[str, Any]) -> Coverage:
+    """Return what was not judged; earlier versions wrote down no more than what to judge next."""
+    n_documents = facts["n_documents"]
+    return Coverage(tuple(facts["judged"]), facts.get("n_unjudged", n_documents), n_documents)
 
 
 def query_facts(overall: OverallComparison) -> list[dict[str, Any]]:
@@ -123,13 +132,14 @@ def overall_from_facts(
     """Return the comparison that `overall_facts` and `query_facts` wrote down, without queries that no longer exist."""
     with workspace.reading() as session:
         queries = {query.id: query for query in storage.queries.list_all(session, collection_id)}
-    coverage = facts["coverage"]
     return OverallComparison(
         parts=[
             Part(
                 kind=part["kind"],
                 n=part["n"],
                 differences=[{name: _difference(each) for name, each in by.items()} for by in part["differences"]],
+                of_judged=[_difference(each) for each in part.get("of_judged", ())],
+                bounds=[Bounds(**each) for each in part.get("bounds", ())],
             )
             for part in facts["parts"]
         ],
@@ -146,6 +156,6 @@ def overall_from_facts(
         ],
         overlaps=[MeanOverlap(**each) for each in facts["overlaps"]],
         main_measure=facts["main_measure"],
-        coverage=Coverage(**{**coverage, "judged": tuple(coverage["judged"])}) if coverage else None,
+        coverage=_coverage(facts["coverage"]) if facts["coverage"] else None,
         n_left_out=facts["n_left_out"],
     )

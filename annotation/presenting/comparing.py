@@ -22,6 +22,7 @@ from annotation.presenting.wording import (
     chance,
     count,
     effect,
+    estimated,
     likely,
     measure_meaning,
     nonce,
@@ -33,6 +34,7 @@ from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
 from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
 from era.figures import change as change_text
+from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
 from era.significance import Difference, PairedDifference
 
@@ -261,9 +263,26 @@ def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
     title, explanation = titles[part.kind]
     against = [
         _against(place, sides[place], sides[0], differences, main)
+        | {
+            "estimated": estimated(part.of_judged[place - 1], main) if part.of_judged else "",
+            "bounds": _bounds(part.bounds[place - 1], main, sides[place], sides[0]) if part.bounds else "",
+        }
         for place, differences in enumerate(part.differences, start=1)
     ]
     return {"kind": part.kind, "title": title, "explanation": explanation, "n": part.n, "against": against}
+
+
+def _bounds(bounds: Bounds, main: str, label: str, first: str) -> str:
+    """Say what is certain, whatever the unjudged documents are; nothing where all are judged."""
+    if not bounds.n_unjudged:
+        return ""
+    low, high = interval(bounds.low, bounds.high)
+    open_ = "1 document is" if bounds.n_unjudged == 1 else f"{bounds.n_unjudged:,} documents are"
+    said = (
+        f"Among the first ten of both, {open_} not judged. If exactly those were relevant that “{first}” ranks higher, "
+        f"{main} would differ by {low}; if those that “{label}” ranks higher, by {high}."
+    )
+    return f"{said} So the order could turn." if bounds.could_turn else f"{said} The order stays."
 
 
 def _these(n: int) -> str:
@@ -353,9 +372,10 @@ def _overlap(place: int, label: str, overlap: MeanOverlap) -> Payload:
 
 def _coverage(coverage: Coverage, sides: Sequence[str]) -> Payload:
     shares = ", ".join(f"{share:.0%} for “{side}”" for share, side in zip(coverage.judged, sides, strict=True))
+    open_ = count(coverage.n_unjudged, "document", "documents")
     return {
-        "text": f"Of the first ten, somebody judged {shares}. Unjudged documents count as not relevant, so "
-        f"“{sides[coverage.side_fewer]}” may be better than measured: judge more of its first ten.",
+        "text": f"Judged of the first ten: {shares}. What is not judged ({open_}) counts as not relevant, except where "
+        "drawn documents count for it.",
         "n_documents": coverage.n_documents,
     }
 

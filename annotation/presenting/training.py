@@ -10,6 +10,7 @@ from annotation.presenting.wording import (
     chance,
     count,
     documents_in_words,
+    estimated,
     labels_in_words,
     likely,
     measure_meaning,
@@ -33,7 +34,7 @@ from annotation.training.queueing import RECIPES, Outlook
 from annotation.training.reporting import STAGES
 from era.evaluation import MEASURES
 from era.figures import NO_DIFFERENCE, difference, figure, rounded
-from era.significance import evidence_of
+from era.significance import Difference, evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
@@ -234,6 +235,7 @@ def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
     sentences = [
         f"With your marks: {_counts(total)}. {chance(n, total['p_value'], _n_groups(total))}",
         _steps(measures),
+        estimated(Difference(**measures["of_judged"]), MAIN_MEASURE) if measures.get("of_judged") else "",
         _gate(measures),
         blend_sentence(measures["report"].get("blend", {})),
         run.message,

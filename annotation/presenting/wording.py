@@ -6,8 +6,8 @@ from typing import Any
 
 from annotation.counts import LabelCounts
 from annotation.opening import OpenPage
-from era.figures import interval, signed
-from era.significance import evidence_of
+from era.figures import difference, figure, interval, signed
+from era.significance import Difference, evidence_of
 
 Payload = dict[str, Any]
 
@@ -109,6 +109,15 @@ def likely(low: float | None, high: float | None, n: int) -> str:
 def p_value_text(p_value: float) -> str:
     """Return `= 0.012` or `< 0.001`."""
     return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
+def estimated(judged: Difference, measure: str) -> str:
+    """Say that a measure is an estimate, and how it differs by what is judged alone."""
+    return (
+        f"{measure} is estimated here: documents drawn at random count for those that were not drawn. Of what is "
+        f"judged alone it is {figure(judged.before)} → {figure(judged.after)} "
+        f"({difference(judged.before, judged.after)}), and the other measures are of that."
+    )
 
 
 def count(n: int, one: str, several: str) -> str:

@@ -15,15 +15,17 @@ import numpy as np
 import storage.queries
 import storage.training_runs
 from annotation.library import Library
+from annotation.main_measure import MainMeasure
+from annotation.pooling import sampled_queries
 from annotation.training.choice import MAIN_MEASURE, choose
 from annotation.training.queueing import DEFAULT_RECIPE, Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
+from era.incomplete_judgments import SampledQuery
 from era.index import DenseIndex
 from era.lexical import LexicalIndex
-from era.significance import describe_difference, paired_difference
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
 
@@ -100,7 +102,9 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         rankings |= _rank_with_words(words, taught, vectors, progress)
     progress("evaluation", 0.9, "measuring")
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
-    measures = summarise(labels, [query.query_id for query in taught], rankings, groups)
+    judged = {int(query.query_id): labels[query.query_id] for query in taught}
+    sampled = sampled_queries(workspace, run.label_set_id, library, judged)
+    measures = summarise({str(query_id): each for query_id, each in sampled.items()}, rankings, groups)
     measures["choice"] = None  # of a run that is trained for comparison only
     if run.recipe == DEFAULT_RECIPE:
         is_own = fitted.report["is_changed"]  # else it ranks as the aligned model, which is the simpler one
@@ -157,38 +161,42 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 
 
 def summarise(
-    qrels: Mapping[str, Mapping[str, float]],
-    query_ids: Sequence[str],
-    rankings: Mapping[str, list[list[ScoredDoc]]],
-    groups: Mapping[str, int],
+    judged: Mapping[str, SampledQuery], rankings: Mapping[str, list[list[ScoredDoc]]], groups: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the mean measures of each ranking, and how they differ in nDCG@10.
 
+    That measure is estimated where documents that were drawn for judging stand for others.
+
     Args:
-        qrels: query id -> document id -> grade.
-        query_ids: n queries that were learned from.
-        rankings: name -> n rankings.
+        judged: query id -> judgments, of n queries that were learned from.
+        rankings: name -> n rankings, in the same order.
         groups: query id -> its group of near-copies, which is one case.
 
     Returns:
         `n` queries; `means`: ranking -> measure -> mean; `from_light` and `from_aligned`: how `after` differs from
-        these; `others_from_light`: how the other rankings differ from `light`, which is not tested.
+        these; `others_from_light`: how the other rankings differ from `light`, which is not tested; `of_judged`: how
+        `after` differs from `light` by what is judged alone, None unless nDCG@10 is estimated.
     """
-    values = {name: evaluate(qrels, dict(zip(query_ids, ranking, strict=True))) for name, ranking in rankings.items()}
-    main = {name: by_measure[MAIN_MEASURE] for name, by_measure in values.items()}
+    qrels = {query_id: each.grades for query_id, each in judged.items()}
+    runs = {name: dict(zip(judged, ranking, strict=True)) for name, ranking in rankings.items()}
+    values = {name: evaluate(qrels, run) for name, run in runs.items()}
+    main = MainMeasure.of(
+        MAIN_MEASURE, {name: each[MAIN_MEASURE] for name, each in values.items()}, runs, judged, groups
+    )
+    means = {
+        name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
+        for name, by_measure in values.items()
+    }
+    [from_light], [from_aligned] = main.compare("light", ["after"]), main.compare("aligned", ["after"])
     return {
-        "n": len(query_ids),
-        "means": {
-            name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
-            for name, by_measure in values.items()
-        },
-        "from_light": asdict(paired_difference(main["light"], main["after"], groups)),
-        "from_aligned": asdict(paired_difference(main["aligned"], main["after"], groups)),
+        "n": len(judged),
+        "means": {name: {**means[name], MAIN_MEASURE: mean} for name, mean in main.means().items()},
+        "from_light": asdict(from_light),
+        "from_aligned": asdict(from_aligned),
         "others_from_light": {
-            name: asdict(describe_difference(main["light"], values_of, groups))
-            for name, values_of in main.items()
-            if name not in ("light", "after")
+            name: asdict(main.describe("light", name)) for name in rankings if name not in ("light", "after")
         },
+        "of_judged": asdict(main.of_judged("light", "after")) if main.estimate else None,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import storage.pools
 import storage.snapshots
 from annotation.comparing import all_queries
 from annotation.comparing.all_queries import OverallComparison, Part, PartKind, QueryChange, compare_all, extremes
@@ -17,7 +18,7 @@ from annotation.judging import start_label_set
 from annotation.opening import open_page
 from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
 from era.significance import PairedDifference, holm, paired_differences
-from storage.records import NewSnapshot, SnapshotRanking
+from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics
 from tests.annotation.judging_world import with_setup
 from tests.fakes import light_embedder
@@ -244,23 +245,48 @@ def test_compare_all_counts_as_relevant_from_the_threshold_on(desk: Desk) -> Non
     assert compare_all(desk.workspace, view_of(desk, LIGHT, BM25, threshold=3.0)) is None
 
 
-def test_compare_all_warns_when_one_side_shows_fewer_judged_documents(desk: Desk) -> None:
+def test_compare_all_counts_what_is_not_judged_and_bounds_the_difference(desk: Desk) -> None:
     query_id = desk.ask(GRADED_TEXT)
     run = f"run-{finish_untaught(desk)}"
     desk.mark(query_id, "dog-feeding", 1.0, 3)  # second on one side and tenth on the other
-    assert compared(desk, LIGHT, run).coverage is None
-    desk.mark(query_id, "trout-feeding", 1.0, 4)  # third, and eleventh
-    found = compared(desk, LIGHT, run).coverage
-    assert found is not None
-    assert found.side_fewer == 1
-    assert found.judged == pytest.approx((2 / 10, 1 / 10))
-    assert found.n_documents == 8  # of the 14 that nobody has judged
-    for place, doc_id in enumerate(GRADED_RANKING[:8]):
-        desk.mark(query_id, doc_id, 1.0, 5 + place)
-    found = compared(desk, run, LIGHT).coverage
-    assert found is not None
-    assert found.side_fewer == 0
-    assert found.judged == pytest.approx((2 / 10, 8 / 10))
+    overall = compared(desk, LIGHT, run)
+    assert overall.coverage is not None
+    assert (overall.coverage.n_unjudged, overall.coverage.n_documents) == (15, 8)
+    assert overall.coverage.judged == pytest.approx((1 / 10, 1 / 10))
+    [bounds] = overall.parts[0].bounds
+    assert (bounds.n_unjudged, bounds.could_turn) == (15, True)
+    ideal = sum(1 / log2(place + 1) for place in range(1, 9))
+    # the light model ranks its first and its third to eighth higher; the run has the first of these at place 9
+    assert bounds.low == pytest.approx((1 / log2(10) + TENTH_OF_TEN - ideal) / ideal)
+    for place, doc_id in enumerate(GRADED_RANKING):
+        desk.mark(query_id, doc_id, float(doc_id == "dog-feeding"), 5 + place)
+    judged = compared(desk, LIGHT, run)
+    assert judged.coverage is None
+    [bounds] = judged.parts[0].bounds
+    assert (bounds.low, bounds.high) == pytest.approx((TENTH_OF_TEN - SECOND_OF_TEN, TENTH_OF_TEN - SECOND_OF_TEN))
+    assert (bounds.n_unjudged, bounds.could_turn) == (0, False)
+
+
+def test_compare_all_lets_drawn_documents_count_for_those_that_were_not(desk: Desk) -> None:
+    query_id = desk.ask(GRADED_TEXT)
+    run = f"run-{finish_untaught(desk)}"
+    desk.mark(query_id, "dog-feeding", 1.0, 3)  # second and tenth
+    desk.mark(query_id, "trout-feeding", 1.0, 4)  # third, and not among the first ten
+    plain = compared(desk, LIGHT, run)
+    assert list(plain.parts[0].of_judged) == []
+    draw = PoolDraw((LIGHT,), ("trout-feeding",), ("wren-feeding", "newt-feeding"))
+    with desk.workspace.writing() as session:
+        storage.pools.add_draw(session, desk.label_set_id, query_id, draw)
+    overall = compared(desk, LIGHT, run)
+    [part] = overall.parts
+    ideal = sum(1 / log2(place + 1) for place in range(1, 5))  # the drawn one stands for three
+    assert means(part, "nDCG@10") == pytest.approx([(SECOND_OF_TEN + 3 / log2(4)) / ideal, TENTH_OF_TEN / ideal])
+    [judged] = part.of_judged
+    assert [judged.before, judged.after] == pytest.approx(means(plain.parts[0], "nDCG@10"))
+    assert part.differences[0]["RR"] == plain.parts[0].differences[0]["RR"]
+    assert part.differences[0]["nDCG@10"].n_worse == 1
+    assert overall.queries[0].values == plain.queries[0].values  # a single query says what is judged
+    assert list(compared(desk, LIGHT, run, measures=("RR", "nDCG@10")).parts[0].of_judged) == []
 
 
 def finish_untaught(desk: Desk) -> int:

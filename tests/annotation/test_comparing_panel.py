@@ -17,6 +17,7 @@ from annotation.presenting.comparing import compare_panel
 from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
 from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
+from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
 from era.significance import Difference, PairedDifference
 from tests.annotation.conftest import GRADED_TEXT, QRELS, Desk, as_json, new_desk, small_world, swapped_topics
@@ -102,7 +103,9 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
     assert [each["side"] for each in part["against"]] == [each["side"] for each in overall["overlaps"]] == [1, 2]
     assert part["against"][0]["label"] == "after your marks (run 1)"
-    assert part["against"][0].keys() == {"side", "label", "better", "same", "worse", "verdict", "effect", "rows"}
+    assert part["against"][0].keys() == {
+        "side", "label", "better", "same", "worse", "verdict", "effect", "rows", "estimated", "bounds",
+    }  # fmt: skip
     assert part["against"][0]["rows"][0].keys() == {
         "measure", "meaning", "before", "after", "difference", "low", "high", "cells",
     }  # fmt: skip
@@ -333,15 +336,42 @@ def test_compare_panel_says_what_was_left_out_and_why(trained_desk: Desk) -> Non
     assert part["explanation"].startswith("1 labelled query is left out")
 
 
-def test_compare_panel_warns_when_one_side_is_judged_less(trained_desk: Desk) -> None:
+def test_compare_panel_says_what_is_not_judged(trained_desk: Desk) -> None:
     view, same = view_of(trained_desk, LIGHT, ALIGNED, "run-1"), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
-    overall = overall_of(("unseen", [same, same]), coverage=Coverage(1, (0.6, 0.2, 0.5), 8))
+    overall = overall_of(("unseen", [same, same]), coverage=Coverage((0.6, 0.2, 0.5), 1, 1))
     assert panel(trained_desk, view, overall=overall)["overall"]["coverage"] == {
-        "text": "Of the first ten, somebody judged 60% for “light model alone”, 20% for “aligned, no labels”, 50% for "
-        "“after your marks (run 1)”. Unjudged documents count as not relevant, so “aligned, no labels” may be better "
-        "than measured: judge more of its first ten.",
-        "n_documents": 8,
+        "text": "Judged of the first ten: 60% for “light model alone”, 20% for “aligned, no labels”, 50% for “after "
+        "your marks (run 1)”. What is not judged (1 document) counts as not relevant, except where drawn documents "
+        "count for it.",
+        "n_documents": 1,
     }
+
+
+def test_compare_panel_says_whether_the_order_could_turn_and_what_is_estimated(trained_desk: Desk) -> None:
+    view, main = view_of(trained_desk, LIGHT, ALIGNED), paired(0.5, 0.55, 1.0, (6, 6, 0), 0.0)
+    judged = Difference(0.5, 0.625, None, None, 6, 6, 0, 12)
+
+    def against(**more: Any) -> dict[str, Any]:
+        overall = OverallComparison([Part("plain", 12, [{"nDCG@10": main}], **more)], [], [OVERLAP], "nDCG@10", None)
+        [shown] = panel(trained_desk, view, overall=overall)["overall"]["parts"][0]["against"]
+        return dict(shown)
+
+    shown = against(of_judged=[judged], bounds=[Bounds(-0.08, 0.15, 61)])
+    assert shown["estimated"] == (
+        "nDCG@10 is estimated here: documents drawn at random count for those that were not drawn. Of what is judged "
+        "alone it is 0.50 → 0.63 (+0.13), and the other measures are of that."
+    )
+    assert shown["bounds"] == (
+        "Among the first ten of both, 61 documents are not judged. If exactly those were relevant that “light model "
+        "alone” ranks higher, nDCG@10 would differ by −0.08; if those that “aligned, no labels” ranks higher, by "
+        "+0.15. So the order could turn."
+    )
+    assert against(bounds=[Bounds(0.01, 0.15, 1)])["bounds"].startswith(
+        "Among the first ten of both, 1 document is not"
+    )
+    assert against(bounds=[Bounds(0.01, 0.15, 1)])["bounds"].endswith("The order stays.")
+    assert against(bounds=[Bounds(0.05, 0.05, 0)])["bounds"] == ""
+    assert (against()["estimated"], against()["bounds"]) == ("", "")
 
 
 def test_compare_panel_shows_that_measures_are_pending(trained_desk: Desk) -> None:

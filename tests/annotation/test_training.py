@@ -19,6 +19,7 @@ from annotation.opening import open_page
 from annotation.training import queueing
 from annotation.training.job import summarise
 from annotation.training.queueing import Outlook, outlook
+from era.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -252,7 +253,8 @@ def test_summarise_measures_each_ranking_and_what_changed() -> None:
         "aligned": [ranking("a", "b"), ranking("a", "b"), ranking("a", "b")],
         "after": [ranking("a", "b"), ranking("b", "a"), ranking("c", "b")],
     }
-    measures: dict[str, Any] = summarise(qrels, ["1", "2", "3"], rankings, {"1": 0, "2": 0, "3": 1})
+    judged = {query_id: SampledQuery(grades) for query_id, grades in qrels.items()}
+    measures: dict[str, Any] = summarise(judged, rankings, {"1": 0, "2": 0, "3": 1})
     second = 1 / 1.584962500721156  # the gain of the second place, 1 / log2(3)
     assert measures["n"] == 3
     assert measures["means"]["light"]["nDCG@10"] == pytest.approx((second + 1 + 0) / 3)
@@ -273,6 +275,30 @@ def test_summarise_measures_each_ranking_and_what_changed() -> None:
     assert from_light["p_value"] == from_aligned["p_value"] == 1
     other = measures["others_from_light"]["aligned"]
     assert (other["n_groups"], "p_value" in other) == (2, False)
+    assert measures["of_judged"] is None
+    json.dumps(measures, allow_nan=False)
+
+
+def test_summarise_estimates_where_documents_were_drawn_for_judging() -> None:
+    # b was drawn from b and c; the light model ranks b second, after has c there, which was never judged
+    judged = {"1": SampledQuery({"a": 1.0, "b": 1.0}, (Sample(("b",), ("c",)),)), "2": SampledQuery({"a": 1.0})}
+    rankings = {
+        "light": [ranking("a", "b"), ranking("a", "d")],
+        "aligned": [ranking("a", "b"), ranking("a", "d")],
+        "after": [ranking("a", "c"), ranking("a", "d")],
+    }
+    measures: dict[str, Any] = summarise(judged, rankings, {"1": 0, "2": 1})
+    second, third = 1 / 1.584962500721156, 0.5
+    ideals = (1 + second + third) + 1
+    assert measures["means"]["light"]["nDCG@10"] == pytest.approx((1 + 2 * second + 1) / ideals)
+    assert measures["means"]["after"]["nDCG@10"] == pytest.approx(2 / ideals)
+    assert measures["means"]["light"]["R@10"] == pytest.approx(1)
+    from_light = measures["from_light"]
+    assert [from_light["before"], from_light["after"]] == pytest.approx([(2 + 2 * second) / ideals, 2 / ideals])
+    assert (from_light["n_better"], from_light["n_same"], from_light["n_worse"]) == (0, 1, 1)
+    assert measures["others_from_light"]["aligned"]["after"] == pytest.approx((2 + 2 * second) / ideals)
+    of_judged = measures["of_judged"]
+    assert [of_judged["before"], of_judged["after"]] == pytest.approx([1, (1 / (1 + second) + 1) / 2])
     json.dumps(measures, allow_nan=False)
 
 

@@ -221,6 +221,27 @@ def test_holm_refuses_numbers_that_differ() -> None:
         holm([0.1], "ab")
 
 
+def test_paired_difference_of_parts_is_a_ratio_of_sums() -> None:
+    before, after = values_of(1, 2, 0, 1, 2, 3), values_of(2, 2, 1, 1, 4, 3)
+    ideals = values_of(2, 4, 1, 3, 5, 5)
+    found = paired_difference(before, after, ideals=ideals)
+    assert (found.before, found.after) == pytest.approx((9 / 20, 13 / 20))
+    assert (found.n_better, found.n_same, found.n_worse) == (3, 3, 0)
+    # Cochran 1977, 2.11: the ratio's variance is that of the residuals, over n times the mean ideal squared
+    change, sizes = np.array([1, 0, 1, 0, 2, 0]), np.array([2, 4, 1, 3, 5, 5])
+    error = np.sqrt(((change - sizes * 0.2) ** 2).sum() / 5 / 6) / (20 / 6)
+    reach = stats.t.ppf(0.975, 5) * error
+    assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+    assert found.p_value == paired_difference(before, after).p_value == 2 / 8  # by the sums alone
+    assert describe_difference(before, after, ideals=ideals).low == found.low
+    assert paired_differences(before, [after], ideals=ideals) == [found]
+    both = paired_differences(before, [after, before], ideals=ideals)
+    assert [each.after for each in both] == pytest.approx([13 / 20, 9 / 20])
+    grouped = paired_difference(before, after, dict(zip(before, [0, 0, 1, 1, 2, 2], strict=True)), ideals=ideals)
+    assert grouped.n_groups == 3
+    assert grouped.difference == pytest.approx(0.2)
+
+
 def test_paired_difference_wants_a_group_for_every_query() -> None:
     with pytest.raises(ValueError, match="'q1' has none"):
         paired_difference(values_of(0.1, 0.2), values_of(0.1, 0.2), {"q0": 0})

@@ -64,6 +64,8 @@ function partSection(each) {
     each.against.map((other) => h("div", {},
       each.against.length > 1 && h("h4", {}, `${view.one?.sides[0].label || labelOf(view.sides[0])} \u2192 ${other.label}`),
       h("p", {}, h("strong", {}, `${other.better} better \u00b7 ${other.same} same \u00b7 ${other.worse} worse. `), other.verdict, other.effect && h("span", { class: "era-quiet" }, ` ${other.effect}`)),
+      other.estimated && h("p", { class: "era-quiet era-estimated" }, other.estimated),
+      other.bounds && h("p", { class: "era-quiet era-bounds" }, other.bounds),
       partTable(other, `${each.title}: ${other.label}`))));
 }
 
