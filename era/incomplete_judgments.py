@@ -21,7 +21,7 @@ from era.types import Qrels, Run, ScoredDoc
 TOP = 10
 """Places at the top of a ranking that judging is about."""
 
-DEEP = 100
+DEEP = 50
 """How far down is looked for relevant documents that every ranking's first places miss."""
 
 _NDCG = re.compile(r"nDCG@(\d{1,2})")
@@ -117,8 +117,8 @@ def weigh(query: SampledQuery) -> dict[str, float]:
 def estimate_ndcg(queries: Mapping[str, SampledQuery], runs: Sequence[Run], k: int) -> NdcgEstimate:
     """Estimate nDCG@k as if everything among the first places had been judged.
 
-    Relevant documents below all first places count in the ideal ranking: as many as the deep samples tell, in the mean
-    over the queries that have one.
+    Relevant documents below all first places count in the ideal ranking of queries that have a deep sample: as many as
+    these samples tell in the mean, since one of them alone tells little.
 
     Args:
         queries: query id -> judgments, at least one of them relevant.
@@ -148,7 +148,7 @@ def estimate_ndcg(queries: Mapping[str, SampledQuery], runs: Sequence[Run], k: i
             raise ValueError(f"Expected something relevant for every query, but {query_id!r} has nothing.")
         tops = [[doc.doc_id for doc in run.get(query_id, ())[:k]] for run in runs]
         weights = weigh(query)
-        counts = dict(mean_missed)
+        counts = {} if _missed(query) is None else dict(mean_missed)
         chosen = {d for sample in query.samples if sample.is_deep for d in sample.not_drawn}
         for doc_id, grade in relevant.items():
             if doc_id not in chosen:

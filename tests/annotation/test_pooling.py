@@ -79,15 +79,15 @@ def test_compose_takes_first_places_for_certain_and_draws_the_rest() -> None:
 
 
 def test_compose_draws_a_little_from_below_the_first_tens() -> None:
-    light, words = [f"l{n}" for n in range(1, 151)], ["l1", *(f"w{n}" for n in range(2, 12)), "l150"]
+    light, words = [f"l{n}" for n in range(1, 101)], ["l1", *(f"w{n}" for n in range(2, 12)), "l100"]
     pool = compose({"light": light, "words": words}, depth=12, rng=rng())
     first, deep = pool.draws
     assert [each.doc_id for each in pool.documents[:6]] == ["l1", "l2", "w2", "l3", "w3", "l4"]
     assert (len(first.drawn), len(first.not_drawn)) == (4, 9)  # 19 among the first tens
-    # l11 to l100 and the last two of the words, of which l150 is among the first hundred of words alone
-    assert (len(deep.drawn), len(deep.drawn) + len(deep.not_drawn)) == (2, 92)
-    assert {"w11", "l150", "l100"} <= {*deep.drawn, *deep.not_drawn}
-    assert "l101" not in {*deep.drawn, *deep.not_drawn}
+    # l11 to l50 and the last two of the words, of which l100 is among the first fifty of words alone
+    assert (len(deep.drawn), len(deep.drawn) + len(deep.not_drawn)) == (2, 42)
+    assert {"w11", "l100", "l50"} <= {*deep.drawn, *deep.not_drawn}
+    assert "l51" not in {*deep.drawn, *deep.not_drawn}
     assert [each for each in pool.documents if RANDOM in each.sources] == [
         PoolDocument(doc_id, {RANDOM: None}) for doc_id in deep.drawn
     ]

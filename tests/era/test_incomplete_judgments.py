@@ -67,7 +67,7 @@ def test_estimate_is_the_ratio_of_gains_to_ideals() -> None:
 
 def test_what_all_first_places_miss_counts_in_the_ideal() -> None:
     # two of six were drawn from below for q, one is relevant and stands for three, two of them not found; r knows of
-    # none missing; s has no deep sample and says nothing: one is missing in the mean of q and r
+    # none missing; so in the mean one is missing for each of them; nothing is known of s
     deep = Sample(("x", "y"), ("u", "v", "w", "t"), is_deep=True)
     queries = {
         "q": SampledQuery({"a": 1.0, "x": 1.0, "y": 0.0}, (deep,)),
@@ -76,7 +76,7 @@ def test_what_all_first_places_miss_counts_in_the_ideal() -> None:
     }
     found = estimate_ndcg(queries, [{query_id: ranking("a") for query_id in queries}], 10)
     one = 1 + discount(2)
-    assert found.ideals == pytest.approx({"q": one + discount(3), "r": one, "s": one})
+    assert found.ideals == pytest.approx({"q": one + discount(3), "r": one, "s": 1.0})
 
 
 def test_deep_documents_that_a_later_ranking_shows_first_are_no_longer_missed() -> None:

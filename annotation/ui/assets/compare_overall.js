@@ -80,7 +80,7 @@ function overlaps(o) {
 
 function coverage(o) {
   if (!o.coverage) return null;
-  return h("div", { class: "era-notice era-coverage" }, h("p", {}, o.coverage.text),
+  return h("div", { class: "era-coverage" }, h("p", { class: "era-quiet" }, o.coverage.text),
     o.coverage.n_documents && view.can_write ? button(`Judge the ${many(o.coverage.n_documents, "document")} that would settle it`, () => {
       say("settle-coverage", { view: lookedAt() });
       openTab("Judge");
