@@ -102,25 +102,28 @@ class VectorParts:
     Attributes:
         light: the light embedder's own vector.
         aligning: what aligning the two embedders moved it by.
-        weighing: what weighing the halves anew moved it by, and the change of length with it.
+        weighing: what weighing the halves anew moved it by, as it would alone.
+        length: what scaling the sum to length 1 moved what was there before any label moved it.
         by_query: labelled query id -> what its labels moved it by.
     """
 
     light: Matrix
     aligning: Matrix
     weighing: Matrix
+    length: Matrix
     by_query: Mapping[str, Matrix] = field(default_factory=dict)
 
     @property
     def vector(self) -> Matrix:
         """Return (m,): the sum."""
-        return sum(self.by_query.values(), self.light + self.aligning + self.weighing)
+        return sum(self.by_query.values(), self.light + self.aligning + self.weighing + self.length)
 
 
 def light_parts(encoded: EncodedQueries) -> VectorParts:
     """Return the parts of the one query's vector by the light embedder alone."""
     light = normalise(_one(encoded).light)[0].astype(np.float64)
-    return VectorParts(light, np.zeros_like(light), np.zeros_like(light))
+    nothing = np.zeros_like(light)
+    return VectorParts(light, aligning=nothing, weighing=nothing, length=nothing)
 
 
 def aligned_parts(aligned: QueryAdapter, encoded: EncodedQueries) -> VectorParts:
@@ -147,17 +150,22 @@ def trained_parts(
     fit = influence.fit_of(query_id)
     pulls = _likeness(influence, aligned, encoded)[:, None] * influence.moves[fit]  # (n, m)
     start = _raw_vector(Blend(influence.blends[fit]).apply(aligned), encoded)
-    length = max(float(np.linalg.norm(start + pulls.sum(axis=0))), 1e-12)
+    blended = start / _length(start)
+    length = _length(start + pulls.sum(axis=0))
     return replace(
         parts,
-        weighing=start / length - (parts.light + parts.aligning),
+        weighing=blended - (parts.light + parts.aligning),
+        length=start / length - blended,
         by_query=dict(zip(influence.query_ids, pulls / length, strict=True)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why the score of a document changed; `aligning + weighing + sum(by_query.values()) + common` is `change`.
+    """What the change of a document's score is made of.
+
+    `aligning + weighing + length + sum(by_query.values()) + common` is `change`. These are shares of one sum and no
+    causes: without a labelled query the others would have been learned from otherwise, and take over some of its share.
 
     A change that raises all documents alike changes no place. So it stands apart, as `common`, and the other numbers
     are those of this document less their mean over the documents of the background: they tell why it rose or fell
@@ -166,7 +174,8 @@ class Explanation:
     Attributes:
         change: of the cosine of query and document.
         aligning: what aligning contributes.
-        weighing: what weighing the halves anew contributes, and the change of length with it.
+        weighing: what weighing the halves anew contributes.
+        length: what scaling the vector to length 1 contributes.
         by_query: labelled query id -> what its labels contribute.
         common: the mean change over the background.
     """
@@ -174,12 +183,13 @@ class Explanation:
     change: float
     aligning: float
     weighing: float
+    length: float
     by_query: Mapping[str, float]
     common: float
 
 
 def explain(before: VectorParts, after: VectorParts, document: Vectors, background: Vectors) -> Explanation:
-    """Return why the score of a document changed between two vectors of one query.
+    """Return what the change of a document's score between two vectors of one query is made of.
 
     Args:
         before: the vector it was searched with.
@@ -200,11 +210,13 @@ def explain(before: VectorParts, after: VectorParts, document: Vectors, backgrou
         for query_id in dict.fromkeys([*after.by_query, *before.by_query])
     }
     aligning, weighing = after.aligning - before.aligning, after.weighing - before.weighing
-    moved = aligning + weighing + sum(moves.values(), nothing)
+    length = after.length - before.length
+    moved = aligning + weighing + length + sum(moves.values(), nothing)
     return Explanation(
         change=float(moved @ own),
         aligning=float(aligning @ lead),
         weighing=float(weighing @ lead),
+        length=float(length @ lead),
         by_query={query_id: float(move @ lead) for query_id, move in moves.items()},
         common=float(moved @ others),
     )
@@ -229,6 +241,10 @@ def _likeness(influence: Influence, aligned: QueryAdapter, encoded: EncodedQueri
 def _raw_vector(adapter: QueryAdapter, encoded: EncodedQueries) -> Matrix:
     """Return (m,), of any length: where the adapter puts the one query."""
     return np.asarray(adapter.features(encoded)[0] @ adapter.weight + adapter.bias, np.float64)
+
+
+def _length(vector: Matrix) -> float:
+    return max(float(np.linalg.norm(vector)), 1e-12)
 
 
 def _one(encoded: EncodedQueries) -> EncodedQueries:

@@ -1,7 +1,8 @@
-"""Why a document moved: what its change of score against the first ranking is made of, and which marks did it.
+"""Why a document moved: what its change of score against the first ranking is made of, and which marks have a share.
 
 Both rankings search with a vector that is a sum: of the light embedder's own, of what aligning moved it by, and of what
 each labelled query did that a training run learned from. So the change is a sum as well, and what is said adds up.
+Shares are told, not causes: without one query, training would have learned otherwise from the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,9 +70,9 @@ class Contribution:
 class ScoreChange:
     """What the change of a document's score from the first side to another one is made of.
 
-    `after - before` is the sum of all `parts`, `aligning`, `weighing`, `words`, `common` and `rest`. What raises all
-    documents alike moves none; so that stands apart as `common`, and the other amounts are against the mean of the
-    documents that both rankings show.
+    `after - before` is the sum of all `parts`, `aligning`, `weighing`, `length`, `words`, `common` and `rest`. What
+    raises all documents alike moves none; so that stands apart as `common`, and the other amounts are against the mean
+    of the documents that both rankings show.
 
     Attributes:
         before: score on the first side.
@@ -79,6 +80,7 @@ class ScoreChange:
         parts: the largest contributions of labelled queries.
         aligning: what aligning the two embedders contributed.
         weighing: what weighing the parts of a query anew contributed.
+        length: what scaling the query's vector to length 1 contributed.
         words: what matching words contributed.
         common: the mean change of all documents that both rankings show.
         rest: the sum of all smaller contributions.
@@ -89,6 +91,7 @@ class ScoreChange:
     parts: Sequence[Contribution]
     aligning: float
     weighing: float
+    length: float
     words: float
     common: float
     rest: float
@@ -288,13 +291,15 @@ def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_A
         for ranked, account in zip(rankings, accounts, strict=True)
     )
     parts, common = _contributions(asked, accounts, explanation.by_query), explanation.common + float(added.mean())
-    told = explanation.aligning + explanation.weighing + words + common + sum(part.amount for part in parts)
+    told = explanation.aligning + explanation.weighing + explanation.length + words + common
+    told += sum(part.amount for part in parts)
     return ScoreChange(
         before=before,
         after=after,
         parts=parts,
         aligning=explanation.aligning,
         weighing=explanation.weighing,
+        length=explanation.length,
         words=words,
         common=common,
         rest=after - before - told,
@@ -362,37 +367,47 @@ def _marks(library: Library, query_id: str, taught: Sequence[LabelSnapshot]) -> 
 
 
 def _sentence(first: str, before: int | None, after: int | None, change: ScoreChange) -> str:
-    """Return in one sentence where the document went against the first side and what did it."""
+    """Return in one sentence where the document went against the first side, and whose share of that is the largest."""
     if before == after:
         where = f"In place {after}" if after is not None else f"Below the first {MIN_DEPTH}"
         return f"{where} as in “{first}”" + (", although its score changed." if _is_changed(change) else ".")
     is_up = after is not None and (before is None or after < before)
     if before is None or after is None:
-        where = f"Came into the first {MIN_DEPTH}, to place {after}," if is_up else f"Fell below the first {MIN_DEPTH},"
+        where = f"Came into the first {MIN_DEPTH}, to place {after}," if is_up else f"Fell below the first {MIN_DEPTH}"
     else:
         n_places = abs(after - before)
         where = f"{'Up' if is_up else 'Down'} {n_places} {'place' if n_places == 1 else 'places'}"
-    return f"{where} against “{first}”, mainly because {_cause(change, 1 if is_up else -1)}."
+    return f"{where} against “{first}”; {_largest_share(change, 1 if is_up else -1)}."
 
 
 def _is_changed(change: ScoreChange) -> bool:
-    lead = (change.aligning, change.weighing, change.words, *(part.amount for part in change.parts))
+    lead = (change.aligning, change.weighing, change.length, change.words, *(part.amount for part in change.parts))
     return max(abs(amount) for amount in lead) > _NOTHING
 
 
-def _cause(change: ScoreChange, direction: int) -> str:
-    """Return what pushed most in the direction that the document went, to follow "because"."""
-    pushing = [part for part in change.parts if part.amount * direction > 0]
-    by_marks = max((abs(part.amount) for part in pushing), default=0.0)
-    named = [part.query.text for part in pushing[:2] if abs(part.amount) >= _NAMED_FROM * by_marks]
-    causes = [
-        (by_marks, "of your marks on " + " and ".join(f"“{_shortened(text)}”" for text in named)),
-        (change.aligning * direction, "of aligning the two models, which needs no marks"),
-        (change.weighing * direction, "the parts of the query count differently now"),
-        (change.words * direction, "of matching words"),
+def _largest_share(change: ScoreChange, direction: int) -> str:
+    """Return which part of the change of score is the largest in the direction that the document went."""
+    same_way = [part for part in change.parts if part.amount * direction > 0]
+    by_marks = max((abs(part.amount) for part in same_way), default=0.0)
+    named = [part.query.text for part in same_way[:2] if abs(part.amount) >= _NAMED_FROM * by_marks]
+    shares = [
+        (by_marks, "your marks on " + " and ".join(f"“{_shortened(text)}”" for text in named)),
+        *((amount * direction, name) for name, amount in further_shares(change).items()),
     ]
-    most, cause = max(causes, key=lambda each: each[0])
-    return cause if most > _NOTHING else "the documents around it moved"
+    most, name = max(shares, key=lambda each: each[0])
+    if most <= _NOTHING:
+        return "no share of its change points that way, so the documents around it moved"
+    return f"the largest share of the change: {name}"
+
+
+def further_shares(change: ScoreChange) -> dict[str, float]:
+    """Return what has a share beside the marks, in the words of every screen -> amount."""
+    return {
+        "aligning the two models, which needs no marks": change.aligning,
+        "the parts of the query counting differently": change.weighing,
+        "scaling the query's vector to length 1": change.length,
+        "matching words": change.words,
+    }
 
 
 def _shortened(text: str, n_characters: int = 60) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from annotation.comparing.reasons import Contribution, Reasons, ScoreChange, SideReasons
+from annotation.comparing.reasons import Contribution, Reasons, ScoreChange, SideReasons, further_shares
 from annotation.presenting.wording import Payload, nonce
 
 _DIGITS = 3  # of scores and amounts, as everywhere in a comparison
@@ -34,12 +34,8 @@ def _change(change: ScoreChange) -> Payload:
     before, after = round(change.before, _DIGITS), round(change.after, _DIGITS)
     total = round(after - before, _DIGITS)
     parts = [_part(part) for part in change.parts]
-    more = {
-        "aligning the two models, which needs no marks": round(change.aligning, _DIGITS),
-        "the parts of the query counting differently": round(change.weighing, _DIGITS),
-        "matching words": round(change.words, _DIGITS),
-        "what all documents near the top have in common": round(change.common, _DIGITS),
-    }
+    shares = {**further_shares(change), "what all documents near the top have in common": change.common}
+    more = {name: round(amount, _DIGITS) for name, amount in shares.items()}
     rest = round(total - sum(part["amount"] for part in parts) - sum(more.values()), _DIGITS)
     more["everything smaller, and rounding"] = rest
     return {

@@ -64,7 +64,7 @@ def change_for(desk: Desk, public_id: str, doc_id: str, sides: str = f"light~{RU
 def named(change: ScoreChange) -> float:
     """Return the sum of everything that is said of a change but the rest."""
     parts = sum(part.amount for part in change.parts)
-    return parts + change.aligning + change.weighing + change.words + change.common
+    return parts + change.aligning + change.weighing + change.length + change.words + change.common
 
 
 def vectors_of(desk: Desk, query: Query, query_id: int) -> dict[str, Vectors]:
@@ -120,7 +120,7 @@ def test_aligning_is_the_whole_change_between_the_light_model_and_the_aligned_on
     for place, document in enumerate(DOCUMENTS):
         found = change_for(trained_desk, "cat-vet", document.doc_id, "light~aligned")
         assert found.aligning == pytest.approx(change[place] - change.mean(), abs=1e-5)
-        assert (found.parts, found.weighing, found.words) == ([], 0.0, 0.0)
+        assert (found.parts, found.weighing, found.length, found.words) == ([], 0.0, 0.0, 0.0)
         assert found.rest == pytest.approx(0.0, abs=1e-5)
 
 
@@ -133,6 +133,7 @@ def test_what_aligning_did_is_not_laid_to_the_marks(trained_desk: Desk) -> None:
         )
         assert both.aligning == pytest.approx(first.aligning, abs=1e-6)
         assert both.weighing == pytest.approx(second.weighing, abs=1e-6)
+        assert both.length == pytest.approx(second.length, abs=1e-6)
         assert [part.amount for part in both.parts] == pytest.approx([part.amount for part in second.parts], abs=1e-6)
         assert both.after - both.before == pytest.approx(
             first.after - first.before + second.after - second.before, abs=1e-6
@@ -246,16 +247,18 @@ def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> 
         change = change_for(trained_desk, "cat-vet", doc_id, f"{RUN}~{RUN}+words")
         assert change.words == pytest.approx(expected, rel=1e-4)
         assert change.common == pytest.approx(mean, rel=1e-4)
-        assert (change.parts, change.aligning, change.weighing) == ([], 0.0, 0.0)
+        assert (change.parts, change.aligning, change.weighing, change.length) == ([], 0.0, 0.0, 0.0)
         less = change_for(trained_desk, "cat-vet", doc_id, f"{RUN}+words~{RUN}")
         assert less.words == pytest.approx(-expected, rel=1e-4)
     assert change_for(trained_desk, "cat-vet", "cat-illness").words == 0.0
 
 
 @pytest.mark.parametrize("first", ["light", "aligned"])
-def test_the_sentence_says_how_many_places_against_the_first_side_and_why(trained_desk: Desk, first: str) -> None:
+def test_the_sentence_says_how_many_places_against_the_first_side_and_whose_share_is_largest(
+    trained_desk: Desk, first: str
+) -> None:
     label = {"light": "light model alone", "aligned": "aligned, no labels"}[first]
-    n_moved = 0
+    n_moved = n_by_marks = 0
     for public_id in QRELS:
         for document in DOCUMENTS:
             side = side_for(trained_desk, public_id, document.doc_id, f"{first}~{RUN}")
@@ -267,15 +270,30 @@ def test_the_sentence_says_how_many_places_against_the_first_side_and_why(traine
                 assert side.text.startswith(f"In place {side.rank_after} as in “{label}”")
                 continue
             n_moved += 1
-            found = re.match(rf"(Up|Down) (\d+) places? against “{label}”, mainly because (.*)\.$", side.text)
+            found = re.match(rf"(Up|Down) (\d+) places? against “{label}”; (.*)\.$", side.text)
             assert found is not None, side.text
             assert (found[1], int(found[2])) == ("Up" if n_places > 0 else "Down", abs(n_places))
-            if "your marks on" in found[3]:
-                amounts = {part.query.text: part.amount for part in side.change.parts if part.amount * n_places > 0}
-                assert set(re.findall("“([^”]*)”", found[3])) <= amounts.keys()
-            if "aligning" in found[3]:
-                assert side.change.aligning * n_places > 0
-                assert first == "light"
+            change, way = side.change, 1 if n_places > 0 else -1
+            pushing = [part for part in change.parts if part.amount * way > 0]
+            further = {
+                "aligning the two models, which needs no marks": change.aligning * way,
+                "the parts of the query counting differently": change.weighing * way,
+                "scaling the query's vector to length 1": change.length * way,
+            }
+            largest = max([*(part.amount * way for part in pushing), *further.values()])
+            if largest <= 5e-7:
+                assert found[3] == "no share of its change points that way, so the documents around it moved"
+                continue
+            name = found[3].removeprefix("the largest share of the change: ")
+            if name in further:
+                assert further[name] == largest
+                continue
+            n_by_marks += 1
+            assert name.startswith("your marks on ")
+            first_named, *others = re.findall("“([^”]*)”", name)
+            assert largest in [part.amount * way for part in pushing if part.query.text == first_named]
+            assert set(others) <= {part.query.text for part in pushing}
+    assert n_by_marks > 0
     assert n_moved > 0
 
 

@@ -1,4 +1,4 @@
-"""What is said of why a document moved has to add up to how it moved, and to blame nobody who had no part in it."""
+"""The shares of why a document moved have to add up to how it moved, and be 0 for queries that had no part in it."""
 
 import json
 from dataclasses import replace
@@ -66,7 +66,8 @@ def assert_adds_up(explanations: list[Explanation], documents: Vectors, before: 
     """
     change = documents @ (after - before)
     for row, explanation in enumerate(explanations):
-        relative = explanation.aligning + explanation.weighing + sum(explanation.by_query.values())
+        relative = explanation.aligning + explanation.weighing + explanation.length
+        relative += sum(explanation.by_query.values())
         assert relative + explanation.common == pytest.approx(explanation.change, abs=1e-9)
         assert explanation.change == pytest.approx(change[row], abs=1e-5)
         assert relative == pytest.approx(float(change[row] - change.mean()), abs=1e-5)
@@ -169,6 +170,22 @@ def test_weighing_alone_explains_what_only_the_blend_did(shifted: ShiftedWorld, 
     assert_adds_up(found, documents, shifted.aligned.transform(encoded)[0], after)
     assert not any(value for explanation in found for value in explanation.by_query.values())
     assert max(abs(explanation.weighing) for explanation in found) > 0.01
+    assert not any(explanation.length for explanation in found)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_length_stands_apart_from_weighing(factor: float) -> None:
+    """One half alone, doubled or not, points where it did; then one query adds (0, 1), and the sum is scaled back."""
+    unit, plane = np.eye(2, dtype=np.float32), light_only(2)
+    influence = Influence(
+        ["q"], ("light",), unit[:1], np.zeros(2, np.float32), unit[None, 1:].repeat(2, 0), [{"light": factor}] * 2, [0]
+    )
+    encoded = EncodedQueries(unit[:1], unit[:1], unit[:1])
+    before, after = aligned_parts(plane, encoded), trained_parts(influence, plane, encoded, None)
+    along, across = (explain(before, after, document, np.zeros((1, 2), np.float32)) for document in unit)
+    scale = 1 / np.sqrt(factor**2 + 1)
+    assert [along.weighing, along.length, along.by_query["q"]] == pytest.approx([0.0, factor * scale - 1, 0.0])
+    assert [across.weighing, across.length, across.by_query["q"]] == pytest.approx([0.0, 0.0, scale])
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -191,6 +208,7 @@ def test_nothing_contributes_when_the_last_gate_is_closed(shifted: ShiftedWorld)
     for explanation in explained(found, shifted.aligned, one(encoded, 0), shifted.index.vectors(DOC_IDS), "q0"):
         assert explanation.change == pytest.approx(0, abs=1e-6)
         assert explanation.weighing == pytest.approx(0, abs=1e-6)
+        assert explanation.length == 0
 
 
 def test_queries_of_one_text_each_pull_to_their_own_document(shifted: ShiftedWorld) -> None:

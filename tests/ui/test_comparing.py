@@ -127,7 +127,9 @@ def test_why_adds_up_to_the_change_that_the_arrow_shows(app: App, visit: Visits)
     answer = panel.locator(".era-why-answer")
     way = "Up" if arrow in "▲△↑" else "Down"
     noun = "place" if places == "1" else "places"
-    expect(answer).to_contain_text(f"{way} {places} {noun} against “light model alone”, mainly because")
+    expect(answer).to_contain_text(
+        f"{way} {places} {noun} against “light model alone”; the largest share of the change: "
+    )
     amounts = answer.locator(".era-shares li:not(.era-share-total) .era-number").all_inner_texts()
     *_, total = answer.locator(".era-share-total .era-number").all_inner_texts()
     thousandths = [_thousandths(text) for text in amounts]
