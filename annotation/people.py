@@ -16,6 +16,7 @@ from annotation.agreement import (
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.views import ComparisonView
 from annotation.counts import PersonCounts, count_people
+from annotation.quality import DRAWN_LIST, DrawnMarks, kept_when_drawn
 from annotation.rankers import LIGHT, default_ranker
 from annotation.sight import hidden_queries
 from annotation.workspace import Workspace
@@ -29,6 +30,7 @@ class JudgeWork:
         author: the name.
         counts: of the documents that this person marked at the desk.
         share_relevant: share of this person's graded documents that is relevant, of what may be seen; None without any.
+        drawn: what this person kept of the marks that were drawn at random to be looked at again.
         median_seconds: for a document, where it is known.
         first_at: the first mark.
         last_at: the latest one.
@@ -37,6 +39,7 @@ class JudgeWork:
     author: str
     counts: PersonCounts
     share_relevant: float | None
+    drawn: DrawnMarks
     median_seconds: float | None
     first_at: datetime
     last_at: datetime
@@ -72,15 +75,18 @@ def people_of(workspace: Workspace, author: str | None, collection_id: int, labe
     marks = standings.marks()
     hidden = hidden_queries(workspace, author, collection_id, label_set_id, {mark.query_id for mark in marks})
     told = [mark for mark in marks if mark.query_id not in hidden]
-    counts, counts_told = count_people(marks), count_people(told)
+    counts = count_people(marks)
+    seen = count_people(mark for mark in marks if mark.query_id not in hidden or mark.author == author)
     with workspace.reading() as session:
         work = storage.judgments.work_by_author(session, label_set_id)
+        drawn = kept_when_drawn(storage.judgments.histories_marked_on(session, label_set_id, DRAWN_LIST))
     return People(
         work=[
             JudgeWork(
                 author=each.author,
                 counts=counts.get(each.author, PersonCounts()),
-                share_relevant=counts_told.get(each.author, PersonCounts()).share_relevant,
+                share_relevant=seen.get(each.author, PersonCounts()).share_relevant,
+                drawn=drawn.get(each.author, DrawnMarks()),
                 median_seconds=statistics.median(each.seconds) if each.seconds else None,
                 first_at=each.first_at,
                 last_at=each.last_at,

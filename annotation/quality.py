@@ -1,16 +1,21 @@
 """Which of an author's marks deserve a second look, and why.
 
 A candidate is a hint and no verdict: nothing is changed here, and rankings and groups of near-duplicates come from
-elsewhere.
+elsewhere. As many marks that nothing speaks against are mixed in: were only suspected ones shown, every one would look
+like a mistake.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.records import JudgmentRole, StandingMark
+from storage.records import JudgmentRecord, JudgmentRole, StandingMark
 
-Reason = Literal["ranked-low", "ranked-high", "duplicates-differ", "reference-differs", "text-changed"]
+Reason = Literal["ranked-low", "ranked-high", "duplicates-differ", "reference-differs", "text-changed", "drawn"]
+
+DRAWN_LIST = "again-drawn"
+"""What is stored as the list that a mark was made on, where the document was drawn at random to be looked at again."""
 
 DEPTH = 100
 """A relevant document below this rank is worth a look."""
@@ -31,7 +36,7 @@ class LookAgain:
         query_id: judged under which query.
         doc_id: which document.
         grade: what the author gave it.
-        reason: what speaks against the grade.
+        reason: what speaks against the grade; "drawn" if nothing does, and it was drawn at random.
         rank: where the document stands, from 1; None if that is not the reason or it stands below the first 100.
         other_doc_id: the near-duplicate with another grade, else None.
         other_grade: of that near-duplicate or of the reference, else None.
@@ -146,6 +151,68 @@ def look_again(*lists: Iterable[LookAgain]) -> list[LookAgain]:
     for candidate in sorted((each for given in lists for each in given), key=lambda each: -each.strength):
         strongest.setdefault((candidate.query_id, candidate.doc_id), candidate)
     return list(strongest.values())
+
+
+def mix_in_drawn(
+    doubted: Sequence[LookAgain], marks_of_author: Iterable[StandingMark], left_out: Iterable[LookAgain]
+) -> list[LookAgain]:
+    """Return candidates and as many other marks drawn at random, in an order that does not tell them apart.
+
+    Draw and order follow from the candidates alone, so both stay the same for as long as these do.
+
+    Args:
+        doubted: candidates that something speaks against.
+        marks_of_author: one author's marks, to draw from; references among them are left out.
+        left_out: every candidate there is; neither they nor the near-duplicates they differ from are drawn.
+    """
+    doubtful = {(each.query_id, doc_id) for each in left_out for doc_id in (each.doc_id, each.other_doc_id)}
+    seed = sorted((each.query_id, each.doc_id) for each in doubted)
+
+    def by_chance(turn: str, each: LookAgain) -> bytes:
+        name = repr((turn, seed, each.query_id, each.doc_id))
+        return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+
+    others = [
+        LookAgain(query_id, doc_id, grade, "drawn", None, None, None, 0.0)
+        for query_id, grades in _grades_by_query(marks_of_author).items()
+        for doc_id, grade in grades.items()
+        if (query_id, doc_id) not in doubtful
+    ]
+    drawn = sorted(others, key=lambda each: by_chance("draw", each))[: len(doubted)]
+    return sorted([*doubted, *drawn], key=lambda each: by_chance("order", each))
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMarks:
+    """Of `n` marks of one person that were drawn at random to be looked at again, `n_kept` got the same grade."""
+
+    n: int = 0
+    n_kept: int = 0
+
+
+def kept_when_drawn(events: Iterable[JudgmentRecord]) -> dict[str, DrawnMarks]:
+    """Return author -> how many of their marks they kept when these had been drawn at random.
+
+    The first answer counts, given before the person knew that nothing speaks against the mark; one that was taken back
+    was none.
+
+    Args:
+        events: everything said at the desk of the documents concerned, oldest first.
+    """
+    said = list(events)
+    undone = {event.undoes_id for event in said}
+    before: dict[tuple[str, int, str], float | None] = {}
+    kept: dict[tuple[str, int, str], bool] = {}
+    for event in said:
+        if event.undoes_id is not None or event.id in undone:
+            continue
+        mark = event.author, event.query_id, event.doc_id
+        if event.retriever == DRAWN_LIST and mark not in kept and before.get(mark) is not None:
+            kept[mark] = event.grade == before[mark]
+        before[mark] = event.grade
+    authors = dict.fromkeys(author for author, _, _ in kept)
+    by_author = {author: [is_kept for mark, is_kept in kept.items() if mark[0] == author] for author in authors}
+    return {author: DrawnMarks(len(answers), sum(answers)) for author, answers in by_author.items()}
 
 
 def _grades_by_query(marks_of_author: Iterable[StandingMark]) -> dict[int, dict[str, float]]:

@@ -27,6 +27,7 @@ from annotation.quality import (
     differing_from_reference,
     disagreeing_with_ranking,
     look_again,
+    mix_in_drawn,
 )
 from annotation.searching import find_documents
 from annotation.sight import hidden_queries
@@ -49,7 +50,8 @@ def marks_to_look_at(
 ) -> list[LookAgain]:
     """Return the author's marks whose document has changed, or that a training run, a copy or an import speaks against.
 
-    The ranking of each query comes from adapters that never saw its marks, so it is evidence of its own.
+    The ranking of each query comes from adapters that never saw its marks, so it is evidence of its own. As many others
+    as something speaks against come along, drawn at random; the page tells which is which once it was answered.
     """
     return _looks(workspace, author, collection_id, label_set_id)[0]
 
@@ -75,7 +77,11 @@ def _looks(
             disagreeing_with_ranking(mine, rankings, len(library.corpus)),
             differing_duplicates(mine, _duplicate_groups(mine, library)),
         ]
-    return look_again(*lists)[:MAX_LISTED], adjudicated
+    found = look_again(*lists)
+    listed = found[:MAX_LISTED]
+    changed = [each for each in listed if each.reason == "text-changed"]
+    doubted = [each for each in listed if each.reason != "text-changed"]
+    return [*changed, *mix_in_drawn(doubted, mine, left_out=found)], adjudicated
 
 
 def lay_out_again(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> Desk:

@@ -9,7 +9,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Row, func, insert, or_, select
+from sqlalchemy import Row, func, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from storage.batches import batches
@@ -151,6 +151,15 @@ def history(session: Session, label_set_id: int, query_id: int, author: str | No
     if author is not None:
         statement = statement.where(JudgmentEventRow.author == author)
     return [_record(row) for row in session.execute(statement)]
+
+
+def histories_marked_on(session: Session, label_set_id: int, retriever: str) -> Sequence[JudgmentRecord]:
+    """Return what authors said at the desk of the documents that each of them marked on a list, oldest first."""
+    event = JudgmentEventRow
+    at_desk = (event.label_set_id == label_set_id, event.role == JudgmentRole.JUDGE)
+    marked = select(event.author, event.query_id, event.doc_id).where(*at_desk, event.retriever == retriever)
+    found = _EVENTS.where(*at_desk, tuple_(event.author, event.query_id, event.doc_id).in_(marked))
+    return [_record(row) for row in session.execute(found.order_by(event.id))]
 
 
 def find_delivery(session: Session, client_id: str, sequence: int) -> JudgmentRecord | None:

@@ -101,6 +101,7 @@ def _people(people: People) -> Payload:
                 "n_unsure": each.counts.n_unsure,
                 "n_queries": each.counts.n_queries,
                 "share_relevant": each.share_relevant,
+                "kept": f"{each.drawn.n_kept:,} of {each.drawn.n:,}" if each.drawn.n else "",
                 "median_seconds": each.median_seconds,
                 "first_at": each.first_at.isoformat(),
                 "last_at": each.last_at.isoformat(),

@@ -26,11 +26,18 @@ _counter = itertools.count(1)
 
 
 def say(
-    desk: Desk, author: str, query_id: int, doc_id: str, grade: float | None, label_set_id: int = 0, **more: Any
+    desk: Desk,
+    author: str,
+    query_id: int,
+    doc_id: str,
+    grade: float | None,
+    label_set_id: int = 0,
+    ranker: str | None = None,
+    **more: Any,
 ) -> Saved:
     """Judge as this author does, with a new number each time; nothing may be refused."""
     place = label_set_id or desk.label_set_id
-    mark = Mark(place, query_id, doc_id, grade, None, None, f"page-of-{author}", next(_counter), **more)
+    mark = Mark(place, query_id, doc_id, grade, None, ranker, f"page-of-{author}", next(_counter), **more)
     saved = judge(desk.workspace, author, desk.collection.id, [mark])
     assert not saved.refused
     return saved

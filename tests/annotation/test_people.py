@@ -6,6 +6,7 @@ from annotation.agreement import PairAgreement
 from annotation.counts import PersonCounts
 from annotation.errors import NotReadyError
 from annotation.people import coverage, people_of
+from annotation.quality import DrawnMarks
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair, swapped_topics
@@ -53,6 +54,30 @@ def test_people_of_tells_how_they_agree(desk: Desk) -> None:
     # 1 - (n - 1) * 2 / (2 * 5 * 3), of n = 8 grades: 5 relevant, 3 not, and 2 of them in the pair that differs
     assert people.agreement.alpha == pytest.approx(1 - 7 * 2 / 30)
     assert (people.agreement.n_pairs, people.agreement.n_people) == (4, 2)
+
+
+def test_own_share_of_relevant_marks_counts_every_query_and_that_of_others_those_one_is_done_with(desk: Desk) -> None:
+    cat, dog = write_query(desk, "cat").id, write_query(desk, "dog").id
+    for author in ("ann", "ben"):
+        say(desk, author, cat, "cat-feeding", 1.0)
+        say(desk, author, dog, "dog-feeding", 0.0)
+    offer(desk, cat, "cat-feeding")
+    offer(desk, dog, "dog-feeding", "seal-feeding")  # so that both are done with cat alone
+    people = people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id)
+    assert people.n_hidden == 1
+    assert {each.author: each.share_relevant for each in people.work} == {"ann": 0.5, "ben": 1.0}
+
+
+def test_people_of_tells_how_often_each_kept_what_was_drawn_to_be_looked_at_again(desk: Desk) -> None:
+    cat = write_query(desk, "cat").id
+    for doc_id, grade in (("cat-feeding", 1.0), ("cat-illness", 0.0), ("dog-feeding", 1.0)):
+        say(desk, "ann", cat, doc_id, grade)
+        say(desk, "ben", cat, doc_id, grade)
+    say(desk, "ann", cat, "cat-feeding", 1.0, ranker="again-drawn")
+    say(desk, "ann", cat, "cat-illness", 1.0, ranker="again-drawn")
+    say(desk, "ann", cat, "dog-feeding", 0.0, ranker="again")
+    work = people_of(desk.workspace, "ann", desk.collection.id, desk.label_set_id).work
+    assert {each.author: each.drawn for each in work} == {"ann": DrawnMarks(2, 1), "ben": DrawnMarks()}
 
 
 def test_people_of_an_empty_label_set_is_nobody(desk: Desk) -> None:

@@ -28,6 +28,7 @@ from annotation.presenting.wording import (
     measure_meaning,
     p_value_text,
 )
+from annotation.quality import DrawnMarks
 from annotation.rankers import ALIGNED, LIGHT
 from annotation.workspace import Readiness
 from era.evaluation import COMPARISON_MEASURES, MEASURES
@@ -126,8 +127,8 @@ def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained
     first, last = datetime(2026, 1, 1, 9, tzinfo=UTC), datetime(2026, 1, 2, 9, 30, tzinfo=UTC)
     people = People(
         work=[
-            JudgeWork("ann", PersonCounts(4, 1, 1, 2), 0.25, 8.5, first, last),
-            JudgeWork("bob", PersonCounts(n_queries=1), None, None, first, first),
+            JudgeWork("ann", PersonCounts(4, 1, 1, 2), 0.25, DrawnMarks(10, 9), 8.5, first, last),
+            JudgeWork("bob", PersonCounts(n_queries=1), None, DrawnMarks(), None, first, first),
         ],
         agreement=Agreement(0.704, low=0.51, high=0.899, positive=0.75, n_pairs=1, n_queries=1, n_rarer=1, n_people=2),
         pairs=[PairAgreement("ann", f"judge {number:02}", 4, 0.75) for number in range(25)],
@@ -141,11 +142,11 @@ def test_collection_panel_shows_who_did_how_much_and_how_well_they_agree(trained
     assert "over 1 document of 1 query judged by at least two of 2 people;" in shown["agreement"]["title"]
     assert shown["work"] == [
         {
-            "author": "ann", "n_graded": 4, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25,
+            "author": "ann", "n_graded": 4, "n_unsure": 1, "n_queries": 2, "share_relevant": 0.25, "kept": "9 of 10",
             "median_seconds": 8.5, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-02T09:30:00+00:00",
         },
         {
-            "author": "bob", "n_graded": 0, "n_unsure": 0, "n_queries": 1, "share_relevant": None,
+            "author": "bob", "n_graded": 0, "n_unsure": 0, "n_queries": 1, "share_relevant": None, "kept": "",
             "median_seconds": None, "first_at": "2026-01-01T09:00:00+00:00", "last_at": "2026-01-01T09:00:00+00:00",
         },
     ]  # fmt: skip

@@ -1,18 +1,24 @@
 """Which marks deserve a second look."""
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
 from annotation.quality import (
+    DRAWN_LIST,
+    DrawnMarks,
     LookAgain,
     Reason,
     differing_duplicates,
     differing_from_reference,
     disagreeing_with_ranking,
+    kept_when_drawn,
     look_again,
+    mix_in_drawn,
 )
-from storage.records import JudgmentRole, StandingMark
+from storage.records import JudgmentRecord, JudgmentRole, StandingMark
 
 JUDGE, ADJUDICATOR, REFERENCE = JudgmentRole.JUDGE, JudgmentRole.ADJUDICATOR, JudgmentRole.REFERENCE
 
@@ -171,3 +177,93 @@ def test_look_again_keeps_the_strongest_reason_and_sorts_stably() -> None:
 
 def test_look_again_is_empty_without_candidates() -> None:
     assert look_again() == look_again([], []) == []
+
+
+MANY = marks_of({f"d{number:02}": 1.0 for number in range(20)}, query_id=2)
+
+
+def test_as_many_marks_are_drawn_as_something_speaks_against() -> None:
+    doubted = [candidate("a", 0.5), candidate("b", 0.9)]
+    mixed = mix_in_drawn(doubted, [*MANY, *marks_of({"a": 1.0, "b": 1.0, "unsure": None})], doubted)
+    assert sorted(each.reason for each in mixed) == ["drawn", "drawn", "ranked-low", "ranked-low"]
+    drawn = [each for each in mixed if each.reason == "drawn"]
+    assert {(each.query_id, each.grade) for each in drawn} == {(2, 1.0)}
+    assert mix_in_drawn(doubted[::-1], [*MANY[::-1], *marks_of({"a": 1.0})], doubted) == mixed
+
+
+def test_what_anything_speaks_against_is_not_drawn() -> None:
+    doubted = [candidate("a", 0.5), candidate("b", 0.5)]
+    copy = LookAgain(1, "c", 0.0, "duplicates-differ", None, "d", 1.0, 0.4)
+    marks = marks_of({"a": 1.0, "b": 1.0, "c": 0.0, "d": 1.0, "e": 1.0})
+    mixed = mix_in_drawn(doubted, marks, [*doubted, copy])
+    assert {each.doc_id: each.reason for each in mixed} == {"a": "ranked-low", "b": "ranked-low", "e": "drawn"}
+
+
+def test_nothing_is_drawn_where_nothing_is_doubted() -> None:
+    assert mix_in_drawn([], MANY, []) == []
+
+
+def test_the_draw_gives_each_mark_the_same_chance_and_the_order_tells_nothing() -> None:
+    """Another candidate is another draw; of 1,000 draws of 1 in 20, each mark gets 50 (standard deviation 7)."""
+    draws = [mix_in_drawn([candidate(f"a{i}", 0.5)], MANY, []) for i in range(1000)]
+    n_drawn = Counter(each.doc_id for mixed in draws for each in mixed if each.reason == "drawn")
+    assert len(n_drawn) == 20
+    assert max(abs(n - 50) for n in n_drawn.values()) < 4 * 7
+    n_first = sum(mixed[0].reason == "drawn" for mixed in draws)
+    assert abs(n_first - 500) < 4 * 16
+
+
+def said(
+    number: int,
+    grade: float | None,
+    doc_id: str = "a",
+    undoes: int | None = None,
+    author: str = "ann",
+    made_on: str = DRAWN_LIST,
+) -> JudgmentRecord:
+    return JudgmentRecord(
+        id=number,
+        label_set_id=1,
+        query_id=1,
+        instruction_id=1,
+        doc_id=doc_id,
+        content_hash="",
+        author=author,
+        grade=grade,
+        rank_shown=None,
+        retriever=made_on,
+        client_id="page",
+        sequence=number,
+        role=JUDGE,
+        is_unsure=False,
+        note="",
+        seconds=None,
+        together_with=None,
+        undoes_id=undoes,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_a_drawn_mark_is_kept_by_the_same_grade() -> None:
+    events = [said(1, 1.0, made_on="pool"), said(2, 0.0, "b", made_on="light"), said(3, 1.0), said(4, 1.0, "b")]
+    assert kept_when_drawn(events) == {"ann": DrawnMarks(n=2, n_kept=1)}
+
+
+def test_the_first_answer_to_a_drawn_mark_counts() -> None:
+    """It was changed once more when the person knew that nothing spoke against it, and when it was drawn again."""
+    events = [said(1, 1.0, made_on="pool"), said(2, 1.0), said(3, 0.0), said(4, 0.0)]
+    assert kept_when_drawn(events) == {"ann": DrawnMarks(n=1, n_kept=1)}
+
+
+def test_an_answer_that_was_taken_back_is_none() -> None:
+    events = [said(1, 1.0, made_on="pool"), said(2, 0.0), said(3, 1.0, undoes=2), said(4, 1.0)]
+    assert kept_when_drawn(events) == {"ann": DrawnMarks(n=1, n_kept=1)}
+    assert kept_when_drawn(events[:3]) == {}
+
+
+def test_drawn_marks_are_counted_for_each_person() -> None:
+    by_ben = [said(11, 2.0, author="ben", made_on="pool"), said(12, None, author="ben")]
+    assert kept_when_drawn([said(1, 1.0, made_on="pool"), *by_ben, said(20, 1.0)]) == {
+        "ann": DrawnMarks(n=1, n_kept=1),
+        "ben": DrawnMarks(n=1, n_kept=0),
+    }

@@ -16,12 +16,14 @@ from storage.records import JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world, staged_pair, swapped_topics
 from tests.annotation.judging_world import (
     COPY,
+    DOC_IDS,
     begin,
     bring_reference,
     decide,
     ids,
     offer,
     say,
+    say_all,
     with_setup,
     write_query,
 )
@@ -30,6 +32,10 @@ from tests.fakes import light_embedder
 
 def found(desk: Desk, author: str | None) -> list[LookAgain]:
     return marks_to_look_at(desk.workspace, author, desk.collection.id, desk.label_set_id)
+
+
+def doubted(desk: Desk, author: str | None) -> list[LookAgain]:
+    return [each for each in found(desk, author) if each.reason != "drawn"]
 
 
 def again(desk: Desk, author: str | None) -> LaidOut:
@@ -55,9 +61,11 @@ def test_marks_to_look_at_differ_from_an_imported_mark(desk: Desk) -> None:
     say(desk, "ann", cat.id, "cat-illness", 0.0)
     say(desk, "ben", cat.id, "cat-illness", 1.0)
     offer(desk, cat.id, "cat-illness")  # so that both are done
-    laid_out = again(desk, "ann")
-    assert listed(laid_out) == [(cat.id, "cat-feeding")]
-    assert laid_out.cards[0].why == {"code": "reference-differs", "rank": None, "other": None, "other_grade": 1.0}
+    why_of = {card.document.doc_id: card.why for card in again(desk, "ann").cards}
+    assert why_of == {
+        "cat-feeding": {"code": "reference-differs", "rank": None, "other": None, "other_grade": 1.0},
+        "cat-illness": {"code": "drawn", "rank": None, "other": None, "other_grade": None},
+    }
     assert listed(again(desk, "ben")) == [(cat.id, "cat-illness")]
     say(desk, "ann", cat.id, "cat-feeding", 1.0)
     assert (listed(again(desk, "ann")), found(desk, None), found(desk, "cora")) == ([], [], [])
@@ -71,11 +79,13 @@ def test_marks_to_look_at_differ_between_near_duplicates(tmp_path: Path) -> None
     say(made, "ben", cat.id, COPY.doc_id, 0.0)  # another person
     nothing = found(made, "ann")
     say(made, "ann", cat.id, COPY.doc_id, 0.0)
-    laid_out = again(made, "ann")
+    why_of = {(card.query.id, card.document.doc_id): card.why for card in again(made, "ann").cards}
     made.workspace.close()
     assert nothing == []
-    assert listed(laid_out) == [(cat.id, COPY.doc_id)]
-    assert laid_out.cards[0].why == {"code": "duplicates-differ", "rank": None, "other": "cat", "other_grade": 1.0}
+    assert why_of == {  # and not the copy that it differs from
+        (cat.id, COPY.doc_id): {"code": "duplicates-differ", "rank": None, "other": "cat", "other_grade": 1.0},
+        (dog.id, COPY.doc_id): {"code": "drawn", "rank": None, "other": None, "other_grade": None},
+    }
 
 
 def test_marks_to_look_at_contradict_a_ranking_that_never_saw_them(judged_desk: Desk) -> None:
@@ -86,10 +96,39 @@ def test_marks_to_look_at_contradict_a_ranking_that_never_saw_them(judged_desk: 
         say(judged_desk, "ann", query.id, "cat-feeding", 1.0)
     assert found(judged_desk, "ann") == []
     judged_desk.finish_by_hand(swapped_topics(), {cat.id: illness_of_cats})
-    assert found(judged_desk, "ann") == [
+    assert doubted(judged_desk, "ann") == [
         LookAgain(cat.id, "cat-illness", 0.0, "ranked-high", 1, None, None, 1.0)
     ]  # and not for dog, which the run did not learn from
-    assert again(judged_desk, "ann").cards[0].why["rank"] == 1
+    assert 1 in [card.why["rank"] for card in again(judged_desk, "ann").cards]
+
+
+def test_as_many_marks_come_along_that_nothing_speaks_against(desk: Desk) -> None:
+    cat, dog = write_query(desk, "cat"), write_query(desk, "dog")
+    for doc_id in DOC_IDS[:3]:
+        bring_reference(desk, cat.id, doc_id, 1.0)
+        say(desk, "ann", cat.id, doc_id, 0.0)
+    say_all(desk, "ann", dog.id, DOC_IDS[:10], 1.0)
+    say(desk, "ann", dog.id, DOC_IDS[10], None, is_unsure=True)
+    say_all(desk, "ben", dog.id, DOC_IDS[:10], 1.0)
+    looks = found(desk, "ann")
+    drawn = [each for each in looks if each.reason == "drawn"]
+    assert {(each.query_id, each.doc_id) for each in doubted(desk, "ann")} == {(cat.id, each) for each in DOC_IDS[:3]}
+    assert len({each.doc_id for each in drawn}) == 3
+    assert {(each.query_id, each.grade) for each in drawn} == {(dog.id, 1.0)}
+    assert listed(again(desk, "ann")) == [(each.query_id, each.doc_id) for each in looks]
+    assert found(desk.again(), "ann") == looks
+    say(desk, "ann", cat.id, DOC_IDS[0], 1.0)
+    assert (len(doubted(desk, "ann")), len(found(desk, "ann"))) == (2, 4)
+
+
+def test_marks_of_another_text_come_first_and_none_is_drawn_for_them(desk: Desk) -> None:
+    cat = write_query(desk, "cat")
+    say_all(desk, "ann", cat.id, DOC_IDS[:6], 1.0)
+    say(desk, "ann", cat.id, DOC_IDS[6], 1.0, content_hash="0" * 64)
+    assert [each.reason for each in found(desk, "ann")] == ["text-changed"]
+    bring_reference(desk, cat.id, DOC_IDS[0], 0.0)
+    reasons = [each.reason for each in found(desk, "ann")]
+    assert (reasons[0], sorted(reasons[1:])) == ("text-changed", ["drawn", "reference-differs"])
 
 
 def test_marks_to_look_at_before_the_collection_is_open_are_those_against_imported_ones(desk: Desk) -> None:

@@ -176,3 +176,27 @@ def test_work_is_told_per_author_most_events_first_and_without_imports(
     assert ann == AuthorWork("ann", 1, at(6), at(6), (1.0,))
     assert zoe == AuthorWork("zoe", 1, at(1), at(1), ())
     assert nobody == []
+
+
+def test_histories_are_those_of_what_their_author_marked_on_the_list(
+    sessions: Sessions,
+    jays: QueryRecord,
+    label_set: LabelSetRecord,
+    other_set: LabelSetRecord,
+    judgment: MakeJudgment,
+    append_all: AppendAll,
+) -> None:
+    events = append_all(
+        judgment("d1", 1.0, 1, retriever="pool"),
+        judgment("d1", 1.0, 2, author="bob", retriever="pool"),
+        judgment("d1", 1.0, 3, query_id=jays.id, retriever="pool"),
+        judgment("d1", 1.0, 4, role=JudgmentRole.ADJUDICATOR),
+        judgment("d2", 1.0, 5, retriever="pool"),
+        judgment("d1", 0.0, 6, retriever="again"),
+        judgment("d1", 0.0, 7, retriever="pool"),
+        judgment("d1", 1.0, 8, author="bob", retriever="again", label_set_id=other_set.id),
+    )
+    with sessions.begin() as session:
+        found = judgments.histories_marked_on(session, label_set.id, "again")
+        assert found == [events[0], events[5], events[6]]
+        assert judgments.histories_marked_on(session, label_set.id, "light") == []

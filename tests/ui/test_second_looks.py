@@ -1,4 +1,4 @@
-"""Looking again: marks of another text are kept by the same grade, and what was settled is taken back."""
+"""Looking again: what speaks against a mark shows after the answer, and what was settled is taken back."""
 
 import sqlite3
 from contextlib import closing
@@ -40,6 +40,41 @@ def test_marks_of_another_text_are_kept_by_the_same_grade(app: App, visit: Visit
     assert app.grades(query_id) == {docs[0]: 1.0, docs[1]: 0.0}
     hashes = "SELECT count(*) FROM current_judgment WHERE query_id = ? AND content_hash = ?"
     assert app.rows(hashes, query_id, "0" * 64) == [(0,)]
+
+
+def test_doubted_and_drawn_marks_look_alike_until_they_were_answered(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("doubted or drawn at random")
+    query_id, doc_id = app.query_id("doubted or drawn at random"), one.doc(0)
+    one.press(*["0"] * one.cards.count())
+    one.wait_until_saved()
+    _copy_mark(app, query_id, doc_id, author="a file", role="reference", grade=1.0)
+    one.page.goto(app.url({"labels": 1, "view": "again"}))
+    expect(one.cards).to_have_count(2)
+    expect(one.page.get_by_role("button", name="Look again: 2")).to_be_visible()
+    expect(one.page.locator(".era-toolbar")).to_contain_text("1 of them was drawn at random")
+    reasons = one.page.locator(".era-why")
+    expect(reasons).to_have_count(0)
+    shown = [one.doc(0), one.doc(1)]
+    one.page.reload()
+    expect(one.cards).to_have_count(2)
+    assert [one.doc(0), one.doc(1)] == shown
+    revealed = one.page.locator(".era-revealed")
+    one.press("0")
+    one.wait_until_saved()
+    expect(one.cards.first.locator(".era-revealed")).to_be_visible()
+    expect(revealed).to_have_count(1)  # though the other card is of the same query
+    expect(reasons).to_have_count(1)
+    one.press("0")
+    one.wait_until_saved()
+    says = {shown[place]: one.cards.nth(place).locator(".era-why").inner_text() for place in (0, 1)}
+    [drawn] = set(shown) - {doc_id}
+    assert says[doc_id] == "The imported mark says: relevant."
+    assert says[drawn] == "Drawn at random: nothing speaks against this mark."
+    made_on = "SELECT retriever FROM current_judgment WHERE query_id = ? AND doc_id = ? AND role = 'judge'"
+    assert [app.rows(made_on, query_id, each) for each in (doc_id, drawn)] == [[("again",)], [("again-drawn",)]]
+    one.press("u")
+    expect(reasons).to_have_count(1)
 
 
 def test_what_was_settled_is_taken_back_and_corrected_later(app: App, visit: Visits) -> None:

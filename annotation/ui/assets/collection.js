@@ -110,7 +110,8 @@ function people() {
     h("li", {}, `${each.first} and ${second(each)}: the same relevance for ${Math.round(100 * each.share)} % of ${many(each.n, "document")}`)))) : null);
   const when = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   const columns = [["Person", ""], ["Graded", "documents that this person graded"], ["Can't tell", "documents that this person looked at without being able to tell"], ["Queries", "with a document that this person marked"],
-    ["Relevant", "share of the grades that say relevant"], ["Seconds", "median time with a document"], ["Last mark", ""]];
+    ["Relevant", "share of the grades that say relevant"],
+    ["Kept", "of the marks drawn at random under \u201cLook again\u201d, how many this person left as they were; the earlier mark was in view"], ["Seconds", "median time with a document"], ["Last mark", ""]];
   return h("div", { class: "era-people" },
     h("h3", {}, "People"),
     work.length ? h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
@@ -119,6 +120,7 @@ function people() {
         h("th", { scope: "row" }, each.author), h("td", { class: "era-number" }, number(each.n_graded)), h("td", { class: "era-number" }, number(each.n_unsure)),
         h("td", { class: "era-number" }, number(each.n_queries)),
         h("td", { class: "era-number" }, each.share_relevant === null ? "\u2013" : `${Math.round(100 * each.share_relevant)} %`),
+        h("td", { class: "era-number" }, each.kept || "\u2013"),
         h("td", { class: "era-number" }, each.median_seconds === null ? "\u2013" : each.median_seconds.toFixed(1)),
         h("td", { class: "era-number", title: `first mark ${when(each.first_at)}` }, when(each.last_at)))))))
       : h("p", { class: "era-quiet" }, "Who judged how much will be listed here, after the first mark."),

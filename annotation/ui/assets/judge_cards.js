@@ -28,12 +28,15 @@ function markButtons(card, place) {
   const button = (is, kind, sign, name, key, change) => h("button", {
     type: "button", class: `era-mark era-${kind}`, "aria-pressed": String(is), "aria-label": `${name}: ${card.title}`,
     title: t("marks.key", { name, key }), disabled: !view.can_write || isGoing(), "data-key": key,
-    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(card, is && !isOutdated(card) ? { grade: null, unsure: false } : change); },
+    onclick: (event) => { event.stopPropagation(); setFocus(place); mark(card, is && !isAskedAgain(card) ? { grade: null, unsure: false } : change); },
   }, sign, h("span", { class: "era-key", "aria-hidden": "true" }, key));
   const grades = view.setup.grades.map((name, grade) =>
     button(said.grade === grade, grade > 0 ? "yes" : "no", signOf(grade), name, String(grade), { grade, unsure: false }));
   return [...grades.reverse(), button(said.unsure, "unsure", "?", t("marks.unsure"), "s", { grade: null, unsure: true })];
 }
+
+// What speaks against a mark would sway the person, so that shows once they have looked again; an earlier text shows until then.
+const isReasonShown = (card) => view.view !== "again" || isAskedAgain(card) === (card.why.code === "text-changed");
 
 function reasons(card) {
   const isTakenBack = card.why?.code === "settled" && !hasSaid(saidOf(card.query_id, card.doc_id));
@@ -41,8 +44,7 @@ function reasons(card) {
   const lines = [];
   if (card.query_text) lines.push(h("p", { class: "era-for" }, h("span", { class: "era-label" }, t("card.for_query")), card.query_text,
     h("button", { type: "button", class: "era-link", onclick: () => openQuery(card.query_id) }, t("card.open_query"))));
-  const isKept = why.code === "text-changed" && card.is_kept;
-  if (why.code && !isKept) lines.push(h("p", { class: "era-why" }, t(`why.${why.code}`, {
+  if (why.code && isReasonShown(card)) lines.push(h("p", { class: "era-why" }, t(`why.${why.code}`, {
     rank: why.rank, other: why.other, grade: why.other_grade === null || why.other_grade === undefined ? "" : gradeName(why.other_grade),
     chance: why.chance })));
   return lines;
@@ -50,7 +52,7 @@ function reasons(card) {
 
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
-  if (!revealed) return null;
+  if (!revealed || isAskedAgain(card)) return null; // what others say would tell what speaks against the mark
   const isPlain = ([key]) => !key.endsWith("+words");
   const told = revealed.sources.some(isPlain) ? revealed.sources.filter(isPlain) : revealed.sources; // words beside say little
   const sources = told.map(([key, rank]) => {
@@ -112,13 +114,14 @@ const lead = h("span", { class: "era-quiet era-grow" }); // what this list is, a
 function drawLead() {
   const { n, nMarked } = countDocuments(view.cards);
   const nOpen = view.cards.filter((card) => !hasSaid(saidOf(card.query_id, card.doc_id))).length;
+  const nDrawn = view.cards.filter((card) => card.why?.code === "drawn").length;
   const minutes = Math.max(1, Math.round((nOpen * (view.seconds_per_document || 10)) / 60)); // a card is read once
   let words = "";
   if (isUnsent()) words = t("query.unsent", { text: view.query.text.length > 40 ? `${view.query.text.slice(0, 39).trimEnd()}\u2026` : view.query.text });
   else if (view.view === "pool" && n) words = n > nMarked && !view.is_finished ? t("pool.budget", { n: n - nMarked, minutes }) : t("pool.done");
   else if (view.view === "ranking" && n) words = t("ranking.counted", { n, of: view.n_documents, ms: Math.max(1, Math.round(view.took_ms ?? 1)) });
   else if (view.view === "similar") words = t("similar.lead", { title: view.like_title });
-  else if (view.view === "again") words = t("again.lead", { n });
+  else if (view.view === "again") words = [t("again.lead", { n }), nDrawn ? ` ${t("again.drawn", { n: nDrawn })}` : null];
   else if (view.view === "conflicts") words = t("conflicts.lead", { n: view.cards.filter((card) => card.why.code === "conflict").length });
   else if (view.view === "coverage") words = t("coverage.lead", { n });
   fill(lead, isSearching ? searchingLine() : words);

@@ -17,8 +17,8 @@ const saidOf = (queryId, docId) => {
   return (isSettling(queryId, docId) ? view.settled : view.said)[queryId]?.[docId] || SILENT;
 };
 const hasSaid = (said) => said.grade !== null || said.unsure;
-// The mark is about an earlier text: the same grade, given again, is about this one.
-const isOutdated = (card) => card.why?.code === "text-changed" && !card.is_kept;
+// Asked to look at a mark again, the same grade, given again, is an answer: it keeps the mark, also for another text.
+const isAskedAgain = (card) => view.view === "again" && !card.is_answered;
 const isSame = (a, b) => a.grade === b.grade && a.unsure === b.unsure && a.note === b.note;
 
 // Say something of the documents that a card stands for, in one act. A mark belongs to the query that its card was drawn
@@ -35,11 +35,11 @@ function mark(drawn, change) {
   for (const doc of docs) {
     const before = saidOf(card.query_id, doc.doc_id);
     const now = { ...before, ...change };
-    if (isSame(before, now) && !(isOutdated(card) && "grade" in change && hasSaid(now))) continue;
+    if (isSame(before, now) && !(isAskedAgain(card) && "grade" in change && hasSaid(now))) continue;
     const isLead = doc === card;
     const entry = outbox.add({
       ...ids(), person: view.person, made_at: Date.now(), query_id: card.query_id, query_hash: card.query_hash, doc_id: doc.doc_id, ...now,
-      rank: isLead ? card.rank : null, ranker: listName(), seconds: isLead && card.query_id ? seconds : null,
+      rank: isLead ? card.rank : null, ranker: card.why?.code === "drawn" ? "again-drawn" : listName(), seconds: isLead && card.query_id ? seconds : null,
       together_with: isLead ? "" : card.doc_id, is_adjudication: isSettling(card.query_id, doc.doc_id), content_hash: doc.content_hash,
     });
     const { client_id, sequence, is_adjudication, label_set_id, person } = entry;
@@ -48,7 +48,7 @@ function mark(drawn, change) {
   if (!act.length) return false;
   if (act[0].is_adjudication) settlements.push(act);
   if (view.view !== "conflicts") undoable.push(act);
-  card.is_kept = true;
+  card.is_answered = true;
   focusedAt = Date.now();
   redrawCard(place);
   drawStatus();
@@ -76,7 +76,7 @@ function undo() {
     outbox.add({ ...ids(), person: view.person, made_at: Date.now(), query_id, doc_id, ...before, rank: null, ranker: listName(),
       seconds: null, together_with: "", is_adjudication: Boolean(is_adjudication), undoes: [client_id, sequence] });
     const place = view.cards.findIndex((card) => card.query_id === query_id && card.doc_id === doc_id);
-    if (place >= 0) { view.cards[place].is_kept = false; redrawCard(place); setFocus(place, true); }
+    if (place >= 0) { view.cards[place].is_answered = false; redrawCard(place); setFocus(place, true); }
   }
   drawStatus();
 }
@@ -110,7 +110,7 @@ hear("saved", (saved) => {
     forgetActs((act) => act.some((each) => undone.has(nameOf(each))));
     for (const entry of refused) {
       const card = cardOf(entry.query_id, entry.doc_id);
-      if (card) card.is_kept = false;
+      if (card) card.is_answered = false;
     }
     view.error = t("marks.refused", { reason: refused[0].reason, title: titleOf(refused[0].query_id, refused[0].doc_id) });
     drawCards();
