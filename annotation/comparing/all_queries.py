@@ -96,6 +96,7 @@ class OverallComparison:
         main_measure: the one that decides.
         coverage: what is not judged; None if all is.
         n_left_out: labelled queries that a stored side never ranked; they count nowhere.
+        n_without_relevant: judged queries without a relevant document; they count nowhere either.
     """
 
     parts: Sequence[Part]
@@ -104,6 +105,7 @@ class OverallComparison:
     main_measure: str
     coverage: Coverage | None
     n_left_out: int = 0
+    n_without_relevant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class RankedSides:
         groups: query id -> its group of near-copies, which is one case.
         sampled: query id -> its judgments, and how documents were drawn for them.
         n_left_out: labelled queries that a stored side never ranked.
+        n_without_relevant: judged queries without a relevant document.
     """
 
     queries: Mapping[int, QueryRecord]
@@ -127,6 +130,7 @@ class RankedSides:
     groups: Mapping[int, int]
     sampled: Mapping[int, SampledQuery]
     n_left_out: int
+    n_without_relevant: int
 
 
 def compare_all(
@@ -165,7 +169,8 @@ def compare_all(
         for part in measured.parts
     ]
     coverage = _coverage(ranked, changes) if changes else None
-    return OverallComparison(parts, changes, measured.overlaps, main, coverage, ranked.n_left_out)
+    counts = ranked.n_left_out, ranked.n_without_relevant
+    return OverallComparison(parts, changes, measured.overlaps, main, coverage, *counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +237,7 @@ def rank_sides(
         groups=group_numbers(library, queries.values(), qrels),
         sampled=sampled_queries(workspace, view.label_set_id, library, {q: qrels[q] for q in queries}),
         n_left_out=len(labelled) - len(queries),
+        n_without_relevant=sum(bool(qrels.get(query.id)) for query in listed) - len(labelled),
     )
 
 

@@ -81,6 +81,7 @@ def overall_facts(overall: OverallComparison) -> dict[str, Any]:
     return {
         "main_measure": overall.main_measure,
         "n_left_out": overall.n_left_out,
+        "n_without_relevant": overall.n_without_relevant,
         "parts": [
             {
                 "kind": part.kind,
@@ -158,4 +159,5 @@ def overall_from_facts(
         main_measure=facts["main_measure"],
         coverage=_coverage(facts["coverage"]) if facts["coverage"] else None,
         n_left_out=facts["n_left_out"],
+        n_without_relevant=facts.get("n_without_relevant", 0),  # earlier snapshots do not tell
     )

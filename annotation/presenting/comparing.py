@@ -227,6 +227,7 @@ def overall_payload(
         "overlap_meanings": OVERLAP_MEANINGS,
         "coverage": _coverage(overall.coverage, sides) if overall.coverage else None,
         "hidden_note": _hidden_note(sum(each.query.id in hidden for each in overall.queries)),
+        "without_relevant_note": _without_relevant(overall.n_without_relevant),
         "extremes": _extremes(overall, hidden),
         "queries": [
             _hidden(each) if each.query.id in hidden else _query(each, overall.main_measure)
@@ -358,6 +359,14 @@ def _left_out(n: int) -> str:
         f"{what} left out on every side: what was kept or brought in never ranked "
         f"{'it' if n == 1 else 'them'}, and what was never tried has not failed."
     )
+
+
+def _without_relevant(n: int) -> str:
+    """Return that judged queries count in no measure since nothing counts as relevant to them; empty if all do."""
+    if not n:
+        return ""
+    queries, they = ("1 judged query has", "it counts") if n == 1 else (f"{n:,} judged queries have", "they count")
+    return f"{queries} nothing that counts as relevant; {they} in no measure."
 
 
 def _overlap(place: int, label: str, overlap: MeanOverlap) -> Payload:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from annotation.counts import LabelCounts
 from annotation.opening import OpenPage
 from annotation.presenting.wording import (
     Payload,
@@ -98,6 +99,7 @@ def train_panel(
         "error": error,
         "outlook": {
             "labels": labels_in_words(outlook.counts),
+            "without_relevant": _without_relevant(outlook.counts),
             "advice": outlook.advice,
             "can_train": outlook.can_train,
             "usual_seconds": outlook.usual_seconds,
@@ -120,6 +122,16 @@ def train_panel(
             for run in sorted(runs, key=lambda run: not run.is_pinned)
         ],
     }
+
+
+def _without_relevant(counts: LabelCounts) -> str:
+    """Return that judged queries without a relevant document count nowhere; empty if there is none."""
+    n = counts.n_queries - counts.n_labelled
+    if not n:
+        return ""
+    if n == 1:
+        return "1 judged query has nothing relevant; it teaches nothing and counts in no measure."
+    return f"{n:,} judged queries have nothing relevant; they teach nothing and count in no measure."
 
 
 def place_in_line(place: int) -> str:

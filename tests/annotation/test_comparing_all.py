@@ -321,6 +321,23 @@ def test_compare_all_leaves_out_queries_that_a_stored_side_never_ranked(judged_d
     assert [each.key for each in list_rankers(judged_desk.workspace, judged_desk.collection.id, True)][-1] == key
 
 
+def test_compare_all_counts_judged_queries_that_have_nothing_relevant(judged_desk: Desk) -> None:
+    second_label_set(judged_desk)
+    with_setup(judged_desk, grade_names=FOUR_GRADES)
+    marks = (
+        ("cat", "cat-feeding", 2.0),
+        ("dog", "dog-feeding", 1.0),
+        ("dog", "cat-feeding", 0.0),
+        ("seal", "cat-feeding", 0.0),
+    )
+    for number, (text, doc_id, grade) in enumerate(marks, start=1):
+        judged_desk.mark(judged_desk.ask(text), doc_id, grade, number)
+    judged_desk.mark(judged_desk.ask("moth"), "cat-feeding", 1.0, 5)
+    judged_desk.mark(judged_desk.ask("moth"), "cat-feeding", None, 6)  # taken back, so it is not judged
+    found = [compared(judged_desk, LIGHT, ALIGNED, threshold=grade) for grade in (None, 2.0)]
+    assert [(len(each.queries), each.n_without_relevant) for each in found] == [(2, 1), (1, 2)]
+
+
 def test_compare_all_with_nothing_ranked_on_every_side_measures_nothing(judged_desk: Desk) -> None:
     overall = compared(judged_desk, LIGHT, keep(judged_desk, {}))
     assert (overall.parts, overall.queries, overall.overlaps, overall.coverage) == ([], [], [], None)

@@ -98,6 +98,7 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     overall = shown["overall"]
     assert overall.keys() == {
         "main", "rule", "parts", "overlaps", "overlap_meanings", "coverage", "extremes", "hidden_note", "queries",
+        "without_relevant_note",
     }  # fmt: skip
     [part] = overall["parts"]
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
@@ -321,6 +322,22 @@ def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> N
     assert "never report these numbers" in parts[0]["explanation"]
     [part] = compare_payload(judged_desk, LIGHT, ALIGNED)["overall"]["parts"]
     assert part["title"] == "All labelled queries (13)"
+
+
+@pytest.mark.parametrize(
+    ("n", "note"),
+    [
+        (0, ""),
+        (1, "1 judged query has nothing that counts as relevant; it counts in no measure."),
+        (3, "3 judged queries have nothing that counts as relevant; they count in no measure."),
+    ],
+)
+def test_compare_panel_says_that_queries_without_a_relevant_document_count_nowhere(
+    trained_desk: Desk, n: int, note: str
+) -> None:
+    view, main = view_of(trained_desk, LIGHT, ALIGNED), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
+    shown = panel(trained_desk, view, overall=overall_of(("plain", [main]), n_without_relevant=n))["overall"]
+    assert shown["without_relevant_note"] == note
 
 
 def test_compare_panel_says_what_was_left_out_and_why(trained_desk: Desk) -> None:

@@ -44,6 +44,18 @@ def test_train_panel_explains_itself_until_there_was_a_run(desk: Desk) -> None:
     assert [name for name, _ in payload["recipes"]] == ["era", "era-single", "paper"]
 
 
+def test_train_panel_says_that_queries_without_a_relevant_document_count_nowhere(judged_desk: Desk) -> None:
+    notes = [train_payload(judged_desk)["outlook"]["without_relevant"]]
+    for number, text in enumerate(("cat laws", "dog laws")):
+        judged_desk.mark(judged_desk.ask(text), "cat-feeding", 0.0, 900 + number)
+        notes.append(train_payload(judged_desk)["outlook"]["without_relevant"])
+    assert notes == [
+        "",
+        "1 judged query has nothing relevant; it teaches nothing and counts in no measure.",
+        "2 judged queries have nothing relevant; they teach nothing and count in no measure.",
+    ]
+
+
 def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> None:
     payload = as_json(train_payload(trained_desk))
     latest = payload["latest"]

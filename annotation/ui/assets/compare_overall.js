@@ -153,6 +153,7 @@ function everyQuery(o) {
       countSides(o) > 2 && h("label", {}, h("span", { class: "era-label" }, "against"), select("Against", view.sides.map((key, i) => [String(i), `${SIDE_NAMES[i]}: ${labelOf(key)}`]).slice(1), String(against), (i) => drawLater(() => { against = Number(i); }))),
       kinds.length > 1 && h("label", {}, h("span", { class: "era-label" }, "show"), select("Part", [["", "all"], ...kinds.map((kind) => [kind, PART_NAMES[kind] || kind])], part, (kind) => drawLater(() => { part = kind; }))),
       h("input", { type: "search", "aria-label": "Queries with these words", placeholder: "Queries with these words", value: words, oninput: (event) => drawLater(() => { words = event.target.value; }) })),
+    o.without_relevant_note && h("p", { class: "era-quiet" }, o.without_relevant_note),
     o.hidden_note && h("p", { class: "era-quiet era-hidden-note" }, o.hidden_note),
     h("div", { class: "era-every-parts" }, scatter(matching(o).filter((query) => !query.hidden), against, o.main, openHere), queryTable(o)));
 }

@@ -35,7 +35,7 @@ function part(name, shown, build, isForced = false) {
 function outlook() {
   const o = view.outlook;
   return h("p", { class: "era-lead" },
-    `You have ${o.labels}.`,
+    `You have ${o.labels}.`, o.without_relevant && ` ${o.without_relevant}`,
     h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`));
 }
 
