@@ -41,6 +41,7 @@ from era.candidates import label, teachable_queries
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
+from era.figures import NO_CHANGE
 from era.folds import same_text
 from era.formats.opening import open_source
 from era.incomplete_judgments import DEEP, SampledQuery, estimate_ndcg
@@ -135,10 +136,12 @@ def main() -> None:
 
 def _training_table(places: Sequence[Place], sizes: Sequence[int], n_seeds: int) -> str:
     rows = [
-        "Gain over the aligned ranking, mean over runs. `before`: folds by text alone, shown after its own gate.",
+        "Gain over the aligned ranking, mean over runs; better, worse: share of runs truly above or below 0. "
+        "`before`: folds by text alone, shown after its own gate.",
         "",
-        "| world | copies | n | kept | true | shown | shown - true | before: true | shown | shown - true |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| world | copies | n | kept | better | worse | true | shown | shown - true "
+        "| before: true | shown | shown - true |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     worlds: list[tuple[World, int]] = [(world, 0) for world in get_args(World)]
     worlds.append(("cannot teach", _N_COPIES))
@@ -149,9 +152,11 @@ def _training_table(places: Sequence[Place], sizes: Sequence[int], n_seeds: int)
             before = [_trial(place, world, n, n_copies, seed) for place in places for seed in range(n_seeds)]
         shown, true = _mean(each.shown for each in now), _mean(each.true for each in now)
         old_shown, old_true = _mean(each.shown_before for each in before), _mean(each.true for each in before)
+        better, worse = (_mean(sign * each.true > NO_CHANGE for each in now) for sign in (1, -1))
         rows.append(
-            f"| {world} | {n_copies} | {n} | {_mean(each.is_kept for each in now):.2f} | {true:+.3f} | {shown:+.3f} | "
-            f"{shown - true:+.3f} | {old_true:+.3f} | {old_shown:+.3f} | {old_shown - old_true:+.3f} |"
+            f"| {world} | {n_copies} | {n} | {_mean(each.is_kept for each in now):.2f} | {better:.2f} | {worse:.2f} | "
+            f"{true:+.3f} | {shown:+.3f} | {shown - true:+.3f} | {old_true:+.3f} | {old_shown:+.3f} | "
+            f"{old_shown - old_true:+.3f} |"
         )
     return "\n".join(rows) + "\n"
 

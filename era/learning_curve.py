@@ -31,8 +31,6 @@ MIN_QUERIES = 8
 _N_FOLDS = 10
 _MEASURE = "nDCG@10"
 _DEPTH = 10
-_MATTERS = 0.01  # in nDCG: what one does not label further queries for
-_ENOUGH_TO_STOP = 20  # labelled queries: with fewer, a curve that looks flat may just not have begun to rise
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,43 +149,40 @@ def learning_curve(
         n=len(labelled),
         gain_last_half=gain,
         expected=expected,
-        advice=advise(half, full, gain, expected, is_anything_learned=not np.array_equal(values[-1], before)),
+        advice=advise(half, full, gain, expected, len(labelled), not np.array_equal(values[-1], before)),
     )
 
 
-def advise(half: CurvePoint, full: CurvePoint, gain: Gain, expected: Gain, is_anything_learned: bool) -> str:
-    """Return what was measured and what that says of labelling further queries, in words.
+def advise(half: CurvePoint, full: CurvePoint, gain: Gain, expected: Gain, n: int, is_anything_learned: bool) -> str:
+    """Return what was measured, and what twice as many labels would bring if it goes on like this, in words.
 
     Args:
         half: with half of the labels.
         full: with all of them.
         gain: from half to full.
         expected: from full to twice as many.
+        n: queries that were held out.
         is_anything_learned: whether all labels ranked any query differently from none.
     """
     if not is_anything_learned:
         return (
-            f"From {full.n_queries:.0f} labelled queries nothing could be learned that helps others: "
-            "label more queries and look again."
+            f"From {full.n_queries:.0f} labelled queries nothing could be learned that helps others: each of {n} "
+            f"held-out queries has the same {_MEASURE} as without labels."
         )
     change = difference(half.value, full.value)
     by = "less than 0.01" if change == NO_DIFFERENCE else change
-    step = f"From {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries the change was {by}"
+    step = (
+        f"From {half.n_queries:.0f} to {full.n_queries:.0f} labelled queries {_MEASURE} on {n} held-out queries "
+        f"changed by {by}"
+    )
     if gain.low is None or gain.high is None or expected.low is None or expected.high is None:
-        return (
-            f"{step}; fewer than {MIN_FOR_INTERVAL} different queries tell nothing more: "
-            "label more queries and look again."
-        )
-    measured = f"{step}, likely between {' and '.join(interval(gain.low, gain.high))}."
-    ahead = (
-        f"If it goes on like this, from {full.n_queries:.0f} to {2 * full.n_queries:.0f} expect between "
+        return f"{step}; fewer than {MIN_FOR_INTERVAL} different queries tell nothing more."
+    doubt = " That could be chance." if gain.low <= 0 <= gain.high else ""
+    return (
+        f"{step}, likely between {' and '.join(interval(gain.low, gain.high))}.{doubt} If it goes on like this, from "
+        f"{full.n_queries:.0f} to {2 * full.n_queries:.0f}: between "
         f"{' and '.join(interval(expected.low, expected.high))}."
     )
-    if gain.low > 0:
-        return f"{measured} {ahead}"
-    if full.n_queries >= _ENOUGH_TO_STOP and gain.high < _MATTERS:
-        return f"{measured} More queries of the same kind will probably not help."
-    return f"{measured} That could be chance: label more queries and look again."
 
 
 class _Step:

@@ -16,6 +16,7 @@ from annotation.fair_share import MAX_WAITING
 from annotation.importing import store
 from annotation.judging import start_label_set
 from annotation.opening import open_page
+from annotation.standings import Standings
 from annotation.training import queueing
 from annotation.training.job import summarise
 from annotation.training.queueing import Outlook, outlook
@@ -43,11 +44,13 @@ def mark_relevant(desk: Desk, n_queries: int) -> None:
         (0, "nothing to learn from yet. In Judge, mark at least one"),
         (1, "What one query teaches cannot be checked on others. Mark relevant documents for two more queries."),
         (2, "What two queries teach cannot be checked on others. Mark relevant documents for a third query."),
-        (3, "3 queries are a start. Training says what they are worth"),
-        (4, "4 queries are a start"),
+        (3, "better than without any label (mean nDCG@10, against aligned) in 40 % of the runs on 5 labelled queries"),
+        (12, "51 % on 20 and 85 % on 40; worse in 17 %, 9 %, 19 % and 2 %; otherwise as before."),
     ],
 )
-def test_outlook_says_what_is_missing(desk: Desk, n_queries: int, advice: str) -> None:
+def test_outlook_says_what_is_missing_or_what_as_many_labels_were_worth(
+    desk: Desk, n_queries: int, advice: str
+) -> None:
     mark_relevant(desk, n_queries)
     seen = look(desk)
     assert advice in seen.advice
@@ -59,10 +62,13 @@ def test_outlook_says_what_is_missing(desk: Desk, n_queries: int, advice: str) -
     assert (seen.can_train, seen.usual_seconds) == (n_queries > 0, None)
 
 
-def test_outlook_has_no_advice_from_five_queries_on(desk: Desk) -> None:
-    mark_relevant(desk, 5)
-    seen = look(desk)
-    assert (seen.counts.n_labelled, seen.advice, seen.can_train) == (5, "", True)
+@pytest.mark.parametrize(("n_labelled", "has_advice"), [(39, True), (40, False)])
+def test_outlook_has_no_advice_where_no_more_labels_were_measured(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, n_labelled: int, has_advice: bool
+) -> None:
+    counts = LabelCounts(n_labelled, n_labelled, n_labelled, 0, 0)
+    monkeypatch.setattr(Standings, "counts", lambda _: counts)
+    assert bool(look(desk).advice) is has_advice
 
 
 def test_outlook_counts_only_queries_with_a_relevant_document(desk: Desk) -> None:
