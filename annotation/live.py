@@ -13,6 +13,7 @@ import storage.queries
 from annotation import rankers
 from annotation.desk import Card, lay_out_ranking
 from annotation.errors import NotAllowedError
+from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
@@ -69,7 +70,7 @@ def follow(workspace: Workspace, author: str | None, label_set_id: int, query: Q
         if mark.author == author and mark.role is JudgmentRole.JUDGE and mark.doc_id in library.index
     }
     relevant = {doc_id: grade for doc_id, grade in mine.items() if grade}
-    weight, state = _weight(workspace, library, chosen, held_out, standings.qrels(), query)
+    weight, state = _weight(workspace, library, chosen, held_out, learnable(workspace, label_set_id), query)
     asked = Query(str(query.id), query.text, query.instruction)
     [vector] = chosen.query_vectors([asked])
     if weight:
@@ -88,7 +89,7 @@ def _weight(
     qrels: Mapping[int, Mapping[str, float]],
     query: QueryRecord,
 ) -> tuple[float, LiveState]:
-    """Return how far to follow, as the other labelled queries tell, and what to say where that is not at all."""
+    """Return how far to follow, as other queries that may be learned from tell, and what to say where not at all."""
     telling = [
         query_id
         for query_id in sorted(qrels, reverse=True)

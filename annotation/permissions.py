@@ -21,7 +21,8 @@ The demo of a Space is changed by nobody. People judge, train and compare in it.
     set-up of judging (grades, guidelines, templates, ...)      a manager, but for the demo of a Space
     a collection's name, archive, deletion, documents,          a manager, but for the demo of a Space
       embedders
-    which ranking a label set uses                              its author; a manager, but for the demo of a Space
+    which ranking a label set uses, which queries it keeps      its author; a manager, but for the demo of a Space
+      for testing
     what a query needs                                          its author; a manager, but for the demo of a Space
     cancel, resume, name, pin, archive, delete a training run;  its author or a manager
       its learning curve
@@ -87,6 +88,14 @@ def why_not_choose_ranking(
 ) -> str:
     """Return why a person may not choose which ranking a label set uses; empty if they may."""
     what = f"choose which ranking “{label_set.name}” uses"
+    return why_not_arrange(settings, author, collection, what, label_set.created_by)
+
+
+def why_not_keep_for_testing(
+    settings: Settings, author: str | None, collection: CollectionRecord, label_set: LabelSetRecord
+) -> str:
+    """Return why a person may not choose which queries of a label set are kept for testing; empty if they may."""
+    what = f"choose which queries “{label_set.name}” keeps for testing"
     return why_not_arrange(settings, author, collection, what, label_set.created_by)
 
 

@@ -10,6 +10,7 @@ from annotation import rankers
 from annotation.counts import offered_to
 from annotation.desk import Card, setup_of
 from annotation.errors import NotAllowedError
+from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.workspace import Workspace
 from era.retriever import Retriever
@@ -45,7 +46,7 @@ def most_useful_card(workspace: Workspace, author: str | None, label_set_id: int
     left = [doc_id for doc_id in offered if doc_id not in mine and doc_id in library.index]
     known = {doc_id: grade for doc_id, grade in mine.items() if grade is not None}
     scale = ScoreScale.build(library.index.vectors(library.index.sample(_N_SAMPLED, seed=0)))
-    others = _judgments_of_others(workspace, library, chosen, scale, standings.qrels(), query)
+    others = _judgments_of_others(workspace, library, chosen, scale, learnable(workspace, label_set_id), query)
     found = most_useful(vector, left, known, library.index, scale, others)
     if not found or found[0].value == 0:
         return None

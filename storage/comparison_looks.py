@@ -12,10 +12,15 @@ def note(session: Session, label_set_id: int, digest: str) -> bool:
     Raises:
         IntegrityError: if there is no such label set.
     """
-    if session.get(ComparisonLookRow, (label_set_id, digest)) is not None:
+    if is_noted(session, label_set_id, digest):
         return False
     session.execute(insert(ComparisonLookRow).values(label_set_id=label_set_id, digest=digest))
     return True
+
+
+def is_noted(session: Session, label_set_id: int, digest: str) -> bool:
+    """Return whether somebody has looked at a comparison."""
+    return session.get(ComparisonLookRow, (label_set_id, digest)) is not None
 
 
 def count(session: Session, label_set_id: int) -> int:

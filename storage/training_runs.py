@@ -106,6 +106,14 @@ def list_for(session: Session, collection_id: int, label_set_id: int | None = No
     return [record_of(row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
 
 
+def count_finished(session: Session, label_set_id: int) -> int:
+    """Return how many training runs of a label set have finished, those included that were deleted since."""
+    finished = select(func.count()).where(
+        TrainingRunRow.label_set_id == label_set_id, TrainingRunRow.state == TrainingRunState.FINISHED
+    )
+    return session.scalars(finished).one()
+
+
 def has_active(session: Session, collection_id: int) -> bool:
     """Return whether a training run of the collection is queued or running."""
     statement = select(

@@ -16,6 +16,7 @@ import storage.queries
 from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
+from annotation.kept_for_testing import kept_for_testing
 from annotation.main_measure import MainMeasure
 from annotation.near_copies import group_numbers
 from annotation.pooling import sampled_queries
@@ -28,11 +29,11 @@ from era.overlap import MeanOverlap, mean_overlap
 from era.significance import Difference, PairedDifference, describe_difference, holm
 from storage.records import QueryRecord
 
-PartKind = Literal["learned", "unseen", "in_sample", "plain"]
+PartKind = Literal["test", "learned", "unseen", "in_sample", "plain"]
 
 N_TO_SETTLE = 8  # documents whose judgment is asked for at once
 _JUDGED = "Judged@10"
-_ORDER: tuple[PartKind, ...] = ("learned", "in_sample", "unseen", "plain")
+_ORDER: tuple[PartKind, ...] = ("test", "learned", "in_sample", "unseen", "plain")
 _MAX_MEASURED = 8  # comparisons that are remembered
 
 
@@ -41,8 +42,9 @@ class Part:
     """Queries that are measured together.
 
     Attributes:
-        kind: `learned` from by a training run and ranked by versions that had not seen them, `in_sample` if by those
-            that had, or that had seen a near-copy, `unseen` by any run, or `plain` where no run is compared.
+        kind: `test` if kept for testing and unseen by any compared run, `learned` from by a training run and ranked by
+            versions that had not seen them, `in_sample` if by those that had, or that had seen a near-copy, `unseen` by
+            any run, or `plain` where no run is compared.
         n: queries.
         differences: measure -> difference from the first side, for each further side; the main measure alone is tested,
             and not where rankings are flattered.
@@ -97,6 +99,8 @@ class OverallComparison:
         coverage: what is not judged; None if all is.
         n_left_out: labelled queries that a stored side never ranked; they count nowhere.
         n_without_relevant: judged queries without a relevant document; they count nowhere either.
+        n_tests_learned: queries that are kept for testing and were learned from before, by a compared run, or
+            near-copies of which were; they count among the others.
     """
 
     parts: Sequence[Part]
@@ -106,6 +110,7 @@ class OverallComparison:
     coverage: Coverage | None
     n_left_out: int = 0
     n_without_relevant: int = 0
+    n_tests_learned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class RankedSides:
         sides: query id -> ranking, for each side.
         groups: query id -> its group of near-copies, which is one case.
         sampled: query id -> its judgments, and how documents were drawn for them.
+        for_testing: the queries that are kept for testing.
         n_left_out: labelled queries that a stored side never ranked.
         n_without_relevant: judged queries without a relevant document.
     """
@@ -129,6 +135,7 @@ class RankedSides:
     sides: Sequence[Mapping[int, RankedQuery]]
     groups: Mapping[int, int]
     sampled: Mapping[int, SampledQuery]
+    for_testing: Set[int]
     n_left_out: int
     n_without_relevant: int
 
@@ -169,8 +176,16 @@ def compare_all(
         for part in measured.parts
     ]
     coverage = _coverage(ranked, changes) if changes else None
-    counts = ranked.n_left_out, ranked.n_without_relevant
-    return OverallComparison(parts, changes, measured.overlaps, main, coverage, *counts)
+    return OverallComparison(
+        parts,
+        changes,
+        measured.overlaps,
+        main,
+        coverage,
+        n_left_out=ranked.n_left_out,
+        n_without_relevant=ranked.n_without_relevant,
+        n_tests_learned=sum(kinds[query_id] in ("learned", "in_sample") for query_id in ranked.for_testing),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +251,7 @@ def rank_sides(
         sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
         groups=group_numbers(library, queries.values(), qrels),
         sampled=sampled_queries(workspace, view.label_set_id, library, {q: qrels[q] for q in queries}),
+        for_testing=kept_for_testing(workspace, view.label_set_id) & queries.keys(),
         n_left_out=len(labelled) - len(queries),
         n_without_relevant=sum(bool(qrels.get(query.id)) for query in listed) - len(labelled),
     )
@@ -270,6 +286,7 @@ def _kinds(view: ComparisonView, ranked: RankedSides) -> dict[int, PartKind]:
     if not learned and not any(is_trained(key) for key in view.sides):
         return dict.fromkeys(ranked.queries, "plain")
     kinds: dict[int, PartKind] = dict.fromkeys(ranked.queries, "unseen")
+    kinds |= dict.fromkeys(ranked.for_testing, "test")
     kinds |= dict.fromkeys(learned & kinds.keys(), "learned")
     return kinds | dict.fromkeys(flattered & kinds.keys(), "in_sample")
 

@@ -82,6 +82,7 @@ def overall_facts(overall: OverallComparison) -> dict[str, Any]:
         "main_measure": overall.main_measure,
         "n_left_out": overall.n_left_out,
         "n_without_relevant": overall.n_without_relevant,
+        "n_tests_learned": overall.n_tests_learned,
         "parts": [
             {
                 "kind": part.kind,
@@ -160,4 +161,5 @@ def overall_from_facts(
         coverage=_coverage(facts["coverage"]) if facts["coverage"] else None,
         n_left_out=facts["n_left_out"],
         n_without_relevant=facts.get("n_without_relevant", 0),  # earlier snapshots do not tell
+        n_tests_learned=facts.get("n_tests_learned", 0),
     )

@@ -25,6 +25,7 @@ from storage.records import SnapshotRecord
 N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side
 
 _PARTS = {
+    "test": "kept for testing",
     "learned": "learned from, held out",
     "unseen": "never learned from",
     "in_sample": "learned from, in sample",

@@ -8,6 +8,7 @@ import storage.label_sets
 import storage.queries
 from annotation.errors import InvalidInputError
 from annotation.exporting.files import ExportFile, file_name, queries_in_words
+from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
@@ -26,7 +27,7 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
     Every relevant document of a query is put beside each of its negatives. These are what was judged not relevant;
     where that is fewer than asked for, unjudged documents that the light model ranks high fill up, but none that it
     scores within 5 % of the weakest relevant one, since that may be relevant too. Queries that others have judged and
-    the author may still judge are left out.
+    the author may still judge are left out, and so are those that are kept for testing.
 
     Args:
         workspace: of this process.
@@ -45,7 +46,8 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
         label_set = storage.label_sets.get(session, label_set_id)
         collection = storage.collections.get(session, label_set.collection_id)
         queries = {query.id: query for query in storage.queries.list_all(session, collection.id)}
-    library, qrels = workspace.library(collection.id), workspace.standings(label_set_id).qrels()
+    library, qrels = workspace.library(collection.id), learnable(workspace, label_set_id)
+    n_kept = len(workspace.standings(label_set_id).qrels()) - len(qrels)
     hidden = hidden_queries(workspace, author, collection.id, label_set_id, qrels)
     lines, n_mined, n_without = [], 0, 0
     for query_id, judged in qrels.items():
@@ -64,6 +66,7 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
         raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
     remarks = [f"{len(lines):,} triplets; {n_mined:,} negatives were not judged but ranked high by the light model."]
     remarks += [f"Left out, since no negative was found: {queries_in_words(n_without)}."] if n_without else []
+    remarks += [f"Left out, since they are kept for testing: {queries_in_words(n_kept)}."] if n_kept else []
     if hidden:
         remarks.append(left_out(len(hidden)))
     name = file_name(collection.name, label_set.name, "triplets", ending=".jsonl")

@@ -60,6 +60,7 @@ def compare_panel(
     one: QueryComparison | None = None,
     overall: OverallComparison | None = None,
     hidden: Collection[int] = (),
+    n_looks: int = 0,
     is_pending: bool = False,
     intro: str = "",
     error: str = "",
@@ -79,12 +80,16 @@ def compare_panel(
         one: the open query.
         overall: all labelled queries.
         hidden: those of them whose numbers this person may not see yet.
+        n_looks: how many different comparisons over these labels were looked at.
         is_pending: whether `overall` is still being computed.
         intro: what to say first, if anything.
         error: what went wrong, if anything.
         tried: the text of a query that could not be ranked.
     """
     labels = {key: missing_label(key) for key in view.sides} | {ranker.key: ranker.label for ranker in rankers}
+    measured = None
+    if overall is not None:
+        measured = overall_payload(overall, view, labels, hidden) | {"looks": _looks(n_looks)}
     return {
         "nonce": nonce(),
         "page": page_ids(page),
@@ -111,7 +116,7 @@ def compare_panel(
         "grades": list(grade_names),
         "is_in_sample": view.is_in_sample,
         "one": one_payload(one) if one else None,
-        "overall": "pending" if is_pending else overall_payload(overall, view, labels, hidden) if overall else None,
+        "overall": "pending" if is_pending else measured,
         "strong": strong_payload(strong, may_stop_strong),
         "url": {
             "collection": page.collection.id,
@@ -236,19 +241,39 @@ def overall_payload(
     }
 
 
+def _looks(n: int) -> str:
+    """Return how often has been looked, and what that means; empty before it means anything."""
+    if n < 2:
+        return ""
+    return (
+        f"So far {n:,} different comparisons over these labels have been looked at: of 20 that show nothing but "
+        "chance, about 1 looks proven."
+    )
+
+
 def _rule(overall: OverallComparison) -> str:
-    """Return which measure decides, and what its p values are adjusted for."""
+    """Return which measure decides, what its p values are adjusted for, and which tests are none."""
     main = overall.main_measure
     found = [by[main] for part in overall.parts for by in part.differences]
     n_tests = max((each.n_tests for each in found if isinstance(each, PairedDifference)), default=1)
     said = f"{main} decides; the other measures come with their intervals alone."
     if n_tests > 1:
-        return f"{said} It is tested {n_tests} times here, and its p values are adjusted for that."
+        said += f" It is tested {n_tests} times here, and its p values are adjusted for that."
+    if overall.n_tests_learned:
+        n = count(overall.n_tests_learned, "query that is", "queries that are")
+        them, count_ = ("it", "counts") if overall.n_tests_learned == 1 else ("them", "count")
+        said += (
+            f" {n} kept for testing {count_} among the others: a compared run learned from {them}, or from a near-copy."
+        )
     return said
 
 
 def _part(part: Part, main: str, sides: Sequence[str], run: str) -> Payload:
     titles: dict[PartKind, tuple[str, str]] = {
+        "test": (
+            f"Queries kept for testing ({part.n})",
+            "No compared run learned from them, so they compare runs cleanly.",
+        ),
         "learned": (
             f"Queries {run} learned from, each ranked by a version that had not seen its marks ({part.n})",
             "These numbers are what you would get on new queries like them.",

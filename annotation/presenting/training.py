@@ -35,7 +35,7 @@ from annotation.training.queueing import RECIPES, Outlook
 from annotation.training.reporting import STAGES
 from era.evaluation import MEASURES
 from era.figures import NO_DIFFERENCE, difference, figure, rounded
-from era.significance import Difference, evidence_of
+from era.significance import MIN_FOR_VERDICT, Difference, evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
@@ -62,6 +62,7 @@ def train_panel(
     is_answer: bool = False,
     fixed: Mapping[int, str] | None = None,
     why_no_choice: str = "",
+    why_no_testing: str = "",
     damaged: Collection[int] = (),
 ) -> Payload:
     """Return the training screen; polled ones are equal for equal states, so nothing is redrawn.
@@ -80,6 +81,7 @@ def train_panel(
         is_answer: whether a person asked, so that the page has to notice.
         fixed: why the person may not cancel, name, delete, ... a run, by its id; empty where they may.
         why_no_choice: why the person may not choose which ranking is used; empty if they may.
+        why_no_testing: why the person may not choose which queries are kept for testing; empty if they may.
         damaged: ids of the runs whose saved adapter was found damaged.
     """
     own = [run for run in runs if run.label_set_id == page.label_set.id]
@@ -103,6 +105,7 @@ def train_panel(
             "advice": outlook.advice,
             "can_train": outlook.can_train,
             "usual_seconds": outlook.usual_seconds,
+            "testing": _testing(outlook, why_no_testing),
         },
         "device": device,
         "recipes": [[name, words] for name, words in RECIPES.items()],
@@ -115,7 +118,7 @@ def train_panel(
             for run in sorted(under_way, key=lambda run: places.get(run.id, 0))
             if run.state is TrainingRunState.QUEUED and run is not active
         ],
-        "latest": _gain(finished[0], in_use) if finished and not active else None,
+        "latest": _gain(finished[0], in_use, outlook) if finished and not active else None,
         "in_use": _in_use(in_use, usable, runs, finished),
         "runs": [
             _run_row(run, page, in_use, places, run.id in damaged)
@@ -138,10 +141,29 @@ def place_in_line(place: int) -> str:
     """Return `next in line`, `2nd in line` and so on; empty for what does not wait."""
     if place < 1:
         return ""
-    if place == 1:
-        return "next in line"
-    ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"{place}{ending} in line"
+    return "next in line" if place == 1 else f"{_ordinal(place)} in line"
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
+
+
+def _testing(outlook: Outlook, why_not: str) -> Payload:
+    """Return what is kept for testing, and what the person may do about it."""
+    words = ""
+    if outlook.n_for_testing:
+        words = f"{outlook.n_to_learn_from:,} to learn from, {outlook.n_for_testing:,} kept for testing."
+        if evidence_of(outlook.n_for_testing) != "enough":
+            words += f" From {MIN_FOR_VERDICT} on, Compare says whether what they show could be chance."
+    elif outlook.can_keep_some:
+        words = "A quarter of them can be kept for testing: no run learns from these, so they compare runs cleanly."
+    return {
+        "words": words,
+        "can_keep": outlook.can_keep_some,
+        "can_release": outlook.n_for_testing > 0,
+        "why_not": why_not,
+    }
 
 
 def run_name(run: TrainingRunRecord) -> str:
@@ -236,7 +258,7 @@ def _active_curve(run: TrainingRunRecord, curve: CurveProgress) -> Payload:
     }
 
 
-def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
+def _gain(run: TrainingRunRecord, in_use: str, outlook: Outlook) -> Payload:
     """Return what the newest run came to: one set of figures, all against the light model alone."""
     measures = run.measures or {}
     total, n = measures["from_light"], measures["n"]
@@ -250,6 +272,7 @@ def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
         estimated(Difference(**measures["of_judged"]), MAIN_MEASURE) if measures.get("of_judged") else "",
         _gate(measures),
         blend_sentence(measures["report"].get("blend", {})),
+        _looks(outlook),
         run.message,
     ]
     return {
@@ -262,6 +285,17 @@ def _gain(run: TrainingRunRecord, in_use: str) -> Payload:
         "sentences": [sentence for sentence in sentences if sentence],
         "rankings": _rankings(run, in_use),
     }
+
+
+def _looks(outlook: Outlook) -> str:
+    """Return how many runs there were on these labels, and what that means; empty for the first one."""
+    if outlook.n_trained < 2:
+        return ""
+    clean = "; the queries kept for testing stay a clean check" if outlook.n_for_testing else ""
+    return (
+        f"This is the {_ordinal(outlook.n_trained)} run on these labels: the best of several looks a little better "
+        f"than it is, and of 20 that change nothing about 1 looks proven{clean}."
+    )
 
 
 def _steps(measures: Mapping[str, Any]) -> str:

@@ -153,6 +153,11 @@ def _facts(details: RunDetails) -> list[list[str]]:
             "",
         ],
         [
+            "Kept for testing since",
+            _no_clean_test(details.n_for_testing),
+            "",
+        ],
+        [
             "Fingerprint of the labels",
             run.snapshot_hash[:16],
             "Runs with the same fingerprint learned from the same marks",
@@ -185,6 +190,12 @@ def _facts(details: RunDetails) -> list[list[str]]:
         ["GPU memory at most", _size(cost.get("gpu_memory_bytes")), ""],
         ["Versions", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())), ""],
     ]
+
+
+def _no_clean_test(n: int) -> str:
+    """Return how many of the queries a run learned from are kept for testing now; empty if none is."""
+    they_are = "it is" if n == 1 else "they are"
+    return f"{count(n, 'query', 'queries')} of these, so {they_are} no clean test of this run" if n else ""
 
 
 def _settings(made_with: Mapping[str, Any]) -> dict[str, Any]:

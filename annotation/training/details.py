@@ -9,6 +9,7 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.errors import NotFoundError
+from annotation.kept_for_testing import kept_for_testing
 from annotation.sight import hidden_queries
 from annotation.training.queueing import Labels
 from annotation.workspace import Workspace
@@ -44,6 +45,7 @@ class RunDetails:
         run: the run.
         label_set: name of the label set that it learned from.
         queries: what it learned from, in the order of the queries.
+        n_for_testing: how many of these queries are kept for testing now.
         made_with: embedders, fingerprints and versions; empty for a run that left none.
         rerun_of: number of the run that it repeats; None if it repeats none, or that one was deleted.
     """
@@ -51,6 +53,7 @@ class RunDetails:
     run: TrainingRunRecord
     label_set: str
     queries: Sequence[TaughtQuery]
+    n_for_testing: int
     made_with: Mapping[str, Any]
     rerun_of: int | None
 
@@ -73,8 +76,10 @@ def details(workspace: Workspace, author: str | None, training_run_id: int) -> R
         )
         for record in records
     ]
+    n_for_testing = len(kept_for_testing(workspace, run.label_set_id) & {record.id for record in records})
     repeated = next((each.number for each in runs if each.id == run.rerun_of), None)
-    return RunDetails(run, label_set.name, queries, run.config or _saved_provenance(workspace, run), repeated)
+    made_with = run.config or _saved_provenance(workspace, run)
+    return RunDetails(run, label_set.name, queries, n_for_testing, made_with, repeated)
 
 
 def snapshot_marks(

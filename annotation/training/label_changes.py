@@ -7,8 +7,9 @@ import storage.documents
 import storage.queries
 import storage.training_runs
 from annotation.errors import InvalidInputError
+from annotation.kept_for_testing import kept_for_testing
 from annotation.sight import hidden_queries
-from annotation.training.queueing import Labels, labels_now
+from annotation.training.queueing import Labels
 from annotation.workspace import Workspace
 from storage.records import QueryRecord
 
@@ -58,6 +59,8 @@ def changes_between(
 ) -> LabelChanges:
     """Return what changed from the labels of a training run to those of another one, or to today's.
 
+    Of queries that are kept for testing today, only those count that the run learned from.
+
     Raises:
         InvalidInputError: if the two belong to different collections.
     """
@@ -72,7 +75,9 @@ def changes_between(
             label_set_ids.add(other.label_set_id)
             after: Labels = storage.training_runs.label_snapshot(session, other.id)
     if other_run_id is None:
-        after = labels_now(workspace, run.label_set_id)
+        kept = kept_for_testing(workspace, run.label_set_id)
+        qrels = workspace.standings(run.label_set_id).qrels()
+        after = {str(q): judged for q, judged in qrels.items() if q not in kept or str(q) in before}
     changes = changed_marks(before, after)
     hidden = {
         str(query_id)

@@ -12,6 +12,7 @@ import storage.training_runs
 from annotation.counts import LabelCounts, count_labels
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.fair_share import MAX_WAITING, require_place
+from annotation.kept_for_testing import MIN_LABELLED, kept_for_testing, learnable
 from annotation.permissions import require, why_not_change_run
 from annotation.workspace import Workspace
 from storage.records import NewTrainingRun, TrainingRunRecord, TrainingRunState
@@ -42,21 +43,40 @@ class Outlook:
 
     Attributes:
         counts: how much of the label set is judged.
+        n_for_testing: labelled queries that are kept for testing, and not learned from.
+        n_trained: training runs that finished on this label set, those included that were deleted since.
         advice: what is still missing, or empty.
         can_train: whether a training run may be started.
         usual_seconds: median duration of finished runs of this collection, or None.
     """
 
     counts: LabelCounts
+    n_for_testing: int
+    n_trained: int
     advice: str
     can_train: bool
     usual_seconds: float | None
 
+    @property
+    def n_to_learn_from(self) -> int:
+        """Return how many labelled queries a training run would learn from."""
+        return self.counts.n_labelled - self.n_for_testing
+
+    @property
+    def can_keep_some(self) -> bool:
+        """Return whether there are enough labelled queries to keep some for testing, and none is yet."""
+        return not self.n_for_testing and self.counts.n_labelled >= MIN_LABELLED
+
 
 def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outlook:
     """Say in numbers what a training run would learn from."""
-    counts = workspace.standings(label_set_id).counts()
+    standings = workspace.standings(label_set_id)
+    counts, n_for_testing = standings.counts(), 0
+    for query_id in kept_for_testing(workspace, label_set_id):
+        n_for_testing += standings.of_query(query_id, None).n_relevant > 0
+    n_labelled = counts.n_labelled - n_for_testing
     with workspace.reading() as session:
+        n_trained = storage.training_runs.count_finished(session, label_set_id)
         runs = storage.training_runs.list_for(session, collection_id)
         n_waiting = len(_waiting(storage.training_runs.queue(session)))
     durations = [
@@ -66,8 +86,10 @@ def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outl
     ]
     return Outlook(
         counts=counts,
-        advice=_advice(counts.n_labelled),
-        can_train=counts.n_labelled > 0 and n_waiting < MAX_WAITING,
+        n_for_testing=n_for_testing,
+        n_trained=n_trained,
+        advice=_advice(n_labelled),
+        can_train=n_labelled > 0 and n_waiting < MAX_WAITING,
         usual_seconds=statistics.median(durations) if durations else None,
     )
 
@@ -86,7 +108,7 @@ def _advice(n_labelled: int) -> str:
 def start(
     workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, recipe: str, seed: int
 ) -> TrainingRunRecord:
-    """Queue a training run on the labels as they stand now.
+    """Queue a training run on the labels as they stand now, those of queries kept for testing left out.
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
@@ -99,7 +121,8 @@ def start(
         raise InvalidInputError(f"There is no recipe {recipe[:40]!r}. Choose one from the list.")
     if not 0 <= seed < 2**31:
         raise InvalidInputError("The seed is a whole number from 0 to 2,147,483,647.")
-    return _queue(workspace, author, collection_id, label_set_id, recipe, seed, labels_now(workspace, label_set_id))
+    labels = labels_to_learn_from(workspace, label_set_id)
+    return _queue(workspace, author, collection_id, label_set_id, recipe, seed, labels)
 
 
 def rerun_with_same_labels(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
@@ -118,7 +141,7 @@ def rerun_with_todays_labels(workspace: Workspace, author: str | None, training_
         raise NotAllowedError("Sign in to train.")
     with workspace.reading() as session:
         run = storage.training_runs.get(session, training_run_id)
-    labels = labels_now(workspace, run.label_set_id)
+    labels = labels_to_learn_from(workspace, run.label_set_id)
     return _queue(workspace, author, run.collection_id, run.label_set_id, run.recipe, run.seed, labels, run.id)
 
 
@@ -169,10 +192,12 @@ def places_in_line(workspace: Workspace) -> dict[int, int]:
     return {run.id: place for place, run in enumerate(waiting, start=1)}
 
 
-def labels_now(workspace: Workspace, label_set_id: int) -> Labels:
-    """Return what is agreed in a label set, as a training run keeps it: query id as text -> document id -> grade."""
-    qrels = workspace.standings(label_set_id).qrels()
-    return {str(query_id): dict(judged) for query_id, judged in qrels.items() if judged}
+def labels_to_learn_from(workspace: Workspace, label_set_id: int) -> Labels:
+    """Return what is agreed in a label set, as a training run keeps it: query id as text -> document id -> grade.
+
+    Queries that are kept for testing are left out.
+    """
+    return {str(query_id): dict(judged) for query_id, judged in learnable(workspace, label_set_id).items()}
 
 
 def _queue(

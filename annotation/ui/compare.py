@@ -8,6 +8,7 @@ import gradio as gr
 
 from annotation import rankers, searching
 from annotation.comparing.all_queries import OverallComparison, compare_all, extremes
+from annotation.comparing.looks import note_look
 from annotation.comparing.one_query import compare_query
 from annotation.comparing.snapshots import kept_comparison
 from annotation.comparing.strong import may_stop, strong_state
@@ -124,6 +125,8 @@ class CompareTab:
             yield self._payload(page, author, view, message, **about, is_pending=True)
             overall = kept.overall if kept else compare_all(self._workspace, view)
             hidden = hidden_from(self._workspace, author, view, overall)
+            if overall and overall.parts and not kept:  # what was measured then is not looked for anew
+                about["n_looks"] = note_look(self._workspace, author, view)
             if view.query_id is None:
                 view = replace(view, query_id=self._query_to_open(page, author, overall, hidden))
             if view.query_id is not None and "one" not in about:

@@ -5,10 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import rankers
+from annotation import kept_for_testing, rankers
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage, open_page
-from annotation.permissions import why_not_change_run, why_not_choose_ranking
+from annotation.permissions import why_not_change_run, why_not_choose_ranking, why_not_keep_for_testing
 from annotation.presenting.training import train_panel
 from annotation.training import curves, managing, queueing
 from annotation.training.worker import TrainingWorker
@@ -48,6 +48,8 @@ class TrainTab:
             ("pin", self._pin),
             ("archive", self._archive),
             ("remove", self._remove),
+            ("keep", self._keep_some),
+            ("release", self._release),
         ):
             on(getattr(self.panel, event), self._doing(action), [self.panel])
 
@@ -68,6 +70,7 @@ class TrainTab:
             is_answer,
             fixed={run.id: why_not_change_run(settings, author, page.collection, run, "change") for run in runs},
             why_no_choice=why_not_choose_ranking(settings, author, page.collection, page.label_set),
+            why_no_testing=why_not_keep_for_testing(settings, author, page.collection, page.label_set),
             damaged=rankers.damaged_runs(self._workspace, page.collection.id),
         )
 
@@ -132,6 +135,12 @@ class TrainTab:
 
     def _archive(self, page: OpenPage, author: str | None, message: Message) -> None:
         managing.archive(self._workspace, author, message.number("training_run_id"), message.flag("is_archived"))
+
+    def _keep_some(self, page: OpenPage, author: str | None, message: Message) -> None:
+        kept_for_testing.keep_some(self._workspace, author, page.collection.id, page.label_set.id)
+
+    def _release(self, page: OpenPage, author: str | None, message: Message) -> None:
+        kept_for_testing.release(self._workspace, author, page.collection.id, page.label_set.id)
 
     def _remove(self, page: OpenPage, author: str | None, message: Message) -> None:
         managing.delete(self._workspace, author, message.number("training_run_id"))

@@ -99,6 +99,7 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     assert overall.keys() == {
         "main", "rule", "parts", "overlaps", "overlap_meanings", "coverage", "extremes", "hidden_note", "queries",
         "without_relevant_note",
+        "looks",
     }  # fmt: skip
     [part] = overall["parts"]
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
@@ -303,6 +304,21 @@ def test_compare_panel_tests_one_measure_and_says_what_it_is_adjusted_for(traine
         "nDCG@10 decides; the other measures come with their intervals alone. It is tested 4 times here, and its "
         "p values are adjusted for that."
     )
+
+
+def test_compare_panel_shows_what_is_kept_for_testing_apart(trained_desk: Desk) -> None:
+    view, main = view_of(trained_desk, LIGHT, "run-1"), paired(0.5, 0.75, 0.02, (9, 2, 1), 0.55)
+    shown = panel(trained_desk, view, overall=overall_of(("test", [main]), n_tests_learned=2))["overall"]
+    [part] = shown["parts"]
+    assert part["title"] == "Queries kept for testing (12)"
+    assert part["explanation"] == "No compared run learned from them, so they compare runs cleanly."
+    assert shown["rule"].endswith(
+        "2 queries that are kept for testing count among the others: a compared run learned from them, or from a "
+        "near-copy."
+    )
+    one = panel(trained_desk, view, overall=overall_of(("learned", [main]), n_tests_learned=1))["overall"]["rule"]
+    assert one.endswith("1 query that is kept for testing counts among the others: a compared run learned from it, "
+                        "or from a near-copy.")  # fmt: skip
 
 
 def test_compare_panel_keeps_apart_what_was_learned_from(judged_desk: Desk) -> None:

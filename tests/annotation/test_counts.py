@@ -15,7 +15,7 @@ from annotation.counts import (
     state_of,
 )
 from annotation.opening import list_label_sets
-from annotation.training.queueing import labels_now, outlook
+from annotation.training.queueing import labels_to_learn_from, outlook
 from storage.records import JudgmentRole, StandingMark
 from tests.annotation.conftest import Desk
 from tests.annotation.judging_world import bring_reference, say, write_query
@@ -125,7 +125,7 @@ def test_all_screens_count_the_same_documents(judged_desk: Desk) -> None:
     assert [each.counts for each in list_label_sets(desk.workspace, desk.collection.id)] == [expected]
     [facts] = all_collections(desk.workspace, "ann")
     assert facts.n_judged == expected.n_judged == 25
-    learned = count_labels(labels_now(desk.workspace, desk.label_set_id))
+    learned = count_labels(labels_to_learn_from(desk.workspace, desk.label_set_id))
     assert (learned.n_labelled, learned.n_judged) == (12, 25)
     run = desk.start()
     assert (run.n_queries, run.n_relevant, run.n_not_relevant) == (12, 13, 12)

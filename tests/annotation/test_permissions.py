@@ -15,6 +15,7 @@ import storage.label_sets
 import storage.pools
 import storage.queries
 import storage.training_runs
+from annotation import kept_for_testing
 from annotation.choosing_embedders import bundled
 from annotation.comparing import snapshots, strong
 from annotation.comparing.views import ComparisonView
@@ -164,6 +165,8 @@ ARRANGING: dict[str, Act] = {
     "index": _build_another_index,
     "embedder": lambda d, who: change_query_embedder(d.workspace, who, d.collection.id, bundled()),
     "in use": lambda d, who: managing.use(d.workspace, who, d.collection.id, d.label_set_id, "aligned"),
+    "testing": lambda d, who: kept_for_testing.keep_some(d.workspace, who, d.collection.id, d.label_set_id),
+    "no testing": lambda d, who: kept_for_testing.release(d.workspace, who, d.collection.id, d.label_set_id),
 }
 
 
@@ -242,6 +245,9 @@ def test_who_started_a_label_set_chooses_what_it_uses(shared: Desk) -> None:
     own = start_label_set(shared.workspace, OTHER, shared.collection.id, "bob's labels")
     for who in (OTHER, OWNER):
         managing.use(shared.workspace, who, shared.collection.id, own, "aligned")
+        kept_for_testing.release(shared.workspace, who, shared.collection.id, own)
+    with pytest.raises(NotAllowedError, match="Only bob or ann can choose which queries “bob's labels” keeps for test"):
+        kept_for_testing.release(shared.workspace, STRANGER, shared.collection.id, own)
     with pytest.raises(NotAllowedError, match="Only bob or ann can choose which ranking “bob's labels” uses"):
         managing.use(shared.workspace, STRANGER, shared.collection.id, own, "aligned")
 
@@ -398,3 +404,4 @@ def test_the_screens_offer_what_would_not_be_refused(disputed: Desk) -> None:
             {} if is_manager or is_maker else {str(run.id): "Only bob or ann can change run 1."}
         )
         assert (training["why_no_choice"] == "") is is_manager
+        assert (training["outlook"]["testing"]["why_not"] == "") is is_manager

@@ -16,7 +16,8 @@ from tests.annotation.conftest import Desk, as_json
 
 
 def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **more: Any) -> dict[str, Any]:
-    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    now = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    seen = more.pop("outlook", None) or now
     listed = queueing.history(desk.workspace, desk.collection.id) if runs is None else runs
     places = queueing.places_in_line(desk.workspace)
     in_use = more.pop("in_use", None) or rankers.default_ranker(desk.workspace, desk.collection.id, desk.label_set_id)
@@ -136,6 +137,46 @@ def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) ->
     )
     assert payload["runs"][0]["change"] == "0.79 → 0.77"
     assert (payload["runs"][0]["in_use"], payload["runs"][0]["remark"]) == (False, "")
+
+
+def test_train_panel_says_how_many_runs_there_were_on_these_labels(trained_desk: Desk) -> None:
+    run = run_with(trained_desk.run(1), 0.79, 0.78, 0.77, 0.5)
+    seen = queueing.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
+    assert seen.n_trained == 1
+
+    def sentences(**changed: Any) -> str:
+        latest = train_payload(trained_desk, [run], outlook=replace(seen, **changed))["latest"]
+        return " ".join(latest["sentences"])
+
+    assert "run on these labels" not in sentences()
+    assert (
+        "This is the 8th run on these labels: the best of several looks a little better than it is, and of 20 that "
+        "change nothing about 1 looks proven." in sentences(n_trained=8)
+    )
+    assert "looks proven; the queries kept for testing stay a clean check." in sentences(n_trained=2, n_for_testing=3)
+
+
+def test_train_panel_offers_to_keep_queries_for_testing_and_says_what_is_kept(trained_desk: Desk) -> None:
+    seen = queueing.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
+
+    def testing(n_labelled: int, n_for_testing: int) -> dict[str, Any]:
+        counts = replace(seen.counts, n_labelled=n_labelled)
+        changed = replace(seen, counts=counts, n_for_testing=n_for_testing)
+        shown = train_payload(trained_desk, outlook=changed, why_no_testing="Only ann can.")
+        return dict(shown["outlook"]["testing"])
+
+    assert testing(19, 0) == {"words": "", "can_keep": False, "can_release": False, "why_not": "Only ann can."}
+    assert testing(20, 0) == {
+        "words": "A quarter of them can be kept for testing: no run learns from these, so they compare runs cleanly.",
+        "can_keep": True, "can_release": False, "why_not": "Only ann can.",
+    }  # fmt: skip
+    assert testing(20, 6)["words"] == (
+        "14 to learn from, 6 kept for testing. From 10 on, Compare says whether what they show could be chance."
+    )
+    assert testing(40, 10) == {
+        "words": "30 to learn from, 10 kept for testing.", "can_keep": False, "can_release": True,
+        "why_not": "Only ann can.",
+    }  # fmt: skip
 
 
 def test_train_panel_says_no_difference_where_the_figures_are_equal(trained_desk: Desk) -> None:

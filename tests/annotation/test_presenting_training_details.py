@@ -74,6 +74,14 @@ def test_details_words_of_pictures_hold_the_stored_numbers(trained_desk: Desk) -
     assert "GPU memory at most" not in facts_of(payload)
 
 
+def test_details_say_which_queries_are_no_clean_test_of_the_run(trained_desk: Desk) -> None:
+    found = details.details(trained_desk.workspace, "ann", 1)
+    assert "Kept for testing since" not in facts_of(details_panel(found))
+    for n, words in ((1, "1 query of these, so it is no clean"), (3, "3 queries of these, so they are no clean")):
+        facts = facts_of(details_panel(replace(found, n_for_testing=n)))
+        assert facts["Kept for testing since"] == f"{words} test of this run"
+
+
 def test_details_of_a_run_that_left_nothing_show_what_there_is(trained_desk: Desk) -> None:
     found = details.details(trained_desk.workspace, "ann", 1)
     run = replace(found.run, measures=None, device=None, state=TrainingRunState.CANCELLED)

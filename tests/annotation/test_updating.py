@@ -17,7 +17,7 @@ from annotation.opening import list_label_sets
 from annotation.presenting.importing import update_payload
 from annotation.second_looks import lay_out_again
 from annotation.settings import Settings
-from annotation.training.queueing import labels_now, outlook, rerun_with_same_labels
+from annotation.training.queueing import labels_to_learn_from, outlook, rerun_with_same_labels
 from era.corpus import Corpus
 from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
@@ -187,7 +187,7 @@ def test_judgments_of_removed_documents_count_neither_in_training_nor_in_measure
     assert desk.qrels()[query_id] == {"cat-feeding": 1.0, "cat-illness": 0.0}
     assert remove_documents(desk.workspace, "ann", desk.collection.id, ["cat-feeding", "unknown"]) == 1
     assert desk.qrels()[query_id] == {"cat-illness": 0.0}
-    assert "cat-feeding" not in labels_now(desk.workspace, desk.label_set_id)[str(query_id)]
+    assert "cat-feeding" not in labels_to_learn_from(desk.workspace, desk.label_set_id)[str(query_id)]
     after = outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     assert (after.counts.n_labelled, after.counts.n_relevant) == (
         before.counts.n_labelled - 1,

@@ -49,6 +49,15 @@ def test_what_is_not_given_stays(sessions: Sessions, new_run: NewTrainingRun, ch
         assert training_runs.get(session, untouched.id) == untouched
 
 
+def test_deleted_runs_still_count_as_finished(sessions: Sessions, new_run: NewTrainingRun) -> None:
+    finished = [bring_to(sessions, new_run, state) for state in ("finished", "finished", "failed", "queued")][:2]
+    with sessions.begin() as session:
+        assert training_runs.count_finished(session, new_run.label_set_id) == 2
+        training_runs.delete(session, finished[0])
+        assert training_runs.count_finished(session, new_run.label_set_id) == 2
+        assert training_runs.count_finished(session, new_run.label_set_id + 1) == 0
+
+
 @pytest.mark.parametrize("state", ["finished", "failed", "cancelled", "interrupted"])
 def test_deleted_run_is_nowhere_and_leaves_its_number_unused(
     sessions: Sessions, new_run: NewTrainingRun, state: str

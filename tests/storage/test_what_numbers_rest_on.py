@@ -62,4 +62,5 @@ def test_each_look_counts_once(session: Session, label_set: LabelSetRecord, coll
     assert comparison_looks.count(session, label_set.id) == 0
     assert [comparison_looks.note(session, label_set.id, digest * 64) for digest in "aba"] == [True, True, False]
     assert comparison_looks.count(session, label_set.id) == 2
+    assert [comparison_looks.is_noted(session, label_set.id, digest * 64) for digest in "abc"] == [True, True, False]
     assert comparison_looks.count(session, other.id) == 0

@@ -117,6 +117,25 @@ def test_run_that_lost_leaves_the_light_model_in_use_and_says_so(
     assert one.complaints == []
 
 
+def test_queries_are_kept_for_testing_and_let_go(app: App, visit: Visits) -> None:
+    one = visit(app)
+    train = one.tab("Train")
+    labelled = int(re.findall(r"(\d+) with something relevant", train.locator(".era-lead").inner_text())[0])
+    kept = "SELECT count(*) FROM test_query WHERE label_set_id = 1"
+    train.get_by_role("button", name="Keep some for testing").click()
+    let_go = train.get_by_role("button", name="Let them be learned from")
+    expect(let_go).to_be_visible()
+    [(n_kept,)] = app.rows(kept)
+    assert labelled / 5 < n_kept < labelled / 3
+    expect(train.locator(".era-testing")).to_contain_text(
+        f"{labelled - n_kept} to learn from, {n_kept} kept for testing"
+    )
+    let_go.click()
+    expect(train.get_by_role("button", name="Keep some for testing")).to_be_visible()
+    assert app.rows(kept) == [(0,)]
+    assert one.complaints == []
+
+
 def test_several_runs_wait_in_line_and_one_leaves_it(app: App, visit: Visits) -> None:
     one = visit(app)
     train = one.tab("Train")

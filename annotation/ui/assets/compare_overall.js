@@ -7,7 +7,7 @@ const COLUMNS = [ // of a table of measures: name, and what it means
   ["effect", "Of the main measure: the mean difference in units of its spread between queries (Cohen\u2019s d of pairs): by a rule of thumb 0.2 is small, 0.5 medium, 0.8 large"],
 ];
 const OVERLAPS = [["rbo", "RBO"], ["jaccard", "Jaccard"], ["tau", "Kendall\u2019s tau"]];
-const PART_NAMES = { learned: "learned from", unseen: "never learned from", in_sample: "in-sample", plain: "" };
+const PART_NAMES = { test: "kept for testing", learned: "learned from", unseen: "never learned from", in_sample: "in-sample", plain: "" };
 
 let against = 1; // the side that the picture and the changes are about
 let sorted = { column: "change", isDown: true };
@@ -177,6 +177,6 @@ function drawOverall() {
     h("div", { class: "era-row" }, h("h2", {}, "All labelled queries"),
       view.isMeasuring && h("span", { class: "era-busy", role: "status" }, "Measuring all labelled queries \u2026")),
     measuring(),
-    o ? h("div", { class: isOld ? "era-faded" : "", "aria-busy": String(isOld) }, o.rule && h("p", { class: "era-quiet" }, o.rule), o.parts.map(partSection), overlaps(o), coverage(o), o.queries.length ? everyQuery(o) : null)
+    o ? h("div", { class: isOld ? "era-faded" : "", "aria-busy": String(isOld) }, h("p", { class: "era-quiet" }, o.rule, " ", o.looks), o.parts.map(partSection), overlaps(o), coverage(o), o.queries.length ? everyQuery(o) : null)
       : !view.isMeasuring && h("p", { class: "era-empty" }, "Mark relevant documents for a query, and the rankings will be measured here."));
 }

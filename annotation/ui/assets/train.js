@@ -34,9 +34,18 @@ function part(name, shown, build, isForced = false) {
 
 function outlook() {
   const o = view.outlook;
-  return h("p", { class: "era-lead" },
-    `You have ${o.labels}.`, o.without_relevant && ` ${o.without_relevant}`,
-    h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`));
+  return [
+    h("p", { class: "era-lead" }, `You have ${o.labels}.`, o.without_relevant && ` ${o.without_relevant}`, h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`)),
+    o.testing.words && h("p", { class: "era-row era-testing" }, h("span", {}, o.testing.words),
+      o.testing.can_keep && testing("keep", "Keep some for testing", "Drawn at random, near-copies together"),
+      o.testing.can_release && testing("release", "Let them be learned from", "The next training run learns from them again; they are no clean test of it then")),
+  ];
+}
+
+function testing(event, label, title) {
+  const { why_not } = view.outlook.testing;
+  return h("button", { type: "button", class: "era-button", disabled: Boolean(why_not), title: why_not || title,
+    onclick: (click) => { click.target.disabled = true; trigger(event, ids()); } }, label);
 }
 
 function controls() {
