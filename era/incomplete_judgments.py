@@ -9,6 +9,7 @@ lies between what it would be if all that is open spoke for the one, and for the
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -153,7 +154,8 @@ def estimate_ndcg(queries: Mapping[str, SampledQuery], runs: Sequence[Run], k: i
         for doc_id, grade in relevant.items():
             if doc_id not in chosen:
                 counts[grade] = counts.get(grade, 0.0) + weights[doc_id]
-        ideals[query_id] = _ideal(counts, discounts)
+        known = Counter(relevant.values())  # where all of these were chosen they weigh 0, and yet are there
+        ideals[query_id] = _ideal(counts, discounts) or _ideal(known, discounts)
         if all(doc_id in query.grades for top in tops for doc_id in top):
             weights = dict.fromkeys(weights, 1.0)  # nothing of these rankings is left to be estimated
         for side, top in zip(gains, tops, strict=True):

@@ -116,6 +116,14 @@ def test_estimate_is_right_on_average_over_all_draws() -> None:
     assert [sum(side) / 15 for side in zip(*gains, strict=True)] == pytest.approx([side["q"] for side in full.gains])
 
 
+def test_a_query_whose_relevant_documents_were_all_chosen_still_has_an_ideal() -> None:
+    """What was drawn is not relevant and a was not drawn, so by the draw alone nothing is; yet a is known to be."""
+    chosen = SampledQuery({"a": 1.0, "b": 0.0}, (Sample(("b",), ("a", "c")),))
+    found = estimate_ndcg({"q": chosen, "r": SampledQuery({"z": 1.0})}, [{"q": ranking("cab"), "r": ranking("z")}], 3)
+    assert found.ideals == {"q": 1.0, "r": 1.0}
+    assert found.gains == [{"q": 0.0, "r": 1.0}]
+
+
 def test_estimate_with_everything_judged_is_the_usual_measure() -> None:
     grades = {"a": 3.0, "b": 0.0, "c": 1.0, "d": 2.0, "e": 1.0}
     runs = [{"q": ranking("bacde")}, {"q": ranking("edcba")}]
