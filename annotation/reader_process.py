@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 from annotation.reader_messages import arguments_for, error_as_plain, function_named, receive, send
@@ -24,7 +24,8 @@ _DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE, _SECONDS_AT_ONCE = 500, 1_000_000, 1.0
 _PULSE_S = 0.5
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # tables of JSON are many small lists, none of them garbage
 _RESERVED, _RESERVED_A_CORE = 2 * 2**30, 256 * 2**20  # bytes that libraries and their threads never fill
-_STATE = ("name", "format", "remarks", "n_bytes", "n_bytes_read", "n_documents", "file_at")
+_PROGRESS = ("n_bytes_read", "file_at")
+_STATE = ("name", "format", "remarks", "n_bytes", "n_documents", *_PROGRESS)
 
 
 def main() -> None:
@@ -84,9 +85,9 @@ class _Reader:
         before = None
         while True:
             time.sleep(_PULSE_S)
-            state = self._state()
-            if state and (state["n_bytes_read"], state["file_at"]) != before:
-                before = state["n_bytes_read"], state["file_at"]
+            state = self._state(_PROGRESS)
+            if state != before:
+                before = state
                 _limit_time(self._step_s)
             try:
                 with self._lock:
@@ -131,9 +132,9 @@ class _Reader:
             raise ValueError("expected a source to be open")
         return self._source
 
-    def _state(self) -> dict[str, Any] | None:
+    def _state(self, names: Sequence[str] = _STATE) -> dict[str, Any] | None:
         source = self._source
-        return None if source is None else {name: getattr(source, name) for name in _STATE}
+        return None if source is None else {name: getattr(source, name) for name in names}
 
 
 def _batches(source: Source) -> Iterator[list[Any]]:

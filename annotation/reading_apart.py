@@ -5,7 +5,6 @@ whatever was begun with it goes. Nothing here knows a format; what reads is a fu
 imported there anew. It has to be quick to import, so it must not lead to the database, the embedders or the screens.
 """
 
-import atexit
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,7 +32,7 @@ ValueT = TypeVar("ValueT")
 _PROGRAM = "from annotation.reader_process import main; main()"
 _HOME = Path(__file__).parents[1]
 _LOOK_EVERY_S = 0.2
-_OF_MEMORY = (signal.SIGABRT, getattr(signal, "SIGKILL", signal.SIGABRT))  # how libraries, and systems, give up
+_ENDED = "Reading was ended before it was done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +192,14 @@ class _Process:
         self._is_closed = threading.Event()
         self._begun = self._changed = time.monotonic()
         self._is_waiting = False
-        self._scratch = tempfile.mkdtemp(prefix="era-reading-")
-        limits = [str(bounds.memory_bytes), str(int(bounds.quiet_s)), self._scratch]
-        command = [sys.executable, "-c", _PROGRAM, *limits]
+        scratch = tempfile.mkdtemp(prefix="era-reading-")
+        command = [sys.executable, "-c", _PROGRAM, str(bounds.memory_bytes), str(int(bounds.quiet_s)), scratch]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_HOME)
         except OSError:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
             raise
-        _running.add(self)
+        self._end = weakref.finalize(self, _end, self._process, scratch)  # at the latest when the app ends
         threading.Thread(target=self._watch, name="watching a reader", daemon=True).start()
 
     def ask(self, what: str, function: Callable[..., Any] | None = None, arguments: Sequence[Any] = ()) -> Any:
@@ -224,14 +222,7 @@ class _Process:
     def close(self) -> None:
         """End the process, if it is not over, and remove what it unpacked."""
         self._is_closed.set()
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        _running.discard(self)
+        self._end()
 
     def _exchange(self, what: str, function: Callable[..., Any] | None, arguments: Sequence[Any]) -> dict[str, Any]:
         if self._process.stdin is None or self._process.stdout is None:
@@ -241,7 +232,7 @@ class _Process:
         while True:
             answer = receive(self._process.stdout)
             if answer["state"] is not None:
-                state = _State(**answer["state"])
+                state = replace(self.state, **answer["state"])
                 if (state.n_bytes_read, state.file_at) != (self.state.n_bytes_read, self.state.file_at):
                     self._changed = time.monotonic()
                 self.state = state
@@ -250,15 +241,15 @@ class _Process:
 
     def _watch(self) -> None:
         while not self._is_closed.wait(_LOOK_EVERY_S):
-            self._reason = self._why_end()
-            if self._reason is not None:
+            if (reason := self._why_end()) is not None:
+                self._reason = reason
                 self._process.kill()
                 return
 
     def _why_end(self) -> Exception | None:
         now = time.monotonic()
         if self._is_over():
-            return Cancelled("Reading was ended before it was done.")
+            return Cancelled(_ENDED)
         if now - self._begun > self._bounds.seconds:
             return self._error(f"could not be read in {_in_words(self._bounds.seconds)}. Split it, or save it as CSV.")
         if _memory_of(self._process.pid) > self._bounds.memory_bytes:
@@ -269,15 +260,15 @@ class _Process:
 
     def _own_end(self) -> FormatError:
         """Return why the process ended by itself, or by the hand of the system."""
-        code = self._process.returncode
-        if -code in _OF_MEMORY:
+        by_signal = -self._process.returncode
+        if by_signal == signal.SIGABRT:  # how some libraries give up that get no memory
             return self._too_much_memory()
-        if -code == getattr(signal, "SIGXCPU", None):
+        if by_signal == getattr(signal, "SIGXCPU", None):
             return self._stuck()
-        return self._error(
-            f"reading it broke off ({code}). Try again; if that does not help, save it again, or as CSV.",
-            SourceUnreachable,
-        )
+        problem = f"reading it broke off ({-by_signal}). Try again; if that does not help, save it again, or as CSV."
+        if by_signal == getattr(signal, "SIGKILL", None):
+            problem = "the system ended reading it, mostly for want of memory. Close other programs, then try again."
+        return self._error(problem, SourceUnreachable)
 
     def _stuck(self) -> FormatError:
         how_long = _in_words(self._bounds.quiet_s)
@@ -292,7 +283,14 @@ class _Process:
         return kind(problem, self._file if inner in ("", self._file) else f"{self._file}, {inner}")
 
 
-_running: "weakref.WeakSet[_Process]" = weakref.WeakSet()
+def _end(process: "subprocess.Popen[bytes]", scratch: str) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):  # what was to be written finds nobody
+                stream.close()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _memory_of(process_id: int) -> int:
@@ -305,9 +303,3 @@ def _memory_of(process_id: int) -> int:
 
 def _in_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-
-
-@atexit.register
-def _end_all() -> None:
-    for process in list(_running):
-        process.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from annotation import reading_apart, reading_places
+from annotation import reading_places
 from annotation.errors import CollectionFileError, InvalidInputError
 from annotation.exporting.judgment_files import JudgmentLine, jsonl_text, read_judgments
 from annotation.exporting.run_files import RunFile, read_run_file
@@ -148,13 +148,15 @@ def test_reading_that_takes_too_much_memory_ends_in_words(tmp_path: Path) -> Non
         source_apart("x.csv", LITTLE, never, open_greedy, tmp_path) as source,
     ):
         list(source.documents())
-    with pytest.raises(FormatError, match=said):  # what a system does that has none left
-        call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGKILL))
+    with pytest.raises(FormatError, match=rf"x\.csv: {said}"):  # what some libraries do
+        call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGABRT))
 
 
 def test_a_reader_that_dies_of_something_else_may_be_tried_again() -> None:
     with pytest.raises(SourceUnreachable, match=r"x\.csv: reading it broke off \(-11\)\. Try again"):
         call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGSEGV))
+    with pytest.raises(SourceUnreachable, match=r"x\.csv: the system ended reading it, mostly for want of memory\."):
+        call_apart("x.csv", LITTLE, never, end_by, int(signal.SIGKILL))
 
 
 @pytest.mark.parametrize("read", ["wait_for_ever", "compute_for_ever"])
@@ -171,6 +173,22 @@ def test_reader_ends_when_the_app_is_killed(tmp_path: Path, read: str) -> None:
     app.kill()
     app.wait()
     wait_until(lambda: is_alive(reader), lambda is_there: not is_there)
+
+
+def test_reader_ends_with_the_app_and_leaves_no_files(tmp_path: Path) -> None:
+    noted = tmp_path / "process"
+    program = (
+        "import sys, threading; from pathlib import Path; noted = Path(sys.argv[1]); "
+        "from annotation.reading_apart import LOOKING, call_apart, never; "
+        "from tests.annotation.readers_to_end import compute_for_ever; "
+        "about = 'x', LOOKING, never, compute_for_ever, noted; "
+        "threading.Thread(target=call_apart, args=about, daemon=True).start()\n"
+        "while not noted.exists(): pass"
+    )
+    command, environment = [sys.executable, "-c", program, str(noted)], {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
+    assert not is_alive(int(noted.read_text()))
+    assert [each.name for each in tmp_path.iterdir()] == ["process"]
 
 
 @pytest.fixture
@@ -244,11 +262,3 @@ def test_who_waits_for_others_is_told_after_a_while(
     assert places.call("eve", "", "pets", preview, folder).name == "pets"
     places.end("ben", "ben")
     assert [type(each.ended()) for each in stuck] == [Cancelled, Cancelled]
-
-
-def test_nothing_is_left_running_when_the_app_ends(tmp_path: Path) -> None:
-    with source_apart("x", LITTLE, never, open_source, write_folder(tmp_path / "pets")) as source:
-        reading_apart._end_all()
-        with pytest.raises((FormatError, ValueError)):
-            list(source.documents())
-    assert not list(reading_apart._running)
