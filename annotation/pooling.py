@@ -19,11 +19,11 @@ import storage.pools
 from annotation import rankers
 from annotation.errors import NotFoundError
 from annotation.library import Library
+from annotation.searching import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
 from era.errors import EraError
 from era.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
 from era.types import Query
-from storage.errors import DatabaseBusy, DataFolderNotWritable
 from storage.records import PoolDocument, PoolDraw, QueryRecord
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def pool_of(
     if author is not None:
         try:
             documents = _store(workspace, label_set_id, query.id, added, len(draws))
-        except (DatabaseBusy, DataFolderNotWritable) as error:  # it is stored when it is asked for again
+        except CANNOT_WRITE_NOW as error:  # it is stored when it is asked for again
             logger.warning("A pool is shown without being stored: %s", error)
         else:
             library.pooled.update((label_set_id, query.id, key) for key in new_keys)

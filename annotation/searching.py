@@ -18,14 +18,14 @@ from annotation.typed_text import clean_text as clean_text
 from annotation.workspace import Workspace
 from era.retriever import Retriever
 from era.types import Document, Query
-from storage.errors import DatabaseBusy, DataFolderNotWritable, UnknownRecord
+from storage.errors import DatabaseBusy, DatabaseDamaged, DataFolderNotWritable, UnknownRecord
 from storage.records import QueryRecord
 
 logger = logging.getLogger(__name__)
 
 DEPTH = 10
 NOT_STORED = 0
-CANNOT_WRITE_NOW = (DatabaseBusy, DataFolderNotWritable)
+CANNOT_WRITE_NOW = (DatabaseBusy, DatabaseDamaged, DataFolderNotWritable)
 """What passes: the database is locked by somebody else, or the disk is full."""
 
 NOT_STORED_REMARK = (

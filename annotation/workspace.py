@@ -53,12 +53,19 @@ class Workspace:
             load_pair: loads a pair of embedders onto a torch device; called once for each pair that a collection uses.
 
         Raises:
-            StorageError: if the folder is not writable or used by another process, or the database not readable.
+            DatabaseDamaged: if the database is; nothing was written into it.
+            StorageError: if the folder is not writable or used by another process.
         """
         self.settings = settings
         self.folder = settings.data_folder
+        self.damage: DatabaseDamaged | None = None  # found since then; nothing is written any more
         self._lock_file = _lock(self.folder)
-        self._engine = storage.engine.open_database(self.folder / _DATABASE)
+        try:
+            self._require_content()
+            self._engine = storage.engine.open_database(self.folder / _DATABASE)
+        except StorageError:
+            self._lock_file.release()
+            raise
         self._writing = storage.engine.session_factory(self._engine)
         self._reading = storage.engine.reading_session_factory(self._engine)
         self.pairs = LoadedPairs(load_pair)
@@ -75,15 +82,47 @@ class Workspace:
         """Open a session that commits at the end, or leaves everything as it was if anything is raised.
 
         One at a time: SQLite lets one write anyway, and waiting in line here is quicker than by its retries.
+
+        Raises:
+            DatabaseDamaged: if the database is, as found now or before: writing could make it worse.
+            StorageError: if it is busy or cannot be written.
         """
-        with storage.engine.plain_errors(self._engine), self._turn, self._writing.begin() as session:
+        if self.damage is not None:
+            raise self.damage.with_traceback(None)
+        with self._noting_damage(), self._turn, self._writing.begin() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a session that only reads; it neither waits nor holds anyone up."""
-        with storage.engine.plain_errors(self._engine), self._reading.begin() as session:
+        """Open a session that only reads; it neither waits nor holds anyone up.
+
+        Raises:
+            DatabaseDamaged: if what is read is.
+        """
+        with self._noting_damage(), self._reading.begin() as session:
             yield session
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """Turn the database's errors into words, and remember damage: every page tells of it from then on."""
+        try:
+            with storage.engine.plain_errors(self._engine):
+                yield
+        except DatabaseDamaged as damage:
+            self._note(damage)
+            raise
+
+    def _note(self, damage: DatabaseDamaged) -> None:
+        if self.damage is None:
+            self.damage = damage
+            logger.error("%s", damage)
+
+    def _require_content(self) -> None:
+        """Raise DatabaseDamaged if the database has lost all of its content; an empty file would count as new."""
+        path = self.folder / _DATABASE
+        was_used = self.collection_folder(0).parent.is_dir() or self.adapter_folder(0).parent.is_dir()
+        if was_used and path.is_file() and path.stat().st_size == 0:
+            raise DatabaseDamaged(path, "it has no content (0 bytes)")
 
     def standings(self, label_set_id: int) -> Standings:
         """Return what stands in a label set, as of now."""
@@ -106,7 +145,7 @@ class Workspace:
             return
         damage = look_over(path)
         if damage:
-            logger.error("%s", DatabaseDamaged(path, damage))
+            self._note(DatabaseDamaged(path, damage))
             return
         storage.engine.backup_database(self._engine, place_of_next(path))
         drop_old(path)

@@ -11,11 +11,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+import storage.documents
 import storage.label_sets
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.importing import store
 from annotation.judging import start_label_set
-from annotation.opening import list_collections
+from annotation.notices import notices
+from annotation.opening import list_collections, open_page
+from annotation.rankers import LIGHT
+from annotation.searching import ask, run_query
 from annotation.workspace import Readiness, Workspace, find_training_run
 from era.embedder_specs import PairSpec
 from era.embedders import EmbedderPair, Vectors
@@ -89,6 +93,42 @@ def test_workspace_refuses_a_database_that_is_none_and_leaves_it(data_dir: Path)
     with pytest.raises(DatabaseDamaged, match=r"era\.sqlite3"):
         Workspace(settings_at(data_dir), load_staged)
     assert (data_dir / "era.sqlite3").read_text().startswith("a diary")
+
+
+@pytest.mark.parametrize("folder", ["collections", "adapters"])
+def test_workspace_refuses_a_database_that_has_lost_all_content(data_dir: Path, folder: str) -> None:
+    database = data_dir / "era.sqlite3"
+    data_dir.mkdir()
+    database.touch()
+    Workspace(settings_at(data_dir), load_staged).close()  # an empty file in an empty folder is a beginning
+    database.unlink()
+    database.touch()
+    (data_dir / folder).mkdir(exist_ok=True)
+    for _ in range(2):  # the folder is let go again
+        with pytest.raises(DatabaseDamaged, match=r"has no content \(0 bytes\)"):
+            Workspace(settings_at(data_dir), load_staged)
+    assert database.stat().st_size == 0
+
+
+def test_damage_found_while_the_app_runs_stops_all_writing_and_is_told(judged_desk: Desk) -> None:
+    workspace = judged_desk.workspace
+    with workspace.writing() as session:
+        session.execute(text("UPDATE training_run SET config = '{'"))
+        session.execute(text("UPDATE pool_document SET sources = '{'"))
+        session.execute(text("UPDATE document SET metadata = '{' WHERE doc_id = 'dog-feeding'"))
+    page = open_page(workspace, judged_desk.collection.id, judged_desk.label_set_id)
+    assert notices(workspace, page) == []
+    with pytest.raises(DatabaseDamaged), workspace.reading() as session:
+        storage.documents.get_many(session, judged_desk.collection.id, ["dog-feeding"])
+    assert workspace.damage is not None
+    with pytest.raises(DatabaseDamaged, match=r"storage\.rescue"):
+        judged_desk.mark(judged_desk.query_id("cat-vet"), "cat-feeding", 1.0, 9)
+    [told] = notices(workspace, open_page(workspace, judged_desk.collection.id, judged_desk.label_set_id))
+    assert "is damaged" in told
+    assert "marks wait in your browser" in told
+    assert "python -m storage.rescue" in told
+    query = ask(workspace, "ann", judged_desk.collection.id, "a question asked since", "")
+    assert run_query(workspace, "ann", query, LIGHT).ranking  # searching only reads
 
 
 def test_workspace_loads_no_embedder_before_it_is_prepared(data_dir: Path) -> None:
