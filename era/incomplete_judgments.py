@@ -119,7 +119,7 @@ def estimate_ndcg(queries: Mapping[str, SampledQuery], runs: Sequence[Run], k: i
     """Estimate nDCG@k as if everything among the first places had been judged.
 
     Relevant documents below all first places count in the ideal ranking of queries that have a deep sample: as many as
-    these samples tell in the mean, since one of them alone tells little.
+    these samples tell in the mean, since one of them alone tells little. No ideal is less than that of what is known.
 
     Args:
         queries: query id -> judgments, at least one of them relevant.
@@ -154,8 +154,8 @@ def estimate_ndcg(queries: Mapping[str, SampledQuery], runs: Sequence[Run], k: i
         for doc_id, grade in relevant.items():
             if doc_id not in chosen:
                 counts[grade] = counts.get(grade, 0.0) + weights[doc_id]
-        known = Counter(relevant.values())  # where all of these were chosen they weigh 0, and yet are there
-        ideals[query_id] = _ideal(counts, discounts) or _ideal(known, discounts)
+        known = Counter(relevant.values())  # what was chosen weighs nothing, and yet is there
+        ideals[query_id] = max(_ideal(counts, discounts), _ideal(known, discounts))
         if all(doc_id in query.grades for top in tops for doc_id in top):
             weights = dict.fromkeys(weights, 1.0)  # nothing of these rankings is left to be estimated
         for side, top in zip(gains, tops, strict=True):
