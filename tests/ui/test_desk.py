@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.ui.collection_steps import bring_in
-from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits
+from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits, wait_until_aligned
 
 pytestmark = pytest.mark.browser
 
@@ -130,11 +130,13 @@ def test_most_useful_document_comes_next_with_a_reason(app: App, visit: Visits) 
     assert {one.doc(place) for place in range(one.cards.count())} == docs
 
 
-def test_live_ranking_moves_only_what_is_below_and_unjudged(visit: Visits, start_app: StartApp, tmp_path: Path) -> None:
+def test_live_ranking_moves_only_what_is_below_and_unjudged(
+    browser: Browser, visit: Visits, start_app: StartApp, tmp_path: Path
+) -> None:
     app = start_app(tmp_path / "data")  # how far a ranking moves depends on all that was judged
+    wait_until_aligned(browser, app)
     one = visit(app)
-    expect(one.cards.first).to_be_visible(timeout=PATIENCE_S * 1000)
-    expect(one.page.locator(".era-preparing")).to_have_count(0, timeout=PATIENCE_S * 1000)
+    expect(one.cards.first).to_be_visible()
     one.search("compress data piece by piece as it arrives")
     one.view("Ranking")
     expect(one.cards).to_have_count(10)

@@ -107,6 +107,11 @@ function laidOut(cards, isFixed, ranked) {
   return next;
 }
 
+// The marks of the open query; two answers to the same ones are one step.
+const marksNow = () => JSON.stringify(view.cards.flatMap(docsOf).sort().map((docId) => [docId, saidOf(view.query.id, docId).grade]).filter(([, grade]) => grade !== null));
+let liveMoved = ""; // what was said when places changed last
+let followed = ""; // the marks that the shown order follows
+
 // What was judged stays where it is, and so does everything under the expert's eyes and above.
 hear("live", (answer) => {
   if (!view || answer.ask !== liveAsked || !isLive || view.view !== "ranking" || view.phrase || answer.query_id !== view.query.id || answer.ranker !== view.ranker) return;
@@ -114,9 +119,13 @@ hear("live", (answer) => {
   const read = placesRead();
   const isFixed = (card, place) => place <= focused || read.has(place) || hasSaid(saidOf(card.query_id, card.doc_id)) || writing.has(keyOf(card));
   const tops = rectangles();
-  view.cards = laidOut(view.cards, isFixed, answer.cards);
-  const nMoved = countDocuments(view.cards.filter((card) => card.moved)).n;
-  liveState = answer.state === "changed" ? t("live.changed", { n: nMoved }) : t(`live.${answer.state}`);
+  const next = laidOut(view.cards, isFixed, answer.cards);
+  const nMoved = countDocuments(next.filter((card) => card.moved)).n;
+  const isSameStep = answer.state === "changed" && followed === marksNow();
+  if (isSameStep && !nMoved) { liveState = liveMoved; return drawUnfolded(); }
+  view.cards = next;
+  followed = answer.state === "changed" ? marksNow() : "";
+  liveState = liveMoved = answer.state === "changed" ? t("live.changed", { n: nMoved }) : t(`live.${answer.state}`);
   drawUnfolded();
   slide(tops);
 });

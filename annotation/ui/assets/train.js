@@ -35,7 +35,8 @@ function part(name, shown, build, isForced = false) {
 function outlook() {
   const o = view.outlook;
   return [
-    h("p", { class: "era-lead" }, `You have ${o.labels}.`, o.without_relevant && ` ${o.without_relevant}`, h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`)),
+    h("p", { class: "era-lead" }, `You have ${o.labels}.`, h("span", { class: "era-quiet" }, `  Labels: ${view.page.label_set}`)),
+    o.without_relevant && h("p", { class: "era-quiet" }, o.without_relevant),
     o.testing.words && h("p", { class: "era-row era-testing" }, h("span", {}, o.testing.words),
       o.testing.can_keep && testing("keep", "Keep some for testing", "Drawn at random, near-copies together"),
       o.testing.can_release && testing("release", "Let them be learned from", "The next training run learns from them again; they are no clean test of it then")),
