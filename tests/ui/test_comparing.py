@@ -62,7 +62,7 @@ def test_document_is_traced_over_three_sides_and_marked_there(app: App, visit: V
     one.press("c")
     expect(panel.locator(".era-opened .era-mark[aria-pressed=true]")).to_have_count(0)
     _wait(one, 3)
-    assert app.grades(7) == {doc: grade for doc, grade in before.items() if doc != doc_id}
+    one.wait_until(lambda: app.grades(7) == {doc: grade for doc, grade in before.items() if doc != doc_id})
     assert one.complaints == []
 
 

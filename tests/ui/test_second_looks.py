@@ -2,11 +2,12 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.conftest import App, Visits
+from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -42,8 +43,12 @@ def test_marks_of_another_text_are_kept_by_the_same_grade(app: App, visit: Visit
     assert app.rows(hashes, query_id, "0" * 64) == [(0,)]
 
 
-def test_doubted_and_drawn_marks_look_alike_until_they_were_answered(app: App, visit: Visits) -> None:
+def test_doubted_and_drawn_marks_look_alike_until_they_were_answered(
+    visit: Visits, start_app: StartApp, tmp_path: Path
+) -> None:
+    app = start_app(tmp_path / "data")  # no other mark is doubted there
     one = visit(app)
+    expect(one.cards.first).to_be_visible(timeout=PATIENCE_S * 1000)
     one.search("doubted or drawn at random")
     query_id, doc_id = app.query_id("doubted or drawn at random"), one.doc(0)
     one.press(*["0"] * one.cards.count())
