@@ -77,5 +77,7 @@ class MainMeasure:
 
     def _counted(self, found: AnyDifference, first: str, other: str) -> AnyDifference:
         """Count queries by what is judged, as the screens show each of them."""
+        if self.estimate is None:
+            return found
         counts = self.of_judged(first, other)
         return replace(found, n_better=counts.n_better, n_same=counts.n_same, n_worse=counts.n_worse)

@@ -63,10 +63,11 @@ def pool_of(
     if documents and workspace.opened(query.collection_id) is None:
         return documents
     library = workspace.library(query.collection_id)
+    fed = _fed(documents, draws)
     new_keys = [
         key
         for key in _feeding(workspace, library, query.collection_id, label_set_id)
-        if key not in _fed(documents, draws) and (label_set_id, query.id, key) not in library.pooled
+        if key not in fed and (label_set_id, query.id, key) not in library.pooled
     ]
     if documents and not new_keys:
         return documents
