@@ -8,6 +8,7 @@ from annotation.comparing.views import ComparisonView
 from annotation.desk import Desk
 from annotation.second_looks import lay_out_pairs
 from annotation.workspace import Workspace
+from era.incomplete_judgments import is_sampled
 from storage.records import JudgmentRole
 
 Why = dict[str, object]
@@ -20,7 +21,9 @@ def documents_to_settle(
 
     These are the documents among the first ten of any side that nobody has judged; what the author could not tell, or
     judges disagree about, is left out. A judgment changes the difference between two sides the more, the further apart
-    the discounts of the two places are. The places themselves are not told: who judges is not to see them before.
+    the discounts of the two places are. Where documents of a query were drawn for judging, it enters the estimate once
+    all first places of the query are judged: such queries come after the others, one by one, those that lack least
+    first. The places themselves are not told: who judges is not to see them before.
 
     Raises:
         NotFoundError: if a ranker does not exist.
@@ -33,10 +36,11 @@ def documents_to_settle(
     for query_id in ranked.queries:
         marks = standings.marks_of(query_id)
         said = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
-        for doc_id, ranks in unjudged_on_top(ranked, query_id).items():
-            if doc_id not in said:
-                order = -_difference(ranks), min(rank for rank in ranks if rank is not None)
-                found.append((order, query_id, doc_id))
+        open_ = {d: ranks for d, ranks in unjudged_on_top(ranked, query_id).items() if d not in said}
+        step = (len(open_), query_id) if is_sampled(ranked.sampled[query_id]) else (0, 0)
+        for doc_id, ranks in open_.items():
+            order = step, -_difference(ranks), min(rank for rank in ranks if rank is not None)
+            found.append((order, query_id, doc_id))
     found.sort(key=lambda each: each[:2])
     return [(query_id, doc_id, {"code": "settle"}) for _, query_id, doc_id in found[:limit]]
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+import storage.pools
 from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
 from annotation.comparing.views import ComparisonView
 from annotation.rankers import LIGHT
+from storage.records import PoolDraw
 from tests.annotation.conftest import GRADED_TEXT, Desk, swapped_topics
 from tests.annotation.judging_world import bring_reference, ids
 
@@ -58,6 +60,25 @@ def test_documents_to_settle_leave_out_what_is_judged_disputed_or_unclear_to_the
     bring_reference(desk, query_id, "trout-feeding", 1.0)  # judged elsewhere
     found = documents_to_settle(desk.workspace, "eve", view_of(desk, LIGHT, "run-1"))
     assert [doc_id for _, doc_id, _ in found][:2] == ["trout-illness", "wren-feeding"]
+
+
+def test_documents_to_settle_complete_queries_with_drawn_documents_one_by_one(desk: Desk, query_id: int) -> None:
+    lacking = desk.ask("feeding a moth")
+    desk.mark(lacking, "moth-feeding", 1.0, 4)
+    view = view_of(desk, LIGHT, "run-1")
+    with desk.workspace.writing() as session:
+        for each, drawn in ((query_id, "dog-feeding"), (lacking, "moth-feeding")):
+            draw = PoolDraw((LIGHT,), (drawn,), ("hare-feeding",))
+            storage.pools.add_draw(session, desk.label_set_id, each, draw)
+    everything = documents_to_settle(desk.workspace, "ann", view, limit=100)
+    first = everything[-1][0]  # so the other one lacks no more documents
+    (second,) = {query_id, lacking} - {first}
+    queries = [each for each, _, _ in everything]
+    assert queries == [second] * queries.count(second) + [first] * queries.count(first)
+    for place, (each, doc_id, _) in enumerate(everything[::-1]):  # judge what came last but for two
+        if each == first and place < queries.count(first) - 2:
+            desk.mark(each, doc_id, 0.0, 10 + place)
+    assert [each for each, _, _ in documents_to_settle(desk.workspace, "ann", view, limit=3)] == [first, first, second]
 
 
 def test_documents_to_settle_are_none_without_labels(desk: Desk) -> None:
