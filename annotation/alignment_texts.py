@@ -61,7 +61,7 @@ def find_alignment_texts(
             doc_ids, vectors, seconds = found
             if each != file:
                 _keep(file, strong, corpus, doc_ids, vectors, seconds)
-            return AlignmentTexts(doc_ids, vectors, index.vectors(doc_ids)), seconds
+            return AlignmentTexts.among(index, doc_ids, vectors), seconds
     return None
 
 

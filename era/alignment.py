@@ -20,23 +20,39 @@ from era.progress import Progress, no_progress
 N_ALIGNMENT_TEXTS = 1000
 ALIGNMENT_SEED = 42
 
+RIDGES: tuple[float, ...] = tuple(10 ** (step / 4) for step in range(4, -9, -1))
+"""What `chosen_ridge` tries, as shares of the mean eigenvalue of the light covariance."""
+
+_SMALLEST_RIDGE = min(RIDGES)
+
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignmentTexts:
-    """The same N texts as both embedders see them: `strong` (N, p) and `light` (N, m), rows of length 1."""
+    """The same N texts as both embedders see them: `strong` (N, p) and `light` (N, m), rows of length 1.
+
+    `share_read` is the share of the documents to be ranked that these texts are, from 0 (few of many) to 1 (all).
+    """
 
     doc_ids: Sequence[str]
     strong: Vectors
     light: Vectors
+    share_read: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.share_read <= 1:
+            raise ValueError(f"Expected share_read from 0 to 1, got {self.share_read}.")
         if not len(self.doc_ids) == len(self.strong) == len(self.light):
             raise ValueError(
                 f"Expected as many vectors as texts, got {len(self.doc_ids)} texts, "
                 f"{len(self.strong)} strong and {len(self.light)} light vectors."
             )
+
+    @classmethod
+    def among(cls, index: DenseIndex, doc_ids: Sequence[str], strong: Vectors) -> "AlignmentTexts":
+        """Return the texts of documents of an index, `strong` (N, p) being what the strong embedder made of them."""
+        return cls(doc_ids, strong, index.vectors(doc_ids), len(doc_ids) / max(len(index), 1))
 
 
 def read_alignment_texts(
@@ -48,7 +64,7 @@ def read_alignment_texts(
     """
     doc_ids = index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
     strong = pair.strong.encode_documents(corpus.contents(doc_ids), progress)
-    return AlignmentTexts(doc_ids, strong, index.vectors(doc_ids))
+    return AlignmentTexts.among(index, doc_ids, strong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +73,18 @@ class DecodingConfig:
 
     Attributes:
         views: what the query side reads; see `QueryView`.
-        ridge: strength of the ridge, as a share of the mean eigenvalue of the light covariance; > 0.
+        ridge: strength of the ridge, as a share of the mean eigenvalue of the light covariance; > 0, None to choose it
+            from the texts, see `chosen_ridge`.
         strong_whitening: power of the strong covariance that is divided out; 0 for none, 1 for all of it.
         light_whitening: the same for the light covariance.
-        whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0.
+        whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0. With fewer texts
+            than dimensions it grows as dimensions per text: so few texts know little of a covariance.
         neighbour_weight: weight of the neighbours beside the strong and the light half, which weigh 1; >= 0.
         neighbour_temperature: see `Neighbourhood.build`.
     """
 
     views: tuple[QueryView, ...] = ("mean", "light", "neighbours")
-    ridge: float = 0.01
+    ridge: float | None = None
     strong_whitening: float = 0.25
     light_whitening: float = 0.5
     whitening_ridge: float = 0.1
@@ -74,7 +92,8 @@ class DecodingConfig:
     neighbour_temperature: float = 0.4
 
     def __post_init__(self) -> None:
-        if min(self.ridge, self.whitening_ridge) <= 0 or self.neighbour_weight < 0:
+        ridges = [self.whitening_ridge] if self.ridge is None else [self.whitening_ridge, self.ridge]
+        if min(ridges) <= 0 or self.neighbour_weight < 0:
             raise ValueError(f"Expected ridges > 0 and neighbour_weight >= 0, got {self}.")
         if not {"mean", "instructed"} & set(self.views):
             raise ValueError(f"One view must be the strong embedder's, got {self.views}.")
@@ -95,11 +114,13 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
     strong_mean = strong.mean(axis=0)
     strong_centred, light_centred = strong - strong_mean, light - light.mean(axis=0)
     light_covariance = light_centred.T @ light_centred / len(light)
-    decoder = _decoder(strong_centred, light_centred, light_covariance, config.ridge)
+    ridge = config.ridge or chosen_ridge(strong_centred, light_centred, texts.share_read)
+    decoder = _decoder(strong_centred, light_centred, light_covariance, ridge)
     strong_covariance = strong_centred.T @ strong_centred / len(strong)
-    strong_map = whitening(strong_covariance, config.strong_whitening, config.whitening_ridge) @ decoder.T  # (p, m)
+    strong_ridge, light_ridge = (config.whitening_ridge * max(1.0, x.shape[1] / len(x)) for x in (strong, light))
+    strong_map = whitening(strong_covariance, config.strong_whitening, strong_ridge) @ decoder.T  # (p, m)
     strong_map /= _mean_length(strong_centred @ strong_map)
-    light_map = whitening(light_covariance, config.light_whitening, config.whitening_ridge)  # (m, m)
+    light_map = whitening(light_covariance, config.light_whitening, light_ridge)  # (m, m)
     light_length = _mean_length(light @ light_map)
     centred_length = max(_mean_length(light_centred @ light_map), 1e-6 * light_length)  # all 0 if all texts are one
     maps: dict[QueryView, Matrix] = {
@@ -116,7 +137,7 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
         views=config.views,
         weight=np.concatenate([maps[view] for view in config.views]).astype(np.float32),
         bias=(-n_strong_views * strong_mean @ strong_map).astype(np.float32),
-        provenance={"alignment": "decoding", **asdict(config), "n_texts": len(texts.doc_ids)},
+        provenance={"alignment": "decoding", **asdict(config), "ridge": ridge, "n_texts": len(texts.doc_ids)},
         neighbourhood=neighbourhood,
     )
 
@@ -146,7 +167,9 @@ def alignment_fit(texts: AlignmentTexts, config: DecodingConfig | None = None) -
         strong_mean, light_mean = strong[is_learned].mean(axis=0), light[is_learned].mean(axis=0)
         light_centred = light[is_learned] - light_mean
         light_covariance = light_centred.T @ light_centred / len(light_centred)
-        decoder = _decoder(strong[is_learned] - strong_mean, light_centred, light_covariance, config.ridge)
+        strong_centred = strong[is_learned] - strong_mean
+        ridge = config.ridge or chosen_ridge(strong_centred, light_centred, share_read=0.0)
+        decoder = _decoder(strong_centred, light_centred, light_covariance, ridge)
         wanted, read = strong[~is_learned], (light[~is_learned] - light_mean) @ decoder + strong_mean
         unexplained += float(((wanted - read) ** 2).sum())
         variance += float(((wanted - strong_mean) ** 2).sum())
@@ -161,6 +184,35 @@ def _decoder(strong_centred: Matrix, light_centred: Matrix, light_covariance: Ma
     """Return (m, p): the ridge regression of centred strong vectors on centred light ones."""
     covariance = light_centred.T @ strong_centred / len(light_centred)
     return np.asarray(np.linalg.solve(add_ridge(light_covariance, ridge), covariance), np.float64)
+
+
+def chosen_ridge(strong_centred: Matrix, light_centred: Matrix, share_read: float) -> float:
+    """Return the ridge that suits so many texts, as a share of the mean eigenvalue of the light covariance.
+
+    Out of `RIDGES`, the one with the least squared error over the corpus: of the texts themselves for the documents
+    that are among them, of generalised cross-validation for the others. With more texts than light dimensions that is
+    too much for a ranking, where the light half makes up for what the decoder leaves out; so it is divided by the
+    square of the texts per dimension (benchmarks/LOG.md, 2026-11-30).
+
+    Args:
+        strong_centred: (N, p), minus their mean.
+        light_centred: (N, m), minus their mean.
+        share_read: of the documents to be ranked, see `AlignmentTexts`.
+
+    Source: Golub, Heath and Wahba 1979, with the intercept as one more degree of freedom.
+    """
+    n, m = light_centred.shape
+    variances, axes = np.linalg.eigh(light_centred.T @ light_centred / n)
+    explainable = (((light_centred @ axes).T @ strong_centred / n) ** 2).sum(axis=1)  # (m,)
+    variance, mean_eigenvalue = float((strong_centred**2).sum()) / n, max(float(variances.mean()), 1e-12)
+    errors = []
+    for ridge in RIDGES:
+        ridged = variances + ridge * mean_eigenvalue
+        unexplained = variance - float((explainable * (2 / ridged - variances / ridged**2)).sum())
+        free = max(1 - (1 + float((variances / ridged).sum())) / n, 1e-12)  # degrees of freedom left, a share of n
+        errors.append(unexplained * (share_read + (1 - share_read) / free**2))
+    shrinkage = min(1.0, float(m / n)) ** 2
+    return max(RIDGES[int(np.argmin(errors))] * shrinkage, _SMALLEST_RIDGE)
 
 
 def add_ridge(covariance: Matrix, share: float) -> Matrix:

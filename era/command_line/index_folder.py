@@ -138,7 +138,7 @@ class IndexFolder:
             try:
                 strong = load_arrays(file)[0]["strong"]
                 require_unit_rows(strong, "The strong vectors")
-                return AlignmentTexts(doc_ids, strong, self.index.vectors(doc_ids))
+                return AlignmentTexts.among(self.index, doc_ids, strong)
             except (DamagedFileError, ValueError, KeyError) as error:
                 logger.warning("The alignment texts in %s are damaged and are read again: %s.", file, error)
         texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)

@@ -9,9 +9,11 @@ from scipy.linalg import fractional_matrix_power
 
 from era.adapter import QueryView, normalise
 from era.alignment import (
+    RIDGES,
     AlignmentTexts,
     DecodingConfig,
     align_by_decoding,
+    chosen_ridge,
     read_alignment_texts,
     whitening,
 )
@@ -25,7 +27,7 @@ from tests.fakes import ANIMALS, WordEmbedder, identity_of, light_embedder, rand
 
 Matrix = NDArray[np.float64]
 
-PLAIN = DecodingConfig(views=("mean", "light"), strong_whitening=0.0, light_whitening=0.0)
+PLAIN = DecodingConfig(views=("mean", "light"), ridge=0.01, strong_whitening=0.0, light_whitening=0.0)
 """Nothing but the reconstruction and the light vector as it is."""
 
 SIZES = [(50, 4, 7), (50, 7, 4), (6, 9, 9)]  # texts, p, m; the last: fewer texts than dimensions
@@ -93,8 +95,8 @@ def test_align_by_decoding_without_whitening_equals_stacked_least_squares(n: int
 @pytest.mark.parametrize(
     "config",
     [
-        DecodingConfig(),
-        DecodingConfig(strong_whitening=1.0, light_whitening=0.0, whitening_ridge=0.3),
+        DecodingConfig(ridge=0.01),
+        DecodingConfig(ridge=0.01, strong_whitening=1.0, light_whitening=0.0, whitening_ridge=0.3),
         DecodingConfig(strong_whitening=0.0, light_whitening=1.0, ridge=0.2, neighbour_weight=2.0),
     ],
 )
@@ -103,16 +105,70 @@ def test_align_by_decoding_whitens_each_half_and_scales_it_to_mean_length_1(
 ) -> None:
     texts = random_texts(n, p, m)
     adapter = align_by_decoding(texts, config)
-    strong = whitened(texts.strong, config.strong_whitening, config.whitening_ridge)
+    assert config.ridge is not None
+    strong_ridge, light_ridge = config.whitening_ridge * max(1, p / n), config.whitening_ridge * max(1, m / n)
+    strong = whitened(texts.strong, config.strong_whitening, strong_ridge)
     strong = strong @ ridge_decoder(texts, config.ridge).T
     strong /= mean_length(centred(texts.strong) @ strong)
-    light = whitened(texts.light, config.light_whitening, config.whitening_ridge)
+    light = whitened(texts.light, config.light_whitening, light_ridge)
     assert adapter.views == ("mean", "light", "neighbours")
     np.testing.assert_allclose(adapter.weight[:p], strong, atol=2e-5)
     np.testing.assert_allclose(adapter.bias, -texts.strong.mean(axis=0) @ strong, atol=2e-5)
     np.testing.assert_allclose(adapter.weight[p : p + m], light / mean_length(texts.light @ light), atol=2e-5)
     neighbours = config.neighbour_weight * light / mean_length(centred(texts.light) @ light)
     np.testing.assert_allclose(adapter.weight[p + m :], neighbours, atol=2e-5 * np.abs(neighbours).max())
+
+
+def expected_error(f: Matrix, g: Matrix, share: float, share_read: float) -> float:
+    """Return the mean squared error of a ridge regression with an intercept over the corpus, from its hat matrix.
+
+    That of the texts themselves where they are what is ranked, else the generalised cross-validation score.
+    """
+    n = len(g)
+    kernel = g @ g.T / n
+    ridge = share * np.linalg.eigvalsh(g.T @ g / n).mean()
+    hat = kernel @ np.linalg.inv(kernel + ridge * np.eye(n)) + np.ones((n, n)) / n
+    error = ((f - hat @ f) ** 2).sum() / n
+    return float(share_read * error + (1 - share_read) * error / (1 - np.trace(hat) / n) ** 2)
+
+
+def related_texts(n: int, p: int, m: int, noise: float) -> tuple[Matrix, Matrix]:
+    """Return strong and light vectors of n texts, centred, the strong ones a noisy linear map of the light ones."""
+    rng = np.random.default_rng(n)
+    light = rng.normal(size=(n, m)) * np.linspace(2, 0.2, m)
+    strong = light @ rng.normal(size=(m, p)) + noise * rng.normal(size=(n, p))
+    return strong - strong.mean(axis=0), light - light.mean(axis=0)
+
+
+@pytest.mark.parametrize("share_read", [0.0, 0.3, 0.95])
+@pytest.mark.parametrize(("n", "noise"), [(3, 0.5), (10, 3.0), (20, 1.0), (40, 2.0), (40, 20.0)])
+def test_chosen_ridge_has_the_least_expected_error_up_to_one_text_a_dimension(
+    n: int, noise: float, share_read: float
+) -> None:
+    strong, light = related_texts(n, 30, 40, noise)
+    best = min(RIDGES, key=lambda share: expected_error(strong, light, share, share_read))
+    assert chosen_ridge(strong, light, share_read) == pytest.approx(best)
+
+
+def test_chosen_ridge_is_divided_by_the_square_of_the_texts_per_dimension() -> None:
+    strong, light = related_texts(60, 30, 20, noise=20.0)
+    best = min(RIDGES, key=lambda share: expected_error(strong, light, share, 0.0))
+    assert best > 0.1
+    assert chosen_ridge(strong, light, 0.0) == pytest.approx(best / 9)
+    assert chosen_ridge(*related_texts(2000, 3, 5, noise=0.01), 0.0) == 0.01  # and never below
+
+
+def test_chosen_ridge_is_the_smallest_where_every_document_was_read() -> None:
+    assert chosen_ridge(*related_texts(40, 30, 40, noise=20.0), 1.0) == 0.01
+
+
+def test_align_by_decoding_chooses_its_ridge_and_says_which() -> None:
+    texts = random_texts(50, 4, 7)
+    strong, light = centred(texts.strong), centred(texts.light)
+    adapter = align_by_decoding(texts)
+    assert adapter.provenance["ridge"] == pytest.approx(chosen_ridge(strong, light, 0.0))
+    given = align_by_decoding(texts, DecodingConfig(ridge=adapter.provenance["ridge"]))
+    np.testing.assert_array_equal(adapter.weight, given.weight)
 
 
 @pytest.mark.parametrize("power", [0.25, 0.5, 1.0])
@@ -284,6 +340,7 @@ def test_read_alignment_texts_reads_every_document_of_a_small_corpus(
     contents = corpus.contents(texts.doc_ids)
     np.testing.assert_array_equal(texts.strong, pair.strong.encode_documents(contents))
     np.testing.assert_array_equal(texts.light, index.vectors(texts.doc_ids))
+    assert texts.share_read == 1
 
 
 def test_read_alignment_texts_reads_1000_documents_of_a_large_corpus() -> None:
@@ -294,9 +351,16 @@ def test_read_alignment_texts_reads_1000_documents_of_a_large_corpus() -> None:
     pair = EmbedderPair(strong, WordEmbedder("light", ["cat"]))
     texts = read_alignment_texts(Corpus(documents), index, pair)
     assert len(set(texts.doc_ids)) == len(strong.texts_read) == 1000
+    assert texts.share_read == 1000 / 1100
     assert texts.doc_ids == read_alignment_texts(Corpus(documents), index, pair).doc_ids
     np.testing.assert_array_equal(texts.light[:, 1] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
     np.testing.assert_array_equal(texts.strong[:, 0] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
+
+
+@pytest.mark.parametrize("share_read", [-0.1, 1.1])
+def test_alignment_texts_refuse_a_share_that_is_none(share_read: float) -> None:
+    with pytest.raises(ValueError, match="share_read from 0 to 1"):
+        AlignmentTexts(["a"], random_unit_rows(1, 4, 0), random_unit_rows(1, 4, 0), share_read)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
