@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import bm25s
-import Stemmer  # type: ignore[import-untyped,import-not-found,unused-ignore]
+import Stemmer
 
 from benchmarks.judged_collections import JudgedCollection
 from benchmarks.outcomes import DEPTH, Outcome, judge_rankings

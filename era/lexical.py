@@ -15,6 +15,7 @@ from era.corpus import Corpus
 from era.embedders import Vectors
 from era.index import DenseIndex
 from era.types import ScoredDoc
+from era.words import WordReader
 
 if TYPE_CHECKING:
     import bm25s  # imported when words are counted: it takes half a second, and a page can be shown meanwhile
@@ -27,7 +28,7 @@ _N_SAMPLED = 1000  # documents that tell how much cosines vary
 
 
 class LexicalIndex:
-    """The words of a corpus beside its vectors, English stop words left out, scored by BM25 (k1 1.5, b 0.75)."""
+    """The words of a corpus beside its vectors, by stems of its language, scored by BM25 (k1 1.5, b 0.75)."""
 
     def __init__(self, corpus: Corpus, index: DenseIndex) -> None:
         """Count the words of every document's title and text; `index` holds vectors of the same documents."""
@@ -35,7 +36,9 @@ class LexicalIndex:
 
         self._doc_ids = list(corpus.doc_ids)
         self._take(index)
-        tokens = _words(corpus.contents(self._doc_ids))
+        contents = corpus.contents(self._doc_ids)
+        self._reader = WordReader.of(contents)
+        tokens = self._reader.read(contents)
         self._bm25: bm25s.BM25 | None = None
         if any(tokens):
             self._bm25 = BM25(k1=1.5, b=0.75)
@@ -57,7 +60,7 @@ class LexicalIndex:
         Returns:
             Document id -> BM25 score > 0; standard deviation of the scores over the corpus.
         """
-        [words] = _words([text])
+        [words] = self._reader.read([text])
         if self._bm25 is None or not words:
             return {}, 0.0
         scores: NDArray[np.float32] = self._bm25.get_scores(words)
@@ -108,10 +111,3 @@ class LexicalIndex:
 def n_candidates(k: int) -> int:
     """Return how many documents of each signal are scored by both for a ranking of k; it decides what is ranked."""
     return max(k, _DEPTH)
-
-
-def _words(texts: Sequence[str]) -> list[list[str]]:
-    from bm25s import tokenize
-
-    tokens: list[list[str]] = tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
-    return tokens

@@ -179,7 +179,7 @@ def _words_name(key: str, plain: str, depth: int) -> str:
     if key == plain:
         return ""
     candidates = "all" if key == BM25 else f"{n_candidates(depth)} weighing {WORD_WEIGHT}"
-    return f"{candidates}, bm25s {version('bm25s')}"
+    return f"{candidates}, bm25s {version('bm25s')}, stems of pystemmer {version('pystemmer')}"
 
 
 def _ranker_name(library: Library, without: Retriever, words: str) -> str:

@@ -54,6 +54,26 @@ def test_search_scores_words_by_bm25_of_title_and_text(lexical: LexicalIndex) ->
     assert list(lexical.search("zebra", 1)[0]) == ["beta"]
 
 
+def test_search_finds_other_forms_of_a_word(lexical: LexicalIndex) -> None:
+    assert list(lexical.search("running zebras", 10)[0]) == ["alpha", "beta"]
+    assert lexical.search("zebras", 10) == lexical.search("zebra", 10)
+
+
+@pytest.mark.parametrize(
+    ("texts", "query"),
+    [
+        (["Die alten Häuser und der Garten", "Es ist nicht mehr so kalt wie am Abend zuvor"], "Haus"),
+        (["東京都の天気予報", "大阪の料理"], "東京"),
+    ],
+)
+def test_words_are_matched_in_the_language_of_the_corpus(texts: list[str], query: str) -> None:
+    corpus = Corpus([Document(f"d{number}", "", text) for number, text in enumerate(texts)])
+    embedder = light_embedder()
+    vectors = random_unit_rows(2, embedder.identity.dimension, seed=6)
+    lexical = LexicalIndex(corpus, DenseIndex(list(corpus.doc_ids), vectors, embedder.identity))
+    assert list(lexical.search(query, 3)[0]) == ["d0"]
+
+
 @pytest.mark.parametrize("text", ["", "  ", "the of and", "unheardof", "?!", "\x00", "日本"])
 def test_search_finds_nothing_where_no_word_is_shared(lexical: LexicalIndex, text: str) -> None:
     assert lexical.search(text, 10)[0] == {}
