@@ -5,7 +5,7 @@ other direction by gradient descent, is in `era.encoding_alignment`; both learn 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +73,11 @@ class DecodingConfig:
 
     Attributes:
         views: what the query side reads; see `QueryView`.
-        ridge: strength of the ridge, as a share of the mean eigenvalue of the light covariance; > 0, None to choose it
-            from the texts, see `chosen_ridge`.
+        ridge: strength of the ridge, as a share of the mean eigenvalue of the light covariance; > 0. None until it
+            is settled by the texts, see `settled`.
         strong_whitening: power of the strong covariance that is divided out; 0 for none, 1 for all of it.
         light_whitening: the same for the light covariance.
-        whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0. With fewer texts
-            than dimensions it grows as dimensions per text: so few texts know little of a covariance.
+        whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0.
         neighbour_weight: weight of the neighbours beside the strong and the light half, which weigh 1; >= 0.
         neighbour_temperature: see `Neighbourhood.build`.
     """
@@ -98,6 +97,19 @@ class DecodingConfig:
         if not {"mean", "instructed"} & set(self.views):
             raise ValueError(f"One view must be the strong embedder's, got {self.views}.")
 
+    def settled(self, texts: AlignmentTexts) -> "DecodingConfig":
+        """Return the settings for these texts, which give the same adapter again whatever else the corpus becomes.
+
+        A ridge that is None is chosen, see `chosen_ridge`. Then the ridge of the whitening grows as light dimensions
+        per text where that is above 1: a covariance is known badly from few texts. Given ridges stay as they are.
+        """
+        if self.ridge is not None:
+            return self
+        strong, light = texts.strong.astype(np.float64), texts.light.astype(np.float64)
+        ridge = chosen_ridge(strong - strong.mean(axis=0), light - light.mean(axis=0), texts.share_read)
+        growth = max(1.0, light.shape[1] / len(light))
+        return replace(self, ridge=ridge, whitening_ridge=growth * self.whitening_ridge)
+
 
 def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = None) -> QueryAdapter:
     """Return the adapter whose scores add up what the strong and the light embedder would say of a document.
@@ -109,18 +121,16 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
     embedder puts near the query. Each part is scaled to a mean length of 1 over the texts before it is weighted. The
     intercept of the regression adds the same to every document of a query and is left out.
     """
-    config = config or DecodingConfig()
+    config = (config or DecodingConfig()).settled(texts)
     strong, light = texts.strong.astype(np.float64), texts.light.astype(np.float64)
     strong_mean = strong.mean(axis=0)
     strong_centred, light_centred = strong - strong_mean, light - light.mean(axis=0)
     light_covariance = light_centred.T @ light_centred / len(light)
-    ridge = config.ridge or chosen_ridge(strong_centred, light_centred, texts.share_read)
-    decoder = _decoder(strong_centred, light_centred, light_covariance, ridge)
+    decoder = _decoder(strong_centred, light_centred, light_covariance, config)
     strong_covariance = strong_centred.T @ strong_centred / len(strong)
-    strong_ridge, light_ridge = (config.whitening_ridge * max(1.0, x.shape[1] / len(x)) for x in (strong, light))
-    strong_map = whitening(strong_covariance, config.strong_whitening, strong_ridge) @ decoder.T  # (p, m)
+    strong_map = whitening(strong_covariance, config.strong_whitening, config.whitening_ridge) @ decoder.T  # (p, m)
     strong_map /= _mean_length(strong_centred @ strong_map)
-    light_map = whitening(light_covariance, config.light_whitening, light_ridge)  # (m, m)
+    light_map = whitening(light_covariance, config.light_whitening, config.whitening_ridge)  # (m, m)
     light_length = _mean_length(light @ light_map)
     centred_length = max(_mean_length(light_centred @ light_map), 1e-6 * light_length)  # all 0 if all texts are one
     maps: dict[QueryView, Matrix] = {
@@ -137,7 +147,7 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
         views=config.views,
         weight=np.concatenate([maps[view] for view in config.views]).astype(np.float32),
         bias=(-n_strong_views * strong_mean @ strong_map).astype(np.float32),
-        provenance={"alignment": "decoding", **asdict(config), "ridge": ridge, "n_texts": len(texts.doc_ids)},
+        provenance={"alignment": "decoding", **asdict(config), "n_texts": len(texts.doc_ids)},
         neighbourhood=neighbourhood,
     )
 
@@ -168,8 +178,7 @@ def alignment_fit(texts: AlignmentTexts, config: DecodingConfig | None = None) -
         light_centred = light[is_learned] - light_mean
         light_covariance = light_centred.T @ light_centred / len(light_centred)
         strong_centred = strong[is_learned] - strong_mean
-        ridge = config.ridge or chosen_ridge(strong_centred, light_centred, share_read=0.0)
-        decoder = _decoder(strong_centred, light_centred, light_covariance, ridge)
+        decoder = _decoder(strong_centred, light_centred, light_covariance, config)
         wanted, read = strong[~is_learned], (light[~is_learned] - light_mean) @ decoder + strong_mean
         unexplained += float(((wanted - read) ** 2).sum())
         variance += float(((wanted - strong_mean) ** 2).sum())
@@ -180,8 +189,9 @@ def alignment_fit(texts: AlignmentTexts, config: DecodingConfig | None = None) -
     return AlignmentFit(1 - unexplained / variance, cosines / n, n)
 
 
-def _decoder(strong_centred: Matrix, light_centred: Matrix, light_covariance: Matrix, ridge: float) -> Matrix:
-    """Return (m, p): the ridge regression of centred strong vectors on centred light ones."""
+def _decoder(strong_centred: Matrix, light_centred: Matrix, light_covariance: Matrix, config: DecodingConfig) -> Matrix:
+    """Return (m, p): the ridge regression of centred strong vectors on centred light ones, of others than these."""
+    ridge = config.ridge or chosen_ridge(strong_centred, light_centred, share_read=0.0)
     covariance = light_centred.T @ strong_centred / len(light_centred)
     return np.asarray(np.linalg.solve(add_ridge(light_covariance, ridge), covariance), np.float64)
 

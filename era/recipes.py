@@ -171,7 +171,7 @@ def _fit_era(
         certainty=Certainty(adaptation.gains),
         influence=adaptation.influence,
         report=_report(adaptation) | {"alignment_fit": asdict(quality)} | _computed_on(computer),
-        config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
+        config={"alignment": asdict(alignment_config.settled(texts)), "adaptation": asdict(config)},
     )
 
 

@@ -6,7 +6,7 @@ Shares are told, not causes: without one query, training would have learned othe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -330,8 +330,9 @@ def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, 
 
 def _aligned(library: Library, config: DecodingConfig) -> QueryAdapter:
     """Return the aligned adapter that a run started from."""
-    if config == DecodingConfig():
-        return library.aligned().adapter
+    today = library.aligned().adapter
+    if asdict(config).items() <= today.provenance.items():
+        return today
     return align_by_decoding(library.alignment_texts(), config)
 
 

@@ -106,11 +106,10 @@ def test_align_by_decoding_whitens_each_half_and_scales_it_to_mean_length_1(
     texts = random_texts(n, p, m)
     adapter = align_by_decoding(texts, config)
     assert config.ridge is not None
-    strong_ridge, light_ridge = config.whitening_ridge * max(1, p / n), config.whitening_ridge * max(1, m / n)
-    strong = whitened(texts.strong, config.strong_whitening, strong_ridge)
+    strong = whitened(texts.strong, config.strong_whitening, config.whitening_ridge)
     strong = strong @ ridge_decoder(texts, config.ridge).T
     strong /= mean_length(centred(texts.strong) @ strong)
-    light = whitened(texts.light, config.light_whitening, light_ridge)
+    light = whitened(texts.light, config.light_whitening, config.whitening_ridge)
     assert adapter.views == ("mean", "light", "neighbours")
     np.testing.assert_allclose(adapter.weight[:p], strong, atol=2e-5)
     np.testing.assert_allclose(adapter.bias, -texts.strong.mean(axis=0) @ strong, atol=2e-5)
@@ -162,13 +161,21 @@ def test_chosen_ridge_is_the_smallest_where_every_document_was_read() -> None:
     assert chosen_ridge(*related_texts(40, 30, 40, noise=20.0), 1.0) == 0.01
 
 
-def test_align_by_decoding_chooses_its_ridge_and_says_which() -> None:
-    texts = random_texts(50, 4, 7)
-    strong, light = centred(texts.strong), centred(texts.light)
+@pytest.mark.parametrize(("n", "whitening_ridge"), [(50, 0.1), (9, 0.1), (6, 0.15), (3, 0.3)])
+def test_align_by_decoding_settles_its_ridges_by_the_texts_and_says_which(n: int, whitening_ridge: float) -> None:
+    texts = dataclasses.replace(random_texts(n, 4, 9), share_read=0.5)
     adapter = align_by_decoding(texts)
-    assert adapter.provenance["ridge"] == pytest.approx(chosen_ridge(strong, light, 0.0))
-    given = align_by_decoding(texts, DecodingConfig(ridge=adapter.provenance["ridge"]))
-    np.testing.assert_array_equal(adapter.weight, given.weight)
+    expected = chosen_ridge(centred(texts.strong), centred(texts.light), 0.5)
+    assert adapter.provenance["ridge"] == pytest.approx(expected)
+    assert adapter.provenance["whitening_ridge"] == pytest.approx(whitening_ridge)
+
+
+def test_settled_settings_give_the_same_adapter_again_when_the_corpus_has_grown() -> None:
+    texts = dataclasses.replace(random_texts(20, 30, 40), share_read=1.0)
+    settled = DecodingConfig().settled(texts)
+    grown = dataclasses.replace(texts, share_read=0.1)
+    assert settled.settled(grown) == settled != DecodingConfig().settled(grown)
+    np.testing.assert_array_equal(align_by_decoding(grown, settled).weight, align_by_decoding(texts).weight)
 
 
 @pytest.mark.parametrize("power", [0.25, 0.5, 1.0])
