@@ -11,7 +11,7 @@ import numpy as np
 from annotation.alignment_texts import alignment_texts, find_alignment_texts
 from annotation.comparing.run_cache import RunCache
 from annotation.strong_reading import StrongReading
-from era.adapter import QueryAdapter, light_only, strong_only
+from era.adapter import HeldOut, QueryAdapter, held_out_of, light_only, strong_only
 from era.alignment import AlignmentTexts, align_by_decoding
 from era.certainty import Certainty
 from era.corpus import Corpus
@@ -47,7 +47,7 @@ class Library:
     _nearness: Nearness | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
-    _held_out: dict[str, Mapping[str, Vectors]] = field(default_factory=dict)
+    _held_out: dict[str, Mapping[str, HeldOut]] = field(default_factory=dict)
     _certainty: dict[str, Certainty | None] = field(default_factory=dict)
     _damaged: dict[str, str] = field(default_factory=dict)
     _lexical: LexicalIndex | None = None
@@ -138,8 +138,8 @@ class Library:
             pass  # whole, but of other embedders
         return True
 
-    def trained(self, adapter_folder: Path) -> tuple[Retriever, Mapping[str, Vectors]]:
-        """Return the retriever of a training run, and query id -> vector by adapters that never saw that query.
+    def trained(self, adapter_folder: Path) -> tuple[Retriever, Mapping[str, HeldOut]]:
+        """Return the retriever of a training run, and for each query that it learned from what never saw that query.
 
         Raises:
             AdapterDamagedError: if its files are.
@@ -150,7 +150,7 @@ class Library:
             try:
                 adapter, extra = QueryAdapter.load(adapter_folder)
                 self._require_embedders_of(adapter)
-                query_ids, held_out = _held_out_of(adapter, extra, adapter_folder)
+                held_out = _held_out_of(adapter, extra, adapter_folder)
             except AdapterDamagedError as error:
                 if key not in self._damaged:
                     logger.warning("%s", error)
@@ -158,7 +158,7 @@ class Library:
                 raise
             self._damaged.pop(key, None)  # what was put back from a copy
             retriever = Retriever(self.pair, self.index, adapter)
-            self._held_out[key] = dict(zip(query_ids, held_out, strict=True))
+            self._held_out[key] = held_out
             self._certainty[key] = None
             if adapter.provenance.get("recipe") == "era" and "gains" in extra:
                 self._certainty[key] = Certainty(extra["gains"].astype(np.float64))
@@ -220,16 +220,14 @@ class Library:
         return self._certainty[adapter_folder.name]
 
 
-def _held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors], folder: Path) -> tuple[list[str], Vectors]:
-    """Return the queries that an adapter learned from, and their vectors by adapters that never saw them.
+def _held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors], folder: Path) -> dict[str, HeldOut]:
+    """Return the queries that an adapter learned from, with what ranks them by adapters that never saw them.
 
     Raises:
         AdapterDamagedError: if they are not there, or not what they should be.
     """
-    query_ids, held_out = adapter.provenance.get("query_ids", []), extra.get("held_out")
     try:
-        if held_out is None or len(held_out) != len(query_ids):
-            raise ValueError("it is incomplete")
+        held_out = held_out_of(adapter, extra)
         for name in sorted({"held_out", "keys"} & extra.keys()):
             require_unit_rows(extra[name], f"its arrays {name!r}")
     except ValueError as error:
@@ -237,4 +235,4 @@ def _held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors], folder: Pa
             f"The saved adapter in {folder} is damaged ({error}). Your marks do not lie in it and are not affected; "
             "train again."
         ) from error
-    return query_ids, held_out
+    return held_out

@@ -17,8 +17,8 @@ from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
+from era.adapter import HeldOut
 from era.candidates import LabelledQueries, label
-from era.embedders import Vectors
 from era.feedback import MIN_QUERIES, choose_weight, feed_back
 from era.retriever import Retriever
 from era.types import Query
@@ -85,7 +85,7 @@ def _weight(
     workspace: Workspace,
     library: Library,
     chosen: Retriever,
-    held_out: Mapping[str, Vectors],
+    held_out: Mapping[str, HeldOut],
     qrels: Mapping[int, Mapping[str, float]],
     query: QueryRecord,
 ) -> tuple[float, LiveState]:
@@ -99,7 +99,8 @@ def _weight(
         return 0.0, "needs-more"
     labelled = _labelled(workspace, library, telling, qrels)
     vectors = chosen.query_vectors(labelled.queries)
-    rows = [held_out.get(each.query_id, vectors[i]) for i, each in enumerate(labelled.queries)]
+    known = (held_out.get(each.query_id) for each in labelled.queries)
+    rows = [vectors[i] if each is None else each.vector for i, each in enumerate(known)]
     return choose_weight(labelled, np.ascontiguousarray(rows, dtype=np.float32), library.index), "no-help"
 
 

@@ -17,7 +17,8 @@ from annotation.comparing.all_queries import compare_all
 from annotation.comparing.views import ComparisonView
 from annotation.counts import PersonCounts, count_people
 from annotation.quality import DRAWN_LIST, DrawnMarks, kept_when_drawn
-from annotation.rankers import LIGHT, default_ranker
+from annotation.rankers import default_ranker
+from annotation.ranking_keys import LIGHT
 from annotation.sight import hidden_queries
 from annotation.workspace import Workspace
 

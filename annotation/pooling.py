@@ -19,6 +19,7 @@ import storage.pools
 from annotation import rankers
 from annotation.errors import NotFoundError
 from annotation.library import Library
+from annotation.ranking_keys import ALIGNED, LIGHT, RankingKey
 from annotation.searching import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
 from era.errors import EraError
@@ -182,20 +183,20 @@ def order_for(pool: Sequence[PoolDocument], author: str | None, query_id: int) -
 
 def _feeding(workspace: Workspace, library: Library, collection_id: int, label_set_id: int) -> list[str]:
     """Return the rankings that may be compared: without labels, in use, of the newest training run; words with each."""
-    plain = [rankers.LIGHT]
+    plain = [RankingKey(LIGHT)]
     if library.is_aligned:
-        plain.append(rankers.ALIGNED)
-    plain.append(rankers.without_words(rankers.default_ranker(workspace, collection_id, label_set_id)))
-    plain += rankers.newest_run(workspace, collection_id, label_set_id)
-    return list(dict.fromkeys([*plain, *map(rankers.with_words, plain), WORDS]))
+        plain.append(RankingKey(ALIGNED))
+    plain.append(RankingKey.parse(rankers.default_ranker(workspace, collection_id, label_set_id)).without_words())
+    plain += map(RankingKey.parse, rankers.newest_run(workspace, collection_id, label_set_id))
+    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain)])), WORDS]
 
 
 def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collection[str]:
     """Return the rankings that have fed a pool; of pools from before there were draws, all that know no labels."""
     fed = {key for document in documents for key in document.sources} | {key for draw in draws for key in draw.sources}
     if documents and not draws:
-        plain = {rankers.LIGHT, rankers.ALIGNED, *fed} - {WORDS, RANDOM}
-        fed |= {WORDS, *plain, *map(rankers.with_words, plain)}
+        plain = {LIGHT, ALIGNED, *fed} - {WORDS, RANDOM}
+        fed |= {WORDS, *plain, *(str(RankingKey.parse(key).with_words()) for key in plain)}
     return fed
 
 

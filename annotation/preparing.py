@@ -12,6 +12,7 @@ import storage.collections
 import storage.label_sets
 import storage.queries
 from annotation.loaded_pairs import reason_of
+from annotation.ranking_keys import RankingKey
 from era.errors import Cancelled
 from era.progress import Progress
 from era.types import Query
@@ -114,13 +115,13 @@ class Preparation:
 
     def _count_words(self, collection_id: int) -> None:
         """Count matching words where a ranking in use needs them, so that the first search need not wait for it."""
-        from annotation.rankers import default_ranker, without_words  # which themselves need a workspace
+        from annotation.rankers import default_ranker  # which itself needs a workspace
 
         try:
             with self._workspace.reading() as session:
                 label_sets = storage.label_sets.list_names(session, collection_id)
             keys = [default_ranker(self._workspace, collection_id, each.id) for each in label_sets]
-            if any(without_words(key) != key for key in keys):
+            if any(RankingKey.parse(key).has_words for key in keys):
                 self._workspace.library(collection_id).words()
         except Exception:
             logger.exception("Words could not be counted ahead; the first search that needs them tries again.")

@@ -1,8 +1,7 @@
 """The ways to rank a collection's documents: what they are called, which is the best, and how to get one."""
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import storage.label_sets
@@ -10,22 +9,15 @@ import storage.snapshots
 import storage.training_runs
 from annotation.errors import NotFoundError
 from annotation.library import Library
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT, STRONG, RankingKey
 from annotation.workspace import Workspace, find_training_run
+from era.adapter import HeldOut
 from era.certainty import Expectation
-from era.embedders import Vectors
 from era.retriever import Retriever
 from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 
-LIGHT = "light"
-ALIGNED = "aligned"
-STRONG = "strong"
-BM25 = "bm25"
-WITH_WORDS_GROUP = "with matching words"
+VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
-_RUN_PREFIX = "run-"
-_WITH_WORDS = "+words"
-_STORED_PREFIX = "snap-"
-_STORED = re.compile(rf"{_STORED_PREFIX}([A-Za-z0-9]{{1,64}})-([0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +40,31 @@ class Ranker:
 def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = False) -> list[Ranker]:
     """Return every way to rank this collection, the plainest first, then training runs from new to old.
 
-    At the end the same again with matching words counted, BM25 as a second signal. Where rankings are compared, BM25
-    alone, the strong model alone if it has read every document, and the sides of snapshots are offered as well; the
-    judging desk cannot move their queries after what was judged.
+    Matching words count in all of them but the light model alone, which everything is compared with; at the end, under
+    a heading of their own, what they are like otherwise. Where rankings are compared, BM25 alone, the strong model if
+    it has read every document, and the sides of snapshots are offered as well; the judging desk cannot move their
+    queries after what was judged.
     """
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
         snapshots = storage.snapshots.list_for(session, collection_id) if is_comparing else ()
-    plain = _plain(run for run in runs if run.state is TrainingRunState.FINISHED)
+    bases = _bases(run for run in runs if run.state is TrainingRunState.FINISHED)
     alone = []
     if is_comparing:
         library = workspace.opened(collection_id)
         alone.append(Ranker(BM25, "BM25, matching words alone"))
         if library is not None and library.strong_reading.is_ready:
-            plain.insert(2, Ranker(STRONG, "strong model alone"))
+            bases.insert(2, _Base(STRONG, "strong model"))
     kept = [
         Ranker(
-            stored_key(snapshot.slug, place),
+            str(RankingKey.of_snapshot(snapshot.slug, place)),
             imported_label(snapshot) if is_imported(snapshot) else f"{snapshot.name}: {side['label']}",
             group=SNAPSHOTS_GROUP,
         )
         for snapshot in snapshots
         for place, side in enumerate(snapshot.about.get("sides", ()))
     ]
-    return [*alone, *plain, *_with_words(plain), *kept]
+    return [*alone, *_with_variants(bases), *kept]
 
 
 def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
@@ -80,19 +73,35 @@ def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
 
 
 def _usable(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
-    plain = _plain(runs)
-    return [*plain, *_with_words(plain)]
+    return _with_variants(_bases(runs))
 
 
-def _plain(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
-    trained = [Ranker(run_key(run), run_label(run), _run_name(run)) for run in runs]
-    return [Ranker(LIGHT, "light model alone"), Ranker(ALIGNED, "aligned, no labels"), *trained]
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What ranks before matching words count; `run` as in `Ranker`."""
+
+    key: str
+    label: str
+    run: str = ""
 
 
-def _with_words(plain: Iterable[Ranker]) -> list[Ranker]:
-    return [
-        Ranker(each.key + _WITH_WORDS, f"{each.label} + matching words", each.run, WITH_WORDS_GROUP) for each in plain
-    ]
+def _bases(runs: Iterable[TrainingRunRecord]) -> list[_Base]:
+    trained = [_Base(run_key(run), run_label(run), _run_name(run)) for run in runs]
+    return [_Base(LIGHT, "light model"), _Base(ALIGNED, "aligned, no labels"), *trained]
+
+
+def _with_variants(bases: Iterable[_Base]) -> list[Ranker]:
+    usual, variants = [], []
+    for base in bases:
+        plain = RankingKey(base.key)
+        with_words = Ranker(str(plain.with_words()), base.label, base.run)
+        if base.key in (LIGHT, STRONG):
+            usual.append(Ranker(base.key, f"{base.label} alone"))
+            variants.append(replace(with_words, label=f"{base.label} + matching words", group=VARIANTS_GROUP))
+        else:
+            usual.append(with_words)
+            variants.append(Ranker(base.key, f"{base.label}, without matching words", base.run, group=VARIANTS_GROUP))
+    return [*usual, *variants]
 
 
 def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
@@ -103,36 +112,10 @@ def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRe
     return [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, library)]
 
 
-def without_words(key: str) -> str:
-    """Return the key of the ranker that is left where words are not counted; BM25 alone has light vectors beside it."""
-    return LIGHT if key == BM25 else key.removesuffix(_WITH_WORDS)
-
-
-def with_words(key: str) -> str:
-    """Return the key of the ranker that counts matching words besides."""
-    return key.removesuffix(_WITH_WORDS) + _WITH_WORDS
-
-
 def newest_run(workspace: Workspace, collection_id: int, label_set_id: int) -> list[str]:
     """Return the key of the newest usable training run of a label set; nothing if there is none."""
     runs = _usable_runs(workspace, collection_id)
     return [run_key(run) for run in runs if run.label_set_id == label_set_id][:1]
-
-
-def same_words(key: str, other: str) -> str:
-    """Return the ranker `other`, with matching words counted if they are in `key`."""
-    return other + _WITH_WORDS if key.endswith(_WITH_WORDS) else other
-
-
-def stored_key(slug: str, side: int) -> str:
-    """Return the key of a side of a snapshot."""
-    return f"{_STORED_PREFIX}{slug}-{side}"
-
-
-def stored_side(key: str) -> tuple[str, int] | None:
-    """Return slug and side if the key is of a side of a snapshot."""
-    found = _STORED.fullmatch(key)
-    return (found[1], int(found[2])) if found else None
 
 
 def is_imported(snapshot: SnapshotRecord) -> bool:
@@ -147,19 +130,15 @@ def imported_label(snapshot: SnapshotRecord) -> str:
 
 def missing_label(key: str) -> str:
     """Return what a person calls a ranking that is not there any more; what it was called is gone with it."""
-    if stored_side(key) is not None:
+    parsed = RankingKey.parse(key)
+    if parsed.stored_side is not None:
         return "a kept ranking"
-    return "a training run" if is_trained(key) else f"“{key}”"
-
-
-def is_trained(key: str) -> bool:
-    """Return whether the key is of a training run."""
-    return key.startswith(_RUN_PREFIX)
+    return f"“{key}”" if parsed.run_id is None else "a training run"
 
 
 def run_key(run: TrainingRunRecord) -> str:
-    """Return the ranker key of a training run."""
-    return f"{_RUN_PREFIX}{run.id}"
+    """Return the ranker key of a training run, matching words not counted."""
+    return str(RankingKey.of_run(run.id))
 
 
 def run_label(run: TrainingRunRecord) -> str:
@@ -198,7 +177,7 @@ def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) 
     library = workspace.opened(collection_id)
     if key and (run is None or _is_sound(workspace, library, run)):
         return key
-    return ALIGNED if library is not None and library.is_aligned else LIGHT
+    return str(RankingKey(ALIGNED, has_words=True)) if library is not None and library.is_aligned else LIGHT
 
 
 def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> TrainingRunRecord | None:
@@ -210,7 +189,8 @@ def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> 
 def damaged_runs(workspace: Workspace, collection_id: int) -> set[int]:
     """Return the ids of the training runs whose saved adapter was found damaged so far."""
     library = workspace.opened(collection_id)
-    return set() if library is None else {int(name.removeprefix(_RUN_PREFIX)) for name in library.damaged}
+    named = [] if library is None else [RankingKey.parse(name).run_id for name in library.damaged]
+    return {run_id for run_id in named if run_id is not None}
 
 
 def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tuple[str, TrainingRunRecord | None]:
@@ -225,7 +205,7 @@ def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tupl
     if key not in (ranker.key for ranker in _usable(runs)):
         found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
         key = next(filter(None, found), "")
-    return key, next((run for run in runs if run_key(run) == without_words(key)), None)
+    return key, next((run for run in runs if run.id == RankingKey.parse(key).run_id), None)
 
 
 def _is_sound(workspace: Workspace, library: Library | None, run: TrainingRunRecord) -> bool:
@@ -241,38 +221,42 @@ def _is_fitting(run: TrainingRunRecord, library: Library | None) -> bool:
     return all(run.config.get(name, asdict(identity)) == asdict(identity) for name, identity in now.items())
 
 
-def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriever, Mapping[str, Vectors]]:
-    """Return the retriever of a ranker key, and its cross-fitted query vectors by query id (empty if none).
+def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriever, Mapping[str, HeldOut]]:
+    """Return the retriever of a ranker key, and by query id what ranks those that it learned from (empty if none).
 
     Raises:
         NotFoundError: if there is no such ranker.
         NotReadyError: if it is the strong model alone, and that has not read every document.
     """
-    plain = key.removesuffix(_WITH_WORDS)
-    held_out: Mapping[str, Vectors] = {}
-    if plain == LIGHT:
+    parsed = RankingKey.parse(key)
+    held_out: Mapping[str, HeldOut] = {}
+    if parsed.base == LIGHT:
         chosen: Retriever = library.light()
-    elif plain == ALIGNED:
+    elif parsed.base == ALIGNED:
         chosen = library.aligned()
-    elif plain == STRONG:
+    elif parsed.base == STRONG:
         chosen = library.strong()
     elif key == BM25:
         chosen = library.words_alone()
     else:
-        chosen, held_out = library.trained(_adapter_folder(workspace, plain))
-    return (chosen if plain == key else library.with_words(chosen)), held_out
+        chosen, held_out = library.trained(_adapter_folder(workspace, parsed))
+    return (library.with_words(chosen) if parsed.has_words else chosen), held_out
 
 
 def expectation(workspace: Workspace, library: Library, key: str) -> Expectation | None:
     """Return what a training run did for queries that were held out; None for other rankers or if nothing is known."""
-    if not is_trained(key) or key.endswith(_WITH_WORDS):
+    parsed = RankingKey.parse(key)
+    if parsed.run_id is None:
         return None
-    certainty = library.certainty(_adapter_folder(workspace, key))
+    folder = _adapter_folder(workspace, parsed)
+    adapter = library.trained(folder)[0].adapter
+    if parsed.has_words != adapter.provenance.get("config", {}).get("has_words", False):
+        return None  # it was not measured so
+    certainty = library.certainty(folder)
     return certainty.expect() if certainty is not None else None
 
 
-def _adapter_folder(workspace: Workspace, key: str) -> Path:
-    number = key.removeprefix(_RUN_PREFIX)
-    if not key.startswith(_RUN_PREFIX) or len(number) > 15 or not (number.isascii() and number.isdigit()):
-        raise NotFoundError(f"There is no ranking named {key[:40]!r}. Choose one from the list.")
-    return find_training_run(workspace, int(number))
+def _adapter_folder(workspace: Workspace, key: RankingKey) -> Path:
+    if key.run_id is None:
+        raise NotFoundError(f"There is no ranking named {str(key)[:40]!r}. Choose one from the list.")
+    return find_training_run(workspace, key.run_id)

@@ -13,7 +13,8 @@ import storage.searches
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
-from annotation.rankers import LIGHT, retriever
+from annotation.rankers import retriever
+from annotation.ranking_keys import LIGHT
 from annotation.typed_text import clean_text as clean_text
 from annotation.workspace import Workspace
 from era.retriever import Retriever

@@ -211,7 +211,7 @@ def _held_out_rankings(
         return {}
     if not held_out:
         return {}
-    vectors = np.ascontiguousarray(list(held_out.values()), dtype=np.float32)
+    vectors = np.ascontiguousarray([each.vector for each in held_out.values()], dtype=np.float32)
     rankings = library.index.search(vectors, DEPTH)
     return {
         int(query_id): [doc.doc_id for doc in ranking] for query_id, ranking in zip(held_out, rankings, strict=True)

@@ -22,7 +22,8 @@ from annotation.comparing.views import ComparisonView
 from annotation.importing import ensure_demo, store
 from annotation.opening import list_queries, open_page
 from annotation.presenting.comparing import compare_panel
-from annotation.rankers import ALIGNED, LIGHT, list_rankers, retriever
+from annotation.rankers import list_rankers, retriever
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.strong_reading import StrongState
 from annotation.workspace import Workspace

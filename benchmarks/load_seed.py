@@ -14,7 +14,7 @@ import storage.queries
 from annotation import desk_setup
 from annotation.desk_setup import DeskSetup
 from annotation.importing import ensure_demo
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.loading import load_pair

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from era.adapter import QueryAdapter, normalise
 from era.alignment import AlignmentTexts
 from era.attribution import Influence
-from era.blends import Blend, BlendGains, ndcg
+from era.blends import Blend, BlendGains
 from era.candidates import LabelledQueries, MiningConfig, Shortlists, shortlist, unjudged_candidates
 from era.embedders import Vectors
 from era.fitting import SHARE_BEFORE_FITS, Choice, Problem, Solved
 from era.folds import Fits, FoldOutcome, Folds, Trial, assign_folds, best_strength, trials_of
 from era.function_space import ScoreMetric
 from era.index import DenseIndex
+from era.label_measure import LabelMeasure
+from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.progress import Progress, no_progress
 from era.query_groups import Groups, group_queries
 
@@ -65,7 +67,8 @@ class Adaptation:
         share_moved: share of score variance over the corpus that the change moves.
         held_out_vectors: (n, m); row i is the vector of labelled query i by what would have been deployed had its fold
             not been there, last gate included; the aligned one where nothing is deployed.
-        gains: (n,) change of nDCG@100 from the aligned adapter to `held_out_vectors`.
+        held_out_word_weights: (n,) what matching words weigh for each of these, chosen likewise.
+        gains: (n,) change of nDCG@100 from the aligned adapter to what is held out, see `LabelMeasure`.
         gate_gain: mean gain that opened or closed the last gate. Being what was chosen by, it flatters: show `gains`.
         groups: (n,) which queries are near-copies of each other; they share a fold and are one case, not several.
         start_losses: (n,) in nats; the blend that the fits started from on each query.
@@ -86,6 +89,7 @@ class Adaptation:
     strength: float | None
     share_moved: float
     held_out_vectors: Vectors
+    held_out_word_weights: Sequence[float]
     gains: NDArray[np.float64]
     gate_gain: float
     groups: Groups
@@ -103,7 +107,8 @@ class Adaptation:
     @property
     def is_changed(self) -> bool:
         """Return whether the adapter differs from the aligned one."""
-        return self.strength is not None or self.blend.n_steps > 0
+        is_own = self.strength is not None or self.blend.n_steps > 0
+        return is_own or self.adapter.word_weight != self.metric.aligned.word_weight
 
 
 def adapt(
@@ -115,8 +120,11 @@ def adapt(
     seed: int,
     config: AdaptationConfig | None = None,
     progress: Progress = no_progress,
+    lexical: LexicalIndex | None = None,
 ) -> Adaptation:
     """Learn from the labelled queries how to blend and change the aligned adapter.
+
+    With `lexical`, matching words count in all that is decided by rankings, and how much they count is learned as well.
 
     Every query is ranked by what the same procedure, gate included, makes of the queries outside its fold (nested
     cross-validation), so `held_out_vectors` owe nothing to the labels of their own query or of its near-copies. One bit
@@ -130,21 +138,20 @@ def adapt(
         [query.text for query in labelled.queries], labelled.encoded.plain, texts.strong, labelled.relevant
     )
     folds = assign_folds(groups, config.n_folds, seed)
-    blends = BlendGains.measure(aligned, labelled, index, progress)
+    measure = LabelMeasure.of(labelled, index, lexical)
+    blends = BlendGains.measure(aligned, measure, progress)
 
     progress("adaptation", SHARE_BEFORE_FITS, "choosing documents to contrast")
     metric = ScoreMetric.build(aligned, texts, config.ridge)
     shortlists = shortlist(labelled, aligned, index, config.mining.n_top, {})
     problem = _problem(metric, labelled, shortlists, blends.vectors, index, device, seed, config)
     fits = Fits.plan(int(folds.max()) + 1, lambda without: _blend_without(blends, folds, without))
-    procedure = _Procedure(
-        labelled, index, config, folds, blends, fits, problem, problem.solve(fits.names, folds, progress)
-    )
+    procedure = _Procedure(measure, config, folds, blends, fits, problem, problem.solve(fits.names, folds, progress))
 
     is_measurable = fits.n_folds > 2  # with two folds, nothing could be learned and checked without one of them
     learned = procedure.learn(frozenset()) if is_measurable else procedure.nothing(frozenset())
     by_fold = [procedure.learn(frozenset({fold})) for fold in range(fits.n_folds)]
-    values = ndcg(labelled, procedure.cross_fitted(by_fold), index)
+    values = measure.values(procedure.cross_fitted(by_fold), procedure.word_weights(by_fold))
     outcomes = [
         FoldOutcome(
             n=int((folds == fold).sum()),
@@ -158,10 +165,13 @@ def adapt(
     deployed = learned.choice
     full = procedure.solved.of(deployed)
     is_changed = deployed.blend > 0 or full is not None
-    if not is_changed:
+    is_reweighed = learned.word_weight != WORD_WEIGHT
+    if not is_changed and not is_reweighed:
         by_fold = [procedure.nothing(frozenset({fold})) for fold in range(fits.n_folds)]
         values = blends.values[0]
     adapter, share = blends.blends[deployed.blend].apply(aligned) if deployed.blend else aligned, 0.0
+    if is_reweighed:
+        adapter = replace(adapter, word_weight=learned.word_weight)
     if full is not None:
         adapter, share = problem.space.changed_adapter(adapter, full), float((full**2).sum())
     choices = [deployed, *(each.choice for each in by_fold)]
@@ -183,6 +193,7 @@ def adapt(
         strength=deployed.strength_of(config.strengths),
         share_moved=share,
         held_out_vectors=procedure.cross_fitted(by_fold),
+        held_out_word_weights=procedure.word_weights(by_fold),
         gains=values - blends.values[0],
         gate_gain=learned.gain,
         groups=groups,
@@ -191,7 +202,7 @@ def adapt(
         trials=trials_of(config.strengths, held_out_losses, start_losses, shares_moved),
         folds=outcomes,
         influence=influence,
-        reason=_reason(fits.n_folds, is_changed, learned.gain > config.minimum_gain),
+        reason=_reason(fits.n_folds, is_changed, learned.gain > config.minimum_gain, is_reweighed),
         metric=metric,
         shortlists=shortlists,
         config=config,
@@ -205,14 +216,14 @@ class _Learned:
 
     choice: Choice
     gain: float
+    word_weight: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Procedure:
     """All that is decided by labels, on any set of folds, by fits that were made beforehand."""
 
-    labelled: LabelledQueries
-    index: DenseIndex
+    measure: LabelMeasure
     config: AdaptationConfig
     folds: Folds
     blends: BlendGains
@@ -222,7 +233,7 @@ class _Procedure:
 
     def learn(self, without: frozenset[int]) -> _Learned:
         """Choose blend and strength on the folds that are not left out, and keep them only if they help there."""
-        kept = ~np.isin(self.folds, list(without))
+        kept = np.flatnonzero(~np.isin(self.folds, list(without)))
         others = [fold for fold in range(self.fits.n_folds) if fold not in without]
         if len(others) < 2:  # what one fold teaches cannot be checked
             return self.nothing(without)
@@ -230,13 +241,20 @@ class _Procedure:
         for fold in others:
             rows = self.folds == fold
             vectors[rows] = self._vectors(self._choose(without | {fold}))[rows]
-        values = ndcg(self.labelled.subset(np.flatnonzero(kept).tolist()), normalise(vectors[kept]), self.index)
-        gain = float((values - self.blends.values[0][kept]).mean())
-        return _Learned(self._choose(without), gain) if gain > self.config.minimum_gain else self.nothing(without, gain)
+        vectors = normalise(vectors)
+        gain = float((self.measure.values(vectors) - self.blends.values[0])[kept].mean())
+        choice = self._choose(without)
+        if gain <= self.config.minimum_gain:
+            choice, vectors = Choice((0, without), None), normalise(self.blends.vectors[0])
+        return _Learned(choice, gain, self.measure.choose_word_weight(kept, vectors[kept]))
 
-    def nothing(self, without: frozenset[int], gain: float = 0.0) -> _Learned:
+    def nothing(self, without: frozenset[int]) -> _Learned:
         """Return the aligned adapter as it is."""
-        return _Learned(Choice((0, without), None), gain)
+        return _Learned(Choice((0, without), None), 0.0, WORD_WEIGHT)
+
+    def word_weights(self, by_fold: Sequence[_Learned]) -> list[float]:
+        """Return (n,): what words weigh for each query by what was learned without its fold."""
+        return [by_fold[fold].word_weight for fold in self.folds]
 
     def cross_fitted(self, by_fold: Sequence[_Learned]) -> Vectors:
         """Return (n, m) of length 1: each query by what was learned without its fold."""
@@ -310,13 +328,18 @@ def _problem(
     )
 
 
-def _reason(n_folds: int, is_changed: bool, has_helped: bool) -> str:
+def _reason(n_folds: int, is_changed: bool, has_helped: bool, is_reweighed: bool) -> str:
     """Return in words what the last gate decided; it counts no queries, since what is shown may measure otherwise."""
     if n_folds < 3:
         one_more = ("one query teaches", "two more queries") if n_folds < 2 else ("two queries teach", "a third query")
         return (
             f"What {one_more[0]} cannot be checked on others yet, so the aligned ranking stays as it was. "
             f"Mark relevant documents for {one_more[1]} asking for something else."
+        )
+    if not is_changed and is_reweighed:
+        return (
+            "Your marks say how much matching words should count, and that is kept. Where the vector of a query should "
+            "move, they do not say surely yet; more marked queries usually change that."
         )
     if not is_changed and has_helped:
         return (

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,11 +17,18 @@ from safetensors.numpy import load_file, save_file
 from era.embedders import EncodedQueries, Vectors
 from era.errors import AdapterDamagedError, DamagedFileError
 from era.intact import read_json, write_json
+from era.lexical import WORD_WEIGHT
 from era.neighbourhood import Neighbourhood
 
 QueryView = Literal["instructed", "mean", "light", "neighbours"]
 """`instructed` (p): strong embedder on instruction and text. `mean` (p): mean of that and of the text alone. `light`
 (m): light embedder on the text alone. `neighbours` (m): what a `Neighbourhood` says of the `mean` view."""
+
+HELD_OUT = "held_out"
+"""Of the extra arrays of a saved adapter: (n, m), the vectors of the queries it learned from, held out."""
+
+HELD_OUT_WORD_WEIGHTS = "held_out_word_weights"
+"""In its provenance: what words weigh for each of these."""
 
 _WEIGHTS_FILE = "adapter.safetensors"
 _ABOUT_FILE = "adapter.json"
@@ -39,6 +46,7 @@ class QueryAdapter:
     """Maps features x (d,) of a query to the unit vector of `x @ weight + bias` (m,).
 
     The features are the `views` side by side; `neighbourhood` is there if, and only if, `neighbours` is one of them.
+    `word_weight` is what matching words weigh where they count beside the vector; see `era.lexical`.
     """
 
     views: tuple[QueryView, ...]
@@ -46,8 +54,11 @@ class QueryAdapter:
     bias: Vectors  # (m,)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     neighbourhood: Neighbourhood | None = None
+    word_weight: float = WORD_WEIGHT
 
     def __post_init__(self) -> None:
+        if not 0 <= self.word_weight < np.inf:
+            raise ValueError(f"Expected a weight of words >= 0, got {self.word_weight}.")
         if ("neighbours" in self.views) != (self.neighbourhood is not None):
             raise ValueError(f"Views {self.views} need a neighbourhood exactly if `neighbours` is one of them.")
         if not self.views or any(view not in get_args(QueryView) for view in self.views):
@@ -106,6 +117,7 @@ class QueryAdapter:
         arrays = {"weight": self.weight, "bias": self.bias}
         arrays |= {_EXTRA_PREFIX + name: array for name, array in (extra or {}).items()}
         about: dict[str, Any] = {"views": list(self.views), "provenance": dict(self.provenance)}
+        about["word_weight"] = self.word_weight
         if self.neighbourhood is not None:
             arrays |= {name: getattr(self.neighbourhood, part) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
             about["neighbourhood_temperature"] = self.neighbourhood.temperature
@@ -128,7 +140,8 @@ class QueryAdapter:
                 parts = {part: arrays.pop(name) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
                 neighbourhood = Neighbourhood(**parts, temperature=about["neighbourhood_temperature"])
             weight, bias = arrays.pop("weight"), arrays.pop("bias")
-            adapter = cls(tuple(about["views"]), weight, bias, about["provenance"], neighbourhood)
+            word_weight = float(about.get("word_weight", WORD_WEIGHT))  # not said by earlier versions
+            adapter = cls(tuple(about["views"]), weight, bias, about["provenance"], neighbourhood, word_weight)
             adapter._require_numbers(arrays)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedFileError) as error:
             raise AdapterDamagedError(
@@ -136,6 +149,34 @@ class QueryAdapter:
                 "not affected; train again."
             ) from error
         return adapter, {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items()}
+
+
+class HeldOut(NamedTuple):
+    """What a labelled query is searched with by an adapter that never saw its labels.
+
+    Attributes:
+        vector: (m,) of length 1.
+        word_weight: of matching words, where they count.
+    """
+
+    vector: Vectors
+    word_weight: float
+
+
+def held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors]) -> dict[str, HeldOut]:
+    """Return query id -> what ranks it honestly, of the queries that a saved adapter learned from.
+
+    Raises:
+        ValueError: if it is incomplete.
+    """
+    query_ids = list(adapter.provenance.get("query_ids", ()))
+    vectors = extra.get(HELD_OUT)
+    weights = adapter.provenance.get(HELD_OUT_WORD_WEIGHTS, [WORD_WEIGHT] * len(query_ids))  # not said before 0.6
+    if vectors is None or not len(vectors) == len(query_ids) == len(weights):
+        raise ValueError("it is incomplete")
+    if not all(isinstance(weight, int | float) and 0 <= weight < np.inf for weight in weights):
+        raise ValueError("it does not say what matching words weigh")
+    return {name: HeldOut(*each) for name, *each in zip(query_ids, vectors, weights, strict=True)}
 
 
 def normalise(vectors: Vectors) -> Vectors:

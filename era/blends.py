@@ -11,10 +11,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from era.adapter import QueryAdapter, QueryView
-from era.candidates import LabelledQueries
+from era.adapter import QueryAdapter, QueryView, normalise
 from era.embedders import Vectors
-from era.index import DenseIndex
+from era.label_measure import LabelMeasure
 from era.progress import Progress, no_progress
 
 FACTORS: Mapping[QueryView, Sequence[float]] = {"light": (1.0, 0.5, 2.0), "neighbours": (1.0, 0.0, 2.0, 4.0)}
@@ -23,7 +22,6 @@ FACTORS: Mapping[QueryView, Sequence[float]] = {"light": (1.0, 0.5, 2.0), "neigh
 STEP_COST = 0.025
 """In nDCG: what the mean gain over n queries must exceed for each step away from the aligned blend, times sqrt(n)."""
 
-_DEPTH = 100
 _STEPS = {1.0: 0, 0.5: 1, 2.0: 1, 0.0: 1, 4.0: 2}
 
 
@@ -59,7 +57,7 @@ class BlendGains:
     Attributes:
         blends: B of them, the aligned adapter's own first.
         vectors: (B, n, m), of any length; the labelled queries under each blend.
-        values: (B, n) nDCG@100 on the labels, unjudged documents counted as not relevant.
+        values: (B, n) nDCG@100, see `LabelMeasure`.
     """
 
     blends: Sequence[Blend]
@@ -67,12 +65,10 @@ class BlendGains:
     values: NDArray[np.float64]
 
     @classmethod
-    def measure(
-        cls, aligned: QueryAdapter, labelled: LabelledQueries, index: DenseIndex, progress: Progress = no_progress
-    ) -> "BlendGains":
+    def measure(cls, aligned: QueryAdapter, measure: LabelMeasure, progress: Progress = no_progress) -> "BlendGains":
         """Rank the labelled queries with every blend."""
         blends = menu(aligned)
-        features = aligned.features(labelled.encoded)
+        features = aligned.features(measure.labelled.encoded)
         parts = {view: features[:, aligned.rows(view)] @ aligned.weight[aligned.rows(view)] for view in aligned.views}
         vectors = np.stack(
             [
@@ -83,7 +79,7 @@ class BlendGains:
         values = []
         for place, row in enumerate(vectors):
             progress("adaptation", 0.1 * place / len(blends), f"weighing the halves, {place + 1} of {len(blends)}")
-            values.append(ndcg(labelled, row, index))
+            values.append(measure.values(normalise(row)))
         return cls(blends, vectors, np.stack(values))
 
     def choose(self, rows: Sequence[int] | NDArray[np.int64]) -> int:
@@ -93,18 +89,3 @@ class BlendGains:
         gains = (self.values[:, rows] - self.values[0, rows]).mean(axis=1)
         costs = STEP_COST / np.sqrt(len(rows)) * np.array([blend.n_steps for blend in self.blends])
         return int((gains - costs).argmax())
-
-
-def ndcg(labelled: LabelledQueries, vectors: Vectors, index: DenseIndex) -> NDArray[np.float64]:
-    """Return (n,): nDCG@100 of each labelled query, searched for with its row of (n, m).
-
-    Source: Järvelin and Kekäläinen 2002, with gain = grade and discount log2(rank + 1), as trec_eval computes it.
-    """
-    discounts = 1 / np.log2(np.arange(2, _DEPTH + 2))
-    values = np.zeros(len(labelled))
-    for i, ranking in enumerate(index.search(vectors, _DEPTH)):
-        grades = labelled.relevant[i]
-        gains = np.array([grades.get(doc.doc_id, 0.0) for doc in ranking])
-        ideal = np.sort(np.array(list(grades.values())))[::-1][:_DEPTH]
-        values[i] = (gains @ discounts[: len(gains)]) / (ideal @ discounts[: len(ideal)])
-    return values

@@ -19,11 +19,12 @@ from era.evaluation import evaluate
 from era.figures import NO_DIFFERENCE, difference, interval
 from era.folds import Folds, assign_folds
 from era.index import DenseIndex
+from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.progress import Progress, no_progress
 from era.query_groups import group_queries
 from era.recipes import RecipeName, prepare
 from era.significance import MIN_FOR_INTERVAL, mean_interval
-from era.types import Qrels, Query
+from era.types import Qrels, Query, Ranking
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 MIN_QUERIES = 8
@@ -92,8 +93,11 @@ def learning_curve(
     seed: int = 0,
     progress: Progress = no_progress,
     recipe: RecipeName = "era",
+    lexical: LexicalIndex | None = None,
 ) -> LearningCurve:
     """Hold each query out in turn, and learn from more and more of the others; reported under the stage `curve`.
+
+    With `lexical`, matching words count in what is learned and measured.
 
     The queries are held out in up to 10 folds. Within each, the recipe learns from the subset alone: its own
     cross-validation and gate decide whether anything is kept, as they would if there were no more labels.
@@ -118,9 +122,10 @@ def learning_curve(
             f"A learning curve needs at least {MIN_QUERIES} labelled queries that ask for different things; "
             f"there are {len(teachable)}, and {n_folds} different among them. Mark relevant documents for more queries."
         )
-    learner = prepare(recipe, texts, index, device, seed, begin)
+    learner = prepare(recipe, texts, index, device, seed, begin, lexical)
     aligned = learner.aligned.transform(labelled.encoded)
     vectors = np.stack([aligned] * len(SHARES))  # (S, n, m)
+    word_weights = np.full((len(SHARES), len(labelled)), WORD_WEIGHT)
     sizes = np.zeros((len(SHARES), n_folds))
     for fold in range(n_folds):
         order = np.random.default_rng([seed, fold]).permutation(np.flatnonzero(folds != fold))
@@ -130,11 +135,17 @@ def learning_curve(
             step = _Step(progress, fold * len(SHARES) + place, n_folds * len(SHARES))
             adapter = learner.learn(labelled.subset(rows), step)
             vectors[place, held_out] = adapter.transform(labelled.subset(held_out.tolist()).encoded)
+            word_weights[place, held_out] = adapter.word_weight
             sizes[place, fold] = len(rows)
     progress("curve", 1.0, "done")
 
-    before = _ndcg(labelled, aligned, index, qrels)
-    values = np.stack([_ndcg(labelled, rows, index, qrels) for rows in vectors])  # (S, n)
+    def measure(rows: Vectors, weights: Sequence[float]) -> NDArray[np.float64]:
+        if lexical is None:
+            return _ndcg(labelled, index.search(rows, _DEPTH), qrels)
+        return _ndcg(labelled, lexical.rank(texts_asked, rows, _DEPTH, weights), qrels)
+
+    before = measure(aligned, [WORD_WEIGHT] * len(labelled))
+    values = np.stack([measure(*each) for each in zip(vectors, word_weights.tolist(), strict=True)])  # (S, n)
     means = [_mean_and_interval(own, folds, 0.0) for own in values]
     points = [
         CurvePoint(share, float(n.mean()), mean, low, high)
@@ -198,9 +209,9 @@ class _Step:
         self._progress("curve", share, f"adapter {self._number + 1} of {self._n_steps}")
 
 
-def _ndcg(labelled: LabelledQueries, vectors: Vectors, index: DenseIndex, qrels: Qrels) -> NDArray[np.float64]:
+def _ndcg(labelled: LabelledQueries, rankings: Sequence[Ranking], qrels: Qrels) -> NDArray[np.float64]:
     query_ids = [query.query_id for query in labelled.queries]
-    run = dict(zip(query_ids, index.search(vectors, _DEPTH), strict=True))
+    run = dict(zip(query_ids, rankings, strict=True))
     own = {query_id: qrels[query_id] for query_id in query_ids}
     values = evaluate(own, run, [_MEASURE])[_MEASURE]
     return np.array([values[query_id] for query_id in query_ids])

@@ -6,6 +6,7 @@ and added to the cosine where that is asked for. Nothing here is learned.
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,49 @@ if TYPE_CHECKING:
     import bm25s  # imported when words are counted: it takes half a second, and a page can be shown meanwhile
 
 WORD_WEIGHT = 0.25
-"""Of a BM25 score, when both signals are counted in standard deviations over the corpus."""
+"""Of a BM25 score before labels say otherwise, when both signals are counted in standard deviations over the corpus."""
 
 _DEPTH = 100  # candidates of each signal
 _N_SAMPLED = 1000  # documents that tell how much cosines vary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matching:
+    """The documents that share a word with one query, best first.
+
+    Attributes:
+        doc_ids: c of them.
+        scores: (c,) BM25, in standard deviations of the scores of all documents of the corpus.
+        vectors: (c, m) of these documents.
+    """
+
+    doc_ids: Sequence[str]
+    scores: Vectors
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What one query may find, the nearest first: each document with the two parts of its score.
+
+    Attributes:
+        doc_ids: c of them.
+        cosines: (c,) of query and document.
+        words: (c,) what matching words add with a weight of 1.
+    """
+
+    doc_ids: Sequence[str]
+    cosines: NDArray[np.float64]
+    words: NDArray[np.float64]
+
+    def order(self, weight: float, k: int) -> NDArray[np.int64]:
+        """Return (min(k, c),): the places of the best documents, best first, with words of this weight."""
+        return np.argsort(-(self.cosines + weight * self.words), kind="stable")[:k]
+
+    def ranking(self, weight: float, k: int) -> list[ScoredDoc]:
+        """Return the `min(k, c)` best documents."""
+        scores = self.cosines + weight * self.words
+        return [ScoredDoc(self.doc_ids[place], float(scores[place])) for place in self.order(weight, k)]
 
 
 class LexicalIndex:
@@ -64,10 +104,26 @@ class LexicalIndex:
         if self._bm25 is None or not words:
             return {}, 0.0
         scores: NDArray[np.float32] = self._bm25.get_scores(words)
-        rows = np.argsort(-scores, kind="stable")[:k]
-        return {self._doc_ids[row]: float(scores[row]) for row in rows if scores[row] > 0}, float(scores.std())
+        rows = np.flatnonzero(scores > 0)
+        if len(rows) > k:
+            rows = rows[scores[rows] >= np.partition(scores[rows], -k)[-k]]
+        rows = rows[np.argsort(-scores[rows], kind="stable")[:k]]
+        return {self._doc_ids[row]: float(scores[row]) for row in rows}, float(scores.std())
 
-    def rank(self, texts: Sequence[str], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+    def matching(self, text: str, k: int) -> Matching:
+        """Return what words say of the documents that one ranking of k is made of.
+
+        Args:
+            text: of the query, without instruction.
+            k: at least 1.
+        """
+        found, spread = self.search(text, n_candidates(k))
+        scores = np.array(list(found.values()), np.float32)
+        return Matching(list(found), scores / spread if spread > 0 else scores, self._index.vectors(found))
+
+    def rank(
+        self, texts: Sequence[str], vectors: Vectors, k: int, weights: float | Sequence[float] = WORD_WEIGHT
+    ) -> list[list[ScoredDoc]]:
         """Return for each query the `min(k, N)` documents of the highest cosine plus what matching words add.
 
         Both signals are brought to one scale by their standard deviation over the corpus, so no score depends on which
@@ -78,34 +134,48 @@ class LexicalIndex:
             texts: n query texts, without instructions.
             vectors: (n, m) query vectors of length 1.
             k: at least 1.
+            weights: of words, for all queries or for each.
         """
-        depth = n_candidates(k)
-        matching = {text: self.search(text, depth) for text in dict.fromkeys(texts)}
-        rankings = []
-        for text, vector, nearest in zip(texts, vectors, self._index.search(vectors, depth), strict=True):
-            added = self._added(matching[text], vector)
-            cosines = {doc.doc_id: doc.score for doc in nearest}
-            others = [doc_id for doc_id in added if doc_id not in cosines]
-            cosines.update(zip(others, (self._index.vectors(others) @ vector).tolist(), strict=True))
-            total = {doc_id: cosine + added.get(doc_id, 0.0) for doc_id, cosine in cosines.items()}
-            best = sorted(total, key=lambda doc_id: -total[doc_id])[:k]
-            rankings.append([ScoredDoc(doc_id, total[doc_id]) for doc_id in best])
-        return rankings
+        matching = {text: self.matching(text, k) for text in dict.fromkeys(texts)}
+        found = self.candidates([matching[text] for text in texts], vectors, k)
+        each_weight = np.broadcast_to(weights, len(texts)).tolist()
+        return [each.ranking(weight, k) for each, weight in zip(found, each_weight, strict=True)]
 
-    def added(self, text: str, vector: Vectors, k: int) -> dict[str, float]:
+    def candidates(self, matching: Sequence[Matching], vectors: Vectors, k: int) -> list[Candidates]:
+        """Return what n queries, searched for with (n, m) vectors of length 1, may find in rankings of k.
+
+        Args:
+            matching: what `matching` returned for each query and this k.
+            vectors: as in `rank`.
+            k: at least 1.
+        """
+        found = []
+        nearest = self._index.search(vectors, n_candidates(k))
+        for words, vector, ranking in zip(matching, vectors, nearest, strict=True):
+            places = {doc.doc_id: place for place, doc in enumerate(ranking)}
+            added = np.zeros(len(ranking) + len(words.doc_ids))
+            cosines = [doc.score for doc in ranking]
+            own_cosines = (words.vectors @ vector).tolist()
+            for doc_id, cosine, score in zip(words.doc_ids, own_cosines, words.scores.tolist(), strict=True):
+                place = places.setdefault(doc_id, len(places))
+                if place == len(cosines):
+                    cosines.append(cosine)
+                added[place] = score
+            spread = float((self._sample @ vector).std())
+            found.append(Candidates(list(places), np.array(cosines), spread * added[: len(places)]))
+        return found
+
+    def added(self, text: str, vector: Vectors, k: int, weight: float = WORD_WEIGHT) -> dict[str, float]:
         """Return what matching words add to the cosine of each document in a ranking of k; nothing to those left out.
 
         Args:
             text: of the query, without instruction.
             vector: (m,) of length 1, that the query is searched with.
             k: at least 1.
+            weight: of words.
         """
-        return self._added(self.search(text, n_candidates(k)), vector)
-
-    def _added(self, matching: tuple[dict[str, float], float], vector: Vectors) -> dict[str, float]:
-        scores, spread = matching
-        scale = WORD_WEIGHT * float((self._sample @ vector).std()) / spread if spread > 0 else 0.0
-        return {doc_id: scale * score for doc_id, score in scores.items()}
+        words, spread = self.matching(text, k), float((self._sample @ vector).std())
+        return dict(zip(words.doc_ids, (weight * spread * words.scores).tolist(), strict=True))
 
 
 def n_candidates(k: int) -> int:

@@ -15,7 +15,6 @@ from era.adaptation import Adaptation, AdaptationConfig, adapt
 from era.adapter import QueryAdapter
 from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding, alignment_fit
 from era.attribution import Influence
-from era.blends import ndcg
 from era.candidates import LabelledQueries, label, teachable_queries
 from era.certainty import Certainty
 from era.contrastive import ContrastiveConfig, train_contrastive
@@ -24,6 +23,8 @@ from era.embedders import EmbedderPair, Vectors
 from era.encoding_alignment import EncodingConfig, align_by_encoding
 from era.folds import assign_folds
 from era.index import DenseIndex
+from era.label_measure import LabelMeasure
+from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.progress import Progress, no_progress
 from era.query_groups import Groups, group_queries
 from era.types import Qrels, Query
@@ -46,17 +47,20 @@ class Fit:
         aligned: the same recipe before it saw any label.
         query_ids: the labelled queries that taught something.
         held_out_vectors: (n, m); row i searches for `query_ids[i]` with adapters that never saw its labels.
+        held_out_word_weights: (n,) what matching words weigh for each of these, where they count.
         groups: (n,) which of them are near-copies of each other, and one case where certainty is measured.
         certainty: what it did for queries that were held out.
         influence: what each labelled query contributes to what was learned; None for `paper`, which does not add up.
         report: JSON-ready facts about how it went; `reason` is a sentence for a person, `note` another one, or empty.
-        config: JSON-ready settings that, with seed and data, give the same adapter again.
+        config: JSON-ready settings that, with seed and data, give the same adapter again; `has_words` says whether
+            what was learned and `certainty` are about rankings with matching words.
     """
 
     adapter: QueryAdapter
     aligned: QueryAdapter
     query_ids: Sequence[str]
     held_out_vectors: Vectors
+    held_out_word_weights: Sequence[float]
     groups: Groups
     certainty: Certainty
     influence: Influence | None
@@ -82,8 +86,9 @@ def fit(
     device: str = "cpu",
     seed: int = 0,
     progress: Progress = no_progress,
+    lexical: LexicalIndex | None = None,
 ) -> Fit:
-    """Learn an adapter from the labelled ones among `queries`.
+    """Learn an adapter from the labelled ones among `queries`, for rankings with matching words if `lexical` is given.
 
     The same arguments give the same adapter, bit by bit, on the same device and thread count. A step that the memory of
     the device is too small for is done on the CPU, and so is what follows it; the report says so.
@@ -100,7 +105,7 @@ def fit(
     computer = DeviceWithFallback(device)
     if recipe == "paper":
         return _fit_paper(texts, index, labelled, computer, seed, progress)
-    return _fit_era(_DECODING_CONFIGS[recipe], texts, index, labelled, computer, seed, progress)
+    return _fit_era(_DECODING_CONFIGS[recipe], texts, index, labelled, computer, seed, progress, lexical)
 
 
 def prepare(
@@ -110,6 +115,7 @@ def prepare(
     device: str = "cpu",
     seed: int = 0,
     progress: Progress = no_progress,
+    lexical: LexicalIndex | None = None,
 ) -> Learner:
     """Do the first stage of a recipe, which needs no labels; its learner gives the adapters that `fit` would deploy.
 
@@ -134,7 +140,7 @@ def prepare(
     def learn(labelled: LabelledQueries, progress: Progress) -> QueryAdapter:
         config = AdaptationConfig()
         return computer.run(
-            lambda device: adapt(decoder, labelled, texts, index, device, seed, config, progress)
+            lambda device: adapt(decoder, labelled, texts, index, device, seed, config, progress, lexical)
         ).adapter
 
     return Learner(decoder, learn)
@@ -154,6 +160,7 @@ def _fit_era(
     computer: DeviceWithFallback,
     seed: int,
     progress: Progress,
+    lexical: LexicalIndex | None,
 ) -> Fit:
     config = AdaptationConfig()
     progress("alignment", 0.0, "closed form")
@@ -161,17 +168,24 @@ def _fit_era(
     progress("alignment", 0.5, "how well it reads texts it has not seen")
     quality = alignment_fit(texts, alignment_config)
     progress("alignment", 1.0, "closed form")
-    adaptation = computer.run(lambda device: adapt(aligned, labelled, texts, index, device, seed, config, progress))
+    adaptation = computer.run(
+        lambda device: adapt(aligned, labelled, texts, index, device, seed, config, progress, lexical)
+    )
     return Fit(
         adapter=adaptation.adapter,
         aligned=aligned,
         query_ids=[query.query_id for query in labelled.queries],
         held_out_vectors=adaptation.held_out_vectors,
+        held_out_word_weights=adaptation.held_out_word_weights,
         groups=adaptation.groups,
         certainty=Certainty(adaptation.gains),
         influence=adaptation.influence,
         report=_report(adaptation) | {"alignment_fit": asdict(quality)} | _computed_on(computer),
-        config={"alignment": asdict(alignment_config.settled(texts)), "adaptation": asdict(config)},
+        config={
+            "alignment": asdict(alignment_config.settled(texts)),
+            "adaptation": asdict(config),
+            "has_words": lexical is not None,
+        },
     )
 
 
@@ -182,6 +196,7 @@ def _report(adaptation: Adaptation) -> dict[str, Any]:
         "gate_gain": adaptation.gate_gain,
         "blend": dict(adaptation.blend.factors),
         "strength": adaptation.strength,
+        "word_weight": adaptation.adapter.word_weight,
         "share_of_score_variance_moved": adaptation.share_moved,
         "start_loss": float(adaptation.start_losses.mean()),
         "held_out_losses": {
@@ -229,16 +244,18 @@ def _fit_paper(
         trained = train(labelled.subset(rest.tolist()), fold)
         held_out_vectors[held_out] = trained.transform(labelled.subset(held_out.tolist()).encoded)
     adapter = train(labelled, n_folds)
-    gains = ndcg(labelled, held_out_vectors, index) - ndcg(labelled, aligned_vectors, index)
+    measure = LabelMeasure.of(labelled, index)
+    gains = measure.values(held_out_vectors) - measure.values(aligned_vectors)
     report = {"reason": "The published recipe keeps what it learned without checking it.", "is_changed": True}
     return Fit(
         adapter=adapter,
         aligned=aligned,
         query_ids=[query.query_id for query in labelled.queries],
         held_out_vectors=held_out_vectors,
+        held_out_word_weights=[WORD_WEIGHT] * len(labelled),
         groups=groups,
         certainty=Certainty(gains),
         influence=None,
         report=report | _computed_on(computer),
-        config={"alignment": asdict(alignment_config), "adaptation": asdict(config)},
+        config={"alignment": asdict(alignment_config), "adaptation": asdict(config), "has_words": False},
     )

@@ -54,11 +54,17 @@ class Retriever:
         rankings = self.rank(queries, self.query_vectors(queries, progress), k)
         return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
 
-    def rank(self, queries: Sequence[Query], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
-        """Return the ranking of each query, searched for with its row of (n, m), whoever made that vector."""
+    def rank(
+        self, queries: Sequence[Query], vectors: Vectors, k: int, word_weights: Sequence[float] | None = None
+    ) -> list[list[ScoredDoc]]:
+        """Return the ranking of each query, searched for with its row of (n, m), whatever made that vector.
+
+        `word_weights` is what words weigh for each query, if they count at all; as the adapter says if None.
+        """
         if self.lexical is None:
             return self.index.search(vectors, k)
-        return self.lexical.rank([query.text for query in queries], vectors, k)
+        weights = self.adapter.word_weight if word_weights is None else word_weights
+        return self.lexical.rank([query.text for query in queries], vectors, k, weights)
 
     def query_vectors(self, queries: Sequence[Query], progress: Progress = no_progress) -> Vectors:
         """Return (n, m), L2-normalised; the strong embedder is asked only if the adapter reads it."""
@@ -71,7 +77,9 @@ class Retriever:
 class LexicalRetriever(Retriever):
     """Ranks by matching words alone: neither the vector nor the instruction of a query counts."""
 
-    def rank(self, queries: Sequence[Query], vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
+    def rank(
+        self, queries: Sequence[Query], vectors: Vectors, k: int, word_weights: Sequence[float] | None = None
+    ) -> list[list[ScoredDoc]]:
         """Return for each query at most k documents that share a word with its text, best first."""
         lexical = self.lexical
         if lexical is None:

@@ -20,7 +20,7 @@ from annotation.kept_for_testing import kept_for_testing
 from annotation.main_measure import MainMeasure
 from annotation.near_copies import group_numbers
 from annotation.pooling import sampled_queries
-from annotation.rankers import is_trained
+from annotation.ranking_keys import RankingKey
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
 from era.evaluation import depth_of, evaluate, main_of
@@ -283,7 +283,7 @@ def _kinds(view: ComparisonView, ranked: RankedSides) -> dict[int, PartKind]:
     """Return which part each query belongs to."""
     learned = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_learned}
     flattered = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_flattered}
-    if not learned and not any(is_trained(key) for key in view.sides):
+    if not learned and not any(RankingKey.parse(key).run_id is not None for key in view.sides):
         return dict.fromkeys(ranked.queries, "plain")
     kinds: dict[int, PartKind] = dict.fromkeys(ranked.queries, "unseen")
     kinds |= dict.fromkeys(ranked.for_testing, "test")

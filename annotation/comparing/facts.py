@@ -8,8 +8,9 @@ import storage.queries
 import storage.snapshots
 import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
-from annotation.comparing.views import ComparisonView, run_number
-from annotation.rankers import BM25, list_rankers, missing_label, stored_side
+from annotation.comparing.views import ComparisonView
+from annotation.rankers import list_rankers, missing_label
+from annotation.ranking_keys import BM25, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
@@ -28,7 +29,7 @@ def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
 
 def kept_side(workspace: Workspace, key: str) -> tuple[SnapshotRecord, int] | None:
     """Return the snapshot that a ranker key names and the number of the side; None for other keys, or if it is gone."""
-    named = stored_side(key)
+    named = RankingKey.parse(key).stored_side
     if named is None:
         return None
     slug, side = named
@@ -52,15 +53,15 @@ def _provenance(workspace: Workspace, view: ComparisonView, key: str) -> dict[st
     if kept is not None:
         record, place = kept
         return {**record.about["sides"][place]["provenance"], "kept_in": record.slug}
-    library = workspace.library(view.collection_id)
+    library, parsed = workspace.library(view.collection_id), RankingKey.parse(key)
     found: dict[str, Any] = {
         "strong_embedder": asdict(library.pair.strong.identity),
         "light_embedder": asdict(library.pair.light.identity),
         "index_fingerprint": library.index.fingerprint,
         "corpus_fingerprint": library.corpus.fingerprint,
-        "counts_matching_words": key.endswith("+words") or key == BM25,
+        "counts_matching_words": parsed.has_words or key == BM25,
     }
-    number = run_number(key)
+    number = parsed.run_id
     if number is None:
         return found
     adapter = library.trained(find_training_run(workspace, number))[0].adapter

@@ -1,7 +1,7 @@
 """One query side by side: what each ranking shows first, where its documents stand elsewhere, what is judged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from annotation.comparing.facts import side_labels
@@ -9,7 +9,8 @@ from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.errors import NotFoundError
 from annotation.library import Library
-from annotation.rankers import ALIGNED, expectation, is_trained, same_words
+from annotation.rankers import expectation
+from annotation.ranking_keys import ALIGNED, RankingKey
 from annotation.searching import DEPTH, open_query
 from annotation.sight import sight_of
 from annotation.workspace import Workspace
@@ -109,9 +110,10 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
     places = [_places(ranked[key]) for key in view.sides]
     labels = side_labels(workspace, view)
     last, expected, is_as_aligned = view.sides[-1], None, False
-    if is_trained(last) and not ranked[last].is_learned:
+    parsed = RankingKey.parse(last)
+    if parsed.run_id is not None and not ranked[last].is_learned:
         expected = expectation(workspace, library, last)
-        aligned = rank_queries(workspace, library, same_words(last, ALIGNED), [record], depth)[record.id]
+        aligned = rank_queries(workspace, library, str(replace(parsed, base=ALIGNED)), [record], depth)[record.id]
         is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]
     first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
     return QueryComparison(

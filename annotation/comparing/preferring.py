@@ -19,7 +19,7 @@ from annotation.comparing.rankings import rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.library import Library
-from annotation.rankers import stored_side
+from annotation.ranking_keys import RankingKey
 from annotation.searching import DEPTH, open_query
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
@@ -117,7 +117,7 @@ def next_pair(
         answered = storage.preferences.standing(session, view.label_set_id, first, second, author)
     done = {record.query_id for record in answered}
     todo = [query for query in queries if query.id not in done]
-    for key in filter(stored_side, (first, second)):
+    for key in (key for key in (first, second) if RankingKey.parse(key).stored_side):
         kept = rank_queries(workspace, library, key, todo, depth_of(view.measures))
         todo = [query for query in todo if query.id in kept]
     waiting = [query for query in todo if query.id not in set(skip)]

@@ -16,15 +16,16 @@ import numpy as np
 import storage.queries
 import storage.snapshots
 import storage.training_runs
-from annotation.comparing.views import run_number
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
 from annotation.near_copies import copies_among
-from annotation.rankers import BM25, retriever, stored_side, without_words
+from annotation.rankers import retriever
+from annotation.ranking_keys import BM25, RankingKey
 from annotation.workspace import Workspace
+from era.adapter import HeldOut
 from era.embedders import Vectors
 from era.evaluation import MIN_DEPTH
-from era.lexical import WORD_WEIGHT, n_candidates
+from era.lexical import n_candidates
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import QueryRecord
@@ -77,20 +78,23 @@ def rank_queries(
         NotReadyError: if it is the strong model alone, and that has not read every document.
         InvalidInputError: if the ranker is a side of a snapshot that was stored less deep.
     """
-    if stored_side(key) is not None:
+    parsed = RankingKey.parse(key)
+    if parsed.stored_side is not None:
         return _stored(workspace, library, key, queries, depth)
-    plain = without_words(key)
+    plain = str(parsed.without_words())
     without, held_out = retriever(workspace, library, plain)
     honest = {} if is_in_sample else held_out
     rows = {query.id: honest.get(str(query.id)) for query in queries}
-    names = {query.id: _query_name(query, rows[query.id]) for query in queries}
-    ranker = _ranker_name(library, without, _words_name(key, plain, depth))
+    names = {query.id: _query_name(query, rows[query.id], parsed.has_words) for query in queries}
+    ranker = _ranker_name(library, without, _words_name(parsed, without.adapter.word_weight, depth))
     known = library.runs.find(ranker, names.values(), depth)
     missing = [query for query in queries if names[query.id] not in known]
     if missing:
         chosen, _ = retriever(workspace, library, key)  # not before: counting words takes seconds
         asked = [Query(str(query.id), query.text, query.instruction) for query in missing]
-        fresh = chosen.rank(asked, _vectors(chosen, asked, [rows[query.id] for query in missing]), depth)
+        given = [rows[query.id] for query in missing]
+        weights = [chosen.adapter.word_weight if each is None else each.word_weight for each in given]
+        fresh = chosen.rank(asked, _vectors(chosen, asked, given), depth, weights)
         named = {names[query.id]: ranking for query, ranking in zip(missing, fresh, strict=True)}
         library.runs.keep(ranker, named, depth)
         known |= named
@@ -108,12 +112,12 @@ def _learned_from(
     workspace: Workspace,
     library: Library,
     key: str,
-    held_out: Mapping[str, Vectors],
+    held_out: Mapping[str, HeldOut],
     queries: Sequence[QueryRecord],
 ) -> set[int]:
     """Return the queries that a ranker learned from, or from near-copies of which, as they are judged there now."""
     learned = {query.id for query in queries if str(query.id) in held_out}
-    others, number = [query for query in queries if query.id not in learned], run_number(key)
+    others, number = [query for query in queries if query.id not in learned], RankingKey.parse(key).run_id
     if not held_out or not others or number is None:
         return learned
     with workspace.reading() as session:
@@ -127,7 +131,7 @@ def _stored(
     workspace: Workspace, library: Library, key: str, queries: Sequence[QueryRecord], depth: int
 ) -> dict[int, RankedQuery]:
     """Return what a side of a snapshot ranked, but for documents that are no longer there."""
-    slug, side = stored_side(key) or ("", 0)
+    slug, side = RankingKey.parse(key).stored_side or ("", 0)
     with workspace.reading() as session:
         snapshot = storage.snapshots.find(session, slug)
         here = {query.id for query in queries if snapshot and query.collection_id == snapshot.collection_id}
@@ -151,34 +155,35 @@ def _stored(
     }
 
 
-def _vectors(chosen: Retriever, queries: Sequence[Query], held_out: Sequence[Vectors | None]) -> Vectors:
+def _vectors(chosen: Retriever, queries: Sequence[Query], held_out: Sequence[HeldOut | None]) -> Vectors:
     """Return (n, m): the given vectors, and those of the retriever where none is given."""
-    open_rows = [row for row, vector in enumerate(held_out) if vector is None]
+    open_rows = [row for row, given in enumerate(held_out) if given is None]
     vectors = np.empty((len(queries), chosen.index.embedder.dimension), np.float32)
-    for row, vector in enumerate(held_out):
-        if vector is not None:
-            vectors[row] = vector
+    for row, given in enumerate(held_out):
+        if given is not None:
+            vectors[row] = given.vector
     if open_rows:
         vectors[open_rows] = chosen.query_vectors([queries[row] for row in open_rows])
     return vectors
 
 
-def _query_name(query: QueryRecord, vector: Vectors | None) -> bytes:
-    """Return 32 bytes that stand for a query, with the vector it is searched with if that is a given one."""
+def _query_name(query: QueryRecord, held_out: HeldOut | None, has_words: bool) -> bytes:
+    """Return 32 bytes that stand for a query, with what it is searched with if that is given."""
     digest = hashlib.sha256(f"{len(query.text)} {query.text}{query.instruction}".encode("utf-8", "surrogatepass"))
-    if vector is not None:
-        digest.update(np.ascontiguousarray(vector, np.float32).data)
+    if held_out is not None:
+        digest.update(np.ascontiguousarray(held_out.vector, np.float32).data)
+        digest.update(f"{held_out.word_weight}".encode() if has_words else b"")
     return digest.digest()
 
 
-def _words_name(key: str, plain: str, depth: int) -> str:
+def _words_name(key: RankingKey, weight: float, depth: int) -> str:
     """Return what stands for how words count; empty if they do not.
 
     Beside vectors they are counted for some candidates only, and how many that are depends on the depth.
     """
-    if key == plain:
+    if not key.has_words and key.base != BM25:
         return ""
-    candidates = "all" if key == BM25 else f"{n_candidates(depth)} weighing {WORD_WEIGHT}"
+    candidates = f"{n_candidates(depth)} weighing {weight}" if key.has_words else "all"
     return f"{candidates}, bm25s {version('bm25s')}, stems of pystemmer {version('pystemmer')}"
 
 

@@ -16,10 +16,11 @@ import storage.queries
 import storage.training_runs
 from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.views import ComparisonView, run_number
+from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.library import Library
-from annotation.rankers import BM25, LIGHT, STRONG, stored_side, without_words
+from annotation.rankers import retriever
+from annotation.ranking_keys import BM25, LIGHT, STRONG, RankingKey
 from annotation.searching import open_query
 from annotation.sight import hidden_queries
 from annotation.workspace import Workspace, find_training_run
@@ -243,25 +244,30 @@ def _account(asked: _Question, key: str) -> _Account:
     Raises:
         _NoAccountError: if that is not known.
     """
-    if stored_side(key) is not None:
+    parsed = RankingKey.parse(key)
+    if parsed.stored_side is not None:
         raise _NoAccountError(AS_KEPT)
     if key == BM25:
         raise _NoAccountError(BY_WORDS)
-    plain = without_words(key)
-    if plain == STRONG:
+    if parsed.base == STRONG:
         raise _NoAccountError(BY_STRONG)
-    account = _without_words(asked, plain)
-    if key == plain:
+    account = _without_words(asked, parsed.without_words())
+    if not parsed.has_words:
         return account
     vector = account.parts.vector.astype(np.float32)
-    return replace(account, added=asked.library.words().added(asked.query.text, vector, asked.depth))
+    chosen, held_out = retriever(asked.workspace, asked.library, key)
+    own = None if asked.view.is_in_sample else held_out.get(str(asked.query.id))
+    weight = chosen.adapter.word_weight if own is None else own.word_weight
+    return replace(account, added=asked.library.words().added(asked.query.text, vector, asked.depth, weight))
 
 
-def _without_words(asked: _Question, key: str) -> _Account:
-    library, number = asked.library, run_number(key)
+def _without_words(asked: _Question, key: RankingKey) -> _Account:
+    library, number = asked.library, key.run_id
     if number is None:
         encoded = library.pair.encode_queries([asked.text])
-        return _Account(light_parts(encoded) if key == LIGHT else aligned_parts(library.aligned().adapter, encoded))
+        return _Account(
+            light_parts(encoded) if key.base == LIGHT else aligned_parts(library.aligned().adapter, encoded)
+        )
     folder = find_training_run(asked.workspace, number)
     library.trained(folder)  # which says so if the run belongs to another index or another embedder
     with asked.workspace.reading() as session:

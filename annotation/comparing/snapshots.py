@@ -22,7 +22,8 @@ from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.views import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.permissions import require, why_not_manage
-from annotation.rankers import ALIGNED, is_imported, stored_key
+from annotation.rankers import is_imported
+from annotation.ranking_keys import ALIGNED, RankingKey
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
 from era.evaluation import depth_of
@@ -134,7 +135,7 @@ def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
 def snapshot_view(record: SnapshotRecord) -> ComparisonView:
     """Return the comparison of a snapshot's stored sides, measured as then; an imported run stands beside `aligned`."""
     then = record.about["view"]
-    stored = tuple(stored_key(record.slug, side) for side in range(len(record.about["sides"])))
+    stored = tuple(str(RankingKey.of_snapshot(record.slug, side)) for side in range(len(record.about["sides"])))
     return ComparisonView(
         collection_id=record.collection_id,
         label_set_id=record.label_set_id,

@@ -12,7 +12,8 @@ import storage.training_runs
 from annotation.desk_setup import desk_setup
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.opening import OpenPage
-from annotation.rankers import ALIGNED, LIGHT, list_rankers, missing_label, stored_side
+from annotation.rankers import list_rankers, missing_label
+from annotation.ranking_keys import ALIGNED, LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.evaluation import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
@@ -22,8 +23,6 @@ MAX_SIDES = 3
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that looks like something else
 _SLUG_LENGTH = 7
-_WITH_WORDS = "+words"
-_RUN_PREFIX = "run-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,9 @@ def _capitalised(text: str) -> str:
 
 def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
     """Return whether what a run or a stored side needs still exists; other keys are judged by who ranks with them."""
-    stored = stored_side(key)
-    if stored is None and run_number(key) is None:
+    parsed = RankingKey.parse(key)
+    stored = parsed.stored_side
+    if stored is None and parsed.run_id is None:
         return True
     source = _source(workspace, key)
     if source is None or source.collection_id != collection_id:
@@ -203,7 +203,8 @@ def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
 
 def _source(workspace: Workspace, key: str) -> TrainingRunRecord | SnapshotRecord | None:
     """Return the training run or the snapshot that a ranker key names; None for other keys, or if it is gone."""
-    stored, number = stored_side(key), run_number(key)
+    parsed = RankingKey.parse(key)
+    stored, number = parsed.stored_side, parsed.run_id
     with workspace.reading() as session:
         if stored is not None:
             return storage.snapshots.find(session, stored[0])
@@ -213,10 +214,3 @@ def _source(workspace: Workspace, key: str) -> TrainingRunRecord | SnapshotRecor
             return storage.training_runs.get(session, number)
         except UnknownRecord:
             return None
-
-
-def run_number(key: str) -> int | None:
-    """Return the id of the training run that a ranker key names, with or without matching words; None for others."""
-    digits = key.removesuffix(_WITH_WORDS).removeprefix(_RUN_PREFIX)
-    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 15
-    return int(digits) if key.startswith(_RUN_PREFIX) and is_number else None

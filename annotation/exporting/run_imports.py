@@ -15,7 +15,8 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.files import queries_in_words
 from annotation.exporting.run_files import read_run_file
 from annotation.query_names import query_names
-from annotation.rankers import ALIGNED, Ranker, imported_label, stored_key
+from annotation.rankers import Ranker, imported_label
+from annotation.ranking_keys import ALIGNED, RankingKey
 from annotation.workspace import Workspace
 from storage.records import NewSnapshot, SnapshotRanking, SnapshotRecord
 
@@ -94,7 +95,7 @@ def import_run(
     }
     kept = (SnapshotRanking(0, query_id, ranking, False, run.is_in_sample) for query_id, ranking in rankings.items())
     record = keep(workspace, NewSnapshot("", collection_id, label_set_id, called, "", author, about), kept)
-    ranker = Ranker(stored_key(record.slug, 0), imported_label(record))
+    ranker = Ranker(str(RankingKey.of_snapshot(record.slug, 0)), imported_label(record))
     return ImportedRun(record, ranker, len(rankings), tuple(remarks))
 
 

@@ -29,7 +29,8 @@ from annotation.presenting.wording import (
     p_value_text,
     page_ids,
 )
-from annotation.rankers import Ranker, is_trained, missing_label
+from annotation.rankers import Ranker, missing_label
+from annotation.ranking_keys import RankingKey
 from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
 from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
@@ -217,7 +218,7 @@ def overall_payload(
         hidden: queries whose numbers whoever looks may not see yet; they come last.
     """
     sides = [labels[key] for key in view.sides]
-    n_runs = sum(is_trained(key) for key in view.sides)
+    n_runs = sum(RankingKey.parse(key).run_id is not None for key in view.sides)
     parts = [_part(part, overall.main_measure, sides, "a run" if n_runs > 1 else "the run") for part in overall.parts]
     if overall.n_left_out:
         if not parts:

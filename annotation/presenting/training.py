@@ -19,16 +19,13 @@ from annotation.presenting.wording import (
     page_ids,
 )
 from annotation.rankers import (
-    ALIGNED,
-    LIGHT,
     Ranker,
     chosen_key,
-    is_trained,
     measured_key,
     run_key,
     run_label,
-    without_words,
 )
+from annotation.ranking_keys import ALIGNED, LIGHT, RankingKey
 from annotation.training.choice import MAIN_MEASURE, RANKINGS
 from annotation.training.curves import CurveProgress
 from annotation.training.queueing import RECIPES, Outlook
@@ -176,7 +173,7 @@ def _in_use(
 ) -> Payload:
     """Return what is in use, why, and what else there is to choose from; `finished` are of this label set."""
     names = {run_key(run): f" “{run.name}”" for run in runs if run.name}
-    labels = {each.key: each.label + names.get(without_words(each.key), "") for each in usable}
+    labels = {each.key: each.label + names.get(RankingKey.parse(each.key).base, "") for each in usable}
     choosing = (run for run in finished if run_key(run) in labels and run.measures and run.measures.get("choice"))
     last = next(choosing, None)  # the newest run that compared rankings with each other
     values = _values(last) if last else {}
@@ -205,12 +202,13 @@ def _is_better(key: str, other: str, values: Mapping[str, float]) -> bool:
     Until something was measured here, aligned goes for better than light, as on the collections of the benchmarks.
     """
     if not values:
-        return (key, other) == (ALIGNED, LIGHT)
+        return (RankingKey.parse(key).base, other) == (ALIGNED, LIGHT)
     if key not in values:
         return False
     if other in values:
         return rounded(values[key]) > rounded(values[other])
-    return is_trained(key) and is_trained(other) and without_words(key) != without_words(other)
+    runs = RankingKey.parse(key).run_id, RankingKey.parse(other).run_id
+    return None not in runs and runs[0] != runs[1]
 
 
 def _reason(key: str, labels: Mapping[str, str], last: TrainingRunRecord, values: Mapping[str, float]) -> str:
@@ -330,11 +328,11 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
     """Return the figures of each ranking that was measured, the light model alone first."""
     measures = run.measures or {}
     means, own = measures["means"], run_label(run)
-    labels = {"light": "Light model alone", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
+    bases = {"light": "Light model", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
     against_light = {"after": measures["from_light"], **measures.get("others_from_light", {})}
     return [
         {
-            "label": labels[without_words(name)] + ("" if name in labels else " + matching words"),
+            "label": bases[RankingKey.parse(name).base] + (" + matching words" if name not in bases else ""),
             "figures": [figure(means[name][measure]) for measure in MEASURES],
             "title": _counts(against_light[name]) if name in against_light else "",
             "is_in_use": bool(measures.get("choice")) and measured_key(run, name) == in_use,
@@ -383,7 +381,7 @@ def _run_row(
         "recipe": run.recipe,
         "change": f"{figure(total['before'])} → {figure(total['after'])}" if total else "",
         "state": run.state.value,
-        "in_use": is_finished and run_key(run) == without_words(in_use),
+        "in_use": is_finished and run.id == RankingKey.parse(in_use).run_id,
         "remark": _DAMAGED if is_damaged else _remark(run),
         "place": place_in_line(places.get(run.id, 0)),
         "is_pinned": run.is_pinned,

@@ -121,6 +121,7 @@ class CurveKeeper:
                 run.seed,
                 progress,
                 run.recipe,  # type: ignore[arg-type]
+                library.words() if run.config.get("has_words") else None,
             )
             return asdict(curve)
         except Cancelled:

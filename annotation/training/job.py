@@ -21,11 +21,12 @@ from annotation.training.choice import MAIN_MEASURE, choose
 from annotation.training.queueing import DEFAULT_RECIPE, Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
+from era.adapter import HELD_OUT, HELD_OUT_WORD_WEIGHTS
 from era.embedders import EmbedderPair, Vectors
 from era.evaluation import evaluate
 from era.incomplete_judgments import SampledQuery
 from era.index import DenseIndex
-from era.lexical import LexicalIndex
+from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
 
@@ -78,9 +79,10 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     _read_ahead(
         library.pair, [query for query in queries if any(g > 0 for g in labels[query.query_id].values())], progress
     )
+    words, remark = _count_words(library, progress)
     fitted = fit(
         run.recipe,  # type: ignore[arg-type]
-        texts, library.index, library.pair, queries, labels, device, run.seed, progress,
+        texts, library.index, library.pair, queries, labels, device, run.seed, progress, words,
     )  # fmt: skip
     fit_seconds = time.perf_counter() - started
 
@@ -97,9 +99,10 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         "after": held_out,
     }
     rankings = _rank(library.index, vectors, progress)
-    words, remark = _count_words(library, progress)
     if words is not None:
-        rankings |= _rank_with_words(words, taught, vectors, progress)
+        held_out_weights = [fitted.held_out_word_weights[rows[query.query_id]] for query in taught]
+        weights = {name: [WORD_WEIGHT] * len(taught) for name in vectors} | {"after": held_out_weights}
+        rankings |= _rank_with_words(words, taught, vectors, weights, progress)
     progress("evaluation", 0.9, "measuring")
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     judged = {int(query.query_id): labels[query.query_id] for query in taught}
@@ -128,10 +131,11 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         "label_snapshot": snapshot,
         "snapshot_hash": run.snapshot_hash,
         "query_ids": list(fitted.query_ids),
+        HELD_OUT_WORD_WEIGHTS: list(fitted.held_out_word_weights),
         "measures": measures,
     }
     extra = {
-        "held_out": fitted.held_out_vectors,
+        HELD_OUT: fitted.held_out_vectors,
         "gains": np.asarray(fitted.certainty.gains, np.float32),
     }
     if fitted.influence is not None:
@@ -218,7 +222,7 @@ def _rank(index: DenseIndex, vectors: Mapping[str, Vectors], progress: Reporter)
 
 def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | None, str]:
     """Return the words of the documents, or None and a remark: a run that is trained is not lost for want of them."""
-    progress("evaluation", 0.3, "counting words")
+    progress("embedding", 1.0, "counting words")
     try:
         return library.words(), ""
     except Exception as error:
@@ -227,14 +231,20 @@ def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | N
 
 
 def _rank_with_words(
-    words: LexicalIndex, queries: Sequence[Query], vectors: Mapping[str, Vectors], progress: Reporter
+    words: LexicalIndex,
+    queries: Sequence[Query],
+    vectors: Mapping[str, Vectors],
+    weights: Mapping[str, Sequence[float]],
+    progress: Reporter,
 ) -> dict[str, list[list[ScoredDoc]]]:
-    """Return the same rankings with matching words counted as well."""
+    """Return the same rankings with matching words counted as well, with each name's weights."""
     rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
     for some in _batches(len(queries), progress, 0.5, 0.4):
         texts = [query.text for query in queries[some]]
         together = np.concatenate([rows[some] for rows in vectors.values()])
-        found = words.rank(texts * len(vectors), together, _MEASURE_DEPTH)
+        found = words.rank(
+            texts * len(vectors), together, _MEASURE_DEPTH, [w for name in vectors for w in weights[name][some]]
+        )
         for place, name in enumerate(vectors):
             rankings[name] += found[place * len(texts) : (place + 1) * len(texts)]
     return {f"{name}+words": ranking for name, ranking in rankings.items()}

@@ -11,7 +11,8 @@ import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError
 from annotation.permissions import require, why_not_change_run, why_not_choose_ranking
-from annotation.rankers import list_usable, run_key
+from annotation.rankers import list_usable
+from annotation.ranking_keys import RankingKey
 from annotation.workspace import Workspace
 from storage.records import TrainingRunRecord, TrainingRunState
 
@@ -108,10 +109,9 @@ def dependents(workspace: Workspace, training_run_id: int) -> tuple[TrainingRunR
         label_sets = storage.label_sets.list_names(session, run.collection_id)
         snapshots = storage.snapshots.list_for(session, run.collection_id)
         runs = storage.training_runs.list_for(session, run.collection_id)
-    key = run_key(run)
     found = Dependents(
-        [each.name for each in label_sets if _shows(each.in_use, key)],
-        [each.name for each in snapshots if any(_shows(str(s["key"]), key) for s in each.about.get("sides", []))],
+        [each.name for each in label_sets if _shows(each.in_use, run)],
+        [each.name for each in snapshots if any(_shows(str(s["key"]), run) for s in each.about.get("sides", []))],
         [each.number for each in runs if each.rerun_of == run.id],
     )
     return run, found
@@ -135,7 +135,7 @@ def delete(workspace: Workspace, author: str | None, training_run_id: int) -> No
         if run.state in _UNDER_WAY:
             raise InvalidInputError(f"Run {run.number} is {run.state.value}. Cancel it first.")
         for label_set in storage.label_sets.list_names(session, run.collection_id):
-            if _shows(label_set.in_use, run_key(run)):
+            if _shows(label_set.in_use, run):
                 storage.label_sets.set_in_use(session, label_set.id, "")
         storage.training_runs.delete(session, training_run_id)
         if folder.is_dir():
@@ -152,5 +152,5 @@ def sweep(workspace: Workspace) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _shows(shown: str, key: str) -> bool:
-    return shown == key or shown.startswith(f"{key}+")
+def _shows(key: str, run: TrainingRunRecord) -> bool:
+    return RankingKey.parse(key).run_id == run.id

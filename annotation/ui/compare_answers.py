@@ -22,6 +22,7 @@ from annotation.presenting.judging import said_payload
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
 from annotation.presenting.reasons import reasons_panel
 from annotation.presenting.snapshots import snapshots_panel
+from annotation.ranking_keys import BM25, LIGHT
 from annotation.sight import hidden_queries
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.panel import Message
@@ -176,10 +177,10 @@ def read_message(workspace: Workspace, page: OpenPage, message: Message) -> Comp
     Raises:
         InvalidInputError: if something of it cannot be used.
     """
-    usual = [rankers.LIGHT, rankers.default_ranker(workspace, page.collection.id, page.label_set.id)]
-    if usual[1] == rankers.LIGHT:
+    usual = [LIGHT, rankers.default_ranker(workspace, page.collection.id, page.label_set.id)]
+    if usual[1] == LIGHT:
         trained = (each.key for each in rankers.list_usable(workspace, page.collection.id) if each.run)
-        usual[1] = next(trained, rankers.BM25)
+        usual[1] = next(trained, BM25)
     sides = [key or usual[i] for i, key in enumerate(sides_of(message)[:2])] + sides_of(message)[2:]
     try:
         threshold: float | str | None = message.text("threshold")  # as addresses have it

@@ -179,6 +179,12 @@ class JudgeTab:
     def _default_ranker(self, page: OpenPage) -> str:
         return rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id)
 
+    def _offered(self, page: OpenPage, ranker: str) -> list[rankers.Ranker]:
+        """Return the usual rankings, and of the others those that are in use or being looked at."""
+        used = {ranker, self._default_ranker(page)}
+        offered = rankers.list_rankers(self._workspace, page.collection.id)
+        return [each for each in offered if not each.group or each.key in used]
+
     def _payload(self, page: OpenPage, author: str | None, desk: Desk, ranker: str, **more: Any) -> Payload:
         setup, settings = setup_of(self._workspace, page.collection.id), self._workspace.settings
         stored = desk.query if desk.query is not None and desk.query.id != searching.NOT_STORED else None
@@ -191,7 +197,7 @@ class JudgeTab:
             desk,
             must_acknowledge=not has_read,
             instructions=list_instructions(self._workspace, page.collection.id),
-            rankers=rankers.list_rankers(self._workspace, page.collection.id),
+            rankers=self._offered(page, ranker),
             ranker=ranker,
             pace=judging.pace(self._workspace, author, page.label_set.id),
             may_describe=stored is not None and not why_not_describe(settings, author, page.collection, stored),

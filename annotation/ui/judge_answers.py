@@ -6,12 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import desk_setup, live, querying, rankers, searching, second_looks, suggesting
+from annotation import desk_setup, live, querying, searching, second_looks, suggesting
 from annotation.document_view import look_into
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage
 from annotation.presenting.judging import card_payload, import_panel, query_list
 from annotation.presenting.markdown import markdown_tree
+from annotation.ranking_keys import LIGHT
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.panel import Message
 from annotation.workspace import Workspace
@@ -51,7 +52,7 @@ class JudgeAnswers:
 
     def _read(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or rankers.LIGHT)
+        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or LIGHT)
         closest = list(view.closest) if view.closest else None
         return {"doc_id": view.doc_id, "closest": closest, "metadata": dict(view.metadata)}
 
@@ -62,7 +63,7 @@ class JudgeAnswers:
 
     def _live(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        ranker = message.text("ranker") or rankers.LIGHT
+        ranker = message.text("ranker") or LIGHT
         followed = live.follow(self._workspace, author, page.label_set.id, query, ranker)
         return {
             "cards": [card_payload(card, query) for card in followed.cards],

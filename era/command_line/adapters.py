@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from era.adapter import QueryAdapter
-from era.embedders import EmbedderPair, Vectors
+from era.adapter import HELD_OUT, HeldOut, QueryAdapter, held_out_of
+from era.embedders import EmbedderPair
 from era.errors import AdapterDamagedError, IdentityMismatchError
 from era.types import Query
 
-HELD_OUT = "held_out"
 QUERY_HASHES = "query_hashes"
 _RUN_FILE = "run.json"  # which queries an adapter of the app learned from
 _MOST_BYTES: Mapping[str, int] = {"adapter.safetensors": 2 << 30, "adapter.json": 256 << 20, _RUN_FILE: 256 << 20}
@@ -29,12 +28,12 @@ class SavedAdapter:
 
     Attributes:
         adapter: itself.
-        held_out: hash of a query that it learned from -> vector (m,) by adapters that never saw its judgments.
+        held_out: hash of a query that it learned from -> what ranks it without having seen its judgments.
         is_unclear: whether it learned from queries that cannot be told from others.
     """
 
     adapter: QueryAdapter
-    held_out: Mapping[str, Vectors]
+    held_out: Mapping[str, HeldOut]
     is_unclear: bool
 
 
@@ -72,12 +71,15 @@ def _load(folder: Path, name: str, pair: EmbedderPair) -> SavedAdapter:
                 f"but {embedder.identity.name} is loaded. "
                 "Choose the embedders it was made with (--embedders), or learn it again."
             )
-    query_ids, hashes = made.get("query_ids", []), made.get(QUERY_HASHES) or _packed_hashes(folder)
-    vectors = extra.get(HELD_OUT, np.empty((0, adapter.weight.shape[1]), np.float32))
-    if len(vectors) != len(query_ids):
-        raise AdapterDamagedError(f"The adapter {name} is incomplete. Your judgments are safe; learn it again.")
-    held_out = {hashes[query_id]: row for query_id, row in zip(query_ids, vectors, strict=True) if query_id in hashes}
-    return SavedAdapter(adapter, held_out, is_unclear=any(query_id not in hashes for query_id in query_ids))
+    hashes = made.get(QUERY_HASHES) or _packed_hashes(folder)
+    try:
+        found = held_out_of(adapter, {HELD_OUT: np.empty((0, adapter.weight.shape[1]), np.float32), **extra})
+    except ValueError as error:
+        raise AdapterDamagedError(
+            f"The adapter {name} is damaged ({error}). Your judgments are safe; learn it again."
+        ) from error
+    held_out = {hashes[query_id]: each for query_id, each in found.items() if query_id in hashes}
+    return SavedAdapter(adapter, held_out, is_unclear=any(query_id not in hashes for query_id in found))
 
 
 def _packed_hashes(folder: Path) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from era.adapter import light_only
-from era.command_line.adapters import HELD_OUT, QUERY_HASHES, hash_of
+from era.adapter import HELD_OUT, HELD_OUT_WORD_WEIGHTS, light_only
+from era.command_line.adapters import QUERY_HASHES, hash_of
 from era.command_line.console import Console
 from era.command_line.folders import require_absent
 from era.command_line.index_folder import IndexFolder
@@ -19,6 +19,7 @@ from era.command_line.sources import of_known_documents, read_queries
 from era.evaluation import MEASURES, evaluate
 from era.figures import figure
 from era.formats.writing import read_qrels
+from era.lexical import LexicalIndex
 from era.recipes import Fit, fit
 from era.significance import paired_difference
 from era.types import Qrels, Query, Ranking
@@ -46,28 +47,34 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         console.remark(missing)
     with console.progress() as progress:
         texts = folder.alignment_texts(progress)
-        fitted = fit(
-            arguments.recipe, texts, folder.index, folder.pair, queries, qrels, folder.device, arguments.seed, progress
-        )
-    measures = _measure(folder, fitted, queries, qrels)
+        words = LexicalIndex(folder.corpus, folder.index)
+        device, seed = folder.device, arguments.seed
+        fitted = fit(arguments.recipe, texts, folder.index, folder.pair, queries, qrels, device, seed, progress, words)
+    measures = _measure(folder, words, fitted, queries, qrels)
     _save(arguments, folder, fitted, queries, qrels, measures)
     about = {"adapter": str(arguments.adapter), "recipe": arguments.recipe, "seed": arguments.seed, **measures}
     console.answer({**about, "report": dict(fitted.report)}, lambda: _in_words(arguments, fitted, measures))
 
 
-def _measure(folder: IndexFolder, fitted: Fit, queries: Sequence[Query], qrels: Qrels) -> dict[str, Any]:
-    """Return means on the queries learned from: light, aligned, and after learning without each one's judgments."""
+def _measure(
+    folder: IndexFolder, words: LexicalIndex, fitted: Fit, queries: Sequence[Query], qrels: Qrels
+) -> dict[str, Any]:
+    """Return means on the queries learned from: light, aligned, and after learning without each one's judgments.
+
+    Matching words count in the latter two, as they do in searches.
+    """
     by_id = {query.query_id: query for query in queries}
     encoded = folder.pair.encode_queries([by_id[query_id] for query_id in fitted.query_ids])
-    vectors = {
-        "light": light_only(folder.index.embedder.dimension).transform(encoded),
-        "aligned": fitted.aligned.transform(encoded),
-        "after": fitted.held_out_vectors,
+    asked, light = [by_id[query_id].text for query_id in fitted.query_ids], light_only(folder.index.embedder.dimension)
+    rankings = {
+        "light": folder.index.search(light.transform(encoded), _DEPTH),
+        "aligned": words.rank(asked, fitted.aligned.transform(encoded), _DEPTH, fitted.aligned.word_weight),
+        "after": words.rank(asked, fitted.held_out_vectors, _DEPTH, fitted.held_out_word_weights),
     }
     values = {}
-    for name, rows in vectors.items():
-        found: Mapping[str, Ranking] = dict(zip(fitted.query_ids, folder.index.search(rows, _DEPTH), strict=True))
-        values[name] = evaluate(qrels, found)
+    for name, found in rankings.items():
+        run: Mapping[str, Ranking] = dict(zip(fitted.query_ids, found, strict=True))
+        values[name] = evaluate(qrels, run)
     main = {name: by_measure[MEASURES[0]] for name, by_measure in values.items()}
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     return {
@@ -100,6 +107,7 @@ def _save(
         "label_snapshot": snapshot,
         "snapshot_hash": hashlib.sha256(json.dumps(snapshot, sort_keys=True).encode()).hexdigest(),
         "query_ids": list(fitted.query_ids),
+        HELD_OUT_WORD_WEIGHTS: list(fitted.held_out_word_weights),
         QUERY_HASHES: {query.query_id: hash_of(query) for query in queries if query.query_id in learned},
         "measures": {**measures, "report": dict(fitted.report)},
     }

@@ -92,9 +92,7 @@ def _add_search(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="SYSTEM",
         help="light, aligned, bm25, or the folder or zip of an adapter; default aligned",
     )
-    parser.add_argument(
-        "--words", action="store_true", dest="has_words", help="let matching words (BM25) count as well"
-    )
+    _add_words(parser)
     parser.add_argument(
         "-k", type=_at_least_one, default=None, help="documents for each query; default 10, with --queries 100"
     )
@@ -106,6 +104,15 @@ def _add_search(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     parser.add_argument("--out", type=Path, help="with --queries: write the run to this file")
     _add_query_side(parser)
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--words",
+        action=argparse.BooleanOptionalAction,
+        dest="has_words",
+        help="whether matching words (BM25) count beside the vectors; they do in all but the light model alone",
+    )
 
 
 def _add_align(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -143,9 +150,7 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--threshold", type=float, help="the grade from which on a document is relevant; default any above 0"
     )
-    parser.add_argument(
-        "--words", action="store_true", dest="has_words", help="let matching words (BM25) count as well"
-    )
+    _add_words(parser)
     parser.add_argument("--per-query", action="store_true", dest="is_per_query", help="show every query as well")
     parser.add_argument(
         "--complete",

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from era.adapter import light_only
+from era.adapter import HeldOut, light_only
 from era.alignment import align_by_decoding
 from era.command_line.adapters import SavedAdapter, hash_of, load_adapter
 from era.command_line.index_folder import IndexFolder
-from era.embedders import Vectors
 from era.formats.writing import read_run
 from era.lexical import LexicalIndex
 from era.progress import Progress
@@ -31,16 +30,17 @@ class System:
 
     name: str
     retriever: Retriever
-    held_out: Mapping[str, Vectors]
+    held_out: Mapping[str, HeldOut]
     is_unclear: bool = False
 
     def rank(self, queries: Sequence[Query], k: int, progress: Progress, is_in_sample: bool) -> dict[str, Ranking]:
         """Return the ranking of each query; those it learned from by `held_out`, unless in sample."""
         vectors = self.retriever.query_vectors(queries, progress)
+        word_weights = [self.retriever.adapter.word_weight] * len(queries)
         for row, query in enumerate(queries):
             if not is_in_sample and hash_of(query) in self.held_out:
-                vectors[row] = self.held_out[hash_of(query)]
-        rankings = self.retriever.rank(queries, vectors, k)
+                vectors[row], word_weights[row] = self.held_out[hash_of(query)]
+        rankings = self.retriever.rank(queries, vectors, k, word_weights)
         return {query.query_id: ranking for query, ranking in zip(queries, rankings, strict=True)}
 
     def n_learned_from(self, queries: Sequence[Query]) -> int:
@@ -59,8 +59,10 @@ def find_run(name: str) -> Run | None:
     return read_run(path) if is_run else None
 
 
-def open_system(name: str, folder: IndexFolder, has_words: bool, progress: Progress) -> System:
-    """Return what ranks the documents of an index folder under a name; with words, matching words count as well.
+def open_system(name: str, folder: IndexFolder, has_words: bool | None, progress: Progress) -> System:
+    """Return what ranks the documents of an index folder under a name.
+
+    Matching words count if `has_words` says so; if it says nothing, in all but the light model alone.
 
     Raises:
         AdapterDamagedError: if the name is that of no adapter.
@@ -78,6 +80,6 @@ def open_system(name: str, folder: IndexFolder, has_words: bool, progress: Progr
     else:
         saved = load_adapter(Path(name), pair)
     retriever = Retriever(pair, index, saved.adapter)
-    if has_words:
+    if name != LIGHT if has_words is None else has_words:
         retriever = replace(retriever, lexical=LexicalIndex(folder.corpus, index))
     return System(name, retriever, saved.held_out, saved.is_unclear)

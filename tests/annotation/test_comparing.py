@@ -11,7 +11,7 @@ from annotation.comparing.one_query import QueryComparison, Side, compare_query
 from annotation.comparing.views import ComparisonView
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging import start_label_set
-from annotation.rankers import ALIGNED, BM25, LIGHT, STRONG
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT, STRONG
 from era.adapter import QueryAdapter
 from era.types import Document, Query
 from tests.annotation.conftest import (

@@ -16,7 +16,8 @@ from annotation.desk_setup import FOUR_GRADES
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging import start_label_set
 from annotation.opening import open_page
-from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
+from annotation.rankers import list_rankers
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT
 from era.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics

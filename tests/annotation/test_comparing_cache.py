@@ -12,7 +12,7 @@ from annotation.comparing import rankings
 from annotation.comparing.all_queries import OverallComparison, compare_all
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.views import ComparisonView
-from annotation.rankers import ALIGNED, BM25, LIGHT
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT
 from era import lexical
 from era.embedders import Vectors
 from era.index import DenseIndex

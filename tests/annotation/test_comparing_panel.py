@@ -14,7 +14,8 @@ from annotation.comparing.one_query import compare_query
 from annotation.comparing.views import ComparisonView
 from annotation.opening import list_queries
 from annotation.presenting.comparing import compare_panel
-from annotation.rankers import ALIGNED, BM25, LIGHT, list_rankers
+from annotation.rankers import list_rankers
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT
 from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
 from era.incomplete_judgments import Bounds

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from annotation.errors import NotReadyError
-from annotation.rankers import STRONG, list_rankers
+from annotation.rankers import list_rankers
+from annotation.ranking_keys import STRONG
 from annotation.strong_reading import StrongReading, StrongState, in_words
 from era.corpus import Corpus
 from era.embedders import EmbedderPair, Vectors

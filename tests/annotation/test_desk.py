@@ -11,7 +11,7 @@ from annotation.desk import Desk as LaidOut
 from annotation.desk import Opinion, Revealed, lay_out_pool, lay_out_ranking, lay_out_similar, look_now
 from annotation.errors import NotFoundError
 from annotation.judging import Said
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from annotation.searching import ask, run_query
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair

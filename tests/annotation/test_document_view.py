@@ -8,7 +8,7 @@ import pytest
 
 from annotation.document_view import look_into
 from annotation.errors import NotFoundError
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair
 from era.types import Document

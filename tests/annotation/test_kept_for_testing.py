@@ -12,7 +12,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.triplets import export_triplets
 from annotation.kept_for_testing import keep_some, kept_for_testing, learnable, release
 from annotation.live import follow
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.training import queueing
 from annotation.training.details import details
 from annotation.training.label_changes import changes_between

@@ -273,7 +273,9 @@ def test_trained_gives_retriever_and_held_out_vectors_by_query(judged_desk: Desk
     retriever, held_out = library_of(judged_desk).trained(folder)
     assert retriever.search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-illness"
     assert held_out.keys() == {str(judged_desk.query_id("cat-owner"))}
-    assert held_out[str(judged_desk.query_id("cat-owner"))].tolist() == [1.0] + [0.0] * 10
+    vector, word_weight = held_out[str(judged_desk.query_id("cat-owner"))]
+    assert vector.tolist() == [1.0] + [0.0] * 10
+    assert word_weight == 0.25  # which an adapter of an earlier version does not say
     assert library_of(judged_desk).trained(folder)[0] is retriever
 
 

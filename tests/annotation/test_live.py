@@ -8,7 +8,7 @@ import pytest
 
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.live import Followed, follow
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.embedders import EmbedderPair

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import storage.searches
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.searching import Found, run_query
 from era.types import Document
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, new_desk, small_world

@@ -9,7 +9,7 @@ import pytest
 import storage.pools
 from annotation.errors import NotReadyError
 from annotation.pooling import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from annotation.searching import ask
 from annotation.workspace import Workspace
 from era.embedders import EmbedderPair

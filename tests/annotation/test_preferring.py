@@ -18,7 +18,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.exporting.run_imports import import_run
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
 from annotation.query_names import name_of_text
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from storage.records import NewPreference, Preferred, ShownLeft
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, as_json, swapped_topics
 

@@ -29,7 +29,7 @@ from annotation.presenting.wording import (
     p_value_text,
 )
 from annotation.quality import DrawnMarks
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.workspace import Readiness
 from era.evaluation import COMPARISON_MEASURES, MEASURES
 from era.types import Document, Query

@@ -8,19 +8,14 @@ from annotation.errors import NotFoundError
 from annotation.notices import notices
 from annotation.opening import open_page
 from annotation.rankers import (
-    ALIGNED,
-    BM25,
-    LIGHT,
     Ranker,
     damaged_run,
     damaged_runs,
     default_ranker,
-    is_trained,
     list_rankers,
     retriever,
-    stored_key,
-    stored_side,
 )
+from annotation.ranking_keys import ALIGNED, BM25, LIGHT
 from era.embedders import EmbedderPair
 from era.errors import AdapterDamagedError
 from era.types import Query
@@ -142,13 +137,6 @@ def test_retriever_says_so_when_there_is_none(judged_desk: Desk, key: str) -> No
     library = judged_desk.workspace.library(judged_desk.collection.id)
     with pytest.raises(NotFoundError):
         retriever(judged_desk.workspace, library, key)
-
-
-def test_keys_of_stored_sides_are_told_from_others() -> None:
-    assert stored_side(stored_key("q2w3e4r", 1)) == ("q2w3e4r", 1)
-    for other in ("light", "snap-", "snap-abc", "snap-abc-", "snap-a/b-0", "snap-abc-0+words", "snap-abc-12"):
-        assert stored_side(other) is None
-    assert [is_trained(key) for key in ("run-7", "run-7+words", "light", "snap-run-1")] == [True, True, False, False]
 
 
 def test_default_ranker_passes_over_runs_of_other_embedders(judged_desk: Desk) -> None:

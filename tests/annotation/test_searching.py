@@ -17,7 +17,8 @@ import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError, NotReadyError
 from annotation.importing import store
 from annotation.pooling import pool_of
-from annotation.rankers import ALIGNED, LIGHT, default_ranker, list_rankers
+from annotation.rankers import default_ranker, list_rankers
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.searching import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
 from annotation.workspace import Workspace
 from era.corpus import content_hash

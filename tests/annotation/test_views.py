@@ -13,7 +13,6 @@ from annotation.comparing.views import (
     ComparisonView,
     open_shared,
     read_view,
-    run_number,
     share,
     slug_name,
     to_json,
@@ -170,11 +169,6 @@ def test_without_missing_fills_up_to_two_sides(desk: Desk) -> None:
     )
     view = read_view(desk.workspace, desk.page, "light~run-77")
     assert without_missing(desk.workspace, view)[0].sides == ("aligned", "light")
-
-
-def test_run_number_reads_runs_alone() -> None:
-    keys = ("run-7", "run-12+words", "run-", "run-x", "light", "snap-run-7", "run-7-1", "run-²")
-    assert [run_number(key) for key in keys] == [7, 12, None, None, None, None, None, None]
 
 
 def desk_with_run(desk: Desk) -> int:

@@ -15,7 +15,7 @@ from annotation.counts import QueryState
 from annotation.live import LiveState
 from annotation.pooling import RANDOM, WORDS
 from annotation.quality import Reason
-from annotation.rankers import ALIGNED, LIGHT
+from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.ui.app import TABS
 from annotation.ui.words import script, translations
 

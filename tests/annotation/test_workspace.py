@@ -18,7 +18,7 @@ from annotation.importing import store
 from annotation.judging import start_label_set
 from annotation.notices import notices
 from annotation.opening import list_collections, open_page
-from annotation.rankers import LIGHT
+from annotation.ranking_keys import LIGHT
 from annotation.searching import ask, run_query
 from annotation.workspace import Readiness, Workspace, find_training_run
 from era.embedder_specs import PairSpec

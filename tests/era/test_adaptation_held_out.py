@@ -11,10 +11,10 @@ import torch
 
 from era.adaptation import Adaptation, AdaptationConfig, adapt
 from era.alignment import align_by_decoding
-from era.blends import ndcg
 from era.candidates import LabelledQueries, MiningConfig
 from era.embedders import EncodedQueries, Vectors
 from era.folds import assign_folds
+from era.label_measure import LabelMeasure
 from era.types import Query
 from tests.era.shifted_world import DIMENSION, Judgments, ShiftedWorld, bytes_of, shifted_world
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
@@ -145,8 +145,9 @@ def test_held_out_vectors_have_length_1(shifted: ShiftedWorld) -> None:
 def test_gains_are_those_of_the_held_out_vectors_over_the_aligned_adapter(shifted: ShiftedWorld) -> None:
     labelled = shifted.labelled(shifted.judgments(12))
     found = adapted(shifted, shifted.judgments(12))
-    before = ndcg(labelled, shifted.aligned.transform(labelled.encoded), shifted.index)
-    np.testing.assert_allclose(found.gains, ndcg(labelled, found.held_out_vectors, shifted.index) - before, atol=1e-9)
+    measure = LabelMeasure.of(labelled, shifted.index)
+    before = measure.values(shifted.aligned.transform(labelled.encoded))
+    np.testing.assert_allclose(found.gains, measure.values(found.held_out_vectors) - before, atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -6,9 +6,10 @@ import pytest
 
 from era.adapter import QueryAdapter, QueryView, light_only
 from era.alignment import DecodingConfig, align_by_decoding
-from era.blends import STEP_COST, Blend, BlendGains, menu, ndcg
+from era.blends import STEP_COST, Blend, BlendGains, menu
 from era.embedders import EncodedQueries
 from era.errors import Cancelled
+from era.label_measure import LabelMeasure
 from tests.era.conftest import M, P, VectorWorld
 from tests.fakes import index_of, labelled_queries, random_unit_rows
 
@@ -86,7 +87,7 @@ def test_apply_finds_the_rows_whatever_the_order_of_the_views(vector_world: Vect
 
 def test_measure_ranks_by_what_each_blended_adapter_says(vector_world: VectorWorld, aligned: QueryAdapter) -> None:
     labelled = vector_world.labelled({"d001": 3.0, "d002": 1.0}, {"d003": 1.0}, {"d004": 1.0, "d005": 0.0})
-    found = BlendGains.measure(aligned, labelled, vector_world.index)
+    found = BlendGains.measure(aligned, LabelMeasure.of(labelled, vector_world.index))
     assert found.blends == menu(aligned)
     assert found.vectors.dtype == np.float32
     for place, other in enumerate(found.blends):
@@ -94,7 +95,8 @@ def test_measure_ranks_by_what_each_blended_adapter_says(vector_world: VectorWor
         expected = adapter.features(labelled.encoded) @ adapter.weight + adapter.bias
         np.testing.assert_allclose(found.vectors[place], expected, atol=1e-5)
         np.testing.assert_allclose(
-            found.values[place], ndcg(labelled, adapter.transform(labelled.encoded), vector_world.index)
+            found.values[place],
+            LabelMeasure.of(labelled, vector_world.index).values(adapter.transform(labelled.encoded)),
         )
 
 
@@ -107,7 +109,7 @@ def test_measure_stops_when_the_report_raises(vector_world: VectorWorld, aligned
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        BlendGains.measure(aligned, vector_world.labelled({"d001": 1.0}), vector_world.index, stop)
+        BlendGains.measure(aligned, LabelMeasure.of(vector_world.labelled({"d001": 1.0}), vector_world.index), stop)
     assert len(reported) == 3
 
 
@@ -163,7 +165,7 @@ def test_ndcg_equals_ir_measures_at_100(seed: int) -> None:
         for row, score in enumerate(scores)
     ]
     expected = {metric.query_id: metric.value for metric in ir_measures.iter_calc([ir_measures.nDCG @ 100], qrels, run)}
-    found = ndcg(labelled, 3 * vectors, index)  # by direction alone
+    found = LabelMeasure.of(labelled, index).values(3 * vectors)  # by direction alone
     np.testing.assert_allclose(found, [expected[f"q{i}"] for i in range(n_queries)], atol=1e-6)
 
 
@@ -175,4 +177,6 @@ def test_ndcg_is_worked_out_by_hand() -> None:
     )
     # grade 1 at rank 2 and grade 3 at rank 4, at best at ranks 2 and 1
     expected = (1 / np.log2(3) + 3 / np.log2(5)) / (3 + 1 / np.log2(3))
-    np.testing.assert_allclose(ndcg(labelled, light_only(2).transform(labelled.encoded), index), [expected])
+    np.testing.assert_allclose(
+        LabelMeasure.of(labelled, index).values(light_only(2).transform(labelled.encoded)), [expected]
+    )

@@ -86,7 +86,14 @@ class FakeLearner:
         self._n_needed = n_needed
 
     def prepare(
-        self, recipe: str, texts: AlignmentTexts, index: DenseIndex, device: str, seed: int, progress: Progress
+        self,
+        recipe: str,
+        texts: AlignmentTexts,
+        index: DenseIndex,
+        device: str,
+        seed: int,
+        progress: Progress,
+        lexical: None,
     ) -> Learner:
         return Learner(self._adapters[0], self._learn)
 

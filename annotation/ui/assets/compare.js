@@ -147,7 +147,7 @@ function chooseSide(i, key) {
 }
 
 function addThird() {
-  const usual = ["aligned", "light", "bm25", ...view.rankers.map((ranker) => ranker.key)];
+  const usual = ["aligned+words", "light", "bm25", ...view.rankers.map((ranker) => ranker.key)];
   const key = usual.find((each) => !view.sides.includes(each) && view.rankers.some((ranker) => ranker.key === each));
   if (key) choose({ sides: [...view.sides, key] });
 }

@@ -14,9 +14,10 @@ function countDocuments(cards) {
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
 const rankerName = ({ key, run }) => {
-  const plain = key.replace(/\+words$/, "");
-  const name = run ? t("ranker.run", { run }) : t(`ranker.${plain}`);
-  return plain === key ? name : t("ranker.with_words", { name });
+  const base = key.replace(/\+words$/, "");
+  const name = run ? t("ranker.run", { run }) : t(`ranker.${base}`);
+  if (base === "light") return base === key ? name : t("ranker.with_words", { name });
+  return base === key ? t("ranker.without_words", { name }) : name;
 };
 const kindOf = (said) => (said.unsure ? "unsure" : said.grade === null ? null : said.grade > 0 ? "yes" : "no");
 const signOf = (grade) => (grade === 0 ? "\u2715" : view.setup.grades.length === 2 ? "\u2713" : "\u2713".repeat(grade));
