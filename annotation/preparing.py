@@ -92,7 +92,7 @@ class Preparation:
         return [collection for collection in collections if collection.id in opened]
 
     def align(self, collection_id: int, name: str, must_stop: Callable[[], bool] = lambda: False) -> None:
-        """Align, then embed the stored queries, so that the first training and comparison need not wait for it.
+        """Count words and align, then embed the stored queries, so that nothing that comes first needs to wait.
 
         Raises:
             Cancelled: if `must_stop` says so.
@@ -104,6 +104,10 @@ class Preparation:
                 raise Cancelled("The app stops.")
             tell(stage, fraction, detail)
 
+        try:
+            library.words()  # which the aligned ranking counts
+        except Exception:
+            logger.exception("Words could not be counted ahead; the first search that needs them tries again.")
         library.aligned(report)
         self._workspace.readiness = Readiness("ready", "", 1.0)
         with self._workspace.reading() as session:

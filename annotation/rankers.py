@@ -18,6 +18,7 @@ from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 
 VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
+_ALONE = (LIGHT, STRONG)  # what everything else is compared with, and so without matching words
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +94,27 @@ def _bases(runs: Iterable[TrainingRunRecord]) -> list[_Base]:
 def _with_variants(bases: Iterable[_Base]) -> list[Ranker]:
     usual, variants = [], []
     for base in bases:
-        plain = RankingKey(base.key)
-        with_words = Ranker(str(plain.with_words()), base.label, base.run)
-        if base.key in (LIGHT, STRONG):
-            usual.append(Ranker(base.key, f"{base.label} alone"))
-            variants.append(replace(with_words, label=f"{base.label} + matching words", group=VARIANTS_GROUP))
-        else:
-            usual.append(with_words)
-            variants.append(Ranker(base.key, f"{base.label}, without matching words", base.run, group=VARIANTS_GROUP))
+        for has_words in (True, False):
+            label = ranking_label(base.key, base.label, has_words)
+            ranker = Ranker(str(RankingKey(base.key, has_words)), label, base.run)
+            if has_words == (base.key not in _ALONE):
+                usual.append(ranker)
+            else:
+                variants.append(replace(ranker, group=VARIANTS_GROUP))
     return [*usual, *variants]
+
+
+def ranking_label(base: str, name: str, has_words: bool) -> str:
+    """Return what a person calls a ranking; that matching words count is said only where they usually do not.
+
+    Args:
+        base: of its key.
+        name: of the base, for people.
+        has_words: whether matching words count.
+    """
+    if base in _ALONE:
+        return f"{name} + matching words" if has_words else f"{name} alone"
+    return name if has_words else f"{name}, vectors alone"
 
 
 def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:

@@ -120,17 +120,19 @@ def judge_with_words(collection: JudgedCollection, split: Split, adapter: QueryA
     """Search with an adapter, and count matching words as well."""
     vectors = adapter.transform(collection.pair.encode_queries(split.held_out))
     texts = [query.text for query in split.held_out]
-    rankings = _words(collection).rank(texts, vectors, DEPTH)
+    rankings = words_of(collection).rank(texts, vectors, DEPTH, adapter.word_weight)
     return judge_rankings(rankings, split.held_out, collection.qrels, fit_s)
 
 
 @lru_cache(maxsize=1)
-def _words(collection: JudgedCollection) -> LexicalIndex:
+def words_of(collection: JudgedCollection) -> LexicalIndex:
+    """Return the words of a collection, counted once."""
     return LexicalIndex(collection.corpus, collection.index)
 
 
-def recipe_system(recipe: RecipeName, description: str, judge: Judge = judge_adapter) -> System:
-    """Return the system of one of our recipes."""
+def recipe_system(recipe: RecipeName, description: str, has_words: bool = False) -> System:
+    """Return the system of one of our recipes, with matching words counted in learning and ranking or not at all."""
+    judge: Judge = judge_with_words if has_words else judge_adapter
 
     def before(collection: JudgedCollection, split: Split) -> Outcome:
         return judge(collection, split, _recipe_alignment(recipe, collection, split), None)
@@ -145,6 +147,7 @@ def recipe_system(recipe: RecipeName, description: str, judge: Judge = judge_ada
             split.labelled[:n_labels],
             collection.qrels,
             seed=split.seed,
+            lexical=words_of(collection) if has_words else None,
         )
         return judge(collection, split, learned.adapter, time.perf_counter() - start)
 
@@ -236,7 +239,7 @@ SYSTEMS: Mapping[str, System] = {
     "era-single": recipe_system("era-single", "ours without the light half of the query"),
     "era-dual": recipe_system("era-dual", "ours with strong and light half of the query"),
     "era": _ERA,
-    "era-words": recipe_system("era", "our default, with matching words (BM25) counted as well", judge_with_words),
+    "era-words": recipe_system("era", "our default, with matching words (BM25) counted as well", has_words=True),
     "strong": System(
         "strong embedder on both sides, everything embedded again; reads the instruction", search_strongly, None
     ),

@@ -22,6 +22,7 @@ from annotation.rankers import (
     Ranker,
     chosen_key,
     measured_key,
+    ranking_label,
     run_key,
     run_label,
 )
@@ -35,7 +36,14 @@ from era.figures import NO_DIFFERENCE, difference, figure, rounded
 from era.significance import MIN_FOR_VERDICT, Difference, evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
-_PARTS = {"light": "the words themselves", "neighbours": "documents that the strong model finds similar"}
+_PARTS = {"light": "the light model’s reading", "neighbours": "documents that the strong model finds similar"}
+_WORDS = {
+    0.0: "do not count",
+    0.1: "count less than half as much",
+    0.5: "count double",
+    1.0: "count four times as much",
+    2.0: "count eight times as much",
+}
 _TIMES = {0.0: "no longer count", 0.5: "count half", 2.0: "count double", 4.0: "count four times"}
 _DAMAGED = (
     "Its saved adapter is damaged and cannot rank. Your marks are not affected: open this run and choose “Again with "
@@ -269,13 +277,13 @@ def _gain(run: TrainingRunRecord, in_use: str, outlook: Outlook) -> Payload:
         _steps(measures),
         estimated(Difference(**measures["of_judged"]), MAIN_MEASURE) if measures.get("of_judged") else "",
         _gate(measures),
-        blend_sentence(measures["report"].get("blend", {})),
+        blend_sentence(measures["report"].get("blend", {}), measures["report"].get("word_weight")),
         _looks(outlook),
         run.message,
     ]
     return {
         "number": run.number,
-        "key": run_key(run),
+        "key": _key(run),
         "label": run_label(run),
         "n": n,
         "headline": f"{word} on queries it had not seen: {MAIN_MEASURE} {figure(before)} → {figure(after)}"
@@ -283,6 +291,11 @@ def _gain(run: TrainingRunRecord, in_use: str, outlook: Outlook) -> Payload:
         "sentences": [sentence for sentence in sentences if sentence],
         "rankings": _rankings(run, in_use),
     }
+
+
+def _key(run: TrainingRunRecord) -> str:
+    """Return the key of the ranking that is told about; earlier versions told about vectors alone."""
+    return measured_key(run, (run.measures or {}).get("after", "after"))
 
 
 def _looks(outlook: Outlook) -> str:
@@ -298,11 +311,13 @@ def _looks(outlook: Outlook) -> str:
 
 def _steps(measures: Mapping[str, Any]) -> str:
     """Return how the whole difference adds up."""
-    light, aligned, after = (measures["means"][name][MAIN_MEASURE] for name in ("light", "aligned", "after"))
+    names = ("light", measures.get("aligned", "aligned"), measures.get("after", "after"))
+    light, aligned, after = (measures["means"][name][MAIN_MEASURE] for name in names)
+    with_words = " and counting matching words" if RankingKey.parse(names[1]).has_words else ""
     steps = [
         f"{words}, {figure(start)} → {figure(end)} ({difference(start, end)})"
         for words, start, end in (
-            ("Aligning the two models, which needs no marks", light, aligned),
+            (f"Aligning the two models{with_words}, which needs no marks", light, aligned),
             ("your marks", aligned, after),
         )
     ]
@@ -328,17 +343,17 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
     """Return the figures of each ranking that was measured, the light model alone first."""
     measures = run.measures or {}
     means, own = measures["means"], run_label(run)
-    bases = {"light": "Light model", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
-    against_light = {"after": measures["from_light"], **measures.get("others_from_light", {})}
+    names = {"light": "Light model", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
+    measured = {name: RankingKey.parse(name) for name in RANKINGS if name in means}
+    against_light = {measures.get("after", "after"): measures["from_light"], **measures.get("others_from_light", {})}
     return [
         {
-            "label": bases[RankingKey.parse(name).base] + (" + matching words" if name not in bases else ""),
+            "label": ranking_label(key.base, names[key.base], key.has_words),
             "figures": [figure(means[name][measure]) for measure in MEASURES],
             "title": _counts(against_light[name]) if name in against_light else "",
             "is_in_use": bool(measures.get("choice")) and measured_key(run, name) == in_use,
         }
-        for name in RANKINGS
-        if name in means
+        for name, key in measured.items()
     ]
 
 
@@ -355,11 +370,12 @@ def _n_groups(total: Mapping[str, Any]) -> int:
     return int(total.get("n_groups") or total["n_better"] + total["n_same"] + total["n_worse"])
 
 
-def blend_sentence(factors: Mapping[str, float]) -> str:
+def blend_sentence(factors: Mapping[str, float], word_weight: float | None = None) -> str:
     """Return in words how the marks made the parts of a query count; empty if they count as before any mark."""
     parts = [
         f"{_PARTS[view]} {_TIMES[factor]}" for view, factor in factors.items() if view in _PARTS and factor in _TIMES
     ]
+    parts += [f"matching words {_WORDS[word_weight]}"] if word_weight in _WORDS else []
     return f"By your marks {' and '.join(parts)}." if parts else ""
 
 
@@ -371,7 +387,7 @@ def _run_row(
     return {
         "id": run.id,
         "number": run.number,
-        "key": run_key(run),
+        "key": _key(run),
         "name": run.name,
         "note": run.note,
         "at": run.created_at.isoformat(),

@@ -177,9 +177,10 @@ def summarise(
         groups: query id -> its group of near-copies, which is one case.
 
     Returns:
-        `n` queries; `means`: ranking -> measure -> mean; `from_light` and `from_aligned`: how `after` differs from
-        these; `others_from_light`: how the other rankings differ from `light`, which is not tested; `of_judged`: how
-        `after` differs from `light` by what is judged alone, None unless nDCG@10 is estimated.
+        `n` queries; `means`: ranking -> measure -> mean; `aligned` and `after`: which rankings are told about, those
+        with matching words if these could be counted; `from_light` and `from_aligned`: how that `after` differs from
+        `light` and from that `aligned`; `others_from_light`: how the other rankings differ from `light`, which is not
+        tested; `of_judged`: how `after` differs from `light` by what is judged alone, None unless nDCG@10 is estimated.
     """
     qrels = {query_id: each.grades for query_id, each in judged.items()}
     runs = {name: dict(zip(judged, ranking, strict=True)) for name, ranking in rankings.items()}
@@ -191,16 +192,19 @@ def summarise(
         name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
         for name, by_measure in values.items()
     }
-    [from_light], [from_aligned] = main.compare("light", ["after"]), main.compare("aligned", ["after"])
+    aligned, after = (f"{name}+words" if f"{name}+words" in rankings else name for name in ("aligned", "after"))
+    [from_light], [from_aligned] = main.compare("light", [after]), main.compare(aligned, [after])
     return {
         "n": len(judged),
+        "aligned": aligned,
+        "after": after,
         "means": {name: {**means[name], MAIN_MEASURE: mean} for name, mean in main.means().items()},
         "from_light": asdict(from_light),
         "from_aligned": asdict(from_aligned),
         "others_from_light": {
-            name: asdict(main.describe("light", name)) for name in rankings if name not in ("light", "after")
+            name: asdict(main.describe("light", name)) for name in rankings if name not in ("light", after)
         },
-        "of_judged": asdict(main.of_judged("light", "after")) if main.estimate else None,
+        "of_judged": asdict(main.of_judged("light", after)) if main.estimate else None,
     }
 
 

@@ -55,7 +55,7 @@ def test_compare_query_says_where_each_document_stands_on_every_side(judged_desk
     judged_desk.mark(query_id, "dog-illness", 0.0, 2)
     seen = compare(judged_desk, LIGHT, f"run-{run.id}", query_id=query_id)
     before, after = seen.sides
-    assert [before.label, after.label] == ["light model alone", "after your marks (run 1)"]
+    assert [before.label, after.label] == ["light model alone", "after your marks (run 1), vectors alone"]
     assert doc_ids(before) == GRADED_RANKING[:10]
     assert doc_ids(after) == SWAPPED_RANKING[:10]
     assert [each.rank for each in after.results] == list(range(1, 11))

@@ -105,7 +105,7 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     [part] = overall["parts"]
     assert part.keys() == {"kind", "title", "explanation", "n", "against"}
     assert [each["side"] for each in part["against"]] == [each["side"] for each in overall["overlaps"]] == [1, 2]
-    assert part["against"][0]["label"] == "after your marks (run 1)"
+    assert part["against"][0]["label"] == "after your marks (run 1), vectors alone"
     assert part["against"][0].keys() == {
         "side", "label", "better", "same", "worse", "verdict", "effect", "rows", "estimated", "bounds",
     }  # fmt: skip
@@ -185,7 +185,7 @@ def test_compare_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: 
 def test_compare_panel_says_that_a_query_was_held_out(trained_desk: Desk) -> None:
     query_id = trained_desk.query_id("cat-vet")
     one = compare_payload(trained_desk, LIGHT, "run-1", query_id=query_id)["one"]
-    assert "“after your marks (run 1)”" in one["explanation"]
+    assert "“after your marks (run 1), vectors alone”" in one["explanation"]
     assert "never saw its marks" in one["explanation"]
     assert [side["note"] for side in one["sides"]] == ["", "ranked by a version that never saw this query's marks"]
     plain = compare_payload(trained_desk, LIGHT, ALIGNED, query_id=query_id)["one"]
@@ -212,7 +212,9 @@ def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path:
     desk.train()
     explanation = compare_payload(desk, LIGHT, "run-1", query_id=desk.ask("seal moth"))["one"]["explanation"]
     desk.workspace.close()
-    assert explanation.endswith("“after your marks (run 1)” ranks it exactly as the aligned ranking does.")
+    assert explanation.endswith(
+        "“after your marks (run 1), vectors alone” ranks it exactly as the aligned ranking does."
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,57 +222,58 @@ def test_compare_panel_says_so_where_a_run_ranks_a_new_query_as_before(tmp_path:
     [
         (
             paired(0.5, 0.75, 0.0004, (9, 2, 1), 0.55),
-            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
-            "−0.25 and +0.50. With 12 queries this is unlikely to be chance (p < 0.001).",
+            "In nDCG@10 “aligned, no labels, vectors alone” is 0.25 better than “light model alone” on average, likely "
+            "between −0.25 and +0.50. With 12 queries this is unlikely to be chance (p < 0.001).",
             "That is a medium effect (Cohen's d +0.55; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "< 0.001", "+0.55"],
         ),
         (
             paired(0.75, 0.5, 0.25, (0, 0, 10), -0.21),
-            "In nDCG@10 “aligned, no labels” is 0.25 worse than “light model alone” on average, likely between "
-            "−0.25 and +0.50. With 10 queries this could be chance (p = 0.250); more marked queries will tell.",
+            "In nDCG@10 “aligned, no labels, vectors alone” is 0.25 worse than “light model alone” on average, likely "
+            "between −0.25 and +0.50. With 10 queries this could be chance (p = 0.250); more marked queries will tell.",
             "That is a small effect (Cohen's d −0.21; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
             ["0.75", "0.50", "−0.25", "−0.25 to +0.50", "0.250", "−0.21"],
         ),
         (
             paired(0.504, 0.496, 0.25, (3, 0, 9), -0.21),
-            "“aligned, no labels” and “light model alone” are equally good on average (nDCG@10 0.50), the difference "
-            "likely between −0.25 and +0.50. With 12 queries this could be chance (p = 0.250); more marked queries "
-            "will tell.",
+            "“aligned, no labels, vectors alone” and “light model alone” are equally good on average (nDCG@10 0.50), "
+            "the difference likely between −0.25 and +0.50. With 12 queries this could be chance (p = 0.250); more "
+            "marked queries will tell.",
             "That is a small effect (Cohen's d −0.21; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
             ["0.50", "0.50", "no difference", "−0.25 to +0.50", "0.250", "−0.21"],
         ),
         (
             paired(0.5, 0.75, 0.0004, (9, 0, 0), None),
-            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, roughly between "
-            "−0.25 and +0.50. With only 9 queries nothing can be concluded (p < 0.001).",
+            "In nDCG@10 “aligned, no labels, vectors alone” is 0.25 better than “light model alone” on average, "
+            "roughly between −0.25 and +0.50. With only 9 queries nothing can be concluded (p < 0.001).",
             "",
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "< 0.001", "–"],
         ),
         (
             paired(0.5, 0.75, 0.02, (9, 2, 1), 0.55, n_groups=11, n_tests=4),
-            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
-            "−0.25 and +0.50. With 12 queries, which count as 11 since near-copies count once, this is unlikely to be "
+            "In nDCG@10 “aligned, no labels, vectors alone” is 0.25 better than “light model alone” on average, likely "
+            "between −0.25 and +0.50. With 12 queries, which count as 11 since near-copies count once, this is "
+            "unlikely to be "
             "chance (p = 0.020, adjusted for 4 tests).",
             "That is a medium effect (Cohen's d +0.55; by his rule of thumb 0.2 is small, 0.5 medium, 0.8 large).",
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "0.020", "+0.55"],
         ),
         (
             Difference(0.5, 0.75, -0.25, 0.5, 9, 2, 1, 12),
-            "In nDCG@10 “aligned, no labels” is 0.25 better than “light model alone” on average, likely between "
-            "−0.25 and +0.50.",
+            "In nDCG@10 “aligned, no labels, vectors alone” is 0.25 better than “light model alone” on average, likely "
+            "between −0.25 and +0.50.",
             "",
             ["0.50", "0.75", "+0.25", "−0.25 to +0.50", "–", "–"],
         ),
         (
             paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0),
-            "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query.",
+            "“aligned, no labels, vectors alone” and “light model alone” measure the same in nDCG@10 on every query.",
             "",
             ["0.50", "0.50", "no difference", "−0.25 to +0.50", "1.000", "0.00"],
         ),
         (
             paired(0.5, 0.5, 1.0, (0, 1, 0), None),
-            "“aligned, no labels” and “light model alone” measure the same in nDCG@10 on every query. "
+            "“aligned, no labels, vectors alone” and “light model alone” measure the same in nDCG@10 on every query. "
             "With only 1 query nothing can be concluded (p = 1.000).",
             "",
             ["0.50", "0.50", "no difference", "−0.25 to +0.50", "1.000", "–"],
@@ -374,8 +377,9 @@ def test_compare_panel_says_what_is_not_judged(trained_desk: Desk) -> None:
     view, same = view_of(trained_desk, LIGHT, ALIGNED, "run-1"), paired(0.5, 0.5, 1.0, (0, 12, 0), 0.0)
     overall = overall_of(("unseen", [same, same]), coverage=Coverage((0.6, 0.2, 0.5), 1, 1))
     assert panel(trained_desk, view, overall=overall)["overall"]["coverage"] == {
-        "text": "Judged of the first ten: 60% for “light model alone”, 20% for “aligned, no labels”, 50% for “after "
-        "your marks (run 1)”. What is not judged (1 document) counts as not relevant, except where drawn documents "
+        "text": "Judged of the first ten: 60% for “light model alone”, 20% for “aligned, no labels, vectors alone”, "
+        "50% for “after your marks (run 1), vectors alone”. What is not judged (1 document) counts as not relevant, "
+        "except where drawn documents "
         "count for it.",
         "n_documents": 1,
     }
@@ -397,7 +401,8 @@ def test_compare_panel_says_whether_the_order_could_turn_and_what_is_estimated(t
     )
     assert shown["bounds"] == (
         "Among the first ten of both, 61 documents are not judged. If exactly those were relevant that “light model "
-        "alone” ranks higher, nDCG@10 would differ by −0.08; if those that “aligned, no labels” ranks higher, by "
+        "alone” ranks higher, nDCG@10 would differ by −0.08; if those that “aligned, no labels, vectors alone” ranks "
+        "higher, by "
         "+0.15. So the order could turn."
     )
     assert against(bounds=[Bounds(0.01, 0.15, 1)])["bounds"].startswith(

@@ -23,7 +23,7 @@ from storage.records import NewPreference, Preferred, ShownLeft
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, as_json, swapped_topics
 
 SWAPPED_RANKING = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first
-LABELS = ["light model alone", "after your marks (run 1)"]
+LABELS = ["light model alone", "after your marks (run 1), vectors alone"]
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(
     assert found.share.p_value == pytest.approx(p_value)
     panel = as_json(preferences_panel(found, LABELS, "the table"))
     assert panel["words"] == (
-        "Of 6 queries, 4 went to “after your marks (run 1)”, 1 to “light model alone”, 1 to neither. "
+        "Of 6 queries, 4 went to “after your marks (run 1), vectors alone”, 1 to “light model alone”, 1 to neither. "
         "With only 5 queries nothing can be concluded (p = 0.375). "
         "Each query counts once, however many of the 2 people answered it. "
         "1 answer said that both were alike and 1 answer said that neither was any good."
@@ -202,7 +202,7 @@ def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(
     assert exchanged.tally == Tally(first=7, second=3, tie=1, neither=1)
     words = preferences_panel(exchanged, LABELS[::-1], "")["words"]
     assert words.startswith(
-        "Of 6 queries, 4 went to “after your marks (run 1)”, 1 to “light model alone”, 1 to neither."
+        "Of 6 queries, 4 went to “after your marks (run 1), vectors alone”, 1 to “light model alone”, 1 to neither."
     )
 
 
@@ -215,7 +215,9 @@ def test_preferences_say_when_it_is_no_chance_and_when_there_are_none(judged_des
     for n in range(20):  # twenty people see the same two lists: that is one query
         answer(judged_desk, view, f"person {n}", query_id, Preferred.FIRST)
     words = preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"]
-    assert words.startswith("Of 1 query, 1 went to “light model alone”, 0 to “after your marks (run 1)”, 0 to neither.")
+    assert words.startswith(
+        "Of 1 query, 1 went to “light model alone”, 0 to “after your marks (run 1), vectors alone”, 0 to neither."
+    )
     assert "With only 1 query nothing can be concluded (p = 1.000)" in words
     for n in range(11):
         answer(judged_desk, view, "ann", judged_desk.ask(f"{GRADED_TEXT} {n}"), Preferred.FIRST)

@@ -42,7 +42,7 @@ PAGE = OpenPage(
 QUERY = QueryRecord(7, 1, None, "Which cats purr?", 3, "as an owner", "What **purrs**", "ann", AT)
 OTHER = QueryRecord(8, 1, "q8", "dog matching", 3, "as an owner", "", "bob", AT)
 CATS, COPY, DOGS = Document("d1", "Cats", "They purr."), Document("d2", "", "They purr."), Document("d3", "", "Bark.")
-RANKERS = [Ranker("light", "light model alone"), Ranker("run-1", "after your marks (run 1)", "1")]
+RANKERS = [Ranker("light", "light model alone"), Ranker("run-1", "after your marks (run 1), vectors alone", "1")]
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 
 

@@ -65,11 +65,11 @@ def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> Non
     assert [name for name, _ in payload["measures"]] == ["nDCG@10", "R@10", "RR", "Judged@10"]
     assert [row["label"] for row in latest["rankings"]] == [
         "Light model alone",
-        "Light model alone + matching words",
+        "Light model + matching words",
+        "Aligned, no labels, vectors alone",
         "Aligned, no labels",
-        "Aligned, no labels + matching words",
+        "After your marks (run 1), vectors alone",
         "After your marks (run 1)",
-        "After your marks (run 1) + matching words",
     ]
     assert [row["is_in_use"] for row in latest["rankings"]] == [False, False, False, False, True, False]
     assert latest["rankings"][4]["figures"][0] == "1.00"
@@ -128,8 +128,8 @@ def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) ->
     ]
     assert [(row["label"], row["figures"], row["is_in_use"]) for row in payload["latest"]["rankings"]] == [
         ("Light model alone", ["0.79", "0.50", "1.00", "0.13"], True),
-        ("Aligned, no labels", ["0.78", "0.50", "1.00", "0.13"], False),
-        ("After your marks (run 1)", ["0.77", "0.50", "1.00", "0.13"], False),
+        ("Aligned, no labels, vectors alone", ["0.78", "0.50", "1.00", "0.13"], False),
+        ("After your marks (run 1), vectors alone", ["0.77", "0.50", "1.00", "0.13"], False),
     ]
     assert payload["latest"]["rankings"][1]["title"] == (
         "1 better, 2 same, 3 worse than the light model alone in nDCG@10; the difference is roughly between −0.25 and "
@@ -219,11 +219,11 @@ def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained
     assert in_use["better_than"] == ["aligned", "run-1"]
     assert in_use["choices"] == [
         ["light", "light model alone · 0.79"],
-        ["aligned", "aligned, no labels · 0.75"],
-        ["run-1", "after your marks (run 1) · 0.76"],
-        ["light+words", "light model alone + matching words"],
-        ["aligned+words", "aligned, no labels + matching words"],
-        ["run-1+words", "after your marks (run 1) + matching words"],
+        ["aligned", "aligned, no labels, vectors alone · 0.75"],
+        ["run-1", "after your marks (run 1), vectors alone · 0.76"],
+        ["aligned+words", "aligned, no labels"],
+        ["run-1+words", "after your marks (run 1)"],
+        ["light+words", "light model + matching words"],
     ]
     other = train_payload(trained_desk, [run], in_use="run-1")["in_use"]
     assert other["reason"] == (
@@ -238,7 +238,7 @@ def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained
 def test_train_panel_calls_a_new_run_better_than_an_earlier_one_but_no_fallback(trained_desk: Desk) -> None:
     usable = [
         *(Ranker(key, key) for key in ("light", "aligned")),
-        *(Ranker(f"run-{n}", f"after your marks (run {n})", str(n)) for n in (2, 1)),
+        *(Ranker(f"run-{n}", f"after your marks (run {n}), vectors alone", str(n)) for n in (2, 1)),
     ]
     earlier = trained_desk.run(1)
     later = replace(earlier, id=2, number=2)
@@ -298,10 +298,10 @@ def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> N
     [
         ({}, ""),
         ({"light": 1.0, "neighbours": 1.0}, ""),
-        ({"light": 2.0, "neighbours": 1.0}, "By your marks the words themselves count double."),
+        ({"light": 2.0, "neighbours": 1.0}, "By your marks the light model’s reading counts double."),
         (
             {"light": 0.5, "neighbours": 0.0},
-            "By your marks the words themselves count half and documents that the strong model finds similar "
+            "By your marks the light model’s reading counts half and documents that the strong model finds similar "
             "no longer count.",
         ),
     ],
@@ -368,10 +368,10 @@ def test_train_panel_puts_pinned_runs_on_top_and_names_what_is_in_use(trained_de
     payload = as_json(train_payload(trained_desk, runs, in_use="run-1"))
     assert [row["number"] for row in payload["runs"]] == [1, 3, 2]
     assert [row["in_use"] for row in payload["runs"]] == [True, False, False]
-    assert payload["in_use"]["label"] == "after your marks (run 1) “the good one”"
+    assert payload["in_use"]["label"] == "after your marks (run 1), vectors alone “the good one”"
     with_words = train_payload(trained_desk, runs, in_use="run-1+words")
     assert [row["in_use"] for row in with_words["runs"]] == [True, False, False]
-    assert with_words["in_use"]["label"] == "after your marks (run 1) + matching words “the good one”"
+    assert with_words["in_use"]["label"] == "after your marks (run 1) “the good one”"
 
 
 @pytest.mark.parametrize(

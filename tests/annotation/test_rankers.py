@@ -23,7 +23,8 @@ from storage.records import NewSnapshot
 from tests.annotation.conftest import Desk, swapped_topics
 from tests.fakes import ANIMALS, TOPICS, WordEmbedder
 
-WORDS = "with matching words"
+VARIANTS = "other combinations"
+ALIGNED_WITH_WORDS = "aligned+words"
 
 
 def use(desk: Desk, key: str) -> str:
@@ -38,16 +39,19 @@ def test_the_desk_is_offered_what_it_can_move_after_marks(judged_desk: Desk) -> 
     judged_desk.start()  # not finished
     assert list_rankers(judged_desk.workspace, judged_desk.collection.id) == [
         Ranker("light", "light model alone"),
-        Ranker("aligned", "aligned, no labels"),
-        Ranker(f"run-{run.id}", "after your marks (run 1)", "1"),
-        Ranker("light+words", "light model alone + matching words", "", WORDS),
-        Ranker("aligned+words", "aligned, no labels + matching words", "", WORDS),
-        Ranker(f"run-{run.id}+words", "after your marks (run 1) + matching words", "1", WORDS),
+        Ranker("aligned+words", "aligned, no labels"),
+        Ranker(f"run-{run.id}+words", "after your marks (run 1)", "1"),
+        Ranker("light+words", "light model + matching words", "", VARIANTS),
+        Ranker("aligned", "aligned, no labels, vectors alone", "", VARIANTS),
+        Ranker(f"run-{run.id}", "after your marks (run 1), vectors alone", "1", VARIANTS),
     ]
 
 
 def test_comparing_is_offered_bm25_and_the_sides_of_snapshots_too(judged_desk: Desk) -> None:
-    sides = [{"key": "light", "label": "light model alone"}, {"key": "run-7", "label": "after your marks (run 2)"}]
+    sides = [
+        {"key": "light", "label": "light model alone"},
+        {"key": "run-7", "label": "after your marks (run 2), vectors alone"},
+    ]
     new = NewSnapshot(
         "q2w3e4r", judged_desk.collection.id, judged_desk.label_set_id, "May", "", "ann", {"sides": sides}
     )
@@ -58,13 +62,13 @@ def test_comparing_is_offered_bm25_and_the_sides_of_snapshots_too(judged_desk: D
     assert [each for each in offered if each not in plain] == [
         Ranker("bm25", "BM25, matching words alone"),
         Ranker("snap-q2w3e4r-0", "May: light model alone", group="snapshots"),
-        Ranker("snap-q2w3e4r-1", "May: after your marks (run 2)", group="snapshots"),
+        Ranker("snap-q2w3e4r-1", "May: after your marks (run 2), vectors alone", group="snapshots"),
     ]
     assert [each for each in offered if each in plain] == plain
 
 
 def test_default_ranker_is_what_people_chose_as_long_as_it_is_there(judged_desk: Desk) -> None:
-    assert use(judged_desk, "") == ALIGNED
+    assert use(judged_desk, "") == ALIGNED_WITH_WORDS
     runs = [judged_desk.finish_by_hand(swapped_topics()) for _ in range(2)]
     assert use(judged_desk, "") == f"run-{runs[1].id}"
     assert use(judged_desk, f"run-{runs[0].id}") == f"run-{runs[0].id}"
@@ -99,7 +103,7 @@ def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_de
     file.write_bytes(kept[:-3] + bytes([kept[-3] ^ 4]) + kept[-2:])
     workspace.library(collection_id).forget(file.parent)
     for chosen in ("", f"run-{newer.id}"):
-        assert use(judged_desk, chosen) == ALIGNED
+        assert use(judged_desk, chosen) == ALIGNED_WITH_WORDS
         assert damaged_run(workspace, collection_id, judged_desk.label_set_id) == newer
     assert damaged_runs(workspace, collection_id) == {newer.id}
     [told] = notices(workspace, open_page(workspace, collection_id, judged_desk.label_set_id))
@@ -118,7 +122,7 @@ def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_de
 
 def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Desk) -> None:
     waiting = judged_desk.start()
-    assert use(judged_desk, f"run-{waiting.id}") == ALIGNED
+    assert use(judged_desk, f"run-{waiting.id}") == ALIGNED_WITH_WORDS
 
 
 @pytest.mark.parametrize("key", ["light", "light+words", "aligned", "aligned+words", "bm25"])

@@ -257,7 +257,7 @@ def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> 
 def test_the_sentence_says_how_many_places_against_the_first_side_and_whose_share_is_largest(
     trained_desk: Desk, first: str
 ) -> None:
-    label = {"light": "light model alone", "aligned": "aligned, no labels"}[first]
+    label = {"light": "light model alone", "aligned": "aligned, no labels, vectors alone"}[first]
     n_moved = n_by_marks = 0
     for public_id in QRELS:
         for document in DOCUMENTS:
@@ -308,7 +308,11 @@ def test_the_sentence_says_how_many_places_against_the_first_side_and_whose_shar
 def test_a_change_that_cannot_be_split_says_so_and_between_what(
     trained_desk: Desk, sides: str, whose: str, reason: str
 ) -> None:
-    labels = {"light": "light model alone", RUN: "after your marks (run 1)", "bm25": "BM25, matching words alone"}
+    labels = {
+        "light": "light model alone",
+        RUN: "after your marks (run 1), vectors alone",
+        "bm25": "BM25, matching words alone",
+    }
     reasons = reasons_for(trained_desk, "cat-vet", "cat-illness", sides)
     first, *others = sides.split("~")
     assert [side.key for side in reasons.sides] == others
@@ -326,21 +330,21 @@ def test_a_kept_ranking_and_the_strong_model_cannot_be_split(judged_desk: Desk) 
     slug = take(judged_desk.workspace, "ann", view_of(judged_desk, query_id, "light~aligned"), "Monday").slug
     kept = side_for(judged_desk, "cat-vet", "cat-illness", f"light~snap-{slug}-1")
     assert kept.change is None
-    assert kept.text.endswith(f"“Monday: aligned, no labels” {AS_KEPT}.")
+    assert kept.text.endswith(f"“Monday: aligned, no labels, vectors alone” {AS_KEPT}.")
     reading = judged_desk.workspace.library(judged_desk.collection.id).strong_reading
     reading.start()
     wait_until(lambda: reading.state.state, lambda state: state == "ready")
     for key in ("strong", "strong+words"):
         side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~{key}")
         assert side.change is None
-        assert f"“strong model alone{' + matching words' if '+' in key else ''}” {BY_STRONG}." in side.text
+        assert f"“strong model {'+ matching words' if '+' in key else 'alone'}” {BY_STRONG}." in side.text
 
 
 def test_a_run_of_before_reasons_were_kept_asks_to_train_again(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")
     assert side.change is None
-    assert side.text.endswith(f"“after your marks (run 1)” {TRAIN_AGAIN}.")
+    assert side.text.endswith(f"“after your marks (run 1), vectors alone” {TRAIN_AGAIN}.")
 
 
 def test_what_taught_a_run_is_read_again_where_another_run_was_written_to_its_folder(trained_desk: Desk) -> None:
@@ -361,7 +365,7 @@ def test_the_published_recipe_leaves_no_account(judged_desk: Desk) -> None:
     run = judged_desk.train("paper")
     side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")
     assert side.change is None
-    assert side.text.endswith(f"“after your marks (run 1, paper recipe)” {BY_DESCENT}.")
+    assert side.text.endswith(f"“after your marks (run 1, paper recipe), vectors alone” {BY_DESCENT}.")
 
 
 def test_a_run_that_aligned_otherwise_is_explained_from_its_own_start(judged_desk: Desk) -> None:

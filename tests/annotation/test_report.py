@@ -86,7 +86,7 @@ def report(desk: Desk, view: ComparisonView, author: str | None = "ann") -> Pars
 def test_the_report_says_what_was_compared_and_what_came_out(judged_desk: Desk, view: ComparisonView) -> None:
     shown, page = shown_of(judged_desk, view), report(judged_desk, view)
     assert shown is not None
-    assert "“light model alone” and “after your marks (run 1)”" in page.text
+    assert "“light model alone” and “after your marks (run 1), vectors alone”" in page.text
     assert "collection “animals”" in page.text
     assert "Measures: nDCG@10, R@100, RR, P@10, Judged@10." in page.text
     for part in shown["parts"]:

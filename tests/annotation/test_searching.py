@@ -331,7 +331,7 @@ def test_default_ranker_is_light_before_the_alignment_and_aligned_after_it(desk:
     library = desk.workspace.library(later.id)
     assert default_ranker(desk.workspace, later.id, 1) == LIGHT
     library.aligned()
-    assert default_ranker(desk.workspace, later.id, 1) == ALIGNED
+    assert default_ranker(desk.workspace, later.id, 1) == "aligned+words"
 
 
 def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk: Desk) -> None:
@@ -343,17 +343,21 @@ def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk:
         storage.training_runs.cancel_request(session, third.id)
         other = storage.label_sets.get_or_create(session, judged_desk.collection.id, "other", "ann")
     assert default_ranker(judged_desk.workspace, *ids) == f"run-{second.id}"
-    assert default_ranker(judged_desk.workspace, judged_desk.collection.id, other.id) == ALIGNED
+    assert default_ranker(judged_desk.workspace, judged_desk.collection.id, other.id) == "aligned+words"
 
 
 def test_rankers_lists_the_plain_ones_then_finished_runs_from_new_to_old(judged_desk: Desk) -> None:
     first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
     judged_desk.start()
     listed = list_rankers(judged_desk.workspace, judged_desk.collection.id)
-    plain = [LIGHT, ALIGNED, f"run-{second.id}", f"run-{first.id}"]
-    assert [ranker.key for ranker in listed] == [*plain, *(f"{key}+words" for key in plain)]
-    assert [ranker.label for ranker in listed[2:4]] == ["after your marks (run 2)", "after your marks (run 1)"]
-    assert listed[5].label == "aligned, no labels + matching words"
+    runs = [f"run-{second.id}", f"run-{first.id}"]
+    usual = [LIGHT, "aligned+words", *(f"{key}+words" for key in runs)]
+    assert [ranker.key for ranker in listed] == [*usual, "light+words", ALIGNED, *runs]
+    assert [ranker.label for ranker in listed[2:4]] == [
+        "after your marks (run 2)",
+        "after your marks (run 1)",
+    ]
+    assert listed[5].label == "aligned, no labels, vectors alone"
     assert [ranker.run for ranker in listed] == ["", "", "2", "1"] * 2
 
 

@@ -176,7 +176,7 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
     stored = rank_queries(again.workspace, library, f"snap-{record.slug}-1", [again.query(view.query_id)])
     assert [doc.doc_id for doc in stored[view.query_id].ranking] == [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]
     labels = side_labels(again.workspace, snapshot_view(record))
-    assert list(labels.values()) == ["then: light model alone", "then: after your marks (run 1)"]
+    assert list(labels.values()) == ["then: light model alone", "then: after your marks (run 1), vectors alone"]
     again.workspace.close()
 
 
@@ -224,7 +224,7 @@ def test_the_list_is_newest_first_with_the_main_measure_in_a_line(judged_desk: D
     panel = as_json(snapshots_panel(records, [second.slug]))
     assert [line["name"] for line in panel["list"]] == ["second", "first"]
     line = panel["list"][0]
-    assert line["sides"] == ["light model alone", "after your marks (run 1)"]
+    assert line["sides"] == ["light model alone", "after your marks (run 1), vectors alone"]
     assert (line["slug"], line["note"], line["author"], line["n_queries"]) == (second.slug, "a note", "ann", 12)
     assert [each["can_drop"] for each in panel["list"]] == [True, False]
     part = measured(judged_desk, view).parts[0]

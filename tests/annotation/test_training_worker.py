@@ -162,7 +162,7 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monke
     about = json.loads((judged_desk.workspace.adapter_folder(run.id) / "adapter.json").read_text())["provenance"]
     assert (about["recipe"], about["config"]["adaptation"]["n_epochs"]) == ("paper", 20)
     listed = list_rankers(judged_desk.workspace, judged_desk.collection.id)
-    [ranker] = [each for each in listed if each.key == f"run-{run.id}"]
+    [ranker] = [each for each in listed if each.key == f"run-{run.id}+words"]
     assert (ranker.label, ranker.run) == ("after your marks (run 1, paper recipe)", "1, paper recipe")
 
 

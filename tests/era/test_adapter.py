@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from era.adapter import QueryAdapter, QueryView, light_only, normalise
 from era.embedders import EncodedQueries
 from era.errors import AdapterDamagedError
+from era.intact import read_json, write_json
+from era.lexical import WORD_WEIGHT
 from era.neighbourhood import Neighbourhood
 from tests.fakes import random_unit_rows
 
@@ -174,6 +177,18 @@ def test_extras_keep_apart_from_the_adapter_whatever_they_are_called(
     loaded, arrays = QueryAdapter.load(tmp_path / "1")
     assert {name: array.tolist() for name, array in arrays.items()} == {name: [[7, 8]]}
     assert loaded.transform(QUERY).tobytes() == with_neighbours.transform(QUERY).tobytes()
+
+
+def test_load_gives_back_what_matching_words_weigh(adapter: QueryAdapter, saved: Path, tmp_path: Path) -> None:
+    replace(adapter, word_weight=0.1).save(tmp_path / "heavier")
+    assert QueryAdapter.load(tmp_path / "heavier")[0].word_weight == 0.1
+    about = read_json(saved / "adapter.json")
+    del about["word_weight"]  # as earlier versions wrote it
+    write_json(saved / "adapter.json", about, [saved / "adapter.safetensors"])
+    assert QueryAdapter.load(saved)[0].word_weight == WORD_WEIGHT == 0.25
+    write_json(saved / "adapter.json", about | {"word_weight": -1}, [saved / "adapter.safetensors"])
+    with pytest.raises(AdapterDamagedError):
+        QueryAdapter.load(saved)
 
 
 def test_load_gives_back_a_weight_that_is_not_contiguous(tmp_path: Path) -> None:

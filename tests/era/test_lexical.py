@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -137,3 +139,18 @@ def test_a_retriever_counts_words_only_where_it_is_told_to(lexical: LexicalIndex
     assert without.search(query, 4) == index.search(vectors, 4)[0]
     assert with_words.search(query, 4) == lexical.rank(["zebra"], vectors, 4)[0]
     assert with_words.run([query], 4) == {"q": with_words.search(query, 4)}
+
+
+def test_words_weigh_what_the_adapter_says_or_the_query_is_given(lexical: LexicalIndex, index: DenseIndex) -> None:
+    pair, queries = EmbedderPair(strong_embedder(), light_embedder()), [Query("q", "zebra"), Query("r", "zebra")]
+    adapter = replace(light_only(index.embedder.dimension), word_weight=2.0)
+    retriever = Retriever(pair, index, adapter, lexical)
+    vectors = retriever.query_vectors(queries)
+    by_weight = {weight: lexical.rank(["zebra"], vectors[:1], 4, weight)[0] for weight in (0.0, 0.5, 2.0)}
+    assert retriever.search(queries[0], 4) == by_weight[2.0]
+    assert retriever.rank(queries, vectors, 4, [0.5, 0.0]) == [by_weight[0.5], by_weight[0.0]]
+    assert by_weight[0.0] == index.search(vectors[:1], 4)[0]
+    added = lexical.added("zebra", vectors[0], 4, 0.5)
+    cosines = {doc.doc_id: doc.score for doc in by_weight[0.0]}
+    expected = {doc.doc_id: cosines[doc.doc_id] + added.get(doc.doc_id, 0.0) for doc in by_weight[0.5]}
+    assert {doc.doc_id: doc.score for doc in by_weight[0.5]} == pytest.approx(expected, abs=1e-6)
