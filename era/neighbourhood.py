@@ -10,6 +10,8 @@ import numpy as np
 
 from era.embedders import Vectors
 
+_N_SAMPLED = 1000  # texts that tell how similar two of them are
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhood:
@@ -42,12 +44,14 @@ class Neighbourhood:
         Args:
             strong: (T, p).
             light: (T, m), of the same texts.
-            temperature: in standard deviations of the similarity of two of the texts, so that it suits any embedder.
+            temperature: in standard deviations of the similarity of two of the first 1,000 texts, so that it suits any
+                embedder.
         """
         centre = strong.mean(axis=0, dtype=np.float64)
         keys = strong - centre
         keys = keys / np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), 1e-12)
-        similarities = (keys @ keys.T)[~np.eye(len(keys), dtype=bool)]
+        sampled = keys[:_N_SAMPLED]
+        similarities = (sampled @ sampled.T)[~np.eye(len(sampled), dtype=bool)]
         spread = float(similarities.std()) if len(similarities) else 0.0
         return cls(
             keys=keys.astype(np.float32),

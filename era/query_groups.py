@@ -22,6 +22,7 @@ MIN_SHARED = 0.5
 """Jaccard similarity of two queries' relevant documents, from which on they are one group."""
 
 _QUANTILE = 0.999
+_N_SAMPLED = 1000  # alignment texts
 _NEVER_COPIES, _ALWAYS_COPIES = 0.6, 0.9  # small or repetitive collections tell little of what is unusually near
 
 
@@ -30,7 +31,7 @@ class Nearness:
     """From when on two strong vectors mean nearly the same.
 
     Attributes:
-        centre: (p,) mean of the texts that were read.
+        centre: (p,) mean of the texts that tell it.
         cosine: of vectors less this centre, from which on they count as copies.
     """
 
@@ -39,10 +40,14 @@ class Nearness:
 
     @classmethod
     def of(cls, text_vectors: Vectors) -> "Nearness | None":
-        """Return what (N, p) alignment texts tell; None of fewer than two, and meaning is left out then."""
+        """Return what (N, p) alignment texts tell; None of fewer than two, and meaning is left out then.
+
+        The first 1,000 are enough, so that queries stay near-copies or not when more texts are read.
+        """
         if len(text_vectors) < 2:
             return None
-        return cls(text_vectors.mean(axis=0), nearness_of_copies(text_vectors))
+        sampled = text_vectors[:_N_SAMPLED]
+        return cls(sampled.mean(axis=0), nearness_of_copies(sampled))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

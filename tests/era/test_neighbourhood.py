@@ -113,3 +113,13 @@ def test_neighbourhood_refuses_sides_that_do_not_fit(
 def test_neighbourhood_refuses_a_temperature_that_is_not_positive(temperature: float) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         Neighbourhood(STRONG, LIGHT, np.zeros(2, np.float32), temperature)
+
+
+def test_the_first_1000_texts_tell_the_temperature_of_more() -> None:
+    strong, light = random_unit_rows(1200, 6, seed=0), random_unit_rows(1200, 4, seed=1)
+    keys = strong[:1000] - strong.mean(axis=0, dtype=np.float64)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    spread = (keys @ keys.T)[np.triu_indices(1000, 1)].std()
+    found = Neighbourhood.build(strong, light, 0.5)
+    assert found.temperature == pytest.approx(0.5 * spread)
+    assert len(found.keys) == 1200

@@ -81,6 +81,15 @@ def test_nearness_of_copies_is_what_one_pair_of_texts_in_a_thousand_exceeds() ->
     assert sum(cosine > found for cosine in between) == pytest.approx(len(between) / 1000, abs=1)
 
 
+def test_nearness_stays_as_it_is_when_more_than_1000_texts_are_read() -> None:
+    read = random_unit_rows(1200, 12, seed=0)
+    few, many = Nearness.of(read[:1000]), Nearness.of(read)
+    assert few is not None
+    assert many is not None
+    assert many.cosine == few.cosine == nearness_of_copies(read[:1000])
+    np.testing.assert_array_equal(many.centre, few.centre)
+
+
 @pytest.mark.parametrize(("read", "expected"), [(np.ones((5, 3), np.float32), 0.6), (np.eye(2, dtype=np.float32), 0.6)])
 def test_nearness_of_copies_is_at_least_what_no_chance_explains(read: Vectors, expected: float) -> None:
     assert nearness_of_copies(read) == pytest.approx(expected)
