@@ -72,6 +72,7 @@ def _require_free_port(settings: Settings) -> None:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Open the workspace, serve it until the app is stopped, and return the exit code."""
     # Not before the port is known to be free: these take seconds.
+    from annotation.alignment_worker import AlignmentWorker
     from annotation.importing import ensure_demo
     from annotation.importing.worker import ImportWorker
     from annotation.signing_in import SignIn
@@ -102,7 +103,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     ensure_demo(workspace)
     if arguments.path is not None:
         _bring_in(workspace, arguments)
-    workers = (TrainingWorker(workspace), ImportWorker(workspace))
+    workers = (TrainingWorker(workspace), ImportWorker(workspace), AlignmentWorker(workspace))
     for worker in workers:
         worker.start()
     settings.prepare_server()
@@ -158,11 +159,11 @@ def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     with workspace.reading() as session:
         is_new = storage.collections.find_by_name(session, source.name) is None
     if is_new and embedders is not None and "openai" in (embedders.strong.kind, embedders.light.kind):
-        _agree_to_costs(source, author, embedders, arguments.yes)
+        _agree_to_costs(workspace.settings, source, author, embedders, arguments.yes)
     import_now(workspace, source, author, embedders)
 
 
-def _agree_to_costs(source: "Source", author: str, embedders: "PairSpec", is_agreed: bool) -> None:
+def _agree_to_costs(settings: Settings, source: "Source", author: str, embedders: "PairSpec", is_agreed: bool) -> None:
     """Say what an endpoint will be sent and what that costs, and ask, unless it was agreed to.
 
     Raises:
@@ -171,7 +172,7 @@ def _agree_to_costs(source: "Source", author: str, embedders: "PairSpec", is_agr
     from annotation.presenting.embedders import costs_payload
     from annotation.previews import costs_of_reading
 
-    print(costs_payload(*costs_of_reading(author, source, embedders))["text"])  # noqa: T201 - command-line output
+    print(costs_payload(*costs_of_reading(settings, author, source, embedders))["text"])  # noqa: T201 - command-line output
     if is_agreed:
         return
     if not sys.stdin.isatty():

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, read_alignment_texts
+from era.alignment import ALIGNMENT_SEED, AlignmentTexts, read_alignment_texts
 from era.corpus import Corpus, content_hash
+from era.embedder_specs import N_ALIGNMENT_TEXTS
 from era.embedders import EmbedderPair, Vectors
 from era.errors import DamagedFileError
 from era.index import DenseIndex
@@ -28,7 +29,8 @@ def alignment_texts(
 ) -> tuple[AlignmentTexts, float | None]:
     """Return texts that both embedders have read, and seconds a text took the strong one, None where that is unknown.
 
-    Texts that were read for an earlier state of the collection count as long as nearly all of them are still in it.
+    Where none are kept, the strong embedder reads 1,000; what it reads later is added by `keep_alignment_texts`. Texts
+    that were read for an earlier state of the collection count as long as nearly all of them are still in it.
 
     Args:
         corpus: the documents.
@@ -41,11 +43,23 @@ def alignment_texts(
     if found is not None:
         return found
     started = time.perf_counter()
-    texts = read_alignment_texts(corpus, index, pair, progress)
+    texts = read_alignment_texts(corpus, index, pair, progress, N_ALIGNMENT_TEXTS)
     seconds_each = (time.perf_counter() - started) / len(texts.doc_ids)
-    strong = pair.strong.identity.to_json()
-    _keep(_file_of(folder, strong, index), strong, corpus, texts.doc_ids, texts.strong, seconds_each)
+    keep_alignment_texts(corpus, index, pair, folder, texts, seconds_each)
     return texts, seconds_each
+
+
+def keep_alignment_texts(
+    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path, texts: AlignmentTexts, seconds: float | None
+) -> None:
+    """Write down what the strong embedder has read, and forget what it read before; `seconds` are those of a text."""
+    strong = pair.strong.identity.to_json()
+    _keep(_file_of(folder, strong, index), strong, corpus, texts.doc_ids, texts.strong, seconds)
+
+
+def is_read_enough(n_read: int, n_documents: int, n_wanted: int) -> bool:
+    """Return whether nearly as many texts were read as are wanted, or as there are."""
+    return n_read >= _ENOUGH * min(n_wanted, n_documents)
 
 
 def find_alignment_texts(
@@ -90,7 +104,7 @@ def _still_there(
     except (DamagedFileError, ValueError, KeyError, TypeError, IndexError) as error:
         logger.warning("The alignment texts in %s are damaged and are read again: %s.", file.name, error)
         return None
-    if len(rows) < _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus)):
+    if not is_read_enough(len(rows), len(corpus), N_ALIGNMENT_TEXTS):
         return None
     return [texts[row][0] for row in rows], vectors[rows], seconds
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import storage.collections
 import storage.queries
+from annotation.alignment_texts import is_read_enough
 from annotation.embedders import embedders_of
 from annotation.errors import AnnotationError
 from annotation.opening import list_label_sets
@@ -29,6 +30,8 @@ class IndexFacts:
         light_dimension: how many numbers its vectors have.
         n_bytes: memory that the vectors take.
         fingerprint: 64 hexadecimal digits, of the vectors.
+        n_texts: documents that the strong embedder has read for the alignment so far; 0 before it begins.
+        n_texts_wanted: how many it goes on to, in the background; `n_texts` if that is all.
     """
 
     strong_name: str
@@ -37,6 +40,8 @@ class IndexFacts:
     light_dimension: int
     n_bytes: int
     fingerprint: str
+    n_texts: int
+    n_texts_wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,14 @@ def _index(workspace: Workspace, collection_id: int) -> IndexFacts | None:
     if library is None:
         return None
     strong, light = library.pair.strong.identity, library.pair.light.identity
+    n_wanted = min(workspace.n_alignment_texts(collection_id), len(library.corpus))
     return IndexFacts(
-        strong.name, strong.dimension, light.name, light.dimension, library.index.size_bytes, library.index.fingerprint
+        strong.name,
+        strong.dimension,
+        light.name,
+        light.dimension,
+        library.index.size_bytes,
+        library.index.fingerprint,
+        library.n_texts,
+        library.n_texts if is_read_enough(library.n_texts, len(library.corpus), n_wanted) else n_wanted,
     )

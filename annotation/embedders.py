@@ -16,7 +16,7 @@ from annotation.errors import InvalidInputError
 from annotation.permissions import require, why_not_arrange
 from annotation.strong_reading import in_words
 from annotation.workspace import Workspace
-from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS
+from era.alignment import ALIGNMENT_SEED
 from era.embedder_specs import EmbedderSpec, PairSpec
 from era.embedders import SentenceTransformerEmbedder
 from era.types import Document
@@ -83,7 +83,7 @@ def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> Cha
     if changes_documents:
         readers.append((spec.light, n_documents))
     if changes_documents or changes_queries:
-        readers.append((spec.strong, min(n_documents, N_ALIGNMENT_TEXTS)))
+        readers.append((spec.strong, min(n_documents, workspace.settings.n_alignment_texts(spec.strong))))
     n_texts = n_documents if changes_documents else sum(n for _, n in readers)
     seconds = _seconds(workspace, readers, sampled)
     costs = endpoint_costs(readers, sampled)

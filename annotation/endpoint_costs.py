@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from era.alignment import N_ALIGNMENT_TEXTS
 from era.embedder_specs import EmbedderSpec, PairSpec
 from era.openai_embedder import estimate_cost
 
@@ -29,9 +28,9 @@ class EndpointCosts:
         return f"The endpoint is sent about {self.n_tokens:,} tokens: {price}."
 
 
-def readers_of(spec: PairSpec, n_documents: int) -> list[tuple[EmbedderSpec, int]]:
-    """Return which embedder reads how many of as many new documents: the light one all, the strong one a share."""
-    return [(spec.light, n_documents), (spec.strong, min(n_documents, N_ALIGNMENT_TEXTS))]
+def readers_of(spec: PairSpec, n_documents: int, n_texts: int) -> list[tuple[EmbedderSpec, int]]:
+    """Return which embedder reads how many of as many new documents: the light one all, the strong one `n_texts`."""
+    return [(spec.light, n_documents), (spec.strong, min(n_documents, n_texts))]
 
 
 def endpoint_costs(readers: Iterable[tuple[EmbedderSpec, int]], sampled: Sequence[str]) -> EndpointCosts:

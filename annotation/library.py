@@ -1,7 +1,12 @@
-"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it."""
+"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it.
+
+Alignment goes on while the app runs: with every step the workspace puts another library in the place of the one before
+(`Library.aligned_by`). So a workflow that asks for a library once has one aligned adapter from beginning to end.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -32,8 +37,21 @@ _QUERY_VECTOR_BYTES = 64 << 20  # what the strong vectors of queries may take on
 
 
 @dataclass(slots=True, eq=False)
+class _CountedWords:
+    """The words of the corpus, once they were counted."""
+
+    lock: Lock = field(default_factory=Lock)
+    index: LexicalIndex | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Library:
-    """Documents, index and embedders of one collection, with the retrievers made so far."""
+    """Documents, index and embedders of one collection, with the retrievers made so far.
+
+    What the aligned ranking depends on stays as it is once it is there. What the ranker key `aligned` stands for is
+    therefore another ranking in the library that comes after; training runs, the light and the strong model and words
+    alone are the same in both. Whatever outlives a library has to name the adapter, not the key.
+    """
 
     corpus: Corpus
     index: DenseIndex
@@ -50,9 +68,8 @@ class Library:
     _held_out: dict[str, Mapping[str, HeldOut]] = field(default_factory=dict)
     _certainty: dict[str, Certainty | None] = field(default_factory=dict)
     _damaged: dict[str, str] = field(default_factory=dict)
-    _lexical: LexicalIndex | None = None
+    _words: _CountedWords = field(default_factory=_CountedWords)
     _reading: Lock = field(default_factory=Lock)  # of the alignment texts, which takes many seconds
-    _counting: Lock = field(default_factory=Lock)  # of words
 
     def __post_init__(self) -> None:
         self.strong_reading = StrongReading(self.corpus, self.pair, self.folder)
@@ -65,6 +82,11 @@ class Library:
     def is_aligned(self) -> bool:
         """Return whether the strong embedder has read its share of the documents yet."""
         return self._aligned is not None
+
+    @property
+    def n_texts(self) -> int:
+        """Return how many alignment texts are in use; 0 before they are read, here or from disk."""
+        return 0 if self._texts is None else len(self._texts.doc_ids)
 
     def light(self) -> Retriever:
         """Return the retriever that knows nothing but the light embedder."""
@@ -79,7 +101,10 @@ class Library:
         return Retriever(self.pair, self.strong_reading.index(), strong_only(self.pair.strong.identity.dimension))
 
     def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
-        """Return the texts that both embedders have read; the first call embeds them or reads them from disk."""
+        """Return the texts that both embedders have read; the first call embeds them or reads them from disk.
+
+        The same ones for as long as this library is held.
+        """
         with self._reading:
             if self._texts is None:
                 found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
@@ -115,8 +140,19 @@ class Library:
             self._query_vectors.keep(texts, fresh[is_read])
         return vectors
 
+    def aligned_by(self, texts: AlignmentTexts) -> "Library":
+        """Return the library that comes after this one: the same collection, aligned by more texts.
+
+        All but what depends on the texts is shared with this one. Pools that the aligned ranking has fed keep what it
+        gave them, and are not fed again by it.
+        """
+        after = copy(self)
+        after._texts, after._aligned, after._nearness = texts, align_by_decoding(texts), None
+        after.pooled = set()
+        return after
+
     def aligned(self, progress: Progress = no_progress) -> Retriever:
-        """Return the retriever after stage 1, before any label."""
+        """Return the retriever after stage 1, before any label; the same for as long as this library is held."""
         if self._aligned is None:
             self._aligned = align_by_decoding(self.alignment_texts(progress))
         return Retriever(self.pair, self.index, self._aligned)
@@ -184,9 +220,7 @@ class Library:
             IdentityMismatchError: if another embedder has.
         """
         pair.light.identity.require(self.index.embedder, "The document index")
-        other = Library(self.corpus, self.index, pair, self.folder)
-        other._lexical = self._lexical
-        return other
+        return Library(self.corpus, self.index, pair, self.folder, _words=self._words)
 
     def forget(self, adapter_folder: Path) -> None:
         """Drop a training run whose adapter was deleted."""
@@ -195,10 +229,10 @@ class Library:
 
     def words(self) -> LexicalIndex:
         """Return the words of the corpus; the first call counts them."""
-        with self._counting:
-            if self._lexical is None:
-                self._lexical = LexicalIndex(self.corpus, self.index)
-            return self._lexical
+        with self._words.lock:
+            if self._words.index is None:
+                self._words.index = LexicalIndex(self.corpus, self.index)
+            return self._words.index
 
     def with_words(self, retriever: Retriever) -> Retriever:
         """Return the retriever with matching words counted as well."""

@@ -48,6 +48,9 @@ def pool_of(
 ) -> Sequence[PoolDocument]:
     """Return the query's pool, made or extended if need be; visitors who may not write see what it would be.
 
+    The aligned ranking feeds a pool once, as it is then: what people are given to judge does not grow with every step
+    of the alignment (`annotation.alignment_worker`).
+
     Args:
         workspace: of this process.
         author: who asks; None stores nothing.

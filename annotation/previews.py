@@ -6,6 +6,7 @@ from pathlib import Path
 
 from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.embedder_specs import PairSpec
 from era.formats import opening
@@ -77,7 +78,9 @@ def open_dataset(
     return workspace.reading_places.source(author, reading, name, opening.open_hub, name, config, "", mapping or None)
 
 
-def costs_of_reading(author: str | None, source: Source, spec: PairSpec) -> tuple[int, EndpointCosts]:
+def costs_of_reading(
+    settings: Settings, author: str | None, source: Source, spec: PairSpec
+) -> tuple[int, EndpointCosts]:
     """Return how many documents a source holds and what endpoints cost that read them; nothing is sent for that.
 
     Raises:
@@ -88,7 +91,7 @@ def costs_of_reading(author: str | None, source: Source, spec: PairSpec) -> tupl
     texts = SampledTexts()
     for each in source.documents():
         texts.add(each.document.content)
-    return texts.n, endpoint_costs(readers_of(spec, texts.n), texts.texts)
+    return texts.n, endpoint_costs(readers_of(spec, texts.n, settings.n_alignment_texts(spec.strong)), texts.texts)
 
 
 def require_hub_name(name: str) -> None:

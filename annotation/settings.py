@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from annotation import people_file
 from annotation.people_file import Person
+from era.embedder_specs import N_ALIGNMENT_TEXTS, EmbedderSpec
 
 _SPACE_DISK = Path("/data")
 _THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
         space_author_name: likewise, the account that the Space belongs to.
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
+        alignment_texts: how many documents the strong embedder of a collection reads for the alignment in the end, at
+            least 1,000; None for 4,000, and for 1,000 of an endpoint, which may cost money.
         cache_gb: what vectors kept for later may take on disk; the oldest go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
         hosts: names, separated by commas, by which other machines reach the app where nobody signs in.
@@ -40,6 +43,7 @@ class Settings(BaseSettings):
     device: str | None = None
     name: str | None = None
     people: Path | None = None
+    alignment_texts: int | None = Field(default=None, gt=0)
     cache_gb: float = Field(default=2.0, gt=0)
     hosts: str = ""
     api: bool = False
@@ -59,6 +63,13 @@ class Settings(BaseSettings):
         """Return the names that the app answers to where nobody signs in, as `host_of` gives them."""
         chosen = [*self.hosts.split(","), self.server_name or ""]
         return frozenset({*_THIS_MACHINE, *map(host_of, chosen)} - _ANY_ADDRESS)
+
+    def n_alignment_texts(self, strong: EmbedderSpec) -> int:
+        """Return how many documents this strong embedder reads for the alignment in the end, if there are so many.
+
+        What was set counts for endpoints as well: what they cost is told by it.
+        """
+        return max(self.alignment_texts or strong.n_alignment_texts, N_ALIGNMENT_TEXTS)
 
     @property
     def received_folder(self) -> Path:

@@ -73,6 +73,8 @@ class Workspace:
         self._libraries: dict[int, Library] = {}
         self._standings: dict[int, Standings] = {}
         self._opening = threading.RLock()
+        self._n_holding = 0  # who needs collections to stay aligned as they are
+        self._holding = threading.Lock()  # of that number, and of putting another library in its place
         self._turn = threading.Lock()  # to write
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
@@ -194,6 +196,15 @@ class Workspace:
             stored = storage.collections.get(session, collection_id).embedders
         return BUNDLED if stored is None else PairSpec.from_json(stored)
 
+    def n_alignment_texts(self, collection_id: int) -> int:
+        """Return how many documents of a collection its strong embedder reads in the end, if there are so many.
+
+        Raises:
+            UnknownRecord: if there is no such collection.
+            EmbedderUnavailableError: if what was stored of its embedders cannot be used.
+        """
+        return self.settings.n_alignment_texts(self.spec_of(collection_id).strong)
+
     def pair_for(self, collection_id: int) -> EmbedderPair:
         """Return the embedders of a collection, loading them if need be; they are kept.
 
@@ -252,6 +263,29 @@ class Workspace:
             self._standings.clear()  # marks of documents that are gone count no more, and no mark says so
         if library is not None:
             library.strong_reading.close()
+
+    @contextmanager
+    def holding_alignments(self) -> Iterator[None]:
+        """Let collections stay aligned as they are, for a workflow that opens one several times."""
+        with self._holding:
+            self._n_holding += 1
+        try:
+            yield
+        finally:
+            with self._holding:
+                self._n_holding -= 1
+
+    def replace_library(self, collection_id: int, before: Library, after: Library) -> bool:
+        """Put a library that is aligned by more texts in the place of an opened one; those who hold that go on with it.
+
+        Returns:
+            Whether it was done: not while `holding_alignments`, and not if `before` is not the opened one any more.
+        """
+        with self._opening, self._holding:
+            if self._n_holding or self._libraries.get(collection_id) is not before:
+                return False
+            self._libraries[collection_id] = after
+            return True
 
     def opened(self, collection_id: int) -> Library | None:
         """Return the collection if it is open already."""

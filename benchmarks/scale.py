@@ -16,7 +16,8 @@ from benchmarks.fresh_processes import peak_memory_bytes
 from benchmarks.workload import Workload
 from era.adaptation import adapt
 from era.adapter import normalise
-from era.alignment import N_ALIGNMENT_TEXTS, AlignmentTexts, align_by_decoding
+from era.alignment import AlignmentTexts, align_by_decoding
+from era.embedder_specs import MAX_ALIGNMENT_TEXTS
 from era.embedders import EmbedderIdentity, EncodedQueries, Vectors
 from era.index import DenseIndex
 from era.types import Query
@@ -86,7 +87,7 @@ def _make_world() -> Workload:
     first_strong: list[Vectors] = []  # the documents are drawn alike: the first ones are a random sample
     for first, strong in _strong_vectors(rng):
         light[first : first + len(strong)] = normalise(_noisy(strong @ to_light, rng))
-        if first < N_ALIGNMENT_TEXTS:
+        if first < MAX_ALIGNMENT_TEXTS:
             first_strong.append(strong)
         scores = np.concatenate([best_scores, wanted @ strong.T], axis=1)
         rows = np.concatenate([best_rows, np.tile(np.arange(first, first + len(strong)), (N_LABELS, 1))], axis=1)
@@ -95,8 +96,8 @@ def _make_world() -> Workload:
     doc_ids = [str(row) for row in range(N_DOCUMENTS)]
     identity = EmbedderIdentity("made up", "0", _LIGHT, None, "", "")
     index = DenseIndex(doc_ids, light, identity)
-    strong_texts = np.concatenate(first_strong)[:N_ALIGNMENT_TEXTS]
-    texts = AlignmentTexts(doc_ids[:N_ALIGNMENT_TEXTS], strong_texts, light[:N_ALIGNMENT_TEXTS].copy())
+    strong_texts = np.concatenate(first_strong)[:MAX_ALIGNMENT_TEXTS]
+    texts = AlignmentTexts(doc_ids[:MAX_ALIGNMENT_TEXTS], strong_texts, light[:MAX_ALIGNMENT_TEXTS].copy())
     encoded = EncodedQueries(
         instructed=normalise(_noisy(wanted, rng)),
         plain=normalise(_noisy(wanted, rng)),

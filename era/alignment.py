@@ -6,18 +6,19 @@ other direction by gradient descent, is in `era.encoding_alignment`; both learn 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from era.adapter import QueryAdapter, QueryView
 from era.corpus import Corpus
+from era.embedder_specs import MAX_ALIGNMENT_TEXTS
 from era.embedders import EmbedderPair, Vectors
 from era.index import DenseIndex
 from era.neighbourhood import Neighbourhood
 from era.progress import Progress, no_progress
 
-N_ALIGNMENT_TEXTS = 1000
 ALIGNMENT_SEED = 42
 
 RIDGES: tuple[float, ...] = tuple(10 ** (step / 4) for step in range(4, -9, -1))
@@ -32,6 +33,7 @@ Matrix = NDArray[np.float64]
 class AlignmentTexts:
     """The same N texts as both embedders see them: `strong` (N, p) and `light` (N, m), rows of length 1.
 
+    In the order in which they were drawn, so that the first of them are a sample as well.
     `share_read` is the share of the documents to be ranked that these texts are, from 0 (few of many) to 1 (all).
     """
 
@@ -54,17 +56,48 @@ class AlignmentTexts:
         """Return the texts of documents of an index, `strong` (N, p) being what the strong embedder made of them."""
         return cls(doc_ids, strong, index.vectors(doc_ids), len(doc_ids) / max(len(index), 1))
 
+    def first(self, n: int) -> "AlignmentTexts":
+        """Return the first n texts; all of them if there are no more."""
+        if n >= len(self.doc_ids):
+            return self
+        return AlignmentTexts(
+            self.doc_ids[:n], self.strong[:n], self.light[:n], self.share_read * n / len(self.doc_ids)
+        )
+
 
 def read_alignment_texts(
-    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, progress: Progress = no_progress
+    corpus: Corpus,
+    index: DenseIndex,
+    pair: EmbedderPair,
+    progress: Progress = no_progress,
+    n: int = MAX_ALIGNMENT_TEXTS,
+    known: AlignmentTexts | None = None,
 ) -> AlignmentTexts:
-    """Embed up to 1,000 documents, drawn with seed 42, with the strong embedder; take their light vectors as indexed.
+    """Embed documents, drawn with seed 42, with the strong embedder; take their light vectors as indexed.
 
-    The drawn documents are the only ones the strong embedder ever reads.
+    The drawn documents are the only ones the strong embedder ever reads. Fewer texts are the first of more.
+
+    Args:
+        corpus: the documents.
+        index: of the same documents.
+        pair: the embedders.
+        progress: told about embedding.
+        n: how many texts there are in the end; all documents if there are no more.
+        known: texts that were read before, which come first and are not read again.
     """
-    doc_ids = index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
-    strong = pair.strong.encode_documents(corpus.contents(doc_ids), progress)
-    return AlignmentTexts.among(index, doc_ids, strong)
+    doc_ids, strong = ([*known.doc_ids], known.strong) if known is not None else ([], None)
+    further = further_texts(index, doc_ids, n)
+    if further or strong is None:
+        read = pair.strong.encode_documents(corpus.contents(further), progress)
+        strong = read if strong is None else np.concatenate([strong, read])
+    return AlignmentTexts.among(index, [*doc_ids, *further], strong)
+
+
+def further_texts(index: DenseIndex, doc_ids: Sequence[str], n: int) -> list[str]:
+    """Return which documents to read next so that there are n texts, where these were read before."""
+    known = set(doc_ids)
+    drawn = (doc_id for doc_id in index.sample(n, ALIGNMENT_SEED) if doc_id not in known)
+    return list(islice(drawn, max(n - len(known), 0)))
 
 
 @dataclass(frozen=True, slots=True)

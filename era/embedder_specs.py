@@ -14,6 +14,12 @@ from era.errors import EmbedderUnavailableError
 EmbedderKind = Literal["bundled-strong", "bundled-light", "sentence-transformers", "openai"]
 Dtype = Literal["", "float32", "float16", "bfloat16"]
 
+N_ALIGNMENT_TEXTS = 1000
+"""Documents that the strong embedder reads before anything is aligned; fewer if there are no more."""
+
+MAX_ALIGNMENT_TEXTS = 4000
+"""Documents that it reads for the alignment in the end where nothing else is said, unless it may cost money."""
+
 _KINDS: Sequence[str] = get_args(EmbedderKind)
 _DTYPES: Sequence[str] = get_args(Dtype)
 _NAMED_KINDS = ("sentence-transformers", "openai")
@@ -106,6 +112,11 @@ class EmbedderSpec:
         if self.is_local:
             return Path(self.name).expanduser().name
         return _BUNDLED_NAMES.get(self.kind, self.name)
+
+    @property
+    def n_alignment_texts(self) -> int:
+        """Return how many documents this embedder reads for the alignment in the end where nothing else is said."""
+        return N_ALIGNMENT_TEXTS if self.kind == "openai" else MAX_ALIGNMENT_TEXTS
 
     def gives_equal_vectors(self, other: "EmbedderSpec") -> bool:
         """Return whether both read texts alike; batches, number format and price leave the vectors comparable."""

@@ -9,7 +9,8 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -248,6 +249,7 @@ class EmbedderPair:
         self.light = light
         self._n_remembered = n_remembered
         self._remembered: OrderedDict[tuple[str, str], tuple[Vectors, Vectors, Vectors]] = OrderedDict()
+        self._n_asking = 0  # threads that wait for queries to be embedded
         self._lock = Lock()
 
     def encode_queries(self, queries: Sequence[Query], progress: Progress = no_progress) -> EncodedQueries:
@@ -260,15 +262,16 @@ class EmbedderPair:
         with self._lock:
             known = {key: self._remembered[key] for key in keys if key in self._remembered}
         missing = list(dict.fromkeys(key for key in keys if key not in known))
-        for start in range(0, len(missing), _QUERIES_AT_ONCE):
-            progress("embedding", start / len(missing), f"{start:,} of {len(missing):,} queries")
-            some = missing[start : start + _QUERIES_AT_ONCE]
-            fresh = dict(zip(some, self._encode(some), strict=True))
-            known |= fresh
-            with self._lock:
-                self._remembered.update(fresh)
-                while len(self._remembered) > self._n_remembered:
-                    self._remembered.popitem(last=False)
+        with self._asking():
+            for start in range(0, len(missing), _QUERIES_AT_ONCE):
+                progress("embedding", start / len(missing), f"{start:,} of {len(missing):,} queries")
+                some = missing[start : start + _QUERIES_AT_ONCE]
+                fresh = dict(zip(some, self._encode(some), strict=True))
+                known |= fresh
+                with self._lock:
+                    self._remembered.update(fresh)
+                    while len(self._remembered) > self._n_remembered:
+                        self._remembered.popitem(last=False)
         p, m = self.strong.identity.dimension, self.light.identity.dimension
         rows = [known[key] for key in keys]
         return EncodedQueries(
@@ -276,6 +279,21 @@ class EmbedderPair:
             plain=np.array([row[1] for row in rows], np.float32).reshape(-1, p),
             light=np.array([row[2] for row in rows], np.float32).reshape(-1, m),
         )
+
+    @property
+    def is_asked(self) -> bool:
+        """Return whether queries are being embedded; what can wait then lets them go first."""
+        return self._n_asking > 0
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        with self._lock:
+            self._n_asking += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_asking -= 1
 
     def remembered(self, queries: Sequence[Query]) -> tuple[NDArray[np.bool_], Vectors]:
         """Return which of n queries were embedded lately (n,), and their plain strong vectors (n, p), 0 for others."""

@@ -15,8 +15,9 @@ from era.progress import Progress, no_progress
 
 @dataclass(frozen=True, slots=True)
 class EncodingConfig:
-    """Settings of `align_by_encoding`; the defaults are the paper's."""
+    """Settings of `align_by_encoding`; the defaults are the paper's. Of more texts the first `max_texts` are read."""
 
+    max_texts: int = 1000
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     batch_size: int = 256
@@ -38,6 +39,7 @@ def align_by_encoding(
     Source: arXiv 2604.03403, stage 1 (identical-text alignment).
     """
     config = config or EncodingConfig()
+    texts = texts.first(config.max_texts)
     generator = torch.Generator().manual_seed(seed)
     weight, bias = random_linear(texts.strong.shape[1], texts.light.shape[1], generator, device)
     strong = torch.from_numpy(texts.strong).to(device)

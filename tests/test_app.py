@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
+from safetensors.numpy import load_file
 
 from annotation.errors import InvalidInputError
 from annotation.opening import list_collections
@@ -20,7 +22,9 @@ from annotation.workspace import Workspace
 from era.errors import FormatError
 from tests.annotation.conftest import bare_workspace as bare_workspace
 from tests.annotation.conftest import data_dir as data_dir
+from tests.annotation.conftest import settings_at, wait_until
 from tests.annotation.importing_world import left_behind
+from tests.fakes import word_pair
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 PAID = {"kind": "openai", "name": "big", "document_prompt": "1234", "price_per_million_tokens": 1e6}
@@ -162,3 +166,25 @@ def test_what_sign_in_on_a_space_and_the_tool_need_is_required() -> None:
 def test_name_of_a_data_set_is_taken_as_it_was_typed(bare_workspace: Workspace) -> None:
     with pytest.raises(FormatError, match=r"^https://hub\.example/mteb: this is no dataset of the Hugging Face Hub"):
         bring_in(bare_workspace, ["https://hub.example/mteb", "--format", "hub"])
+
+
+def test_the_app_lets_the_strong_model_read_on_once_search_is_ready(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    def serve(blocks: Any, *others: object) -> None:
+        blocks.local_url = "nowhere"
+
+    def wait_until_all_is_read(blocks: gr.Blocks) -> None:
+        wait_until(lambda: n_texts_kept(data_dir), lambda n: n == 4000)
+
+    monkeypatch.setattr("era.loading.load_pair", lambda spec, device, cache: word_pair())
+    monkeypatch.setattr("annotation.ui.serving.serve", serve)
+    monkeypatch.setattr(gr.Blocks, "block_thread", wait_until_all_is_read)
+    app: dict[str, Any] = runpy.run_path(str(APP), run_name="app")
+    assert app["_run"](settings_at(data_dir), app["_parser"]().parse_args([])) == 0
+
+
+def n_texts_kept(data_dir: Path) -> int:
+    """Return how many alignment texts of the demo are kept."""
+    files = list((data_dir / "collections" / "1").glob("alignment-*.safetensors"))
+    return len(load_file(files[0])["strong"]) if files else 0

@@ -10,7 +10,7 @@ import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
 from annotation.comparing.views import ComparisonView
 from annotation.rankers import list_rankers, missing_label
-from annotation.ranking_keys import BM25, RankingKey
+from annotation.ranking_keys import ALIGNED, BM25, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
@@ -61,6 +61,8 @@ def _provenance(workspace: Workspace, view: ComparisonView, key: str) -> dict[st
         "corpus_fingerprint": library.corpus.fingerprint,
         "counts_matching_words": parsed.has_words or key == BM25,
     }
+    if parsed.base == ALIGNED:
+        found["n_texts"] = library.aligned().adapter.provenance["n_texts"]
     number = parsed.run_id
     if number is None:
         return found

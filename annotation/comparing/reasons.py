@@ -27,6 +27,7 @@ from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
 from era.alignment import DecodingConfig, align_by_decoding
 from era.attribution import Influence, VectorParts, aligned_parts, explain, light_parts, trained_parts
+from era.embedder_specs import N_ALIGNMENT_TEXTS
 from era.embedders import Vectors
 from era.evaluation import MIN_DEPTH, depth_of
 from era.types import Query
@@ -278,10 +279,11 @@ def _without_words(asked: _Question, key: RankingKey) -> _Account:
     learned = _learned(folder)
     if learned is None:
         raise _NoAccountError(TRAIN_AGAIN)
-    influence, alignment = learned
+    influence, alignment, n_texts = learned
     encoded = library.pair.encode_queries([asked.text])
     query_id = None if asked.view.is_in_sample else str(asked.query.id)
-    return _Account(trained_parts(influence, _aligned(library, alignment), encoded, query_id), {}, run, snapshot)
+    aligned = _aligned(library, alignment, n_texts)
+    return _Account(trained_parts(influence, aligned, encoded, query_id), {}, run, snapshot)
 
 
 def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_Account]) -> ScoreChange:
@@ -317,29 +319,33 @@ def _score(account: _Account, doc_id: str, document: Vectors) -> float:
     return float(account.parts.vector @ document) + account.added.get(doc_id, 0.0)
 
 
-def _learned(folder: Path) -> tuple[Influence, DecodingConfig] | None:
-    """Return what a saved adapter tells about who taught it, and how it was aligned; None if it tells nothing."""
+def _learned(folder: Path) -> tuple[Influence, DecodingConfig, int] | None:
+    """Return what a saved adapter tells about who taught it, how it was aligned and by how many texts.
+
+    None if it tells nothing.
+    """
     about = folder / "adapter.json"
     return _learned_when_written_at(folder, about.stat().st_mtime_ns if about.is_file() else 0)
 
 
 @lru_cache(maxsize=8)
-def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig] | None:
+def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig, int] | None:
     """Return the same; a folder is used again once all of a deleted collection is gone, but then written later."""
     adapter, extra = QueryAdapter.load(folder)
     facts, config = adapter.provenance.get("influence"), adapter.provenance.get("config", {}).get("alignment")
     arrays = {name.removeprefix("influence_"): array for name, array in extra.items() if name.startswith("influence_")}
     if not facts or not arrays or not config:
         return None
-    return Influence.from_saved(arrays, facts), DecodingConfig(**{**config, "views": tuple(config["views"])})
+    alignment = DecodingConfig(**{**config, "views": tuple(config["views"])})
+    return Influence.from_saved(arrays, facts), alignment, int(adapter.provenance.get("n_texts", N_ALIGNMENT_TEXTS))
 
 
-def _aligned(library: Library, config: DecodingConfig) -> QueryAdapter:
-    """Return the aligned adapter that a run started from."""
+def _aligned(library: Library, config: DecodingConfig, n_texts: int) -> QueryAdapter:
+    """Return the aligned adapter that a run started from; since then, more texts may have been read."""
     today = library.aligned().adapter
-    if asdict(config).items() <= today.provenance.items():
+    if {**asdict(config), "n_texts": n_texts}.items() <= today.provenance.items():
         return today
-    return align_by_decoding(library.alignment_texts(), config)
+    return align_by_decoding(library.alignment_texts().first(n_texts), config)
 
 
 def _contributions(asked: _Question, accounts: Sequence[_Account], amounts: Mapping[str, float]) -> list[Contribution]:

@@ -66,27 +66,28 @@ def take(workspace: Workspace, author: str | None, view: ComparisonView, name: s
     name, note = " ".join(clean_text(name, "name").split()), clean_text(note, "note")
     if not 0 < len(name) <= MAX_NAME:
         raise InvalidInputError(f"Give this comparison a name of at most {MAX_NAME} characters.")
-    library = workspace.library(view.collection_id)
-    qrels = workspace.standings(view.label_set_id).qrels()
-    overall = compare_all(workspace, view, qrels)  # not what is judged by now: it belongs to the judgments kept below
-    with workspace.reading() as session:
-        listed = storage.queries.list_all(session, view.collection_id)
-    queries = [query for query in listed if query.id in qrels or query.id == view.query_id]
-    depth = depth_of(view.measures)
-    rankings = [rank_queries(workspace, library, key, queries, depth, view.is_in_sample) for key in view.sides]
-    labels = side_labels(workspace, view)
-    flattered = ", in sample" if view.is_in_sample else ""
-    about = {
-        "view": to_json(view),
-        "sides": [side_facts(workspace, view, key, labels[key] + flattered) for key in view.sides],
-        "judgments": {
-            "n_queries": sum(query.id in qrels for query in queries),
-            "n_judgments": sum(len(judged) for judged in qrels.values()),
-            "fingerprint": judgments_fingerprint(qrels),
-        },
-        "depth": depth,
-        "overall": overall_facts(overall) if overall else None,
-    }
+    with workspace.holding_alignments():  # numbers, rankings and facts are of one adapter
+        library = workspace.library(view.collection_id)
+        qrels = workspace.standings(view.label_set_id).qrels()
+        overall = compare_all(workspace, view, qrels)  # not by what is judged by now, but by the judgments kept below
+        with workspace.reading() as session:
+            listed = storage.queries.list_all(session, view.collection_id)
+        queries = [query for query in listed if query.id in qrels or query.id == view.query_id]
+        depth = depth_of(view.measures)
+        rankings = [rank_queries(workspace, library, key, queries, depth, view.is_in_sample) for key in view.sides]
+        labels = side_labels(workspace, view)
+        flattered = ", in sample" if view.is_in_sample else ""
+        about = {
+            "view": to_json(view),
+            "sides": [side_facts(workspace, view, key, labels[key] + flattered) for key in view.sides],
+            "judgments": {
+                "n_queries": sum(query.id in qrels for query in queries),
+                "n_judgments": sum(len(judged) for judged in qrels.values()),
+                "fingerprint": judgments_fingerprint(qrels),
+            },
+            "depth": depth,
+            "overall": overall_facts(overall) if overall else None,
+        }
     measured = query_facts(overall) if overall else ()
     new = NewSnapshot("", view.collection_id, view.label_set_id, name, note, author, about, measured)
     return keep(workspace, new, _rows(rankings, qrels))

@@ -103,6 +103,7 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
     removed = _missing(workspace, collection_id, seen) if mode == "replace" else set()
     with workspace.reading() as session:
         judged = storage.document_changes.judged_ids(session, collection_id)
+    readers = readers_of(workspace.spec_of(collection_id), texts.n, workspace.n_alignment_texts(collection_id))
     return UpdatePlan(
         n_added=n_added,
         n_changed=len(changed),
@@ -113,7 +114,7 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
         n_judged_removed=len(removed & judged),
         n_queries=len(source.queries()),
         n_judgments=sum(map(len, source.qrels().values())),
-        costs=endpoint_costs(readers_of(workspace.spec_of(collection_id), texts.n), texts.texts),
+        costs=endpoint_costs(readers, texts.texts),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from annotation.agreement import Agreement, in_words
-from annotation.collection_facts import CollectionFacts
+from annotation.collection_facts import CollectionFacts, IndexFacts
 from annotation.desk_setup import FOUR_GRADES, DeskSetup
 from annotation.opening import LabelSetSummary, OpenPage
 from annotation.people import Coverage, People
@@ -151,12 +151,21 @@ def _facts(facts: CollectionFacts) -> list[list[str]]:
         strong = f"{index.strong_name}, {index.strong_dimension} dimensions"
         light = f"{index.light_name}, {index.light_dimension} dimensions"
     listed += [
-        ["Query embedder", strong, "The strong model: reads your query and instruction, and 1,000 documents once"],
+        ["Query embedder", strong, "The strong model: reads your query and instruction, and some documents once"],
         ["Document embedder", light, "The light model: has read every document once"],
     ]
+    if index is not None and index.n_texts:
+        listed.append(["Alignment", _alignment(index), "Documents that both models have read, to be brought together"])
     if index is not None:
         listed += [
             ["Index", f"{index.n_bytes / 2**20:.1f} MiB", "Built once; training never changes it"],
             ["Fingerprint", index.fingerprint[:16], "Changes if and only if a document vector does"],
         ]
     return [*listed, ["Last used", f"{record.last_used_at:%Y-%m-%d}", ""]]
+
+
+def _alignment(index: IndexFacts) -> str:
+    read = f"{count(index.n_texts, 'document', 'documents')} read by the strong model"
+    if index.n_texts == index.n_texts_wanted:
+        return read
+    return f"{read} so far; it reads on in the background, up to {index.n_texts_wanted:,}"

@@ -97,6 +97,8 @@ class CurveKeeper:
     def compute(self, run: TrainingRunRecord) -> dict[str, Any]:
         """Return the learning curve, JSON-ready; `{"error": in words}` if it failed.
 
+        Aligned by the texts there are by now, as the next training run will be.
+
         Raises:
             Cancelled: if it was withdrawn, a training run was queued, or the app closes.
         """

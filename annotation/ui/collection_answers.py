@@ -84,7 +84,7 @@ class CollectionAnswers:
         spec, hub = self._choice(author, message), message.name("hub").strip()
         path = None if hub else self._uploads.path(author, message.name("token"))
         with self._source_of(author, message, path) as source:
-            return {"costs": costs_payload(*previews.costs_of_reading(author, source, spec))}
+            return {"costs": costs_payload(*previews.costs_of_reading(self._workspace.settings, author, source, spec))}
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         kind, hub, token = message.text("kind"), message.name("hub").strip(), message.name("token")

@@ -120,10 +120,14 @@ class CompareTab:
             problem = " ".join(filter(None, (problem, missing)))
             kept = kept_comparison(self._workspace, view)
             about: Payload = {"error": problem, "tried": tried, "intro": kept.words if kept else ""}
+            library = self._workspace.opened(view.collection_id)
             if view.query_id is not None:
                 about["one"] = compare_query(self._workspace, author, view)
             yield self._payload(page, author, view, message, **about, is_pending=True)
-            overall = kept.overall if kept else compare_all(self._workspace, view)
+            with self._workspace.holding_alignments():
+                overall = kept.overall if kept else compare_all(self._workspace, view)
+                if "one" in about and self._workspace.opened(view.collection_id) is not library:  # aligned anew
+                    about["one"] = compare_query(self._workspace, author, view)
             hidden = hidden_from(self._workspace, author, view, overall)
             if overall and overall.parts and not kept:  # what was measured then is not looked for anew
                 about["n_looks"] = note_look(self._workspace, author, view)

@@ -99,6 +99,10 @@ class CompareAnswers:
         return self._snapshots(page, author, message)
 
     def _export(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        with self._workspace.holding_alignments():  # numbers and rankings are of one adapter
+            return self._file(page, author, message)
+
+    def _file(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         slug, file_format = message.name("slug"), message.text("format")
         view = open_snapshot(self._workspace, page, slug) if slug else self._view(page, message)
         if file_format == "trec":

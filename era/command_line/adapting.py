@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if missing:
         console.remark(missing)
     with console.progress() as progress:
-        texts = folder.alignment_texts(progress)
+        texts = folder.alignment_texts(progress, arguments.n_texts or folder.spec.strong.n_alignment_texts)
         words = LexicalIndex(folder.corpus, folder.index)
         device, seed = folder.device, arguments.seed
         fitted = fit(arguments.recipe, texts, folder.index, folder.pair, queries, qrels, device, seed, progress, words)

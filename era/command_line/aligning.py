@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         require_absent(arguments.adapter)
     folder = IndexFolder.open(arguments, console)
     with console.progress() as progress:
-        texts = folder.alignment_texts(progress)
+        texts = folder.alignment_texts(progress, arguments.n_texts or folder.spec.strong.n_alignment_texts)
         aligned = prepare(arguments.recipe, texts, folder.index, folder.device, arguments.seed, progress).aligned
         progress("measuring", 0.0, "how well it reads texts it has not seen")
         fit = alignment_fit(texts)

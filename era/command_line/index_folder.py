@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from era.alignment import ALIGNMENT_SEED, N_ALIGNMENT_TEXTS, AlignmentTexts, read_alignment_texts
+from era.alignment import ALIGNMENT_SEED, AlignmentTexts, read_alignment_texts
 from era.command_line.console import Console
 from era.command_line.sources import embedders_named
 from era.corpus import Corpus
@@ -129,21 +129,34 @@ class IndexFolder:
         """Return the judgments that came with the collection."""
         return open_source(self.folder, "collection").qrels()
 
-    def alignment_texts(self, progress: Progress) -> AlignmentTexts:
-        """Return the texts that both embedders have read; they are embedded once and kept in the folder."""
+    def alignment_texts(self, progress: Progress, n: int | None = None) -> AlignmentTexts:
+        """Return n texts that both embedders have read; they are embedded once and kept in the folder.
+
+        Without a number it is all that were read before, or if none were, the usual number of them.
+        """
+        known = self._texts_read()
+        if known is None or (n is not None and len(known.doc_ids) < min(n, len(self.index))):
+            n = self.spec.strong.n_alignment_texts if n is None else n
+            known = read_alignment_texts(self.corpus, self.index, self.pair, progress, n, known)
+            save_arrays(self._texts_file, {"strong": known.strong})
+        return known if n is None else known.first(n)
+
+    @property
+    def _texts_file(self) -> Path:
         identity = self.pair.strong.identity.to_json() + self.index.fingerprint
-        file = self.folder / f"alignment-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-        doc_ids = self.index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED)
-        if file.is_file():
-            try:
-                strong = load_arrays(file)[0]["strong"]
-                require_unit_rows(strong, "The strong vectors")
-                return AlignmentTexts.among(self.index, doc_ids, strong)
-            except (DamagedFileError, ValueError, KeyError) as error:
-                logger.warning("The alignment texts in %s are damaged and are read again: %s.", file, error)
-        texts = read_alignment_texts(self.corpus, self.index, self.pair, progress)
-        save_arrays(file, {"strong": texts.strong})
-        return texts
+        return self.folder / f"alignment-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+
+    def _texts_read(self) -> AlignmentTexts | None:
+        """Return the texts that were read before; None if none were, or what was kept is damaged."""
+        if not self._texts_file.is_file():
+            return None
+        try:
+            strong = load_arrays(self._texts_file)[0]["strong"]
+            require_unit_rows(strong, "The strong vectors")
+            return AlignmentTexts.among(self.index, self.index.sample(len(strong), ALIGNMENT_SEED), strong)
+        except (DamagedFileError, ValueError, KeyError) as error:
+            logger.warning("The alignment texts in %s are damaged and are read again: %s.", self._texts_file, error)
+            return None
 
 
 def read_about(folder: Path) -> tuple[PairSpec, str]:

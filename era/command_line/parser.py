@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from era.embedder_specs import PRESETS
+from era.embedder_specs import MAX_ALIGNMENT_TEXTS, N_ALIGNMENT_TEXTS, PRESETS
 
 RECIPES = ("era", "era-dual", "era-single", "paper")
 SYSTEMS = "light, aligned, bm25, the folder or zip of an adapter, or a TREC run file"
@@ -117,7 +117,7 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 
 def _add_align(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _command(
-        commands, "align", "Join the two embedders without labels: read up to 1,000 documents with the strong one."
+        commands, "align", "Join the two embedders without labels: read some of the documents with the strong one."
     )
     _add_index_argument(parser)
     parser.add_argument("adapter", type=Path, nargs="?", help="write the adapter before labels to this folder")
@@ -212,6 +212,14 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="era", help="how to learn; default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default %(default)s")
+    parser.add_argument(
+        "--texts",
+        type=_at_least_one,
+        dest="n_texts",
+        metavar="N",
+        help="documents that the strong embedder reads for the alignment, if there are so many; "
+        f"default {MAX_ALIGNMENT_TEXTS:,}, of an endpoint {N_ALIGNMENT_TEXTS:,}",
+    )
 
 
 def _add_query_side(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,8 @@ def test_collection_panel_gives_facts_of_a_collection(trained_desk: Desk) -> Non
     fingerprint = trained_desk.workspace.library(trained_desk.collection.id).index.fingerprint
     assert [fact[:2] for fact in opened["facts"][:-1]] == [
         ["Documents", "16"], ["Queries", "12"], ["Judged documents", "24"], ["Query embedder", "strong, 13 dimensions"],
-        ["Document embedder", "light, 11 dimensions"], ["Index", "0.0 MiB"], ["Fingerprint", fingerprint[:16]],
+        ["Document embedder", "light, 11 dimensions"], ["Alignment", "16 documents read by the strong model"],
+        ["Index", "0.0 MiB"], ["Fingerprint", fingerprint[:16]],
     ]  # fmt: skip
     assert (opened["why_fixed"], opened["can_go"], opened["is_archived"], payload["is_first"]) == (
         "",

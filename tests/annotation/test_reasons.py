@@ -347,6 +347,21 @@ def test_a_run_of_before_reasons_were_kept_asks_to_train_again(judged_desk: Desk
     assert side.text.endswith(f"“after your marks (run 1), vectors alone” {TRAIN_AGAIN}.")
 
 
+def test_reasons_are_as_they_were_when_the_strong_model_has_read_on_since(judged_desk: Desk) -> None:
+    workspace, collection_id = judged_desk.workspace, judged_desk.collection.id
+    library = workspace.library(collection_id)
+    library.aligned()
+    few, all_texts = library.aligned_by(library.alignment_texts().first(9)), library.alignment_texts()
+    assert workspace.replace_library(collection_id, library, few)
+    judged_desk.train()
+    before = change_for(judged_desk, "cat-vet", "cat-illness")
+    assert workspace.replace_library(collection_id, few, few.aligned_by(all_texts))
+    after = change_for(judged_desk, "cat-vet", "cat-illness")
+    assert (before.aligning, before.rest) != (0, 0)
+    for name in ("before", "after", "aligning", "weighing", "length", "rest"):
+        assert getattr(after, name) == pytest.approx(getattr(before, name), abs=1e-6), name
+
+
 def test_what_taught_a_run_is_read_again_where_another_run_was_written_to_its_folder(trained_desk: Desk) -> None:
     assert change_for(trained_desk, "cat-vet", "cat-illness").parts
     run = trained_desk.workspace.adapter_folder(int(RUN.removeprefix("run-")))

@@ -11,6 +11,7 @@ import pytest
 
 from annotation.errors import InvalidInputError
 from annotation.settings import Settings
+from era.embedder_specs import BUNDLED, EmbedderSpec
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -158,3 +159,13 @@ def test_file_of_people_that_cannot_be_read_is_named(tmp_path: Path, trouble: st
     with pytest.raises(InvalidInputError, match="could not be read") as error:
         Settings(people=file).read_people()
     assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "of_a_model", "of_an_endpoint"),
+    [(None, 4000, 1000), (1000, 1000, 1000), (6000, 6000, 6000), (5, 1000, 1000)],
+)
+def test_how_far_strong_models_read_on_can_be_set(wanted: int | None, of_a_model: int, of_an_endpoint: int) -> None:
+    settings = Settings(alignment_texts=wanted)
+    assert settings.n_alignment_texts(BUNDLED.strong) == of_a_model
+    assert settings.n_alignment_texts(EmbedderSpec("openai", "big")) == of_an_endpoint

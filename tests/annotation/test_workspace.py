@@ -255,7 +255,7 @@ def test_prepare_counts_words_where_a_ranking_in_use_needs_them(desk: Desk, key:
     with desk.workspace.writing() as session:
         storage.label_sets.set_in_use(session, desk.label_set_id, key)
     again = desk.again()
-    assert (again.workspace.library(again.collection.id)._lexical is not None) is is_counted
+    assert (again.workspace.library(again.collection.id)._words.index is not None) is is_counted
     again.workspace.close()
 
 

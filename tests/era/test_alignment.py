@@ -350,16 +350,18 @@ def test_read_alignment_texts_reads_every_document_of_a_small_corpus(
     assert texts.share_read == 1
 
 
-def test_read_alignment_texts_reads_1000_documents_of_a_large_corpus() -> None:
-    documents = [Document(str(i), "", "cat" if i % 2 else "dog") for i in range(1100)]
+@pytest.mark.parametrize(("n", "n_read"), [(4000, 4000), (1000, 1000), (9000, 4100)])
+def test_read_alignment_texts_reads_as_many_as_are_wanted(n: int, n_read: int) -> None:
+    documents = [Document(str(i), "", "cat" if i % 2 else "dog") for i in range(4100)]
     strong, light = WordEmbedder("strong", ["cat"]), identity_of("light", 2)
-    vectors: Vectors = np.tile(np.eye(2, dtype=np.float32), (550, 1))
+    vectors: Vectors = np.tile(np.eye(2, dtype=np.float32), (2050, 1))
     index = DenseIndex([document.doc_id for document in documents], vectors, light)
     pair = EmbedderPair(strong, WordEmbedder("light", ["cat"]))
-    texts = read_alignment_texts(Corpus(documents), index, pair)
-    assert len(set(texts.doc_ids)) == len(strong.texts_read) == 1000
-    assert texts.share_read == 1000 / 1100
-    assert texts.doc_ids == read_alignment_texts(Corpus(documents), index, pair).doc_ids
+    texts = read_alignment_texts(Corpus(documents), index, pair, n=n)
+    assert len(set(texts.doc_ids)) == len(strong.texts_read) == n_read
+    assert texts.share_read == n_read / 4100
+    assert texts.doc_ids == index.sample(n, seed=42)
+    assert texts.doc_ids[:1000] == index.sample(1000, seed=42)  # those that earlier versions read
     np.testing.assert_array_equal(texts.light[:, 1] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
     np.testing.assert_array_equal(texts.strong[:, 0] == 1, [int(doc_id) % 2 == 1 for doc_id in texts.doc_ids])
 
@@ -368,6 +370,43 @@ def test_read_alignment_texts_reads_1000_documents_of_a_large_corpus() -> None:
 def test_alignment_texts_refuse_a_share_that_is_none(share_read: float) -> None:
     with pytest.raises(ValueError, match="share_read from 0 to 1"):
         AlignmentTexts(["a"], random_unit_rows(1, 4, 0), random_unit_rows(1, 4, 0), share_read)
+
+
+def test_further_texts_come_after_those_that_were_read(corpus: Corpus, index: DenseIndex, pair: EmbedderPair) -> None:
+    strong = pair.strong
+    assert isinstance(strong, WordEmbedder)
+    all_at_once = read_alignment_texts(corpus, index, pair)
+    few = read_alignment_texts(corpus, index, pair, n=3)
+    n_read = len(strong.texts_read)
+    more = read_alignment_texts(corpus, index, pair, n=5, known=few)
+    assert len(strong.texts_read) == n_read + 2
+    assert few.doc_ids == all_at_once.doc_ids[:3]
+    assert more.doc_ids == all_at_once.doc_ids[:5]
+    assert more.share_read == 5 / len(index)
+    np.testing.assert_array_equal(more.strong, all_at_once.strong[:5])
+    np.testing.assert_array_equal(more.light, all_at_once.light[:5])
+    assert read_alignment_texts(corpus, index, pair, n=4, known=more).doc_ids == more.doc_ids
+    assert len(strong.texts_read) == n_read + 2
+
+
+def test_texts_that_were_drawn_from_other_documents_are_not_read_twice(
+    corpus: Corpus, index: DenseIndex, pair: EmbedderPair
+) -> None:
+    last = read_alignment_texts(corpus, index, pair).doc_ids[-2:]
+    known = AlignmentTexts.among(index, last, pair.strong.encode_documents(corpus.contents(last)))
+    texts = read_alignment_texts(corpus, index, pair, n=4, known=known)
+    assert texts.doc_ids[:2] == last
+    assert len(set(texts.doc_ids)) == 4
+
+
+def test_the_first_texts_are_the_same_texts_and_as_much_less_of_the_corpus() -> None:
+    texts = random_texts(8, 4, 3)
+    first = dataclasses.replace(texts, share_read=0.5).first(2)
+    assert first.doc_ids == ["0", "1"]
+    assert first.share_read == 0.125
+    np.testing.assert_array_equal(first.strong, texts.strong[:2])
+    np.testing.assert_array_equal(first.light, texts.light[:2])
+    assert texts.first(9) is texts
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -81,6 +81,19 @@ def test_aligning_reads_each_document_once_and_saves_what_needs_no_label(era: Co
     assert era.fail("align", "animals.index", "aligned.adapter").startswith("aligned.adapter exists already.")
 
 
+def test_aligning_reads_on_where_more_texts_are_wanted_and_none_twice(era: CommandLine) -> None:
+    assert era.do("align", "animals.index", "--texts", 6)["n_texts"] == 6
+    era.do("search", "animals.index", "newt", "--with", "aligned")  # by what was read
+    read = era.pair.strong.texts_read  # type: ignore[attr-defined]
+    assert len([text for text in read if text != "newt"]) == 6
+    few = era.do("align", "animals.index", "--texts", 4)
+    assert few["n_texts"] == 4
+    assert era.do("align", "animals.index")["n_texts"] == 16
+    assert len([text for text in read if text != "newt"]) == 16
+    assert era.do("align", "animals.index", "--texts", 4) == few
+    assert era.do("adapt", "animals.index", "first.adapter", "--texts", 8)["report"]["alignment_fit"]["n"] == 8
+
+
 def test_adapting_learns_what_the_instructions_mean(era: CommandLine, tmp_path: Path) -> None:
     before = contents_of(tmp_path / "animals.index")
     found = era.do("adapt", "animals.index", "first.adapter")

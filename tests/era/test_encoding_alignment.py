@@ -119,3 +119,10 @@ def test_align_by_encoding_reports_every_epoch_and_stops_when_the_report_raises(
     with pytest.raises(Cancelled):
         align_by_encoding(random_texts(5, 4, 3), "cpu", 0, EncodingConfig(n_epochs=4), report)
     assert reported == [0.25, 0.5]
+
+
+def test_align_by_encoding_reads_no_more_texts_than_the_paper() -> None:
+    texts, config = random_texts(1010, 3, 2), EncodingConfig(n_epochs=1)
+    paper = align_by_encoding(texts, "cpu", 0, config)
+    np.testing.assert_array_equal(paper.weight, align_by_encoding(texts.first(1000), "cpu", 0, config).weight)
+    assert paper.provenance["n_texts"] == 1000

@@ -28,6 +28,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     port, output = free_port(), folder / "output.txt"
     environment |= {
         "ERA_DATA_DIR": str(folder / "data"),
+        "ERA_ALIGNMENT_TEXTS": "1000",
         "GRADIO_SERVER_PORT": str(port),
         "HF_HUB_OFFLINE": "1",
         "SYSTEM": "spaces",
