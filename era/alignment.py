@@ -4,9 +4,10 @@ The default, in closed form: reconstruct the strong vector of a document from it
 other direction by gradient descent, is in `era.encoding_alignment`; both learn from the same texts read by both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,8 @@ class DecodingConfig:
         strong_whitening: power of the strong covariance that is divided out; 0 for none, 1 for all of it.
         light_whitening: the same for the light covariance.
         whitening_ridge: added to both covariances before, as a share of their mean eigenvalue; > 0.
-        neighbour_weight: weight of the neighbours beside the strong and the light half, which weigh 1; >= 0.
+        light_weight: weight of the light half beside the strong half, which weighs 1; >= 0.
+        neighbour_weight: weight of the neighbours beside them; >= 0.
         neighbour_temperature: see `Neighbourhood.build`.
     """
 
@@ -120,15 +122,21 @@ class DecodingConfig:
     strong_whitening: float = 0.25
     light_whitening: float = 0.5
     whitening_ridge: float = 0.1
-    neighbour_weight: float = 0.25
+    light_weight: float = 0.7
+    neighbour_weight: float = 0.5
     neighbour_temperature: float = 0.4
 
     def __post_init__(self) -> None:
         ridges = [self.whitening_ridge] if self.ridge is None else [self.whitening_ridge, self.ridge]
-        if min(ridges) <= 0 or self.neighbour_weight < 0:
-            raise ValueError(f"Expected ridges > 0 and neighbour_weight >= 0, got {self}.")
+        if min(ridges) <= 0 or min(self.light_weight, self.neighbour_weight) < 0:
+            raise ValueError(f"Expected ridges > 0 and weights >= 0, got {self}.")
         if not {"mean", "instructed"} & set(self.views):
             raise ValueError(f"One view must be the strong embedder's, got {self.views}.")
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any]) -> "DecodingConfig":
+        """Return the settings that a run was saved with; before version 0.6.0 the light half always weighed 1."""
+        return cls(**{"light_weight": 1.0, **saved, "views": tuple(saved["views"])})
 
     def settled(self, texts: AlignmentTexts) -> "DecodingConfig":
         """Return the settings for these texts, which give the same adapter again whatever else the corpus becomes.
@@ -169,7 +177,7 @@ def align_by_decoding(texts: AlignmentTexts, config: DecodingConfig | None = Non
     maps: dict[QueryView, Matrix] = {
         "mean": strong_map,
         "instructed": strong_map,
-        "light": light_map / light_length,
+        "light": config.light_weight * light_map / light_length,
         "neighbours": config.neighbour_weight * light_map / centred_length,
     }
     neighbourhood = None

@@ -15,7 +15,7 @@ from era.embedders import Vectors
 from era.index import DenseIndex
 from era.lexical import WORD_WEIGHT, Candidates, LexicalIndex, Matching
 
-WORD_WEIGHTS = (0.25, 0.1, 0.5, 0.0, 1.0, 2.0)
+WORD_WEIGHTS = (0.5, 0.25, 1.0, 0.1, 2.0, 0.0)
 """What matching words may weigh; the first is what they weigh without labels."""
 
 WORD_STEP_COST = 0.025

@@ -21,7 +21,7 @@ from era.words import WordReader
 if TYPE_CHECKING:
     import bm25s  # imported when words are counted: it takes half a second, and a page can be shown meanwhile
 
-WORD_WEIGHT = 0.25
+WORD_WEIGHT = 0.5
 """Of a BM25 score before labels say otherwise, when both signals are counted in standard deviations over the corpus."""
 
 _DEPTH = 100  # candidates of each signal

@@ -336,8 +336,8 @@ def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, 
     arrays = {name.removeprefix("influence_"): array for name, array in extra.items() if name.startswith("influence_")}
     if not facts or not arrays or not config:
         return None
-    alignment = DecodingConfig(**{**config, "views": tuple(config["views"])})
-    return Influence.from_saved(arrays, facts), alignment, int(adapter.provenance.get("n_texts", N_ALIGNMENT_TEXTS))
+    n_texts = int(adapter.provenance.get("n_texts", N_ALIGNMENT_TEXTS))
+    return Influence.from_saved(arrays, facts), DecodingConfig.from_saved(config), n_texts
 
 
 def _aligned(library: Library, config: DecodingConfig, n_texts: int) -> QueryAdapter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from era.adapter import QueryAdapter
-from era.alignment import AlignmentTexts, align_by_decoding
+from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding
 from era.candidates import LabelledQueries
 from era.embedders import EncodedQueries, Vectors
 from era.index import DenseIndex
@@ -15,6 +15,7 @@ Judgments = dict[str, dict[str, float]]
 
 DIMENSION = 4
 N_DOCUMENTS = 40
+HALVES = DecodingConfig(light_weight=1.0, neighbour_weight=0.25)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def shifted_world() -> ShiftedWorld:
     vectors = random_unit_rows(N_DOCUMENTS, DIMENSION, seed=0)
     index = index_of(vectors)
     texts = texts_of(index, vectors)
-    return ShiftedWorld(index, texts, align_by_decoding(texts), random_unit_rows(30, DIMENSION, seed=1))
+    return ShiftedWorld(index, texts, align_by_decoding(texts, HALVES), random_unit_rows(30, DIMENSION, seed=1))
 
 
 def bytes_of(adapter: QueryAdapter) -> bytes:

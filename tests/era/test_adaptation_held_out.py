@@ -102,7 +102,7 @@ def test_held_out_vector_owes_nothing_to_its_labels_when_not_every_document_is_a
     judgments: Judgments = {f"q{i}": {f"d{i:03}": 1.0, f"d{i + 20:03}": 0.0} for i in range(n)}
     config = AdaptationConfig(strengths=(300.0,), minimum_gain=ANYTHING, mining=MiningConfig(n_top=8, n_random=4))
     found: list[Vectors] = []
-    for grades in ({"d000": 1.0}, {"d140": 1.0}, {f"d{row:03}": float(row % 3) for row in range(30, 60)}):
+    for grades in ({"d130": 1.0}, {"d140": 1.0}, {f"d{row:03}": float(row % 3) for row in range(30, 60)}):
         labelled = labelled_queries(encoded, judgments | {"q3": grades}, index)
         found.append(adapt(align_by_decoding(texts), labelled, texts, index, "cpu", 1, config).held_out_vectors)
     np.testing.assert_allclose(found[1][3], found[0][3], atol=ROUNDING)

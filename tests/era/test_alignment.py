@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.fakes import ANIMALS, WordEmbedder, identity_of, light_embedder, rand
 
 Matrix = NDArray[np.float64]
 
-PLAIN = DecodingConfig(views=("mean", "light"), ridge=0.01, strong_whitening=0.0, light_whitening=0.0)
+PLAIN = DecodingConfig(views=("mean", "light"), ridge=0.01, strong_whitening=0.0, light_whitening=0.0, light_weight=1.0)
 """Nothing but the reconstruction and the light vector as it is."""
 
 SIZES = [(50, 4, 7), (50, 7, 4), (6, 9, 9)]  # texts, p, m; the last: fewer texts than dimensions
@@ -97,7 +98,7 @@ def test_align_by_decoding_without_whitening_equals_stacked_least_squares(n: int
     [
         DecodingConfig(ridge=0.01),
         DecodingConfig(ridge=0.01, strong_whitening=1.0, light_whitening=0.0, whitening_ridge=0.3),
-        DecodingConfig(strong_whitening=0.0, light_whitening=1.0, ridge=0.2, neighbour_weight=2.0),
+        DecodingConfig(strong_whitening=0.0, light_whitening=1.0, ridge=0.2, light_weight=3.0, neighbour_weight=2.0),
     ],
 )
 def test_align_by_decoding_whitens_each_half_and_scales_it_to_mean_length_1(
@@ -113,7 +114,8 @@ def test_align_by_decoding_whitens_each_half_and_scales_it_to_mean_length_1(
     assert adapter.views == ("mean", "light", "neighbours")
     np.testing.assert_allclose(adapter.weight[:p], strong, atol=2e-5)
     np.testing.assert_allclose(adapter.bias, -texts.strong.mean(axis=0) @ strong, atol=2e-5)
-    np.testing.assert_allclose(adapter.weight[p : p + m], light / mean_length(texts.light @ light), atol=2e-5)
+    light_half = config.light_weight * light / mean_length(texts.light @ light)
+    np.testing.assert_allclose(adapter.weight[p : p + m], light_half, atol=2e-5 * max(1.0, config.light_weight))
     neighbours = config.neighbour_weight * light / mean_length(centred(texts.light) @ light)
     np.testing.assert_allclose(adapter.weight[p + m :], neighbours, atol=2e-5 * np.abs(neighbours).max())
 
@@ -252,14 +254,14 @@ def test_align_by_decoding_finds_a_linear_relation_exactly() -> None:
 
 
 @pytest.mark.parametrize(("n", "p", "m"), SIZES)
-def test_align_by_decoding_makes_the_halves_of_the_texts_of_mean_length_1(n: int, p: int, m: int) -> None:
+def test_align_by_decoding_weighs_the_halves_by_their_mean_length_over_the_texts(n: int, p: int, m: int) -> None:
     texts = random_texts(n, p, m)
     adapter = align_by_decoding(texts)
     strong = texts.strong @ adapter.weight[:p] + adapter.bias
     assert mean_length(strong) == pytest.approx(1, abs=1e-4)
-    assert mean_length(texts.light @ adapter.weight[p : p + m]) == pytest.approx(1, abs=1e-4)
+    assert mean_length(texts.light @ adapter.weight[p : p + m]) == pytest.approx(0.7, abs=1e-4)
     neighbours = centred(texts.light) @ adapter.weight[p + m :]
-    assert mean_length(neighbours) == pytest.approx(0.25, abs=1e-4)
+    assert mean_length(neighbours) == pytest.approx(0.5, abs=1e-4)
 
 
 def query_like(text: int, texts: AlignmentTexts) -> EncodedQueries:
@@ -324,6 +326,7 @@ def test_align_by_decoding_searches_by_the_light_vector_when_all_light_vectors_a
         {"ridge": 0.0},
         {"ridge": -1.0},
         {"whitening_ridge": 0.0},
+        {"light_weight": -0.1},
         {"neighbour_weight": -0.1},
         {"views": ("light",)},
         {"views": ("light", "neighbours")},
@@ -332,6 +335,16 @@ def test_align_by_decoding_searches_by_the_light_vector_when_all_light_vectors_a
 def test_decoding_config_refuses_values_out_of_range(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"Expected ridges|must be the strong embedder's"):
         DecodingConfig(**values)  # type: ignore[arg-type]
+
+
+def test_settings_of_a_run_are_read_as_they_were_saved() -> None:
+    config = DecodingConfig(views=("mean", "neighbours"), ridge=0.2, light_weight=0.4, neighbour_weight=0.3)
+    assert DecodingConfig.from_saved(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_settings_of_a_run_before_version_0_6_have_a_light_half_that_weighs_1() -> None:
+    saved = {"views": ["mean", "light", "neighbours"], "ridge": 0.01, "neighbour_weight": 0.25}
+    assert DecodingConfig.from_saved(saved) == DecodingConfig(ridge=0.01, light_weight=1.0, neighbour_weight=0.25)
 
 
 def test_alignment_texts_refuse_unequal_numbers() -> None:
