@@ -38,7 +38,7 @@ _NEIGHBOURHOOD_ARRAYS = {
     "centre": "neighbourhood.centre",
 }
 _EXTRA_PREFIX = "extra."
-_WORD_WEIGHT_BEFORE_0_6 = 0.25  # which did not say so
+_WORD_WEIGHT_BEFORE_0_7 = 0.25  # which did not say so
 _LIGHT_VIEWS = ("light", "neighbours")
 
 
@@ -141,7 +141,7 @@ class QueryAdapter:
                 parts = {part: arrays.pop(name) for part, name in _NEIGHBOURHOOD_ARRAYS.items()}
                 neighbourhood = Neighbourhood(**parts, temperature=about["neighbourhood_temperature"])
             weight, bias = arrays.pop("weight"), arrays.pop("bias")
-            word_weight = float(about.get("word_weight", _WORD_WEIGHT_BEFORE_0_6))
+            word_weight = float(about.get("word_weight", _WORD_WEIGHT_BEFORE_0_7))
             adapter = cls(tuple(about["views"]), weight, bias, about["provenance"], neighbourhood, word_weight)
             adapter._require_numbers(arrays)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedFileError) as error:
@@ -172,7 +172,7 @@ def held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors]) -> dict[str
     """
     query_ids = list(adapter.provenance.get("query_ids", ()))
     vectors = extra.get(HELD_OUT)
-    weights = adapter.provenance.get(HELD_OUT_WORD_WEIGHTS, [_WORD_WEIGHT_BEFORE_0_6] * len(query_ids))
+    weights = adapter.provenance.get(HELD_OUT_WORD_WEIGHTS, [_WORD_WEIGHT_BEFORE_0_7] * len(query_ids))
     if vectors is None or not len(vectors) == len(query_ids) == len(weights):
         raise ValueError("it is incomplete")
     if not all(isinstance(weight, int | float) and 0 <= weight < np.inf for weight in weights):

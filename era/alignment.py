@@ -135,7 +135,7 @@ class DecodingConfig:
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "DecodingConfig":
-        """Return the settings that a run was saved with; before version 0.6.0 the light half always weighed 1."""
+        """Return the settings that a run was saved with; before version 0.7.0 the light half always weighed 1."""
         return cls(**{"light_weight": 1.0, **saved, "views": tuple(saved["views"])})
 
     def settled(self, texts: AlignmentTexts) -> "DecodingConfig":

@@ -39,10 +39,10 @@ from storage.records import TrainingRunRecord, TrainingRunState
 _PARTS = {"light": "the light model’s reading", "neighbours": "documents that the strong model finds similar"}
 _WORDS = {
     0.0: "do not count",
-    0.1: "count less than half as much",
-    0.5: "count double",
-    1.0: "count four times as much",
-    2.0: "count eight times as much",
+    0.1: "count a fifth",
+    0.25: "count half",
+    1.0: "count double",
+    2.0: "count four times",
 }
 _TIMES = {0.0: "no longer count", 0.5: "count half", 2.0: "count double", 4.0: "count four times"}
 _DAMAGED = (
