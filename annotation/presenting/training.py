@@ -36,7 +36,7 @@ from era.figures import NO_DIFFERENCE, difference, figure, rounded
 from era.significance import MIN_FOR_VERDICT, Difference, evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
-_PARTS = {"light": "the light model’s reading", "neighbours": "documents that the strong model finds similar"}
+_PARTS = {"light": "the light model’s vectors", "neighbours": "documents that the strong model finds similar"}
 _WORDS = {
     0.0: "do not count",
     0.1: "count a fifth",

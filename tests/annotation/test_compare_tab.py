@@ -113,7 +113,7 @@ def test_compare_tab_opens_on_what_is_in_use_against_the_light_model(judged_desk
     assert sides("light+words") == ["light", "light+words"]
     assert sides("light") == ["light", "bm25"]
     run = judged_desk.finish_by_hand(swapped_topics())
-    assert sides("light") == ["light", f"run-{run.id}"]  # it lost, which is what there is to look at
+    assert sides("light") == ["light", f"run-{run.id}+words"]  # it lost, which is what there is to look at
 
 
 def test_compare_tab_measures_an_unfinished_query_that_nobody_else_judged(judged_desk: Desk, tab: CompareTab) -> None:

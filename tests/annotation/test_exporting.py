@@ -72,7 +72,7 @@ def test_the_readme_says_what_each_file_is(judged_desk: Desk, view: ComparisonVi
     readme = unzipped(trec_zip(judged_desk.workspace, "ann", view))["README.txt"]
     assert "1-light.run: light model alone" in readme
     assert "2-run-1.run: after your marks (run 1), vectors alone" in readme
-    assert "3-light-words.run: light model alone + matching words" in readme
+    assert "3-light-words.run: light model + matching words" in readme
     assert "Relevant from grade 1 on." in readme
     assert "In 1-light.run, 2-run-1.run, 3-light-words.run, queries that a training run learned" in readme
     assert "adapters that had not seen their labels" in readme

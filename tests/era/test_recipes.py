@@ -83,7 +83,8 @@ def test_fit_report_and_config_are_json(
     assert report["reason"].endswith(".")
     assert report["is_changed"] is True
     config = json.loads(json.dumps(learned.config, allow_nan=False))
-    assert config.keys() == {"alignment", "adaptation"}
+    assert config.keys() == {"alignment", "adaptation", "has_words"}
+    assert config["has_words"] is False
     json.dumps([learned.adapter.provenance, learned.aligned.provenance])
 
 
