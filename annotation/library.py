@@ -6,15 +6,18 @@ Alignment goes on while the app runs: with every step the workspace puts another
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotation.alignment_texts import alignment_texts, find_alignment_texts
 from annotation.comparing.run_cache import RunCache
+from annotation.errors import NotReadyError
 from annotation.strong_reading import StrongReading
 from era.adapter import HeldOut, QueryAdapter, held_out_of, light_only, strong_only
 from era.alignment import AlignmentTexts, align_by_decoding
@@ -27,6 +30,7 @@ from era.intact import require_unit_rows
 from era.lexical import LexicalIndex
 from era.progress import Progress, no_progress
 from era.query_groups import Nearness
+from era.reranking import RerankingRetriever
 from era.retriever import LexicalRetriever, Retriever
 from era.types import Query
 from era.vector_cache import CachedVectors, VectorCache
@@ -99,6 +103,26 @@ class Library:
             NotReadyError: if the strong embedder has not read every document.
         """
         return Retriever(self.pair, self.strong_reading.index(), strong_only(self.pair.strong.identity.dimension))
+
+    def strong_documents(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which documents the strong embedder has read (n,), and what it made of them (n, p), 0 for the others.
+
+        Nothing is read for this.
+        """
+        is_known, vectors = self.pair.strong.kept_documents(self.corpus.contents(doc_ids))
+        missing = np.flatnonzero(~is_known).tolist()
+        texts, index = self._texts, None
+        if missing and self.strong_reading.is_ready:
+            with suppress(NotReadyError):  # damaged
+                index = self.strong_reading.index()
+        row_of = {doc_id: row for row, doc_id in enumerate(texts.doc_ids)} if missing and texts is not None else {}
+        for place in missing:
+            doc_id = doc_ids[place]
+            if index is not None and doc_id in index:
+                vectors[place], is_known[place] = index.vectors([doc_id])[0], True
+            elif texts is not None and doc_id in row_of:
+                vectors[place], is_known[place] = texts.strong[row_of[doc_id]], True
+        return is_known, vectors
 
     def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
         """Return the texts that both embedders have read; the first call embeds them or reads them from disk.
@@ -238,6 +262,29 @@ class Library:
         """Return the retriever with matching words counted as well."""
         words = self.words()
         return replace(retriever, lexical=words if retriever.index is self.index else words.beside(retriever.index))
+
+    def reread(self, retriever: Retriever) -> RerankingRetriever:
+        """Return the retriever with the documents on top ordered anew by what the strong embedder has read in them.
+
+        It reads nothing itself, since that takes seconds and may cost money: see `annotation.rereading`.
+        """
+        return RerankingRetriever(
+            retriever.pair,
+            retriever.index,
+            retriever.adapter,
+            retriever.lexical,
+            texts=self.alignment_texts(),
+            read=self._strong_documents_read,
+        )
+
+    def _strong_documents_read(self, doc_ids: Sequence[str]) -> Vectors:
+        is_known, vectors = self.strong_documents(doc_ids)
+        if not is_known.all():
+            raise NotReadyError(
+                "The strong model has not read all documents on top of this ranking yet. Let it read them for this "
+                "query in Judge, or for all judged queries in Compare."
+            )
+        return vectors
 
     def words_alone(self) -> LexicalRetriever:
         """Return the retriever that knows nothing but matching words."""

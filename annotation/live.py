@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 import storage.queries
-from annotation import rankers
+from annotation import rankers, rereading
 from annotation.desk import Card, lay_out_ranking
 from annotation.errors import NotAllowedError
 from annotation.kept_for_testing import learnable
@@ -76,6 +76,7 @@ def follow(workspace: Workspace, author: str | None, label_set_id: int, query: Q
     if weight:
         state = "changed" if relevant else "waiting"
         vector = feed_back(vector, library.index.vectors(relevant), list(relevant.values()), weight)
+    rereading.read_top(workspace, query.collection_id, ranker, asked, vector)
     [ranking] = chosen.rank([asked], vector[None], DEPTH + _N_SPARE + len(mine))
     shown = [(doc.doc_id, doc.score) for doc in ranking]
     return Followed(lay_out_ranking(workspace, label_set_id, query, author, shown).cards, state)

@@ -13,12 +13,14 @@ from annotation.ranking_keys import ALIGNED, BM25, LIGHT, STRONG, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import HeldOut
 from era.certainty import Expectation
+from era.reranking import N_REREAD
 from era.retriever import Retriever
 from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 
 VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
 _ALONE = (LIGHT, STRONG)  # what everything else is compared with, and so without matching words
+REREAD_LABEL = f", top {N_REREAD} read by the strong model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,17 @@ def imported_label(snapshot: SnapshotRecord) -> str:
     return f"{snapshot.name} (brought in)"
 
 
+def labels_of(rankers: Iterable[Ranker], keys: Iterable[str]) -> dict[str, str]:
+    """Return what a person calls each ranking, by key; what is not among `rankers` is not there any more."""
+    labels = {ranker.key: ranker.label for ranker in rankers}
+    named = {}
+    for key in keys:
+        parsed = RankingKey.parse(key)
+        first = str(parsed.without_rereading())
+        named[key] = labels.get(first, missing_label(first)) + (REREAD_LABEL if parsed.is_reread else "")
+    return named
+
+
 def missing_label(key: str) -> str:
     """Return what a person calls a ranking that is not there any more; what it was called is gone with it."""
     parsed = RankingKey.parse(key)
@@ -242,6 +255,8 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
         NotReadyError: if it is the strong model alone, and that has not read every document.
     """
     parsed = RankingKey.parse(key)
+    if parsed.is_reread and not parsed.can_be_reread:
+        raise NotFoundError(f"There is no ranking named {key[:40]!r}. Choose one from the list.")
     held_out: Mapping[str, HeldOut] = {}
     if parsed.base == LIGHT:
         chosen: Retriever = library.light()
@@ -253,13 +268,15 @@ def retriever(workspace: Workspace, library: Library, key: str) -> tuple[Retriev
         chosen = library.words_alone()
     else:
         chosen, held_out = library.trained(_adapter_folder(workspace, parsed))
-    return (library.with_words(chosen) if parsed.has_words else chosen), held_out
+    if parsed.has_words:
+        chosen = library.with_words(chosen)
+    return (library.reread(chosen) if parsed.is_reread else chosen), held_out
 
 
 def expectation(workspace: Workspace, library: Library, key: str) -> Expectation | None:
     """Return what a training run did for queries that were held out; None for other rankers or if nothing is known."""
     parsed = RankingKey.parse(key)
-    if parsed.run_id is None:
+    if parsed.run_id is None or parsed.is_reread:
         return None
     folder = _adapter_folder(workspace, parsed)
     adapter = library.trained(folder)[0].adapter

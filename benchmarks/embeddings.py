@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
@@ -75,6 +76,14 @@ class CachedEmbedder:
         """Return (n, dimension); progress is shown on stderr and not reported further."""
         keys = [_key("document", text) for text in texts]
         return self._encode(keys, lambda rows: self.embedder.encode_documents([texts[i] for i in rows]))
+
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which documents are remembered (n,), and their vectors (n, dimension), 0 for the others."""
+        known = [self._known.get(_key("document", text)) for text in texts]
+        nothing = np.zeros(self.identity.dimension, np.float32)
+        rows = [nothing if vector is None else vector for vector in known]
+        is_known = np.array([vector is not None for vector in known], bool)
+        return is_known, np.array(rows, np.float32).reshape(-1, self.identity.dimension)
 
     def _encode(self, keys: Sequence[bytes], encode: Callable[[Sequence[int]], Vectors]) -> Vectors:
         """Return (n, dimension); `encode` gets the places of the keys that nobody has embedded yet."""

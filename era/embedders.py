@@ -78,6 +78,9 @@ class Embedder(Protocol):
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
         """Return (n, dimension) for document texts, reporting progress under the stage `embedding`."""
 
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which documents need not be read again (n,), and their vectors (n, dimension), 0 for the others."""
+
 
 class SentenceTransformerEmbedder:
     """A sentence-transformers model as an `Embedder`, with the prompts of the model's own configuration or others."""
@@ -179,6 +182,12 @@ class SentenceTransformerEmbedder:
         if n_known and not order:
             progress("embedding", 1.0, f"{n_known:,} of {n_known:,} texts with {self._identity.name}")
         return vectors
+
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which documents need not be read again (n,), and their vectors (n, dimension), 0 for the others."""
+        if self._kept is None:
+            return np.zeros(len(texts), bool), np.zeros((len(texts), self._identity.dimension), np.float32)
+        return self._kept.find(texts)
 
     def _encode(self, texts: list[str], prompt: str, task: Literal["query", "document"]) -> Vectors:
         with self._lock:

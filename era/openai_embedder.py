@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from era.embedder_specs import EmbedderSpec
 from era.embedders import INSTRUCTION_TEMPLATE, EmbedderIdentity, Vectors
@@ -99,6 +100,12 @@ class OpenAIEmbedder:
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
         """Return (n, dimension), a request at a time; what was paid for is kept also if `progress` stops the rest."""
         return self._encode([self._identity.document_prompt + text for text in texts], progress)
+
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        """Return which documents need not be sent again (n,), and their vectors (n, dimension), 0 for the others."""
+        if self._kept is None:
+            return np.zeros(len(texts), bool), np.zeros((len(texts), self._identity.dimension), np.float32)
+        return self._kept.find([self._fitting(self._identity.document_prompt + text) for text in texts])
 
     def estimate_cost(self, texts: Iterable[str]) -> CostEstimate:
         """Return about what reading these documents would take."""

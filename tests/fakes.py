@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from era.adapter import normalise
 from era.alignment import AlignmentTexts
@@ -30,13 +31,14 @@ class WordEmbedder:
     """Counts the words it knows: word i adds 1 to dimension i, the last dimension stands for a text without any.
 
     Vectors have length 1. A query with an instruction is read as instruction, blank, text. `texts_read` keeps what was
-    embedded, in order.
+    embedded, in order; documents are kept.
     """
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
         self._identity = identity_of(name, len(words) + 1)
         self._place_of: Mapping[str, int] = {word: place for place, word in enumerate(words)}
         self.texts_read: list[str] = []
+        self._documents: set[str] = set()
 
     @property
     def identity(self) -> EmbedderIdentity:
@@ -47,11 +49,19 @@ class WordEmbedder:
 
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
         vectors = self._encode(texts)
+        self._documents.update(texts)
         progress("embedding", 1.0, f"{len(texts)} texts")
         return vectors
 
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        is_known = np.array([text in self._documents for text in texts], bool)
+        return is_known, self._count(texts) * is_known[:, None]
+
     def _encode(self, texts: Sequence[str]) -> Vectors:
         self.texts_read.extend(texts)
+        return self._count(texts)
+
+    def _count(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self._identity.dimension), np.float32)
         for row, text in enumerate(texts):
             for word in text.lower().split():
@@ -79,6 +89,9 @@ class TableEmbedder:
     def encode_documents(self, texts: Sequence[str], progress: Progress = no_progress) -> Vectors:
         progress("embedding", 1.0, f"{len(texts)} texts")
         return normalise(np.stack([self._vector_of[text] for text in texts]))
+
+    def kept_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], Vectors]:
+        return np.zeros(len(texts), bool), np.zeros((len(texts), self._identity.dimension), np.float32)
 
 
 def strong_embedder() -> WordEmbedder:

@@ -9,11 +9,12 @@ import storage.snapshots
 import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
 from annotation.comparing.views import ComparisonView
-from annotation.rankers import list_rankers, missing_label
+from annotation.rankers import labels_of, list_rankers
 from annotation.ranking_keys import ALIGNED, BM25, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
+from era.reranking import N_REREAD
 from era.significance import Difference, PairedDifference
 from storage.records import SnapshotRecord
 
@@ -23,8 +24,7 @@ _FROM_RUN_TOO = ("strong_embedder", "light_embedder", "versions")
 
 def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
     """Return what a person calls each side, by key in the order of the sides."""
-    labels = {ranker.key: ranker.label for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
-    return {key: labels.get(key, missing_label(key)) for key in view.sides}
+    return labels_of(list_rankers(workspace, view.collection_id, is_comparing=True), view.sides)
 
 
 def kept_side(workspace: Workspace, key: str) -> tuple[SnapshotRecord, int] | None:
@@ -63,6 +63,8 @@ def _provenance(workspace: Workspace, view: ComparisonView, key: str) -> dict[st
     }
     if parsed.base == ALIGNED:
         found["n_texts"] = library.aligned().adapter.provenance["n_texts"]
+    if parsed.is_reread:
+        found["n_reread_by_strong_embedder"] = N_REREAD
     number = parsed.run_id
     if number is None:
         return found

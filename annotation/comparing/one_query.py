@@ -111,7 +111,7 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
     labels = side_labels(workspace, view)
     last, expected, is_as_aligned = view.sides[-1], None, False
     parsed = RankingKey.parse(last)
-    if parsed.run_id is not None and not ranked[last].is_learned:
+    if parsed.run_id is not None and not parsed.is_reread and not ranked[last].is_learned:
         expected = expectation(workspace, library, last)
         aligned = rank_queries(workspace, library, str(replace(parsed, base=ALIGNED)), [record], depth)[record.id]
         is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]

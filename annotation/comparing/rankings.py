@@ -26,6 +26,7 @@ from era.adapter import HeldOut
 from era.embedders import Vectors
 from era.evaluation import MIN_DEPTH
 from era.lexical import n_candidates
+from era.reranking import N_REREAD, N_SPREAD_TEXTS, STRONG_WEIGHT
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import QueryRecord
@@ -75,7 +76,7 @@ def rank_queries(
 
     Raises:
         NotFoundError: if there is no such ranker.
-        NotReadyError: if it is the strong model alone, and that has not read every document.
+        NotReadyError: if the strong model has not read every document that it needs for the ranking.
         InvalidInputError: if the ranker is a side of a snapshot that was stored less deep.
     """
     parsed = RankingKey.parse(key)
@@ -86,7 +87,8 @@ def rank_queries(
     honest = {} if is_in_sample else held_out
     rows = {query.id: honest.get(str(query.id)) for query in queries}
     names = {query.id: _query_name(query, rows[query.id], parsed.has_words) for query in queries}
-    ranker = _ranker_name(library, without, _words_name(parsed, without.adapter.word_weight, depth))
+    beside = _words_name(parsed, without.adapter.word_weight, depth) + _rereading_name(library, parsed)
+    ranker = _ranker_name(library, without, beside)
     known = library.runs.find(ranker, names.values(), depth)
     missing = [query for query in queries if names[query.id] not in known]
     if missing:
@@ -176,6 +178,14 @@ def _query_name(query: QueryRecord, held_out: HeldOut | None, has_words: bool) -
     return digest.digest()
 
 
+def _rereading_name(library: Library, key: RankingKey) -> str:
+    """Return what stands for how the strong model orders what is on top; empty if it does not."""
+    if not key.is_reread:
+        return ""
+    texts = tuple(library.alignment_texts().doc_ids[:N_SPREAD_TEXTS])
+    return f", {N_REREAD} reread weighing {STRONG_WEIGHT} by {texts}"
+
+
 def _words_name(key: RankingKey, weight: float, depth: int) -> str:
     """Return what stands for how words count; empty if they do not.
 
@@ -187,16 +197,16 @@ def _words_name(key: RankingKey, weight: float, depth: int) -> str:
     return f"{candidates}, bm25s {version('bm25s')}, stems of pystemmer {version('pystemmer')}"
 
 
-def _ranker_name(library: Library, without: Retriever, words: str) -> str:
+def _ranker_name(library: Library, without: Retriever, beside: str) -> str:
     """Return 64 digits that stand for everything that decides how queries are ranked, but for the queries.
 
     Args:
         library: of the collection.
-        without: the retriever, words not counted.
-        words: how words count; empty if they do not.
+        without: the retriever, words not counted and nothing reread.
+        beside: what stands for either; empty for neither.
     """
     adapter, embedders = without.adapter, (without.pair.strong.identity, without.pair.light.identity)
-    about = (RANKING_VERSION, library.corpus.fingerprint, without.index.fingerprint, adapter.views, words)
+    about = (RANKING_VERSION, library.corpus.fingerprint, without.index.fingerprint, adapter.views, beside)
     digest = hashlib.sha256(repr((about, [embedder.to_json() for embedder in embedders])).encode())
     arrays = [adapter.weight, adapter.bias]
     if (near := adapter.neighbourhood) is not None:

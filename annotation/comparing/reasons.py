@@ -72,9 +72,9 @@ class Contribution:
 class ScoreChange:
     """What the change of a document's score from the first side to another one is made of.
 
-    `after - before` is the sum of all `parts`, `aligning`, `weighing`, `length`, `words`, `common` and `rest`. What
-    raises all documents alike moves none; so that stands apart as `common`, and the other amounts are against the mean
-    of the documents that both rankings show.
+    `after - before` is the sum of all `parts`, `aligning`, `weighing`, `length`, `words`, `rereading`, `common` and
+    `rest`. What raises all documents alike moves none; so that stands apart as `common`, and the other amounts are
+    against the mean of the documents that both rankings show.
 
     Attributes:
         before: score on the first side.
@@ -84,6 +84,7 @@ class ScoreChange:
         weighing: what weighing the parts of a query anew contributed.
         length: what scaling the query's vector to length 1 contributed.
         words: what matching words contributed.
+        rereading: what the strong model contributed by reading the documents on top.
         common: the mean change of all documents that both rankings show.
         rest: the sum of all smaller contributions.
     """
@@ -95,6 +96,7 @@ class ScoreChange:
     weighing: float
     length: float
     words: float
+    rereading: float
     common: float
     rest: float
 
@@ -173,14 +175,22 @@ class _Account:
     Attributes:
         parts: of the vector that the query is searched with.
         added: document id -> what matching words add; nothing to other documents.
+        reread: document id -> what ordering the documents on top anew adds.
+        below: the same for the other documents.
         run: that learned, if one did.
         taught: what it learned from.
     """
 
     parts: VectorParts
     added: Mapping[str, float] = field(default_factory=dict)
+    reread: Mapping[str, float] = field(default_factory=dict)
+    below: float = 0.0
     run: TrainingRunRecord | None = None
     taught: LabelSnapshot = field(default_factory=dict)
+
+    def rereading(self, doc_id: str) -> float:
+        """Return what ordering the documents on top anew adds to a document."""
+        return self.reread.get(doc_id, self.below)
 
 
 def why(workspace: Workspace, author: str | None, view: ComparisonView, doc_id: str) -> Reasons:
@@ -252,6 +262,8 @@ def _account(asked: _Question, key: str) -> _Account:
         raise _NoAccountError(BY_WORDS)
     if parsed.base == STRONG:
         raise _NoAccountError(BY_STRONG)
+    if parsed.is_reread:
+        return _reread(asked, parsed)
     account = _without_words(asked, parsed.without_words())
     if not parsed.has_words:
         return account
@@ -260,6 +272,13 @@ def _account(asked: _Question, key: str) -> _Account:
     own = None if asked.view.is_in_sample else held_out.get(str(asked.query.id))
     weight = chosen.adapter.word_weight if own is None else own.word_weight
     return replace(account, added=asked.library.words().added(asked.query.text, vector, asked.depth, weight))
+
+
+def _reread(asked: _Question, key: RankingKey) -> _Account:
+    first = str(key.without_rereading())
+    account, before, after = _account(asked, first), _ranked(asked, first).scores, _ranked(asked, str(key)).scores
+    reread = {doc_id: score - before[doc_id] for doc_id, score in after.items()}
+    return replace(account, reread=reread, below=next(reversed(reread.values()), 0.0))
 
 
 def _without_words(asked: _Question, key: RankingKey) -> _Account:
@@ -283,7 +302,7 @@ def _without_words(asked: _Question, key: RankingKey) -> _Account:
     encoded = library.pair.encode_queries([asked.text])
     query_id = None if asked.view.is_in_sample else str(asked.query.id)
     aligned = _aligned(library, alignment, n_texts)
-    return _Account(trained_parts(influence, aligned, encoded, query_id), {}, run, snapshot)
+    return _Account(trained_parts(influence, aligned, encoded, query_id), run=run, taught=snapshot)
 
 
 def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_Account]) -> ScoreChange:
@@ -294,12 +313,15 @@ def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_A
     explanation = explain(left.parts, right.parts, vectors[0], vectors)
     added = np.array([right.added.get(doc_id, 0.0) - left.added.get(doc_id, 0.0) for doc_id in around])
     words = float(added[0] - added.mean())
+    reread = np.array([right.rereading(doc_id) - left.rereading(doc_id) for doc_id in around])
+    rereading = float(reread[0] - reread.mean())
     before, after = (
         ranked.scores.get(asked.doc_id, _score(account, asked.doc_id, vectors[0]))
         for ranked, account in zip(rankings, accounts, strict=True)
     )
-    parts, common = _contributions(asked, accounts, explanation.by_query), explanation.common + float(added.mean())
-    told = explanation.aligning + explanation.weighing + explanation.length + words + common
+    parts = _contributions(asked, accounts, explanation.by_query)
+    common = explanation.common + float(added.mean() + reread.mean())
+    told = explanation.aligning + explanation.weighing + explanation.length + words + rereading + common
     told += sum(part.amount for part in parts)
     return ScoreChange(
         before=before,
@@ -309,6 +331,7 @@ def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_A
         weighing=explanation.weighing,
         length=explanation.length,
         words=words,
+        rereading=rereading,
         common=common,
         rest=after - before - told,
     )
@@ -316,7 +339,7 @@ def _change(asked: _Question, rankings: Sequence[_Ranked], accounts: Sequence[_A
 
 def _score(account: _Account, doc_id: str, document: Vectors) -> float:
     """Return the score of a document, also of one that a ranking does not reach."""
-    return float(account.parts.vector @ document) + account.added.get(doc_id, 0.0)
+    return float(account.parts.vector @ document) + account.added.get(doc_id, 0.0) + account.rereading(doc_id)
 
 
 def _learned(folder: Path) -> tuple[Influence, DecodingConfig, int] | None:
@@ -394,7 +417,8 @@ def _sentence(first: str, before: int | None, after: int | None, change: ScoreCh
 
 
 def _is_changed(change: ScoreChange) -> bool:
-    lead = (change.aligning, change.weighing, change.length, change.words, *(part.amount for part in change.parts))
+    own = change.aligning, change.weighing, change.length, change.words, change.rereading
+    lead = (*own, *(part.amount for part in change.parts))
     return max(abs(amount) for amount in lead) > _NOTHING
 
 
@@ -420,6 +444,7 @@ def further_shares(change: ScoreChange) -> dict[str, float]:
         "the parts of the query counting differently": change.weighing,
         "scaling the query's vector to length 1": change.length,
         "matching words": change.words,
+        "the strong model reading what is on top": change.rereading,
     }
 
 

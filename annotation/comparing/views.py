@@ -132,7 +132,7 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
         raise NotAllowedError("Sign in to make a short link; the address of this page opens the same comparison.")
     rankers = {ranker.key for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
     for key in view.sides:
-        if key not in rankers:
+        if str(RankingKey.parse(key).without_rereading()) not in rankers:
             raise NotFoundError(
                 f"{_capitalised(missing_label(key))} is not there (any more). Choose one from the list."
             )

@@ -16,6 +16,7 @@ from annotation.comparing.views import ComparisonView
 from annotation.judging import query_hash
 from annotation.opening import OpenPage, QueryProgress
 from annotation.presenting.judging import query_terms
+from annotation.presenting.rereading import unread_payload
 from annotation.presenting.wording import (
     OVERLAP_MEANINGS,
     Payload,
@@ -29,14 +30,16 @@ from annotation.presenting.wording import (
     p_value_text,
     page_ids,
 )
-from annotation.rankers import Ranker, missing_label
+from annotation.rankers import Ranker, labels_of
 from annotation.ranking_keys import RankingKey
+from annotation.rereading import NOTHING_UNREAD, Unread
 from annotation.strong_reading import StrongState
 from era.evaluation import COMPARISON_MEASURES
 from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
 from era.figures import change as change_text
 from era.incomplete_judgments import Bounds
 from era.overlap import MeanOverlap
+from era.reranking import N_REREAD
 from era.significance import Difference, PairedDifference
 
 _SHOWN = {
@@ -58,6 +61,7 @@ def compare_panel(
     strong: StrongState,
     *,
     may_stop_strong: bool = False,
+    unread: Unread = NOTHING_UNREAD,
     one: QueryComparison | None = None,
     overall: OverallComparison | None = None,
     hidden: Collection[int] = (),
@@ -78,6 +82,7 @@ def compare_panel(
         grade_names: what the grades 0, 1, ... are called.
         strong: whether the strong model alone can be compared.
         may_stop_strong: whether this person may stop it while it reads.
+        unread: what the strong model has to read before all sides can rank.
         one: the open query.
         overall: all labelled queries.
         hidden: those of them whose numbers this person may not see yet.
@@ -87,7 +92,7 @@ def compare_panel(
         error: what went wrong, if anything.
         tried: the text of a query that could not be ranked.
     """
-    labels = {key: missing_label(key) for key in view.sides} | {ranker.key: ranker.label for ranker in rankers}
+    labels = labels_of(rankers, view.sides)
     measured = None
     if overall is not None:
         measured = overall_payload(overall, view, labels, hidden) | {"looks": _looks(n_looks)}
@@ -99,6 +104,7 @@ def compare_panel(
         "error": error,
         "rankers": [{"key": r.key, "label": r.label, "group": r.group} for r in rankers],
         "sides": list(view.sides),
+        "labels": labels,
         "query_id": view.query_id,
         "queries": [
             {
@@ -119,6 +125,8 @@ def compare_panel(
         "one": one_payload(one) if one else None,
         "overall": "pending" if is_pending else measured,
         "strong": strong_payload(strong, may_stop_strong),
+        "n_reread": N_REREAD,
+        "unread": unread_payload(unread),
         "url": {
             "collection": page.collection.id,
             "labels": page.label_set.id,

@@ -16,6 +16,7 @@ from annotation.querying import ImportOutcome, QueryLine
 from annotation.rankers import Ranker
 from annotation.searching import NOT_STORED
 from era.corpus import content_hash
+from era.reranking import N_REREAD
 from storage.records import QueryRecord
 
 _STOP_WORDS = frozenset(
@@ -100,6 +101,7 @@ def judge_panel(
         "instructions": list(dict.fromkeys([*known, *instructions, *([query.instruction] if query else [])])),
         "rankers": [{"key": each.key, "run": each.run} for each in rankers],
         "ranker": ranker,
+        "n_reread": N_REREAD,
         "view": desk.view,
         "phrase": phrase,
         "like_title": like[1] if like else "",

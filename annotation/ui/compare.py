@@ -18,6 +18,7 @@ from annotation.errors import NotFoundError
 from annotation.opening import OpenPage, QueryProgress, open_page
 from annotation.presenting.comparing import compare_panel
 from annotation.querying import list_lines
+from annotation.rereading import unread_of_comparison
 from annotation.ui.compare_answers import (
     CompareAnswers,
     hidden_from,
@@ -33,7 +34,7 @@ from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
-_SCRIPTS = ("query", "marks", "reasons", "keys", "plots", "overall", "blind", "snapshots")
+_SCRIPTS = ("query", "marks", "reasons", "reread", "keys", "plots", "overall", "blind", "snapshots")
 
 
 class CompareTab:
@@ -119,13 +120,14 @@ class CompareTab:
             view, missing = without_missing(self._workspace, view)
             problem = " ".join(filter(None, (problem, missing)))
             kept = kept_comparison(self._workspace, view)
-            about: Payload = {"error": problem, "tried": tried, "intro": kept.words if kept else ""}
+            unread = unread_of_comparison(self._workspace, view)
+            about: Payload = {"error": problem, "tried": tried, "intro": kept.words if kept else "", "unread": unread}
             library = self._workspace.opened(view.collection_id)
-            if view.query_id is not None:
+            if view.query_id is not None and not unread.n_first:
                 about["one"] = compare_query(self._workspace, author, view)
             yield self._payload(page, author, view, message, **about, is_pending=True)
             with self._workspace.holding_alignments():
-                overall = kept.overall if kept else compare_all(self._workspace, view)
+                overall = kept.overall if kept else None if unread.doc_ids else compare_all(self._workspace, view)
                 if "one" in about and self._workspace.opened(view.collection_id) is not library:  # aligned anew
                     about["one"] = compare_query(self._workspace, author, view)
             hidden = hidden_from(self._workspace, author, view, overall)
@@ -133,7 +135,7 @@ class CompareTab:
                 about["n_looks"] = note_look(self._workspace, author, view)
             if view.query_id is None:
                 view = replace(view, query_id=self._query_to_open(page, author, overall, hidden))
-            if view.query_id is not None and "one" not in about:
+            if view.query_id is not None and "one" not in about and not unread.doc_ids:
                 about["one"] = compare_query(self._workspace, author, view)
             yield self._payload(page, author, view, message, **about, overall=overall, hidden=hidden)
         except NotFoundError as error:

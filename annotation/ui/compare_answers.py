@@ -21,8 +21,10 @@ from annotation.presenting.comparing import overall_payload, strong_payload
 from annotation.presenting.judging import said_payload
 from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
 from annotation.presenting.reasons import reasons_panel
+from annotation.presenting.rereading import unread_payload
 from annotation.presenting.snapshots import snapshots_panel
 from annotation.ranking_keys import BM25, LIGHT
+from annotation.rereading import read_some, unread_of_comparison
 from annotation.sight import hidden_queries
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.panel import Message
@@ -47,6 +49,7 @@ class CompareAnswers:
             ("keep", "snapshots", self._keep),
             ("drop", "snapshots", self._drop),
             ("export", "file", self._export),
+            ("reread", "reread-sides", self._reread),
             ("strong", "strong", self._strong),
             ("read-all", "strong", self._read_all),
             ("read-none", "strong", self._read_none),
@@ -121,6 +124,11 @@ class CompareAnswers:
             raise InvalidInputError("Mark relevant documents for a query first; there is nothing to put into a table.")
         content = exporting.queries_csv(overall, list(labels.values()), hidden)
         return {"name": "comparison.csv", "mime": "text/csv", "content": content, "is_base64": False}
+
+    def _reread(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        view = self._view(page, message)
+        read_some(self._workspace, author, page.collection.id, unread_of_comparison(self._workspace, view))
+        return {"sides": list(view.sides), **unread_payload(unread_of_comparison(self._workspace, view))}
 
     def _read_all(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         read_all(self._workspace, author, page.collection.id)

@@ -14,6 +14,8 @@ from annotation.opening import OpenPage, list_instructions, list_queries, open_p
 from annotation.permissions import why_not_describe, why_not_settle
 from annotation.presenting.judging import judge_panel, saved_panel
 from annotation.querying import progress_of
+from annotation.ranking_keys import RankingKey
+from annotation.rereading import ready_key
 from annotation.second_looks import lay_out_again, lay_out_conflicts
 from annotation.ui.compare_answers import read_message
 from annotation.ui.feedback import explain
@@ -25,7 +27,7 @@ from annotation.workspace import Workspace
 Payload = dict[str, Any]
 
 MAX_PEOPLE_AT_ONCE = 16
-_SCRIPTS = ("marks", "drafts", "cards", "reader", "live", "keys", "queries")
+_SCRIPTS = ("marks", "drafts", "cards", "reader", "live", "reread", "keys", "queries")
 
 
 class JudgeTab:
@@ -133,6 +135,7 @@ class JudgeTab:
             title = searching.find_documents(self._workspace, page.collection.id, [doc_id])[doc_id].title
             return self._payload(page, author, desk, ranker, like=(doc_id, title or doc_id), error=error)
         if view == "ranking":
+            ranker = ready_key(self._workspace, query, ranker)
             phrase = searching.clean_text(message.text("phrase"), "phrase")
             found = searching.run_query(self._workspace, author, query, ranker, phrase)
             desk = lay_out_ranking(
@@ -181,7 +184,7 @@ class JudgeTab:
 
     def _offered(self, page: OpenPage, ranker: str) -> list[rankers.Ranker]:
         """Return the usual rankings, and of the others those that are in use or being looked at."""
-        used = {ranker, self._default_ranker(page)}
+        used = {str(RankingKey.parse(ranker).without_rereading()), self._default_ranker(page)}
         offered = rankers.list_rankers(self._workspace, page.collection.id)
         return [each for each in offered if not each.group or each.key in used]
 

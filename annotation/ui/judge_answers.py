@@ -6,12 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import desk_setup, live, querying, searching, second_looks, suggesting
+from annotation import desk_setup, live, querying, rereading, searching, second_looks, suggesting
 from annotation.document_view import look_into
 from annotation.errors import InvalidInputError
 from annotation.opening import OpenPage
 from annotation.presenting.judging import card_payload, import_panel, query_list
 from annotation.presenting.markdown import markdown_tree
+from annotation.presenting.rereading import unread_payload
 from annotation.ranking_keys import LIGHT
 from annotation.ui.answers import Handler, answer_events
 from annotation.ui.panel import Message
@@ -32,6 +33,7 @@ class JudgeAnswers:
             ("read", "document", self._read),
             ("useful", "useful", self._useful),
             ("live", "live", self._live),
+            ("reread", "reread", self._reread),
             ("import", "import", self._import),
             ("acknowledge", "acknowledged", self._acknowledge),
         ]
@@ -70,6 +72,15 @@ class JudgeAnswers:
             "state": followed.state,
             "ranker": ranker,
         }
+
+    def _reread(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query = searching.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        ranker = message.text("ranker") or LIGHT
+        unread = rereading.unread_of_query(self._workspace, query, ranker)
+        if unread.doc_ids and message.flag("is_sure"):
+            rereading.read_some(self._workspace, author, page.collection.id, unread)
+            unread = rereading.unread_of_query(self._workspace, query, ranker)
+        return {"ranker": ranker, **unread_payload(unread)}
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         try:

@@ -103,6 +103,7 @@ def test_judge_panel_shows_the_desk() -> None:
             {"key": "run-1", "run": "1"},
         ],
         "ranker": "light",
+        "n_reread": 50,
         "view": "ranking",
         "phrase": "they",
         "like_title": "Dogs",

@@ -64,7 +64,8 @@ def change_for(desk: Desk, public_id: str, doc_id: str, sides: str = f"light~{RU
 def named(change: ScoreChange) -> float:
     """Return the sum of everything that is said of a change but the rest."""
     parts = sum(part.amount for part in change.parts)
-    return parts + change.aligning + change.weighing + change.length + change.words + change.common
+    own = change.aligning + change.weighing + change.length + change.words + change.rereading
+    return parts + own + change.common
 
 
 def vectors_of(desk: Desk, query: Query, query_id: int) -> dict[str, Vectors]:
@@ -253,6 +254,25 @@ def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> 
     assert change_for(trained_desk, "cat-vet", "cat-illness").words == 0.0
 
 
+def test_rereading_is_what_the_strong_model_adds_by_reading(trained_desk: Desk) -> None:
+    query_id = trained_desk.query_id("cat-vet")
+    vector = held_out_vector(trained_desk, query_id)
+    library = trained_desk.workspace.library(trained_desk.collection.id)
+    ids = [document.doc_id for document in DOCUMENTS]
+    encoded = library.pair.encode_queries([Query("", "cat", "vet")])
+    strong = (
+        trained_desk.strong.encode_documents([d.content for d in DOCUMENTS]) @ (encoded.instructed + encoded.plain)[0]
+    ) / 2
+    cosines = scores(trained_desk, vector)
+    added = 2 * cosines.std() / strong.std() * (strong - strong.mean())  # all 16 documents are alignment texts
+    for doc_id in ("cat-illness", "cat-feeding", "moth-illness"):
+        change = side_for(trained_desk, "cat-vet", doc_id, f"{RUN}~{RUN}+reread").change
+        assert change is not None
+        assert change.rereading == pytest.approx(added[ids.index(doc_id)], abs=1e-5)
+        assert (change.parts, change.aligning, change.words) == ([], pytest.approx(0), 0)
+        assert change.rest == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("first", ["light", "aligned"])
 def test_the_sentence_says_how_many_places_against_the_first_side_and_whose_share_is_largest(
     trained_desk: Desk, first: str
@@ -437,7 +457,16 @@ def test_reasons_panel_is_json_with_the_labels_of_the_sides(trained_desk: Desk) 
     assert "cannot be split" in not_split["words"]
 
 
-@pytest.mark.parametrize("sides", [f"light~{RUN}", f"aligned~{RUN}+words", f"{RUN}~light+words"])
+@pytest.mark.parametrize(
+    "sides",
+    [
+        f"light~{RUN}",
+        f"aligned~{RUN}+words",
+        f"{RUN}~light+words",
+        f"light~{RUN}+words+reread",
+        f"{RUN}+reread~aligned+reread",
+    ],
+)
 def test_what_is_shown_of_a_change_adds_up_as_it_is_shown(trained_desk: Desk, sides: str) -> None:
     for document in DOCUMENTS:
         reasons = reasons_for(trained_desk, "cat-vet", document.doc_id, sides)

@@ -294,3 +294,26 @@ def test_live_ranking_never_replaces_a_card_that_can_be_read(app: App, visit: Vi
         assert after[-1] == before[-1]
         expect(last).to_have_class(re.compile("era-open"))
     assert one.complaints == []
+
+
+def test_the_strong_model_reads_the_top_once_and_orders_it_anew(app: App, visit: Visits) -> None:
+    one = visit(app)
+    one.search("keep settings of a program between two runs in a file that people can edit")
+    one.view("Ranking")
+    switch = one.page.locator("#era-judge label", has=one.page.locator("input[name=reread]"))
+    expect(switch).to_contain_text("documents to read, about")
+    before = [one.doc(place) for place in range(one.cards.count())]
+    switch.locator("input").check()
+    expect(one.page).to_have_url(re.compile(r"by=[^&]*%2Breread"))
+    expect(switch).not_to_contain_text("documents")
+    after = [one.doc(place) for place in range(one.cards.count())]
+    assert after != before
+    one.page.reload()
+    expect(one.cards).to_have_count(len(after))
+    expect(switch.locator("input")).to_be_checked()
+    assert [one.doc(place) for place in range(one.cards.count())] == after  # what was read is kept
+    switch.locator("input").uncheck()
+    expect(one.page).not_to_have_url(re.compile("reread"))
+    expect(switch).not_to_contain_text("documents")
+    assert [one.doc(place) for place in range(one.cards.count())] == before
+    assert one.complaints == []

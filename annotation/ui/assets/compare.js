@@ -24,7 +24,10 @@ const lookedAt = () => ({ ...ids(), sides: view.sides, query_id: view.query_id, 
   threshold: view.threshold, is_in_sample: view.is_in_sample });
 const isRun = (key) => /^run-/.test(key);
 const isKept = (key) => /^snap-/.test(key);
-const labelOf = (key) => view.rankers.find((ranker) => ranker.key === key)?.label || (isRun(key) ? "a training run" : isKept(key) ? "a kept ranking" : key);
+const firstRanking = (key) => key.replace(/\+reread$/, "");
+const isReread = (key) => key.endsWith("+reread");
+const canBeReread = (key) => /^(light|aligned|run-)/.test(key);
+const labelOf = (key) => view.labels[key] || view.rankers.find((ranker) => ranker.key === key)?.label || (isRun(key) ? "a training run" : isKept(key) ? "a kept ranking" : key);
 const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : figure(x, digits));
 
 // --- asking: each question goes out at once, since Gradio would send a question that waits with the data of an earlier one
@@ -128,13 +131,15 @@ const SIDE_NAMES = ["Before", "After", "Third"];
 
 function rankerSelect(i) {
   const groups = [...new Set(view.rankers.map((ranker) => ranker.group || ""))];
-  const option = ({ key, label }) => h("option", { value: key, selected: key === view.sides[i] }, label);
+  const chosen = firstRanking(view.sides[i]);
+  const option = ({ key, label }) => h("option", { value: key, selected: key === chosen }, label);
   const of = (group) => view.rankers.filter((ranker) => (ranker.group || "") === group).map(option);
-  const isListed = view.rankers.some((ranker) => ranker.key === view.sides[i]);
+  const isListed = view.rankers.some((ranker) => ranker.key === chosen);
   const control = h("select", { "aria-label": SIDE_NAMES[i], onchange: () => chooseSide(i, control.value) },
-    isListed ? null : h("option", { value: view.sides[i], selected: true }, `${labelOf(view.sides[i])} (not there any more)`),
+    isListed ? null : h("option", { value: chosen, selected: true }, `${labelOf(chosen)} (not there any more)`),
     groups.map((group) => (group ? h("optgroup", { label: group }, of(group)) : of(group))));
-  return h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control);
+  return h("div", { class: "era-compared-side" },
+    h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control), isListed && canBeReread(chosen) && rereadSwitch(i));
 }
 
 // A ranking that is chosen twice changes places with the one that was there.
@@ -187,6 +192,7 @@ function controls() {
         oninput: (event) => { draft = event.target.value; } }),
       h("button", { type: "submit", class: "era-button" }, "Compare")),
     strongLine(),
+    rereadLine(),
   ];
 }
 

@@ -178,5 +178,5 @@ function drawOverall() {
       view.isMeasuring && h("span", { class: "era-busy", role: "status" }, "Measuring all labelled queries \u2026")),
     measuring(),
     o ? h("div", { class: isOld ? "era-faded" : "", "aria-busy": String(isOld) }, h("p", { class: "era-quiet" }, o.rule, " ", o.looks), o.parts.map(partSection), overlaps(o), coverage(o), o.queries.length ? everyQuery(o) : null)
-      : !view.isMeasuring && h("p", { class: "era-empty" }, "Mark relevant documents for a query, and the rankings will be measured here."));
+      : !view.isMeasuring && !view.unread.n && h("p", { class: "era-empty" }, "Mark relevant documents for a query, and the rankings will be measured here."));
 }

@@ -178,7 +178,7 @@ function openDocument(docId) {
 function placesOf(row, one) {
   return h("table", { class: "era-table era-places" },
     h("thead", {}, h("tr", {}, ["where it stands", "place", "score"].map((name, i) => h("th", { scope: "col", class: i ? "era-number" : "",
-      title: i === 2 ? "Cosine similarity, plus what matching words add where they count. Scores of two rankings are not on one scale, places are." : null }, name)))),
+      title: i === 2 ? "Cosine similarity, plus what matching words and the strong model add where they count. Scores of two rankings are not on one scale, places are." : null }, name)))),
     h("tbody", {}, one.sides.map((side, i) => {
       const here = side.results.find((each) => each.doc_id === row.doc_id);
       return h("tr", {}, h("th", { scope: "row" }, side.label),
@@ -204,7 +204,7 @@ function drawOne() {
   if (!one) {
     return refill(oneBox, isBusy ? h("p", { class: "era-busy", role: "status" }, "Ranking \u2026")
       : view.isMeasuring ? h("p", { class: "era-busy", role: "status" }, "Looking for the query that improved most \u2026")
-      : view.error ? null : h("p", { class: "era-empty" }, "Write a query above, or search for something under Judge, and the rankings will stand side by side here."));
+      : view.error || view.unread.n ? null : h("p", { class: "era-empty" }, "Write a query above, or search for something under Judge, and the rankings will stand side by side here."));
   }
   oneBox.setAttribute("aria-busy", String(isBusy));
   refill(oneBox,

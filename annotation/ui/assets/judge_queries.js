@@ -199,12 +199,13 @@ const mayReopen = () => root.offsetParent === null && view.query.id && !writing.
 // Another ranking is in use. Documents never move under the eyes of someone who is judging: then a better one is only
 // offered. Whoever chose a ranking here keeps it, unless the other one is known to be better.
 hear("in-use", ({ key, run, was, better_than }) => {
-  if (!view || view.ranker === key) return;
-  const isBetter = better_than.includes(view.ranker);
-  if (!isBetter && view.ranker !== was) return;
+  const shown = view && firstRanking(view.ranker);
+  if (!view || shown === key) return;
+  const isBetter = better_than.includes(shown);
+  if (!isBetter && shown !== was) return;
   if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, run });
-  if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: key });
-  else if (view.view !== "ranking") view.ranker = key;
+  if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: asSwitched(key) });
+  else if (view.view !== "ranking") view.ranker = asSwitched(key);
   else if (isBetter) { offered = { key, run }; drawCards(); }
   askLooks();
 });
@@ -240,7 +241,7 @@ function receive() {
   isSearching = false;
   useful = null;
   isAskingUseful = false;
-  if (offered && offered.key === view.ranker) offered = null;
+  if (offered && offered.key === firstRanking(view.ranker)) offered = null;
   if (!isSameQuery) { lastSaved = null; isNeedOpen = false; writing.clear(); }
   if (isFirst) progressHeard.clear();
   if (view.query.id) lastQuery = view.query.id;
@@ -258,6 +259,7 @@ function receive() {
   if (wantsFocus && !view.error && root.offsetParent !== null) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
   rememberInUrl(view.url);
+  afterRanking();
   if (isLive) askLive();
 }
 

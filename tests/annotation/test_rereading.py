@@ -1,0 +1,260 @@
+"""What the strong model reads for a ranking: said before, read where it is asked for, and read once.
+
+Of the 16 documents the alignment texts are 8, so that the strong model has not read the others.
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import era.reranking
+from annotation import rankers, rereading, workspace
+from annotation.comparing.all_queries import compare_all
+from annotation.comparing.rankings import rank_queries
+from annotation.comparing.views import ComparisonView, share
+from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
+from annotation.library import Library
+from annotation.live import follow
+from annotation.rankers import labels_of, list_rankers
+from annotation.ranking_keys import LIGHT
+from annotation.rereading import read_some, ready_key, unread_of_comparison, unread_of_query
+from annotation.searching import run_query
+from era.alignment import AlignmentTexts
+from era.embedder_specs import EmbedderSpec
+from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
+from tests.fakes import light_embedder
+
+REREAD = f"{LIGHT}+reread"
+READ_BEFORE = [document.doc_id for document in DOCUMENTS[:8]]  # cat, dog, trout and wren
+
+
+def library_of(desk: Desk) -> Library:
+    """Return the collection, of which the strong model has read the first half."""
+    library = desk.workspace.library(desk.collection.id)
+    texts = library.alignment_texts()
+    rows = [list(texts.doc_ids).index(doc_id) for doc_id in READ_BEFORE]
+    library._texts = AlignmentTexts(READ_BEFORE, texts.strong[rows], texts.light[rows])
+    return library
+
+
+def read_all(desk: Desk, query_id: int, key: str = REREAD) -> None:
+    unread = unread_of_query(desk.workspace, desk.query(query_id), key)
+    read_some(desk.workspace, "ann", desk.collection.id, unread)
+
+
+def view_of(desk: Desk, *sides: str, query_id: int | None = None) -> ComparisonView:
+    return ComparisonView(desk.collection.id, desk.label_set_id, sides, query_id)
+
+
+def test_what_is_unread_on_top_is_told_in_the_order_of_the_ranking_and_not_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rereading, "N_REREAD", 10)
+    library_of(desk).strong_reading.seconds_per_text = 0.25
+    query = desk.query(desk.ask(GRADED_TEXT))
+    unread = unread_of_query(desk.workspace, query, REREAD)
+    expected = [doc_id for doc_id in GRADED_RANKING[:10] if doc_id not in READ_BEFORE]
+    assert (list(unread.doc_ids), unread.n_first, unread.costs) == (expected, len(expected), None)
+    assert unread.seconds == pytest.approx(0.25 * len(expected))
+    assert not {document.content for document in DOCUMENTS} & set(desk.strong.texts_read)
+
+
+def test_a_ranking_never_reads_by_itself(desk: Desk) -> None:
+    library_of(desk)
+    query = desk.query(desk.ask(GRADED_TEXT))
+    assert ready_key(desk.workspace, query, REREAD) == LIGHT
+    with pytest.raises(NotReadyError, match="has not read all documents on top"):
+        run_query(desk.workspace, "ann", query, REREAD)
+    read_all(desk, query.id)
+    assert ready_key(desk.workspace, query, REREAD) == REREAD
+    assert len(run_query(desk.workspace, "ann", query, REREAD).ranking) == 10
+    assert ready_key(desk.workspace, query, LIGHT) == LIGHT
+
+
+def test_a_document_is_read_once(desk: Desk) -> None:
+    library_of(desk)
+    query_id = desk.ask(GRADED_TEXT)
+    read_all(desk, query_id)
+    read = [text for text in desk.strong.texts_read if text in {document.content for document in DOCUMENTS}]
+    assert sorted(read) == sorted(document.content for document in DOCUMENTS[8:])
+    other = desk.query(desk.ask("moth"))
+    assert not unread_of_query(desk.workspace, other, REREAD).doc_ids
+    run_query(desk.workspace, "ann", other, REREAD)
+    again = [text for text in desk.strong.texts_read if text in {document.content for document in DOCUMENTS}]
+    assert again == read
+
+
+def test_what_the_strong_model_read_is_what_documents_are_ordered_by(desk: Desk) -> None:
+    library = library_of(desk)
+    query_id = desk.ask("cat", "vet feeding")  # feeding is in the instruction, which the light model never sees
+    read_all(desk, query_id)
+    query = desk.query(query_id)
+    plain = dict(run_query(desk.workspace, "ann", query, LIGHT, depth=16).ranking)
+    assert plain["cat-feeding"] == pytest.approx(plain["cat-illness"])
+    reread = [doc_id for doc_id, _ in run_query(desk.workspace, "ann", query, REREAD, depth=16).ranking]
+    assert reread[:2] == ["cat-feeding", "cat-illness"]
+    assert reread.index("moth-feeding") < reread.index("moth-illness")
+    assert library.strong_documents(["cat-feeding"])[0].all()
+
+
+def test_reading_stops_after_a_while_so_that_the_page_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(desk)
+    query = desk.query(desk.ask(GRADED_TEXT))
+    monkeypatch.setattr(rereading, "_AT_ONCE", 3)
+    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    left = []
+    for _ in range(3):
+        unread = unread_of_query(desk.workspace, query, REREAD)
+        left.append(len(unread.doc_ids))
+        read_some(desk.workspace, "ann", desk.collection.id, unread)
+    assert left == [8, 5, 2]
+    assert not unread_of_query(desk.workspace, query, REREAD).doc_ids
+
+
+def test_visitors_let_nothing_be_read(desk: Desk) -> None:
+    library_of(desk)
+    query = desk.query(desk.ask(GRADED_TEXT))
+    with pytest.raises(NotAllowedError, match="Sign in to let the strong model read"):
+        read_some(desk.workspace, None, desk.collection.id, unread_of_query(desk.workspace, query, REREAD))
+
+
+def test_what_cannot_be_kept_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(desk)
+    query = desk.query(desk.ask(GRADED_TEXT))
+    unread = unread_of_query(desk.workspace, query, REREAD)
+    monkeypatch.setattr(desk.strong, "encode_documents", lambda texts: None)
+    with pytest.raises(NotReadyError, match="Make room on the disk"):
+        read_some(desk.workspace, "ann", desk.collection.id, unread)
+
+
+def test_a_complete_reading_for_comparing_leaves_nothing_unread(desk: Desk) -> None:
+    library = library_of(desk)
+    library.strong_reading.start()
+    deadline = time.monotonic() + 60
+    while not library.strong_reading.is_ready and time.monotonic() < deadline:
+        time.sleep(0.01)
+    desk.strong._documents.clear()  # the embedder itself has kept nothing
+    is_known, vectors = library.strong_documents(["moth-illness", "cat-feeding"])
+    assert is_known.all()
+    assert (vectors == library.strong_reading.index().vectors(["moth-illness", "cat-feeding"])).all()
+
+
+@pytest.mark.parametrize("key", ["strong+reread", "bm25+reread", "bm25+words+reread", "snap-abc-0+reread"])
+def test_what_does_not_search_the_light_index_is_not_reread(desk: Desk, key: str) -> None:
+    with pytest.raises(NotFoundError, match="no ranking named"):
+        rankers.retriever(desk.workspace, desk.workspace.library(desk.collection.id), key)
+
+
+def test_labels_say_that_the_top_is_read(desk: Desk) -> None:
+    offered = list_rankers(desk.workspace, desk.collection.id, is_comparing=True)
+    assert labels_of(offered, [LIGHT, REREAD, "run-9+reread"]) == {
+        LIGHT: "light model alone",
+        REREAD: "light model alone, top 50 read by the strong model",
+        "run-9+reread": "a training run, top 50 read by the strong model",
+    }
+    assert not [each.key for each in offered if "reread" in each.key]  # a switch beside each, not a list twice as long
+
+
+def paid(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the strong model be an endpoint of a dollar per thousand tokens."""
+    spec = desk.workspace.spec_of(desk.collection.id)
+    endpoint = EmbedderSpec("openai", "paid", price_per_million_tokens=1000.0)
+    monkeypatch.setattr(workspace.Workspace, "spec_of", lambda *_: replace(spec, strong=endpoint))
+
+
+def test_an_endpoint_says_what_it_is_sent_and_costs_before(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(desk)
+    paid(desk, monkeypatch)
+    unread = unread_of_query(desk.workspace, desk.query(desk.ask(GRADED_TEXT)), REREAD)
+    n_tokens = sum(-(-len(document.content) // 4) for document in DOCUMENTS[8:])
+    assert unread.seconds is None
+    assert unread.costs is not None
+    assert unread.costs.n_tokens == pytest.approx(n_tokens, rel=0.2)
+    assert unread.costs.dollars == pytest.approx(unread.costs.n_tokens / 1000, rel=0.2)
+
+
+def marked(desk: Desk) -> Any:
+    query = desk.query(desk.ask(GRADED_TEXT))
+    desk.mark(query.id, "newt-illness", 1.0, 1)
+    return query
+
+
+def test_following_marks_reads_what_they_bring_to_the_top(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(desk)
+    query = marked(desk)
+    followed = follow(desk.workspace, "ann", desk.label_set_id, query, REREAD)
+    assert len(followed.cards) == 16
+    assert {document.content for document in DOCUMENTS[8:]} <= set(desk.strong.texts_read)
+
+
+def test_following_marks_sends_nothing_to_an_endpoint(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(desk)
+    paid(desk, monkeypatch)
+    query = marked(desk)
+    with pytest.raises(NotReadyError):
+        follow(desk.workspace, "ann", desk.label_set_id, query, REREAD)
+    assert not {document.content for document in DOCUMENTS} & set(desk.strong.texts_read)
+
+
+def test_a_comparison_tells_what_is_unread_for_all_judged_queries_the_open_one_first(
+    judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rereading, "N_REREAD", 2)
+    library_of(judged_desk)
+    open_query = judged_desk.ask("moth")
+    view = view_of(judged_desk, LIGHT, REREAD, query_id=open_query)
+    unread = unread_of_comparison(judged_desk.workspace, view)
+    assert set(unread.doc_ids[:2]) == {"moth-feeding", "moth-illness"}
+    assert unread.n_first == 2
+    assert {"newt-feeding", "newt-illness", "hare-feeding", "hare-illness"} == set(unread.doc_ids[2:])
+    assert not unread_of_comparison(judged_desk.workspace, view_of(judged_desk, LIGHT, "bm25")).doc_ids
+
+
+def test_a_comparison_is_measured_once_everything_is_read(judged_desk: Desk) -> None:
+    library_of(judged_desk)
+    view = view_of(judged_desk, LIGHT, REREAD)
+    with pytest.raises(NotReadyError):
+        compare_all(judged_desk.workspace, view)
+    read_some(
+        judged_desk.workspace, "ann", judged_desk.collection.id, unread_of_comparison(judged_desk.workspace, view)
+    )
+    overall = compare_all(judged_desk.workspace, view)
+    assert overall is not None
+    assert len(overall.queries) == 12
+    assert share(judged_desk.workspace, "ann", view)
+
+
+def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
+    judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (era.reranking, rereading):
+        monkeypatch.setattr(module, "N_REREAD", 2)
+    library = library_of(judged_desk)
+    learned = judged_desk.query_id("cat-owner")
+    moth = light_embedder().encode_documents(["moth"])[0]
+    run = judged_desk.finish_by_hand(swapped_topics(), {learned: moth})
+    key = f"run-{run.id}+reread"
+    view = view_of(judged_desk, LIGHT, key, query_id=learned)
+    unread = unread_of_comparison(judged_desk.workspace, view)
+    assert set(unread.doc_ids[: unread.n_first]) == {"moth-feeding", "moth-illness"}  # not what the run itself finds
+    read_some(judged_desk.workspace, "ann", judged_desk.collection.id, unread)
+    query = judged_desk.query(learned)
+    [ranked] = rank_queries(judged_desk.workspace, library, key, [query]).values()
+    assert (ranked.origin, {doc.doc_id for doc in ranked.ranking[:2]}) == ("held_out", {"moth-feeding", "moth-illness"})
+    deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, key).ranking[:2]}
+    assert deployed == {"cat-feeding", "cat-illness"}
+
+
+def test_a_reread_ranking_is_kept_apart_from_the_one_it_orders(judged_desk: Desk) -> None:
+    library = library_of(judged_desk)
+    query = judged_desk.query(judged_desk.ask("cat", "vet feeding"))
+    read_all(judged_desk, query.id)
+    for _ in range(2):  # searched for, then found again
+        [plain] = rank_queries(judged_desk.workspace, library, LIGHT, [query]).values()
+        [reread] = rank_queries(judged_desk.workspace, library, REREAD, [query]).values()
+        [with_words] = rank_queries(judged_desk.workspace, library, f"{LIGHT}+words+reread", [query]).values()
+        scores = [[doc.score for doc in each.ranking[:2]] for each in (plain, reread, with_words)]
+        assert scores[0] != scores[1] != scores[2] != scores[0]
+        assert {doc.doc_id for doc in plain.ranking} == {doc.doc_id for doc in reread.ranking}
