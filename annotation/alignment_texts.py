@@ -57,11 +57,6 @@ def keep_alignment_texts(
     _keep(_file_of(folder, strong, index), strong, corpus, texts.doc_ids, texts.strong, seconds)
 
 
-def is_read_enough(n_read: int, n_documents: int, n_wanted: int) -> bool:
-    """Return whether nearly as many texts were read as are wanted, or as there are."""
-    return n_read >= _ENOUGH * min(n_wanted, n_documents)
-
-
 def find_alignment_texts(
     corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path
 ) -> tuple[AlignmentTexts, float | None] | None:
@@ -104,7 +99,7 @@ def _still_there(
     except (DamagedFileError, ValueError, KeyError, TypeError, IndexError) as error:
         logger.warning("The alignment texts in %s are damaged and are read again: %s.", file.name, error)
         return None
-    if not is_read_enough(len(rows), len(corpus), N_ALIGNMENT_TEXTS):
+    if len(rows) < _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus)):
         return None
     return [texts[row][0] for row in rows], vectors[rows], seconds
 

@@ -15,7 +15,7 @@ import numpy as np
 import storage.collections
 import storage.import_jobs
 import storage.training_runs
-from annotation.alignment_texts import is_read_enough, keep_alignment_texts
+from annotation.alignment_texts import keep_alignment_texts
 from annotation.library import Library
 from annotation.workspace import Workspace
 from era.alignment import AlignmentTexts, further_texts
@@ -80,8 +80,8 @@ class AlignmentWorker:
             library = self._workspace.opened(collection.id)
             if library is None or not library.n_texts:
                 continue
-            n_wanted = self._workspace.n_alignment_texts(collection.id)
-            if not is_read_enough(library.n_texts, len(library.corpus), n_wanted):
+            n_wanted = min(self._workspace.n_alignment_texts(collection.id), len(library.corpus))
+            if library.n_texts < n_wanted:
                 n = min(library.n_texts + N_ALIGNMENT_TEXTS, n_wanted)
                 return _Step(collection.id, library, further_texts(library.index, library.alignment_texts().doc_ids, n))
         return None

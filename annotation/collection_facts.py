@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import storage.collections
 import storage.queries
-from annotation.alignment_texts import is_read_enough
 from annotation.embedders import embedders_of
 from annotation.errors import AnnotationError
 from annotation.opening import list_label_sets
@@ -108,5 +107,5 @@ def _index(workspace: Workspace, collection_id: int) -> IndexFacts | None:
         library.index.size_bytes,
         library.index.fingerprint,
         library.n_texts,
-        library.n_texts if is_read_enough(library.n_texts, len(library.corpus), n_wanted) else n_wanted,
+        max(library.n_texts, n_wanted),
     )

@@ -66,6 +66,7 @@ class Library:
     runs: RunCache = field(init=False)
     _query_vectors: CachedVectors = field(init=False)
     _texts: AlignmentTexts | None = None
+    _row_of_text: Mapping[str, int] = field(default_factory=dict)
     _nearness: Nearness | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
@@ -109,20 +110,27 @@ class Library:
 
         Nothing is read for this.
         """
-        is_known, vectors = self.pair.strong.kept_documents(self.corpus.contents(doc_ids))
-        missing = np.flatnonzero(~is_known).tolist()
-        texts, index = self._texts, None
-        if missing and self.strong_reading.is_ready:
+        is_known = np.zeros(len(doc_ids), bool)
+        vectors = np.zeros((len(doc_ids), self.pair.strong.identity.dimension), np.float32)
+        index, texts = None, self._texts
+        if self.strong_reading.is_ready:
             with suppress(NotReadyError):  # damaged
                 index = self.strong_reading.index()
-        row_of = {doc_id: row for row, doc_id in enumerate(texts.doc_ids)} if missing and texts is not None else {}
-        for place in missing:
-            doc_id = doc_ids[place]
-            if index is not None and doc_id in index:
+        for place, doc_id in enumerate(doc_ids):
+            if texts is not None and doc_id in self._row_of_text:
+                vectors[place], is_known[place] = texts.strong[self._row_of_text[doc_id]], True
+            elif index is not None and doc_id in index:
                 vectors[place], is_known[place] = index.vectors([doc_id])[0], True
-            elif texts is not None and doc_id in row_of:
-                vectors[place], is_known[place] = texts.strong[row_of[doc_id]], True
+        missing = np.flatnonzero(~is_known).tolist()
+        if missing:
+            kept = self.pair.strong.kept_documents(self.corpus.contents([doc_ids[place] for place in missing]))
+            is_known[missing], vectors[missing] = kept
         return is_known, vectors
+
+    @property
+    def has_read_all(self) -> bool:
+        """Return whether the strong embedder has read every document, so that re-ranking costs nothing."""
+        return self.strong_reading.is_ready or 0 < self.n_texts == len(self.corpus)
 
     def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
         """Return the texts that both embedders have read; the first call embeds them or reads them from disk.
@@ -132,8 +140,13 @@ class Library:
         with self._reading:
             if self._texts is None:
                 found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
-                self._texts, self.strong_reading.seconds_per_text = found
+                self._take_texts(*found)
+            assert self._texts is not None
             return self._texts
+
+    def _take_texts(self, texts: AlignmentTexts, seconds: float | None) -> None:
+        self._row_of_text = {doc_id: row for row, doc_id in enumerate(texts.doc_ids)}
+        self._texts, self.strong_reading.seconds_per_text = texts, seconds
 
     def nearness(self) -> Nearness | None:
         """Return what the alignment texts tell of near-copies; None while they have not been read, nor are for this."""
@@ -142,7 +155,7 @@ class Library:
                 if self._texts is None:
                     found = find_alignment_texts(self.corpus, self.index, self.pair, self.folder)
                     if found is not None:
-                        self._texts, self.strong_reading.seconds_per_text = found
+                        self._take_texts(*found)
                 if self._texts is not None:
                     self._nearness = Nearness.of(self._texts.strong)
             finally:
@@ -171,7 +184,8 @@ class Library:
         gave them, and are not fed again by it.
         """
         after = copy(self)
-        after._texts, after._aligned, after._nearness = texts, align_by_decoding(texts), None
+        after._take_texts(texts, self.strong_reading.seconds_per_text)
+        after._aligned, after._nearness = align_by_decoding(texts), None
         after.pooled = set()
         return after
 

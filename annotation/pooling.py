@@ -189,9 +189,10 @@ def _feeding(workspace: Workspace, library: Library, collection_id: int, label_s
     plain = [RankingKey(LIGHT)]
     if library.is_aligned:
         plain.append(RankingKey(ALIGNED))
-    plain.append(RankingKey.parse(rankers.default_ranker(workspace, collection_id, label_set_id)).without_words())
+    in_use = RankingKey.parse(rankers.default_ranker(workspace, collection_id, label_set_id))
+    plain.append(in_use.without_words())
     plain += map(RankingKey.parse, rankers.newest_run(workspace, collection_id, label_set_id))
-    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain)])), WORDS]
+    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain), in_use])), WORDS]
 
 
 def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collection[str]:

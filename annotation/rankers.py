@@ -71,12 +71,24 @@ def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = 
 
 
 def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
-    """Return what may be put in use: what the judging desk is offered, but for runs of other embedders than today's."""
-    return _usable(_usable_runs(workspace, collection_id))
+    """Return what may be put in use: what the judging desk is offered, but for runs of other embedders than today's.
+
+    Where the strong model has read every document anyway, it may order the top of them anew.
+    """
+    return _usable(_usable_runs(workspace, collection_id), workspace.opened(collection_id))
 
 
-def _usable(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
-    return _with_variants(_bases(runs))
+def _usable(runs: Iterable[TrainingRunRecord], library: Library | None) -> list[Ranker]:
+    offered = _with_variants(_bases(runs))
+    if library is None or not library.has_read_all:
+        return offered
+    parsed = [(each, RankingKey.parse(each.key)) for each in offered]
+    reread = [
+        replace(each, key=str(key.with_rereading()), label=each.label + REREAD_LABEL, group=VARIANTS_GROUP)
+        for each, key in parsed
+        if key.has_words and key.can_be_reread and not each.group
+    ]
+    return [*offered, *reread]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +215,9 @@ def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) 
     library = workspace.opened(collection_id)
     if key and (run is None or _is_sound(workspace, library, run)):
         return key
-    return str(RankingKey(ALIGNED, has_words=True)) if library is not None and library.is_aligned else LIGHT
+    if library is None or not library.is_aligned:
+        return LIGHT
+    return str(RankingKey(ALIGNED, has_words=True, is_reread=library.has_read_all))
 
 
 def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> TrainingRunRecord | None:
@@ -226,12 +240,18 @@ def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tupl
     """
     with workspace.reading() as session:
         in_use = storage.label_sets.get(session, label_set_id).in_use
-    runs = _usable_runs(workspace, collection_id)
-    key = in_use
-    if key not in (ranker.key for ranker in _usable(runs)):
+    runs, library = _usable_runs(workspace, collection_id), workspace.opened(collection_id)
+    key = _without_reading(in_use, library)
+    if key not in (ranker.key for ranker in _usable(runs, library)):
         found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
-        key = next(filter(None, found), "")
+        key = _without_reading(next(filter(None, found), ""), library)
     return key, next((run for run in runs if run.id == RankingKey.parse(key).run_id), None)
+
+
+def _without_reading(key: str, library: Library | None) -> str:
+    """Return the key of a ranking that needs nothing to be read first, as after documents were added."""
+    is_free = library is not None and library.has_read_all
+    return key if is_free else str(RankingKey.parse(key).without_rereading())
 
 
 def _is_sound(workspace: Workspace, library: Library | None, run: TrainingRunRecord) -> bool:

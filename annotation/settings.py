@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
         alignment_texts: how many documents the strong embedder of a collection reads for the alignment in the end, at
-            least 1,000; None for 4,000, and for 1,000 of an endpoint, which may cost money.
+            least 1,000; None for 5,000, and for 1,000 of an endpoint, which may cost money.
         cache_gb: what vectors kept for later may take on disk; the oldest go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
         hosts: names, separated by commas, by which other machines reach the app where nobody signs in.

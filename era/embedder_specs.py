@@ -17,7 +17,7 @@ Dtype = Literal["", "float32", "float16", "bfloat16"]
 N_ALIGNMENT_TEXTS = 1000
 """Documents that the strong embedder reads before anything is aligned; fewer if there are no more."""
 
-MAX_ALIGNMENT_TEXTS = 4000
+MAX_ALIGNMENT_TEXTS = 5000
 """Documents that it reads for the alignment in the end where nothing else is said, unless it may cost money."""
 
 _KINDS: Sequence[str] = get_args(EmbedderKind)

@@ -30,7 +30,16 @@ _READ_AT_ONCE = 2**20
 
 Labels = dict[str, dict[str, FiniteFloat]]
 Count = int
-Ranking = Literal["light", "light+words", "aligned", "aligned+words", "after", "after+words"]
+Ranking = Literal[
+    "light",
+    "light+words",
+    "aligned",
+    "aligned+words",
+    "aligned+words+reread",
+    "after",
+    "after+words",
+    "after+words+reread",
+]
 
 
 class _Model(BaseModel):

@@ -19,6 +19,7 @@ from annotation.presenting.wording import (
     page_ids,
 )
 from annotation.rankers import (
+    REREAD_LABEL,
     Ranker,
     chosen_key,
     measured_key,
@@ -313,7 +314,8 @@ def _steps(measures: Mapping[str, Any]) -> str:
     """Return how the whole difference adds up."""
     names = ("light", measures.get("aligned", "aligned"), measures.get("after", "after"))
     light, aligned, after = (measures["means"][name][MAIN_MEASURE] for name in names)
-    with_words = " and counting matching words" if RankingKey.parse(names[1]).has_words else ""
+    with_words = ", counting matching words" if RankingKey.parse(names[1]).has_words else ""
+    with_words += " and reading what is on top" if RankingKey.parse(names[1]).is_reread else ""
     steps = [
         f"{words}, {figure(start)} → {figure(end)} ({difference(start, end)})"
         for words, start, end in (
@@ -348,7 +350,7 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
     against_light = {measures.get("after", "after"): measures["from_light"], **measures.get("others_from_light", {})}
     return [
         {
-            "label": ranking_label(key.base, names[key.base], key.has_words),
+            "label": ranking_label(key.base, names[key.base], key.has_words) + (REREAD_LABEL if key.is_reread else ""),
             "figures": [figure(means[name][measure]) for measure in MEASURES],
             "title": _counts(against_light[name]) if name in against_light else "",
             "is_in_use": bool(measures.get("choice")) and measured_key(run, name) == in_use,

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 from era.figures import figure, rounded
 
-RANKINGS = ("light", "light+words", "aligned", "aligned+words", "after", "after+words")
+RANKINGS = (
+    "light",
+    "light+words",
+    "aligned",
+    "aligned+words",
+    "aligned+words+reread",
+    "after",
+    "after+words",
+    "after+words+reread",
+)
 """What is measured on the labelled queries, from the simplest on. `after` is the training run, each query ranked by
-adapters that never saw its marks; `+words` counts matching words as well; the others are ranker keys."""
+adapters that never saw its marks; the others are ranker keys. `+words` counts matching words as well, `+reread` lets
+the strong model order the top anew, which is measured where it has read every document."""
 
 MAIN_MEASURE = "nDCG@10"
 

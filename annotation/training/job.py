@@ -103,6 +103,8 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         held_out_weights = [fitted.held_out_word_weights[rows[query.query_id]] for query in taught]
         weights = {name: [WORD_WEIGHT] * len(taught) for name in vectors} | {"after": held_out_weights}
         rankings |= _rank_with_words(words, taught, vectors, weights, progress)
+        if library.has_read_all:
+            rankings |= _rerank(library, taught, vectors, weights, progress)
     progress("evaluation", 0.9, "measuring")
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     judged = {int(query.query_id): labels[query.query_id] for query in taught}
@@ -178,7 +180,7 @@ def summarise(
 
     Returns:
         `n` queries; `means`: ranking -> measure -> mean; `aligned` and `after`: which rankings are told about, those
-        with matching words if these could be counted; `from_light` and `from_aligned`: how that `after` differs from
+        with all that could be added to the vectors; `from_light` and `from_aligned`: how that `after` differs from
         `light` and from that `aligned`; `others_from_light`: how the other rankings differ from `light`, which is not
         tested; `of_judged`: how `after` differs from `light` by what is judged alone, None unless nDCG@10 is estimated.
     """
@@ -192,7 +194,8 @@ def summarise(
         name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
         for name, by_measure in values.items()
     }
-    aligned, after = (f"{name}+words" if f"{name}+words" in rankings else name for name in ("aligned", "after"))
+    beside = next((each for each in ("+words+reread", "+words") if f"after{each}" in rankings), "")
+    aligned, after = f"aligned{beside}", f"after{beside}"
     [from_light], [from_aligned] = main.compare("light", [after]), main.compare(aligned, [after])
     return {
         "n": len(judged),
@@ -243,7 +246,7 @@ def _rank_with_words(
 ) -> dict[str, list[list[ScoredDoc]]]:
     """Return the same rankings with matching words counted as well, with each name's weights."""
     rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
-    for some in _batches(len(queries), progress, 0.5, 0.4):
+    for some in _batches(len(queries), progress, 0.5, 0.3):
         texts = [query.text for query in queries[some]]
         together = np.concatenate([rows[some] for rows in vectors.values()])
         found = words.rank(
@@ -252,6 +255,25 @@ def _rank_with_words(
         for place, name in enumerate(vectors):
             rankings[name] += found[place * len(texts) : (place + 1) * len(texts)]
     return {f"{name}+words": ranking for name, ranking in rankings.items()}
+
+
+def _rerank(
+    library: Library,
+    queries: Sequence[Query],
+    vectors: Mapping[str, Vectors],
+    weights: Mapping[str, Sequence[float]],
+    progress: Reporter,
+) -> dict[str, list[list[ScoredDoc]]]:
+    """Return the rankings with matching words, the top ordered anew by what the strong model has read in it."""
+    retriever = library.reread(library.with_words(library.light()))
+    return {
+        f"{name}+words+reread": [
+            ranking
+            for some in _batches(len(queries), progress, 0.8, 0.1)
+            for ranking in retriever.rank(queries[some], vectors[name][some], _MEASURE_DEPTH, weights[name][some])
+        ]
+        for name in ("aligned", "after")
+    }
 
 
 def _batches(n: int, progress: Reporter, start: float, share: float) -> Iterator[slice]:
