@@ -66,7 +66,7 @@ class Library:
     runs: RunCache = field(init=False)
     _query_vectors: CachedVectors = field(init=False)
     _texts: AlignmentTexts | None = None
-    _row_of_text: Mapping[str, int] = field(default_factory=dict)
+    _rows: tuple[AlignmentTexts, Mapping[str, int]] | None = None
     _nearness: Nearness | None = None
     _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
@@ -112,13 +112,13 @@ class Library:
         """
         is_known = np.zeros(len(doc_ids), bool)
         vectors = np.zeros((len(doc_ids), self.pair.strong.identity.dimension), np.float32)
-        index, texts = None, self._texts
+        index, texts, row_of = None, self._texts, self._row_of_text()
         if self.strong_reading.is_ready:
             with suppress(NotReadyError):  # damaged
                 index = self.strong_reading.index()
         for place, doc_id in enumerate(doc_ids):
-            if texts is not None and doc_id in self._row_of_text:
-                vectors[place], is_known[place] = texts.strong[self._row_of_text[doc_id]], True
+            if texts is not None and doc_id in row_of:
+                vectors[place], is_known[place] = texts.strong[row_of[doc_id]], True
             elif index is not None and doc_id in index:
                 vectors[place], is_known[place] = index.vectors([doc_id])[0], True
         missing = np.flatnonzero(~is_known).tolist()
@@ -140,13 +140,17 @@ class Library:
         with self._reading:
             if self._texts is None:
                 found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
-                self._take_texts(*found)
-            assert self._texts is not None
+                self._texts, self.strong_reading.seconds_per_text = found
             return self._texts
 
-    def _take_texts(self, texts: AlignmentTexts, seconds: float | None) -> None:
-        self._row_of_text = {doc_id: row for row, doc_id in enumerate(texts.doc_ids)}
-        self._texts, self.strong_reading.seconds_per_text = texts, seconds
+    def _row_of_text(self) -> Mapping[str, int]:
+        """Return where each alignment text stands among those that are in use."""
+        texts = self._texts
+        if texts is None:
+            return {}
+        if self._rows is None or self._rows[0] is not texts:
+            self._rows = texts, {doc_id: row for row, doc_id in enumerate(texts.doc_ids)}
+        return self._rows[1]
 
     def nearness(self) -> Nearness | None:
         """Return what the alignment texts tell of near-copies; None while they have not been read, nor are for this."""
@@ -155,7 +159,7 @@ class Library:
                 if self._texts is None:
                     found = find_alignment_texts(self.corpus, self.index, self.pair, self.folder)
                     if found is not None:
-                        self._take_texts(*found)
+                        self._texts, self.strong_reading.seconds_per_text = found
                 if self._texts is not None:
                     self._nearness = Nearness.of(self._texts.strong)
             finally:
@@ -184,8 +188,7 @@ class Library:
         gave them, and are not fed again by it.
         """
         after = copy(self)
-        after._take_texts(texts, self.strong_reading.seconds_per_text)
-        after._aligned, after._nearness = align_by_decoding(texts), None
+        after._texts, after._aligned, after._nearness = texts, align_by_decoding(texts), None
         after.pooled = set()
         return after
 

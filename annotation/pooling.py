@@ -70,7 +70,7 @@ def pool_of(
     fed = _fed(documents, draws)
     new_keys = [
         key
-        for key in _feeding(workspace, library, query.collection_id, label_set_id)
+        for key in _feeding(workspace, library, query.collection_id, label_set_id, is_new=not documents)
         if key not in fed and (label_set_id, query.id, key) not in library.pooled
     ]
     if documents and not new_keys:
@@ -184,15 +184,20 @@ def order_for(pool: Sequence[PoolDocument], author: str | None, query_id: int) -
     return sorted(pool, key=place)
 
 
-def _feeding(workspace: Workspace, library: Library, collection_id: int, label_set_id: int) -> list[str]:
-    """Return the rankings that may be compared: without labels, in use, of the newest training run; words with each."""
+def _feeding(workspace: Workspace, library: Library, collection_id: int, label_set_id: int, is_new: bool) -> list[str]:
+    """Return the rankings that may be compared: without labels, in use, of the newest training run; words with each.
+
+    What the strong model orders anew feeds new pools alone: it has the same documents on top in another order, and
+    would otherwise bring more of them into every pool once it has read the collection.
+    """
     plain = [RankingKey(LIGHT)]
     if library.is_aligned:
         plain.append(RankingKey(ALIGNED))
     in_use = RankingKey.parse(rankers.default_ranker(workspace, collection_id, label_set_id))
     plain.append(in_use.without_words())
     plain += map(RankingKey.parse, rankers.newest_run(workspace, collection_id, label_set_id))
-    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain), in_use])), WORDS]
+    reread = [in_use] if is_new and in_use.is_reread else []
+    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain), *reread])), WORDS]
 
 
 def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collection[str]:

@@ -26,6 +26,8 @@ MAIN_MEASURE = "nDCG@10"
 
 _OTHERS = {"light": "the light model alone", "aligned": "the aligned ranking", "after": "with your marks"}
 
+_AGAINST_LIGHT = tuple(f"{base}{beside}" for base in ("after", "aligned") for beside in ("+words+reread", "+words", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -45,10 +47,10 @@ def choose(n: int, means: Mapping[str, Mapping[str, float]]) -> Choice:
     values = {name: means[name][MAIN_MEASURE] for name in RANKINGS if name in means}
     highest = max(map(rounded, values.values()))
     best = [name for name, value in values.items() if rounded(value) == highest]
-    other = "light" if best[0] != "light" else "after" if "after" in values else "aligned"
+    other = "light" if best[0] != "light" else next(name for name in _AGAINST_LIGHT if name in values)
     how = "best" if len(best) == 1 else "as well as the best and is the simplest"
     return Choice(
         best[0],
         f"On your {n:,} {'query' if n == 1 else 'queries'} it ranks {how}: {MAIN_MEASURE} {figure(values[best[0]])}; "
-        f"{_OTHERS[other]} {figure(values[other])}.",
+        f"{_OTHERS[other.partition('+')[0]]} {figure(values[other])}.",
     )

@@ -43,7 +43,7 @@ def doc_ids(payload: dict[str, Any]) -> list[str]:
 def test_judge_tab_opens_with_the_pool_of_the_first_imported_query(judged_desk: Desk, judge_tab: JudgeTab) -> None:
     judged_desk.ask("written here")
     payload = judge_tab.show(judged_desk.page, "ann", Message({}))
-    assert (payload["view"], payload["ranker"], payload["error"]) == ("pool", "aligned+words", "")
+    assert (payload["view"], payload["ranker"], payload["error"]) == ("pool", "aligned+words+reread", "")
     assert (payload["query"]["text"], payload["query"]["instruction"]) == ("cat", "owner")
     assert len(set(doc_ids(payload))) == len(doc_ids(payload)) == 12
     assert {card["rank"] for card in payload["cards"]} == {None}  # the order tells nothing

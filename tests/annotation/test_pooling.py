@@ -194,7 +194,7 @@ def test_pool_of_is_extended_when_a_better_ranking_appears_and_only_once(judged_
 
 def test_pool_of_keeps_how_documents_were_drawn(judged_desk: Desk) -> None:
     query = write_query(judged_desk, GRADED_TEXT)
-    untrained = ("light", "aligned", "light+words", "aligned+words", "words")
+    untrained = ("light", "aligned", "light+words", "aligned+words", "aligned+words+reread", "words")
     before = pool_for(judged_desk, query, depth=4)
     first, deep = drawn_for(judged_desk, query)
     assert (first.sources, deep.sources) == (untrained, untrained)

@@ -60,7 +60,7 @@ def test_train_panel_says_that_queries_without_a_relevant_document_count_nowhere
 def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> None:
     payload = as_json(train_payload(trained_desk))
     latest = payload["latest"]
-    assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1+words", 12)
+    assert (latest["number"], latest["key"], latest["n"]) == (1, "run-1+words+reread", 12)
     assert latest["headline"].startswith("Gained on queries it had not seen: nDCG@10 ")
     assert [name for name, _ in payload["measures"]] == ["nDCG@10", "R@10", "RR", "Judged@10"]
     assert [row["label"] for row in latest["rankings"]] == [
@@ -68,11 +68,13 @@ def test_train_panel_shows_the_gain_of_the_newest_run(trained_desk: Desk) -> Non
         "Light model + matching words",
         "Aligned, no labels, vectors alone",
         "Aligned, no labels",
+        "Aligned, no labels, top 50 read by the strong model",
         "After your marks (run 1), vectors alone",
         "After your marks (run 1)",
+        "After your marks (run 1), top 50 read by the strong model",
     ]
-    assert [row["is_in_use"] for row in latest["rankings"]] == [False, False, False, False, True, False]
-    assert latest["rankings"][4]["figures"][0] == "1.00"
+    assert [row["is_in_use"] for row in latest["rankings"]] == [False] * 5 + [True] + [False] * 2
+    assert latest["rankings"][5]["figures"][0] == "1.00"
     [row] = payload["runs"]
     assert (row["state"], row["in_use"], row["labels"], row["remark"]) == ("finished", True, "12 queries", "")
     assert payload["intro"] == ""
@@ -224,6 +226,8 @@ def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained
         ["aligned+words", "aligned, no labels"],
         ["run-1+words", "after your marks (run 1)"],
         ["light+words", "light model + matching words"],
+        ["aligned+words+reread", "aligned, no labels, top 50 read by the strong model"],
+        ["run-1+words+reread", "after your marks (run 1), top 50 read by the strong model"],
     ]
     other = train_payload(trained_desk, [run], in_use="run-1")["in_use"]
     assert other["reason"] == (

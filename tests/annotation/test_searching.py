@@ -331,7 +331,7 @@ def test_default_ranker_is_light_before_the_alignment_and_aligned_after_it(desk:
     library = desk.workspace.library(later.id)
     assert default_ranker(desk.workspace, later.id, 1) == LIGHT
     library.aligned()
-    assert default_ranker(desk.workspace, later.id, 1) == "aligned+words"
+    assert default_ranker(desk.workspace, later.id, 1) == "aligned+words+reread"
 
 
 def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk: Desk) -> None:
@@ -343,7 +343,7 @@ def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk:
         storage.training_runs.cancel_request(session, third.id)
         other = storage.label_sets.get_or_create(session, judged_desk.collection.id, "other", "ann")
     assert default_ranker(judged_desk.workspace, *ids) == f"run-{second.id}"
-    assert default_ranker(judged_desk.workspace, judged_desk.collection.id, other.id) == "aligned+words"
+    assert default_ranker(judged_desk.workspace, judged_desk.collection.id, other.id) == "aligned+words+reread"
 
 
 def test_rankers_lists_the_plain_ones_then_finished_runs_from_new_to_old(judged_desk: Desk) -> None:

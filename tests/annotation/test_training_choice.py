@@ -6,8 +6,9 @@ from annotation.training.choice import RANKINGS, choose
 
 
 def means(*values: float) -> dict[str, dict[str, float]]:
-    """Return what was measured, in the order of the rankings from the simplest on."""
-    return {name: {"nDCG@10": value} for name, value in zip(RANKINGS, values, strict=False)}
+    """Return what was measured, from the simplest on, where the strong model has not read every document."""
+    names = [name for name in RANKINGS if not name.endswith("+reread")]
+    return {name: {"nDCG@10": value} for name, value in zip(names, values, strict=False)}
 
 
 @pytest.mark.parametrize(
@@ -16,12 +17,12 @@ def means(*values: float) -> dict[str, dict[str, float]]:
         (  # training lost, and words too
             (0.79, 0.75, 0.78, 0.74, 0.76, 0.73),
             "light",
-            "On your 5 queries it ranks best: nDCG@10 0.79; with your marks 0.76.",
+            "On your 5 queries it ranks best: nDCG@10 0.79; with your marks 0.73.",
         ),
         (  # equal on the screen, though the run is a little better behind it
             (0.791, 0.7, 0.7, 0.7, 0.794, 0.7),
             "light",
-            "On your 5 queries it ranks as well as the best and is the simplest: nDCG@10 0.79; with your marks 0.79.",
+            "On your 5 queries it ranks as well as the best and is the simplest: nDCG@10 0.79; with your marks 0.70.",
         ),
         (
             (0.5, 0.5, 0.6, 0.6, 0.7, 0.71),

@@ -251,7 +251,7 @@ def test_a_new_label_set_does_not_take_over_what_another_one_uses(judged_desk: D
     run = judged_desk.finish_by_hand(swapped_topics())
     use(judged_desk, f"run-{run.id}")
     start_label_set(judged_desk.workspace, "ann", judged_desk.collection.id, "second")
-    assert in_use(judged_desk) == "aligned+words"
+    assert in_use(judged_desk) == "aligned+words+reread"
     use(judged_desk, f"run-{run.id}")  # but it may be chosen there
     assert in_use(judged_desk) == f"run-{run.id}"
     assert judged_desk.run(run.id).state is TrainingRunState.FINISHED

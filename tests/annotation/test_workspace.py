@@ -250,12 +250,9 @@ def rename_and_fail(workspace: Workspace, collection_id: int) -> None:
         raise KeyError
 
 
-@pytest.mark.parametrize(("key", "is_counted"), [("light", False), ("light+words", True)])
-def test_prepare_counts_words_where_a_ranking_in_use_needs_them(desk: Desk, key: str, is_counted: bool) -> None:
-    with desk.workspace.writing() as session:
-        storage.label_sets.set_in_use(session, desk.label_set_id, key)
+def test_prepare_counts_the_words_that_the_aligned_ranking_needs(desk: Desk) -> None:
     again = desk.again()
-    assert (again.workspace.library(again.collection.id)._words.index is not None) is is_counted
+    assert again.workspace.library(again.collection.id)._words.index is not None
     again.workspace.close()
 
 

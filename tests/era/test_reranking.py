@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -50,7 +51,8 @@ def reranking(read: Reader, lexical: LexicalIndex | None = None, strong: Vectors
     embedders = pair()
     index = DenseIndex(list(LIGHT), rows(LIGHT), embedders.light.identity)
     texts = AlignmentTexts.among(index, list(LIGHT), rows(STRONG) if strong is None else strong)
-    return RerankingRetriever(embedders, index, light_only(2), lexical, texts=texts, read=read)
+    adapter = replace(light_only(2), word_weight=0.25)
+    return RerankingRetriever(embedders, index, adapter, lexical, texts=texts, read=read)
 
 
 def assert_ranking(found: Sequence[ScoredDoc], expected: dict[str, float]) -> None:
