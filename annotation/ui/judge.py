@@ -184,7 +184,7 @@ class JudgeTab:
 
     def _offered(self, page: OpenPage, ranker: str) -> list[rankers.Ranker]:
         """Return the usual rankings, and of the others those that are in use or being looked at."""
-        used = {str(RankingKey.parse(ranker).without_rereading()), self._default_ranker(page)}
+        used = {str(RankingKey.parse(key).without_rereading()) for key in (ranker, self._default_ranker(page))}
         offered = rankers.list_rankers(self._workspace, page.collection.id)
         return [each for each in offered if not each.group or each.key in used]
 

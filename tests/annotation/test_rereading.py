@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 import era.reranking
@@ -21,6 +22,9 @@ from annotation.rankers import labels_of, list_rankers
 from annotation.ranking_keys import LIGHT
 from annotation.rereading import read_some, ready_key, unread_of_comparison, unread_of_query
 from annotation.searching import run_query
+from annotation.ui.compare import CompareTab
+from annotation.ui.judge import JudgeTab
+from annotation.ui.panel import Message
 from era.alignment import AlignmentTexts
 from era.embedder_specs import EmbedderSpec
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
@@ -224,6 +228,43 @@ def test_a_comparison_is_measured_once_everything_is_read(judged_desk: Desk) -> 
     assert overall is not None
     assert len(overall.queries) == 12
     assert share(judged_desk.workspace, "ann", view)
+
+
+def test_the_compare_tab_shows_what_can_be_ranked_by_now(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rereading, "_AT_ONCE", 8)
+    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    library_of(judged_desk)
+    with gr.Blocks():
+        tab = CompareTab(judged_desk.workspace)
+    asked: dict[str, Any] = {"sides": f"light~{REREAD}", "query": str(judged_desk.query_id("hare-vet"))}
+    *_, shown = tab.show(judged_desk.page, "ann", Message(asked))
+    assert (shown["one"], shown["overall"], shown["error"]) == (None, None, "")
+    assert (shown["unread"]["n"], shown["unread"]["is_paid"]) == (8, False)
+    message = Message({**asked, "query_id": judged_desk.query_id("hare-vet"), "sides": ["light", REREAD]})
+    with pytest.raises(NotAllowedError):
+        tab._answers._reread(judged_desk.page, None, message)
+    answer = tab._answers._reread(judged_desk.page, "ann", message)
+    assert (answer["sides"], answer["n"], answer["n_first"]) == (["light", REREAD], 0, 0)
+    *_, shown = tab.show(judged_desk.page, "ann", Message(asked))
+    assert shown["one"]["sides"][1]["label"] == shown["labels"][REREAD] == "light model alone" + rankers.REREAD_LABEL
+    assert (shown["overall"]["extremes"] is not None, shown["unread"]["n"]) == (True, 0)
+
+
+def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judged_desk: Desk) -> None:
+    library_of(judged_desk)
+    with gr.Blocks():
+        tab = JudgeTab(judged_desk.workspace)
+    query_id = judged_desk.query_id("hare-vet")
+    address = Message({"query": str(query_id), "by": REREAD})
+    shown = tab.show(judged_desk.page, "ann", address)
+    assert (shown["ranker"], shown["error"], len(shown["cards"])) == (LIGHT, "", 10)
+    price = tab._answers._reread(judged_desk.page, "ann", Message({"query_id": query_id, "ranker": LIGHT}))
+    assert (price["ranker"], price["n"]) == (LIGHT, 8)
+    sure = Message({"query_id": query_id, "ranker": LIGHT, "is_sure": True})
+    assert tab._answers._reread(judged_desk.page, "ann", sure)["n"] == 0
+    shown = tab.show(judged_desk.page, "ann", address)
+    assert (shown["ranker"], shown["url"]["by"]) == (REREAD, REREAD)
+    assert LIGHT in [each["key"] for each in shown["rankers"]]
 
 
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(

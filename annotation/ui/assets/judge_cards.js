@@ -13,11 +13,13 @@ function countDocuments(cards) {
 }
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
+const baseOf = (key) => key.replace(/(\+words)?(\+reread)?$/, "");
+const hasWords = (key) => firstRanking(key).endsWith("+words");
 const rankerName = ({ key, run }) => {
-  const base = key.replace(/\+words$/, "");
+  const base = baseOf(key);
   const name = run ? t("ranker.run", { run }) : t(`ranker.${base}`);
-  if (base === "light") return base === key ? name : t("ranker.with_words", { name });
-  return base === key ? t("ranker.without_words", { name }) : name;
+  if (base === "light") return hasWords(key) ? t("ranker.with_words", { name }) : name;
+  return hasWords(key) ? name : t("ranker.without_words", { name });
 };
 const kindOf = (said) => (said.unsure ? "unsure" : said.grade === null ? null : said.grade > 0 ? "yes" : "no");
 const signOf = (grade) => (grade === 0 ? "\u2715" : view.setup.grades.length === 2 ? "\u2713" : "\u2713".repeat(grade));
@@ -54,13 +56,13 @@ function reasons(card) {
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
   if (!revealed || isAskedAgain(card)) return null; // what others say would tell what speaks against the mark
-  const isPlain = ([key]) => !key.endsWith("+words");
-  const told = revealed.sources.some(isPlain) ? revealed.sources.filter(isPlain) : revealed.sources; // words beside say little
+  const isPlain = ([key]) => key === baseOf(key);
+  const told = revealed.sources.some(isPlain) ? revealed.sources.filter(isPlain) : revealed.sources; // what is done beside says little
   const sources = told.map(([key, rank]) => {
     const run = view.rankers.find((ranker) => ranker.key === key)?.run;
-    const plain = key.replace(/\+words$/, "");
+    const plain = baseOf(key);
     const alone = run ? t("source.run", { run }) : t(`source.${plain.startsWith("run-") ? "lost" : plain}`);
-    const name = plain === key ? alone : t("ranker.with_words", { name: alone });
+    const name = hasWords(key) ? t("ranker.with_words", { name: alone }) : alone;
     return rank === null ? name : t("source.at", { name, rank });
   });
   const opinions = revealed.opinions.map((each) =>

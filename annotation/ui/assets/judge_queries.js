@@ -199,11 +199,10 @@ const mayReopen = () => root.offsetParent === null && view.query.id && !writing.
 // Another ranking is in use. Documents never move under the eyes of someone who is judging: then a better one is only
 // offered. Whoever chose a ranking here keeps it, unless the other one is known to be better.
 hear("in-use", ({ key, run, was, better_than }) => {
-  const shown = view && firstRanking(view.ranker);
-  if (!view || shown === key) return;
-  const isBetter = better_than.includes(shown);
-  if (!isBetter && shown !== was) return;
-  if (!view.rankers.some((ranker) => ranker.key === key)) view.rankers.splice(2, 0, { key, run });
+  if (!view || firstRanking(view.ranker) === firstRanking(key)) return;
+  const isBetter = better_than.includes(view.ranker);
+  if (!isBetter && firstRanking(view.ranker) !== firstRanking(was)) return;
+  if (!view.rankers.some((ranker) => ranker.key === firstRanking(key))) view.rankers.splice(2, 0, { key: firstRanking(key), run });
   if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: asSwitched(key) });
   else if (view.view !== "ranking") view.ranker = asSwitched(key);
   else if (isBetter) { offered = { key, run }; drawCards(); }
@@ -249,6 +248,7 @@ function receive() {
   undoable = withWaiting(view.undoable);
   focused = firstOpen() ?? 0;
   focusedAt = Date.now();
+  meetRanking();
   drawForm();
   drawAbout();
   if (draft !== null && draft !== undefined) form.querySelector("textarea[name=query]").value = draft;
@@ -259,7 +259,6 @@ function receive() {
   if (wantsFocus && !view.error && root.offsetParent !== null) { document.activeElement?.blur(); focusCard(); }
   wantsFocus = false;
   rememberInUrl(view.url);
-  afterRanking();
   if (isLive) askLive();
 }
 

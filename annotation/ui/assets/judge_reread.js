@@ -66,8 +66,8 @@ function goOn(isSure) {
   }
 }
 
-// Another ranking or query is shown.
-function afterRanking() {
+// Another ranking or query is about to be shown.
+function meetRanking() {
   isReading = false;
   unread = null;
   if (view.view !== "ranking" || !view.query.id || !view.can_write) return;
