@@ -283,6 +283,15 @@ def trained_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 @pytest.fixture
+def brief_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the published recipe train for 20 epochs instead of 1,000, in larger steps."""
+    from era import recipes  # torch: seconds, which most tests do without
+    from era.contrastive import ContrastiveConfig
+
+    monkeypatch.setattr(recipes, "ContrastiveConfig", lambda: ContrastiveConfig(n_epochs=20, learning_rate=1e-3))
+
+
+@pytest.fixture
 def bare_workspace(data_dir: Path) -> Iterator[Workspace]:
     """A workspace over an empty data folder, with embedders that are not loaded yet."""
     made = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(*staged_pair()))

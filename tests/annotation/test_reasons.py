@@ -397,6 +397,7 @@ def test_what_taught_a_run_is_read_again_where_another_run_was_written_to_its_fo
     assert _learned(run) is not None
 
 
+@pytest.mark.usefixtures("brief_paper")
 def test_the_published_recipe_leaves_no_account(judged_desk: Desk) -> None:
     run = judged_desk.train("paper")
     side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~run-{run.id}")

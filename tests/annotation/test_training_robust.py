@@ -226,6 +226,7 @@ def test_run_that_lost_leaves_the_light_model_in_use(judged_desk: Desk, monkeypa
     assert default_ranker(judged_desk.workspace, judged_desk.collection.id, judged_desk.label_set_id) == "light"
 
 
+@pytest.mark.usefixtures("brief_paper")
 def test_run_of_another_recipe_does_not_come_into_use_by_itself(judged_desk: Desk) -> None:
     first = judged_desk.train()
     judged_desk.train(recipe="paper")

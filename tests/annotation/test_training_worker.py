@@ -18,9 +18,7 @@ from annotation.searching import ask, run_query
 from annotation.training import queueing
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
-from era import recipes
 from era.adapter import QueryAdapter
-from era.contrastive import ContrastiveConfig
 from era.embedders import Vectors
 from era.errors import EmbedderUnavailableError
 from storage.records import TrainingRunState
@@ -158,8 +156,8 @@ def test_training_never_reads_a_document_again(judged_desk: Desk) -> None:
     assert [text for text in judged_desk.strong.texts_read + judged_desk.light.texts_read if "\n" in text] == []
 
 
-def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "ContrastiveConfig", lambda: ContrastiveConfig(n_epochs=20, learning_rate=1e-3))
+@pytest.mark.usefixtures("brief_paper")
+def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk) -> None:
     run = judged_desk.train("paper")
     assert (run.state, run.recipe) == (TrainingRunState.FINISHED, "paper")
     json.dumps(run.measures, allow_nan=False)
