@@ -1,6 +1,20 @@
-"""One thread for each process: the tests run in two of them side by side, and threads that wait for others spin."""
+"""How the tests run, two processes side by side: one thread each, and what takes long before what is quick."""
 
 import os
 
+import pytest
+
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+    os.environ.setdefault(name, "1")  # threads that wait for others spin
+
+LONGEST_FIRST = ("tests/ui/", "tests/test_", "tests/era/", "tests/annotation/")
+"""Where a file takes minutes, or starts processes; what is not named is quick."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that take long first: the quick ones keep both processes busy to the end."""
+
+    def turn(item: pytest.Item) -> int:
+        return next((n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=turn)
