@@ -4,6 +4,7 @@ Every function works inside the caller's transaction and commits nothing, so a m
 database as it was. The working directory plays no part and logging stays as the program set it.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
@@ -12,10 +13,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+_FOLDER = Path(__file__).parent
+
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Bring the database up to `revision`; do nothing where it is there already."""
-    command.upgrade(_config(connection), revision)
+    if revision != "head" or MigrationContext.configure(connection).get_current_heads() != _revisions()[:1]:
+        command.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
@@ -25,14 +29,18 @@ def downgrade(connection: Connection, revision: str) -> None:
 
 def unknown_revision(connection: Connection) -> str | None:
     """Return the revision of the database if this version of the program does not know it, else None."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
     heads = MigrationContext.configure(connection).get_current_heads()
-    return next((head for head in heads if head not in known), None)
+    return next((head for head in heads if head not in _revisions()), None)
+
+
+@lru_cache
+def _revisions() -> tuple[str, ...]:
+    """Return the revisions that this version of the program knows, the newest first; finding them runs their files."""
+    return tuple(script.revision for script in ScriptDirectory(_FOLDER).walk_revisions())
 
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    folder = str(Path(__file__).parent).replace("%", "%%")  # a lone % starts an interpolation
-    config.set_main_option("script_location", folder)
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))  # a lone % starts an interpolation
     config.attributes["connection"] = connection
     return config

@@ -1,5 +1,6 @@
 """A database file with one collection, one query and one label set in it, and makers of what is stored."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,18 @@ def database_path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "workbench.sqlite"
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as it is after it was opened first, to be copied."""
+    path = tmp_path_factory.mktemp("new") / "workbench.sqlite"
+    close(open_database(path))
+    return path
+
+
 @pytest.fixture
-def engine(database_path: Path) -> Iterator[Engine]:
+def engine(new_database: Path, database_path: Path) -> Iterator[Engine]:
+    database_path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(new_database, database_path)
     engine = open_database(database_path)
     yield engine
     close(engine)

@@ -1,6 +1,7 @@
 """A damaged database is mended from its backup and from what can still be read; nothing is deleted."""
 
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -19,9 +20,10 @@ from storage.rescue import main, rescue
 N_BEFORE, N_AFTER = 60, 40
 
 
-@pytest.fixture
-def path(database_path: Path) -> Path:
-    """Return a database with 60 marks that are in its backup, and 40 that came after it."""
+@pytest.fixture(scope="session")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database of 60 marks that are in its backup, and 40 that came after it; to be copied."""
+    database_path = tmp_path_factory.mktemp("marked") / "workbench.sqlite"
     engine = open_database(database_path)
     sessions = session_factory(engine)
     with sessions.begin() as session:
@@ -50,6 +52,13 @@ def path(database_path: Path) -> Path:
     for sequence in range(N_BEFORE, N_BEFORE + N_AFTER):
         mark(sequence)
     close(engine)
+    return database_path.parent
+
+
+@pytest.fixture
+def path(marked: Path, database_path: Path) -> Path:
+    """Return a database with 60 marks that are in its backup, and 40 that came after it."""
+    shutil.copytree(marked, database_path.parent)
     return database_path
 
 
