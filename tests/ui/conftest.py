@@ -10,14 +10,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+
+from annotation.importing import ensure_demo
+from annotation.settings import Settings
+from annotation.workspace import Workspace
+from era.embedder_specs import N_ALIGNMENT_TEXTS
+from era.loading import load_pair
+from era.vector_cache import VectorCache
 
 Parameters = Mapping[str, str | int]
 
@@ -36,14 +43,30 @@ FLAGS = (
 expect.set_options(timeout=30_000)
 
 
-_kept_vectors: Path | None = None  # what an app has computed, for those that start later; set for the whole run
+_shared: Path | None = None  # a folder of the whole run, whichever process does the tests
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _vectors_are_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global _kept_vectors
+def _folder_is_shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global _shared
     base = tmp_path_factory.getbasetemp()
-    _kept_vectors = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "vectors"
+    _shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def vectors_of_the_demo() -> Path:
+    """Return a folder of all vectors that an app computes after its first start; they are computed once in a run."""
+    assert _shared is not None
+    vectors = _shared / "vectors"
+    with FileLock(_shared / "vectors.lock"):
+        if not vectors.is_dir():
+            folder = _shared / "demo"
+            settings, cache = Settings(data_dir=folder, device="cpu"), VectorCache(folder / "vectors")
+            workspace = Workspace(settings, lambda spec, device: load_pair(spec, device, cache))
+            ensure_demo(workspace)
+            workspace.prepare()
+            workspace.close()
+            (folder / "vectors").rename(vectors)
+    return vectors
 
 
 def free_port() -> int:
@@ -55,21 +78,28 @@ def free_port() -> int:
 
 
 def spawn(folder: Path, port: int, output: Path, people: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start `python app.py` and let it write to the file `output`; with `people` everybody has to sign in."""
+    """Start the app for Ann and let it write to the file `output`; with `people` everybody has to sign in."""
+    return run_app(folder, port, output, ERA_NAME="ann", ERA_PEOPLE="" if people is None else str(people))
+
+
+def run_app(folder: Path, port: int, output: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start `python app.py` with these arguments and environment variables and let it write to the file `output`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
     environment |= {
         "ERA_DATA_DIR": str(folder),
-        "ERA_NAME": "ann",
+        "ERA_ALIGNMENT_TEXTS": str(N_ALIGNMENT_TEXTS),  # so that no ranking changes under a test
         "GRADIO_SERVER_PORT": str(port),
         "HF_HUB_OFFLINE": "1",
-        "ERA_ALIGNMENT_TEXTS": "1000",  # so that no ranking changes under a test
-        "ERA_PEOPLE": "" if people is None else str(people),
     }
-    if _kept_vectors is not None and _kept_vectors.is_dir() and not folder.exists():
-        shutil.copytree(_kept_vectors, folder / "vectors")
+    if not folder.exists():
+        shutil.copytree(vectors_of_the_demo(), folder / "vectors")
     with output.open("wb") as stream:
         return subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
+            [sys.executable, "app.py", *arguments],
+            cwd=ROOT,
+            env=environment | variables,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
         )
 
 
@@ -345,10 +375,6 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     running = App.start(folder / "data", folder / "output.txt")
     try:
         wait_until_aligned(browser, running)
-        if _kept_vectors is not None and not _kept_vectors.exists():
-            shutil.copytree(running.folder / "vectors", folder / "vectors")
-            with suppress(OSError):  # the other half of the tests was quicker
-                (folder / "vectors").rename(_kept_vectors)
         yield running
     finally:
         running.kill()

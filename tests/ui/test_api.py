@@ -2,11 +2,8 @@
 
 import base64
 import json
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -21,7 +18,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import CallToolResult, TextContent
 
 from tests.asynchronous import finish
-from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port
+from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port, run_app
 
 DOCUMENTS = (
     {"id": "d1", "title": "Trout", "text": "How to feed a trout in a pond."},
@@ -36,16 +33,7 @@ def start(folder: Path, **variables: str) -> App:
     animals.mkdir(parents=True)
     (animals / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in DOCUMENTS))
     port, output = free_port(), folder / "output.txt"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
-    environment |= {"ERA_DATA_DIR": str(folder / "data"), "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", str(animals)],
-            cwd=ROOT,
-            env=environment | variables,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
+    process = run_app(folder / "data", port, output, str(animals), **variables)
     app = App(process, folder / "data", port, output)
     deadline = time.monotonic() + PATIENCE_S
     while "Ready to search" not in output.read_text() and process.poll() is None and time.monotonic() < deadline:
@@ -54,14 +42,6 @@ def start(folder: Path, **variables: str) -> App:
         app.kill()
         raise AssertionError(f"the app did not start:\n{output.read_text()}")
     return app
-
-
-@pytest.fixture(scope="module")
-def silent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """Return an app as it starts by default."""
-    app = start(tmp_path_factory.mktemp("silent"))
-    yield app
-    app.kill()
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +105,9 @@ def basic(name: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
 
-def test_there_is_no_public_endpoint_by_default(silent: App) -> None:
-    assert named_endpoints(silent) == {}
-    request = urllib.request.Request(f"{address(silent)}/gradio_api/mcp/", headers={"Accept": "text/event-stream"})
+def test_there_is_no_public_endpoint_by_default(app: App) -> None:
+    assert named_endpoints(app) == {}
+    request = urllib.request.Request(f"{address(app)}/gradio_api/mcp/", headers={"Accept": "text/event-stream"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)
     assert refused.value.code == 404

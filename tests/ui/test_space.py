@@ -3,9 +3,6 @@
 import base64
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +12,7 @@ from pathlib import Path
 import itsdangerous
 import pytest
 
-from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port
+from tests.ui.conftest import PATIENCE_S, App, free_port, run_app
 
 SECRET = "secret of the space"
 
@@ -24,25 +21,19 @@ SECRET = "secret of the space"
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """Return the app, started as a Space starts it, once it answers; it need not be able to search yet."""
     folder = tmp_path_factory.mktemp("space")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
     port, output = free_port(), folder / "output.txt"
-    environment |= {
-        "ERA_DATA_DIR": str(folder / "data"),
-        "ERA_ALIGNMENT_TEXTS": "1000",
-        "GRADIO_SERVER_PORT": str(port),
-        "HF_HUB_OFFLINE": "1",
-        "SYSTEM": "spaces",
-        "SPACE_ID": "owner/era",
-        "SPACE_HOST": "owner-era.hf.space",
-        "OAUTH_CLIENT_ID": "client",
-        "OAUTH_CLIENT_SECRET": SECRET,
-        "OAUTH_SCOPES": "openid profile",
-        "OPENID_PROVIDER_URL": "https://huggingface.co",
-    }
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
+    process = run_app(
+        folder / "data",
+        port,
+        output,
+        SYSTEM="spaces",
+        SPACE_ID="owner/era",
+        SPACE_HOST="owner-era.hf.space",
+        OAUTH_CLIENT_ID="client",
+        OAUTH_CLIENT_SECRET=SECRET,
+        OAUTH_SCOPES="openid profile",
+        OPENID_PROVIDER_URL="https://huggingface.co",
+    )
     app = App(process, folder / "data", port, output)
     try:
         deadline = time.monotonic() + PATIENCE_S
