@@ -39,7 +39,7 @@ def library_of(desk: Desk) -> Library:
     library = desk.workspace.library(desk.collection.id)
     texts = library.alignment_texts()
     rows = [list(texts.doc_ids).index(doc_id) for doc_id in READ_BEFORE]
-    library._take_texts(AlignmentTexts(READ_BEFORE, texts.strong[rows], texts.light[rows]), None)
+    library._texts = AlignmentTexts(READ_BEFORE, texts.strong[rows], texts.light[rows])
     return library
 
 
