@@ -23,6 +23,7 @@ from era.embedders import Vectors
 from era.encoding_alignment import align_by_encoding, random_linear
 from era.lexical import LexicalIndex
 from era.recipes import RecipeName, fit
+from era.reranking import RerankingRetriever
 from era.types import Query
 
 PAPER_LEARNING_RATES = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -124,34 +125,59 @@ def judge_with_words(collection: JudgedCollection, split: Split, adapter: QueryA
     return judge_rankings(rankings, split.held_out, collection.qrels, fit_s)
 
 
+def judge_with_rereading(
+    collection: JudgedCollection, split: Split, adapter: QueryAdapter, fit_s: float | None
+) -> Outcome:
+    """Search with an adapter, count matching words, and let the strong embedder read what is on top."""
+    retriever = RerankingRetriever(
+        collection.pair,
+        collection.index,
+        adapter,
+        words_of(collection),
+        texts=collection.texts,
+        read=collection.strong_index.vectors,
+    )
+    vectors = retriever.query_vectors(split.held_out)
+    return judge_rankings(retriever.rank(split.held_out, vectors, DEPTH), split.held_out, collection.qrels, fit_s)
+
+
 @lru_cache(maxsize=1)
 def words_of(collection: JudgedCollection) -> LexicalIndex:
     """Return the words of a collection, counted once."""
     return LexicalIndex(collection.corpus, collection.index)
 
 
-def recipe_system(recipe: RecipeName, description: str, has_words: bool = False) -> System:
-    """Return the system of one of our recipes, with matching words counted in learning and ranking or not at all."""
-    judge: Judge = judge_with_words if has_words else judge_adapter
+def recipe_system(recipe: RecipeName, description: str, judge: Judge = judge_adapter) -> System:
+    """Return the system of one of our recipes; if it is judged with matching words, it learns with them as well."""
+    has_words = judge is not judge_adapter
 
     def before(collection: JudgedCollection, split: Split) -> Outcome:
         return judge(collection, split, _recipe_alignment(recipe, collection, split), None)
 
     def after(collection: JudgedCollection, split: Split, n_labels: int) -> Outcome:
-        start = time.perf_counter()
-        learned = fit(
-            recipe,
-            collection.texts,
-            collection.index,
-            collection.pair,
-            split.labelled[:n_labels],
-            collection.qrels,
-            seed=split.seed,
-            lexical=words_of(collection) if has_words else None,
-        )
-        return judge(collection, split, learned.adapter, time.perf_counter() - start)
+        adapter, fit_s = _learn(recipe, collection, split, n_labels, has_words)
+        return judge(collection, split, adapter, fit_s)
 
     return System(description, before, after)
+
+
+@lru_cache(maxsize=32)
+def _learn(
+    recipe: RecipeName, collection: JudgedCollection, split: Split, n_labels: int, has_words: bool
+) -> tuple[QueryAdapter, float]:
+    """Return what is learned from the first labels of a split, and the seconds that took; done once for all systems."""
+    start = time.perf_counter()
+    learned = fit(
+        recipe,
+        collection.texts,
+        collection.index,
+        collection.pair,
+        split.labelled[:n_labels],
+        collection.qrels,
+        seed=split.seed,
+        lexical=words_of(collection) if has_words else None,
+    )
+    return learned.adapter, time.perf_counter() - start
 
 
 @lru_cache(maxsize=8)
@@ -239,7 +265,10 @@ SYSTEMS: Mapping[str, System] = {
     "era-single": recipe_system("era-single", "ours without the light half of the query"),
     "era-dual": recipe_system("era-dual", "ours with strong and light half of the query"),
     "era": _ERA,
-    "era-words": recipe_system("era", "our default, with matching words (BM25) counted as well", has_words=True),
+    "era-words": recipe_system("era", "our default, with matching words (BM25) counted as well", judge_with_words),
+    "era-reread": recipe_system(
+        "era", "the same, the top 50 read by the strong embedder and ordered anew", judge_with_rereading
+    ),
     "strong": System(
         "strong embedder on both sides, everything embedded again; reads the instruction", search_strongly, None
     ),
