@@ -4,7 +4,7 @@ What is learned this way is for the remaining documents of the query alone; trai
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from annotation.searching import DEPTH
 from annotation.workspace import Workspace
 from era.adapter import HeldOut
 from era.candidates import LabelledQueries, label
-from era.feedback import MIN_QUERIES, choose_weight, feed_back
+from era.feedback import MIN_QUERIES, Trials, expand, feed_back
 from era.retriever import Retriever
 from era.types import Query
 from storage.records import JudgmentRole, QueryRecord
@@ -47,6 +47,8 @@ class Followed:
 def follow(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord, ranker: str) -> Followed:
     """Rank the documents anew with the query moved towards what the author marked as relevant.
 
+    Its words move as well if they count in the ranking that is watched.
+
     Args:
         workspace: of this process.
         author: whose marks count.
@@ -70,39 +72,48 @@ def follow(workspace: Workspace, author: str | None, label_set_id: int, query: Q
         if mark.author == author and mark.role is JudgmentRole.JUDGE and mark.doc_id in library.index
     }
     relevant = {doc_id: grade for doc_id, grade in mine.items() if grade}
-    weight, state = _weight(workspace, library, chosen, held_out, learnable(workspace, label_set_id), query)
+    qrels = learnable(workspace, label_set_id)
+    weight, share, state = _how_far(workspace, library, chosen, held_out, qrels, query)
+    if weight or share:
+        state = "changed" if relevant else "waiting"
     asked = Query(str(query.id), query.text, query.instruction)
     [vector] = chosen.query_vectors([asked])
-    if weight:
-        state = "changed" if relevant else "waiting"
-        vector = feed_back(vector, library.index.vectors(relevant), list(relevant.values()), weight)
-    rereading.read_top(workspace, query.collection_id, ranker, asked, vector)
+    vector = feed_back(vector, library.index.vectors(relevant), list(relevant.values()), weight)
+    if chosen.lexical is not None and share and relevant:
+        terms = expand(chosen.lexical, query.text, relevant, share)
+        chosen = replace(chosen, lexical=chosen.lexical.reading_as(query.text, terms))
+    rereading.read_top(workspace, query.collection_id, chosen, asked, vector)
     [ranking] = chosen.rank([asked], vector[None], DEPTH + _N_SPARE + len(mine))
     shown = [(doc.doc_id, doc.score) for doc in ranking]
     return Followed(lay_out_ranking(workspace, label_set_id, query, author, shown).cards, state)
 
 
-def _weight(
+def _how_far(
     workspace: Workspace,
     library: Library,
     chosen: Retriever,
     held_out: Mapping[str, HeldOut],
     qrels: Mapping[int, Mapping[str, float]],
     query: QueryRecord,
-) -> tuple[float, LiveState]:
-    """Return how far to follow, as other queries that may be learned from tell, and what to say where not at all."""
+) -> tuple[float, float, LiveState]:
+    """Return how far vector and words follow, as queries that may be learned from tell, and why where neither does."""
     telling = [
         query_id
         for query_id in sorted(qrels, reverse=True)
         if query_id != query.id and sum(g > 0 and d in library.index for d, g in qrels[query_id].items()) > 1
     ][:_N_QUERIES]
     if len(telling) < MIN_QUERIES:
-        return 0.0, "needs-more"
+        return 0.0, 0.0, "needs-more"
     labelled = _labelled(workspace, library, telling, qrels)
     vectors = chosen.query_vectors(labelled.queries)
-    known = (held_out.get(each.query_id) for each in labelled.queries)
+    known = [held_out.get(each.query_id) for each in labelled.queries]
     rows = [vectors[i] if each is None else each.vector for i, each in enumerate(known)]
-    return choose_weight(labelled, np.ascontiguousarray(rows, dtype=np.float32), library.index), "no-help"
+    trials = Trials(labelled, np.ascontiguousarray(rows, dtype=np.float32), library.index)
+    weight, share = trials.choose_weight(), 0.0
+    if chosen.lexical is not None and chosen.adapter.word_weight:
+        word_weights = [chosen.adapter.word_weight if each is None else each.word_weight for each in known]
+        share = trials.choose_share(weight, chosen.lexical, word_weights)
+    return weight, share, "no-help"
 
 
 def _labelled(

@@ -19,7 +19,8 @@ from annotation.ranking_keys import RankingKey
 from annotation.workspace import Workspace
 from era.embedders import SentenceTransformerEmbedder, Vectors
 from era.evaluation import MIN_DEPTH
-from era.reranking import N_REREAD
+from era.reranking import N_REREAD, RerankingRetriever
+from era.retriever import Retriever
 from era.types import Query, Ranking
 from storage.records import QueryRecord
 
@@ -109,18 +110,17 @@ def read_some(workspace: Workspace, author: str | None, collection_id: int, unre
             return
 
 
-def read_top(workspace: Workspace, collection_id: int, key: str, query: Query, vector: Vectors) -> None:
+def read_top(workspace: Workspace, collection_id: int, moved: Retriever, query: Query, vector: Vectors) -> None:
     """Read what a moved query (m,) brings to the top of a ranking that is reread; an endpoint is sent nothing.
 
     Raises:
         NotReadyError: if what is read cannot be kept.
     """
-    parsed = RankingKey.parse(key)
-    if not parsed.is_reread or _is_endpoint(workspace, collection_id):
+    if not isinstance(moved, RerankingRetriever) or _is_endpoint(workspace, collection_id):
         return
     library = workspace.library(collection_id)
-    first, _ = retriever(workspace, library, str(parsed.without_rereading()))
-    _read(library, _unread(workspace, collection_id, library, first.rank([query], vector[None], N_REREAD)).doc_ids)
+    first = moved.rank_before_reading([query], vector[None], N_REREAD)
+    _read(library, _unread(workspace, collection_id, library, first).doc_ids)
 
 
 def _unread(workspace: Workspace, collection_id: int, library: Library, rankings: Iterable[Ranking]) -> Unread:

@@ -4,10 +4,10 @@ The adapter moves one vector in a small space; names, numbers and rare terms may
 and added to the cosine where that is asked for. Nothing here is learned.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from era.index import DenseIndex
 from era.types import ScoredDoc
 from era.words import WordReader
 
-if TYPE_CHECKING:
-    import bm25s  # imported when words are counted: it takes half a second, and a page can be shown meanwhile
+Terms = Mapping[str, float]
+"""Stems, or pairs of characters, with what they weigh in a query or a document."""
 
 WORD_WEIGHT = 0.5
 """Of a BM25 score before labels say otherwise, when both signals are counted in standard deviations over the corpus."""
@@ -72,17 +72,25 @@ class LexicalIndex:
 
     def __init__(self, corpus: Corpus, index: DenseIndex) -> None:
         """Count the words of every document's title and text; `index` holds vectors of the same documents."""
-        from bm25s import BM25
+        from bm25s import BM25  # takes half a second, and a page can be shown meanwhile
+        from scipy.sparse import csc_array
 
+        self._corpus = corpus
         self._doc_ids = list(corpus.doc_ids)
+        self._row_of = {doc_id: row for row, doc_id in enumerate(self._doc_ids)}
+        self._read_as: Mapping[str, Terms] = {}
         self._take(index)
         contents = corpus.contents(self._doc_ids)
         self._reader = WordReader.of(contents)
         tokens = self._reader.read(contents)
-        self._bm25: bm25s.BM25 | None = None
+        self._places: Mapping[str, int] = {}  # of stems, as columns of the weights
+        self._weights: csc_array = csc_array((len(tokens), 0), dtype=np.float32)  # (N, V)
         if any(tokens):
-            self._bm25 = BM25(k1=1.5, b=0.75)
-            self._bm25.index(tokens, show_progress=False)
+            bm25 = BM25(k1=1.5, b=0.75)
+            bm25.index(tokens, show_progress=False)
+            columns = (bm25.scores["data"], bm25.scores["indices"], bm25.scores["indptr"])
+            self._places = bm25.vocab_dict
+            self._weights = csc_array(columns, (len(tokens), len(columns[-1]) - 1))
 
     def _take(self, index: DenseIndex) -> None:
         self._index = index
@@ -94,16 +102,51 @@ class LexicalIndex:
         other._take(index)
         return other
 
+    def reading_as(self, text: str, terms: Terms) -> "LexicalIndex":
+        """Return the same words, with `text` standing for these terms where it is searched for.
+
+        What all terms weigh together does not count where words are added to cosines.
+        """
+        other = copy(self)
+        other._read_as = {text: terms}
+        return other
+
+    def terms(self, text: str) -> Terms:
+        """Return how often `text` has each of its stems that some document has as well, or what it is read as."""
+        if text in self._read_as:
+            return self._read_as[text]
+        [stems] = self._reader.read([text])
+        return Counter(stem for stem in stems if stem in self._places)
+
+    def document_terms(self, doc_id: str) -> Terms:
+        """Return what each stem of a document adds to its score in a query that has the stem once.
+
+        Raises:
+            KeyError: if there is no such document.
+        """
+        row = np.int32(self._row_of[doc_id])  # of the type that rows have, which are else copied to be searched
+        [stems] = self._reader.read(self._corpus.contents([doc_id]))
+        data, indices, indptr = self._weights.data, self._weights.indices, self._weights.indptr
+        found = {}
+        for stem in dict.fromkeys(stems):
+            start, end = indptr[self._places[stem]], indptr[self._places[stem] + 1]
+            found[stem] = float(data[start + indices[start:end].searchsorted(row)])
+        return found
+
+    def scores(self, terms: Terms) -> Vectors:
+        """Return (N,): the BM25 score of each document, in the order of the corpus, for a query of these terms."""
+        known = [stem for stem in terms if stem in self._places]
+        weights = np.array([terms[stem] for stem in known], np.float32)
+        scores: Vectors = self._weights[:, [self._places[stem] for stem in known]] @ weights
+        return scores
+
     def search(self, text: str, k: int) -> tuple[dict[str, float], float]:
         """Return the documents that share a word with `text`, at most the best k, and the spread of all scores.
 
         Returns:
             Document id -> BM25 score > 0; standard deviation of the scores over the corpus.
         """
-        [words] = self._reader.read([text])
-        if self._bm25 is None or not words:
-            return {}, 0.0
-        scores: NDArray[np.float32] = self._bm25.get_scores(words)
+        scores = self.scores(self.terms(text))
         rows = np.flatnonzero(scores > 0)
         if len(rows) > k:
             rows = rows[scores[rows] >= np.partition(scores[rows], -k)[-k]]
@@ -161,9 +204,30 @@ class LexicalIndex:
                 if place == len(cosines):
                     cosines.append(cosine)
                 added[place] = score
-            spread = float((self._sample @ vector).std())
-            found.append(Candidates(list(places), np.array(cosines), spread * added[: len(places)]))
+            found.append(Candidates(list(places), np.array(cosines), self._spread(vector) * added[: len(places)]))
         return found
+
+    def added_by_mixtures(
+        self, parts: Sequence[Terms], mixtures: NDArray[np.float64], vector: Vectors, doc_ids: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Return (s, c): what each of s mixtures of terms adds to the cosines of c documents with a weight of 1.
+
+        Args:
+            parts: p of them; each is scored once, as scores of mixtures are mixtures of scores.
+            mixtures: (s, p), >= 0; how much of each part is in each mixture.
+            vector: (m,) of length 1, that the query is searched with.
+            doc_ids: c documents, ranked or not.
+        """
+        scores = np.stack([self.scores(terms) for terms in parts])  # (p, N)
+        variances = np.einsum("sp,pq,sq->s", mixtures, np.cov(scores, bias=True), mixtures)
+        own = mixtures @ scores[:, [self._row_of[doc_id] for doc_id in doc_ids]]
+        spreads = np.sqrt(np.where(variances > 0, variances, 1))[:, None]
+        added: NDArray[np.float64] = self._spread(vector) * own / spreads
+        return added
+
+    def _spread(self, vector: Vectors) -> float:
+        """Return the standard deviation of the cosines of all documents, as a sample of them tells."""
+        return float((self._sample @ vector).std())
 
     def added(self, text: str, vector: Vectors, k: int, weight: float = WORD_WEIGHT) -> dict[str, float]:
         """Return what matching words add to the cosine of each document in a ranking of k; nothing to those left out.
@@ -174,7 +238,7 @@ class LexicalIndex:
             k: at least 1.
             weight: of words.
         """
-        words, spread = self.matching(text, k), float((self._sample @ vector).std())
+        words, spread = self.matching(text, k), self._spread(vector)
         return dict(zip(words.doc_ids, (weight * spread * words.scores).tolist(), strict=True))
 
 

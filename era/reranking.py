@@ -53,11 +53,17 @@ class RerankingRetriever(Retriever):
             k: at least 1.
             word_weights: as in `Retriever.rank`.
         """
-        rankings = Retriever.rank(self, queries, vectors, max(k, N_REREAD), word_weights)
+        rankings = self.rank_before_reading(queries, vectors, max(k, N_REREAD), word_weights)
         encoded = self.pair.encode_queries(queries)
         strong_vectors = (encoded.instructed + encoded.plain) / 2
         reranked = map(self._reranked, rankings, vectors, strong_vectors)
         return [ranking[:k] for ranking in reranked]
+
+    def rank_before_reading(
+        self, queries: Sequence[Query], vectors: Vectors, k: int, word_weights: Sequence[float] | None = None
+    ) -> list[list[ScoredDoc]]:
+        """Return the rankings whose first documents are read, as `Retriever.rank` does."""
+        return Retriever.rank(self, queries, vectors, k, word_weights)
 
     def _reranked(self, ranking: list[ScoredDoc], vector: Vectors, strong_vector: Vectors) -> list[ScoredDoc]:
         top, below = ranking[:N_REREAD], ranking[N_REREAD:]

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,7 +160,10 @@ class Desk:
         held_out: Mapping[int, Vectors] | None = None,
         measures: Mapping[str, Any] | None = None,
     ) -> TrainingRunRecord:
-        """Return a finished training run whose adapter, held-out vectors by query id, and measures are made up."""
+        """Return a finished training run whose adapter, held-out vectors by query id, and measures are made up.
+
+        The provenance of the adapter is added to what a training run writes down.
+        """
         index = self.workspace.library(self.collection.id).index
         held_out = held_out or {}
         about = {
@@ -171,9 +174,8 @@ class Desk:
         }
         rows = np.array(list(held_out.values()), np.float32).reshape(-1, index.embedder.dimension)
         run = self.start()
-        QueryAdapter(adapter.views, adapter.weight, adapter.bias, about).save(
-            self.workspace.adapter_folder(run.id), {"held_out": rows}
-        )
+        saved = replace(adapter, provenance=about | dict(adapter.provenance))
+        saved.save(self.workspace.adapter_folder(run.id), {"held_out": rows})
         with self.workspace.writing() as session:
             storage.training_runs.claim_next(session)
             return storage.training_runs.finish(session, run.id, measures=measures or {}, device="none")

@@ -2,18 +2,37 @@
 
 Beside a query vector "cat", feedback of cat-feeding lifts other feeding over illness, so two queries that wanted
 feeding of several animals make any weight pay, and the smallest, 0.15, is taken.
+
+Words are tried where documents of an animal are told apart by words that no embedder knows: `worded_desk`.
 """
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import era.reranking
+from annotation import rereading
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.live import Followed, follow
-from annotation.ranking_keys import LIGHT
+from annotation.ranking_keys import LIGHT, RankingKey
 from annotation.workspace import Workspace
-from era.adapter import QueryAdapter
+from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
 from era.embedders import EmbedderPair
+from era.lexical import WORD_WEIGHT
+from era.types import Document
 from storage.records import QueryRecord
-from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, staged_pair, swapped_topics
+from tests.annotation.conftest import (
+    GRADED_RANKING,
+    GRADED_TEXT,
+    Desk,
+    new_desk,
+    small_world,
+    staged_pair,
+    swapped_topics,
+)
 from tests.annotation.judging_world import DOC_IDS, decide, ids, say, say_all, write_query
 from tests.fakes import light_embedder
 
@@ -154,3 +173,83 @@ def test_follow_says_so_before_the_embedders_are_there(desk: Desk) -> None:
             follow(waiting, "ann", label_set_id, query, LIGHT)
     finally:
         waiting.close()
+
+
+WORDED = [
+    Document(f"{animal}-{place}", "", text)
+    for animal, told in (("cat", "purrxx"), ("dog", "barkxx"), ("moth", "flitxx"))
+    for place, text in enumerate((f"{animal} {told}", f"{told} {animal}", f"{animal} {animal}"))
+]
+"""Of two words each. The embedders read all documents of an animal as the animal. BM25 reads "cat" as .4 ln(1 + 6.5 /
+3.5) = .420 in cat-0 and cat-1, as 2 / 3.5 ln(...) = .600 in cat-2, and "purrxx" as .4 ln 4 = .555; so a query "cat"
+finds cat-2 first. Fed back cat-0, of .431 "cat" and .569 "purrxx", a share s makes that cat-1 .420 + .077 s and cat-2
+.600 - .341 s: cat-1 is first from .43 on, so .6 is taken."""
+
+WITH_WORDS = str(RankingKey(LIGHT, has_words=True))
+
+
+@pytest.fixture
+def worded_desk(data_dir: Path) -> Iterator[Desk]:
+    desk = new_desk(data_dir, small_world(documents=WORDED))
+    yield desk
+    desk.workspace.close()
+
+
+def teach_that_words_help(desk: Desk) -> list[int]:
+    """Judge queries whose relevant documents share a word, which the query does not name."""
+    taught = []
+    for animal in ("cat", "dog"):
+        taught.append(write_query(desk, animal).id)
+        say_all(desk, "cora", taught[-1], [f"{animal}-0", f"{animal}-1"], 1.0)
+        say(desk, "cora", taught[-1], f"{animal}-2", 0.0)
+    return taught
+
+
+def test_follow_adds_words_of_what_was_marked_as_relevant_where_words_count(worded_desk: Desk) -> None:
+    teach_that_words_help(worded_desk)
+    query = write_query(worded_desk, "moth")
+    waiting = live(worded_desk, "ann", query, WITH_WORDS)
+    assert (waiting.state, ids(waiting.cards)[0]) == ("waiting", "moth-2")
+    say(worded_desk, "ann", query.id, "moth-0", 1.0)
+    followed = live(worded_desk, "ann", query, WITH_WORDS)
+    assert (followed.state, sorted(ids(followed.cards)[:2])) == ("changed", ["moth-0", "moth-1"])  # which tie
+    moth, flit = math.log(1 + 6.5 / 3.5), math.log(4)
+    told = 0.4 * flit / (0.4 * flit + 0.4 * moth)  # the part of the other word in a document
+    words = [0.4 * (moth * (1 - 0.6 * told) + flit * 0.6 * told), 2 / 3.5 * moth * (1 - 0.6 * told)]
+    mean = (2 * words[0] + words[1]) / 9
+    spread = ((2 * words[0] ** 2 + words[1] ** 2) / 9 - mean**2) ** 0.5
+    scale = WORD_WEIGHT * (2 / 9) ** 0.5 / spread  # a third of the cosines are 1, the others 0
+    expected = {"moth-0": 1 + scale * words[0], "moth-1": 1 + scale * words[0], "moth-2": 1 + scale * words[1]}
+    assert {card.document.doc_id: card.score for card in followed.cards[:3]} == pytest.approx(expected, rel=1e-5)
+    assert live(worded_desk, "ann", query, LIGHT).state == "no-help"
+
+
+def test_follow_lets_the_strong_model_order_what_the_words_bring_to_the_top(
+    worded_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (era.reranking, rereading):
+        monkeypatch.setattr(module, "N_REREAD", 2)
+    teach_that_words_help(worded_desk)
+    query = write_query(worded_desk, "moth")
+    key = str(RankingKey.parse(WITH_WORDS).with_rereading())
+    assert "moth-2" in ids(live(worded_desk, "ann", query, key).cards)[:2]
+    say(worded_desk, "ann", query.id, "moth-0", 1.0)
+    followed = live(worded_desk, "ann", query, key)
+    assert (followed.state, sorted(ids(followed.cards)[:2])) == ("changed", ["moth-0", "moth-1"])
+
+
+def test_follow_tries_words_as_they_weighed_for_queries_held_out(worded_desk: Desk) -> None:
+    taught = teach_that_words_help(worded_desk)
+    query = write_query(worded_desk, "moth")
+    seen = [light_embedder().encode_documents([animal])[0] for animal in ("cat", "dog")]
+    for word_weight, state in ((0.25, "waiting"), (0.0, "no-help")):
+        adapter = replace(light_only(11), provenance={HELD_OUT_WORD_WEIGHTS: [word_weight] * 2})
+        run = worded_desk.finish_by_hand(adapter, dict(zip(taught, seen, strict=True)))
+        assert live(worded_desk, "ann", query, f"run-{run.id}+words").state == state
+
+
+def test_follow_leaves_words_out_where_they_weigh_nothing(worded_desk: Desk) -> None:
+    teach_that_words_help(worded_desk)
+    run = worded_desk.finish_by_hand(replace(light_only(11), word_weight=0.0))
+    query = write_query(worded_desk, "moth")
+    assert live(worded_desk, "ann", query, f"run-{run.id}+words").state == "no-help"

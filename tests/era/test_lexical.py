@@ -56,6 +56,24 @@ def test_search_scores_words_by_bm25_of_title_and_text(lexical: LexicalIndex) ->
     assert list(lexical.search("zebra", 1)[0]) == ["beta"]
 
 
+def test_document_terms_are_what_each_stem_of_a_document_scores(lexical: LexicalIndex) -> None:
+    expected = {
+        stem: bm25_by_hand(word)["alpha"] for stem, word in (("quick", "quick"), ("zebra", "zebra"), ("run", "runs"))
+    }
+    assert lexical.document_terms("alpha") == pytest.approx(expected, rel=1e-5)
+    assert lexical.document_terms("beta") == pytest.approx({"zebra": bm25_by_hand("zebra")["beta"]}, rel=1e-5)
+    with pytest.raises(KeyError):
+        lexical.document_terms("omega")
+
+
+def test_scores_add_up_terms_as_they_weigh(lexical: LexicalIndex) -> None:
+    zebra, kind = bm25_by_hand("zebra"), bm25_by_hand("kind")
+    found = lexical.scores({"zebra": 2.0, "kind": 0.5, "nowhere": 3.0})
+    expected = [2 * zebra.get(each.doc_id, 0.0) + 0.5 * kind.get(each.doc_id, 0.0) for each in DOCUMENTS]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert lexical.terms("zebras of a zebra, nowhere kind") == {"zebra": 2, "kind": 1}
+
+
 def test_search_finds_other_forms_of_a_word(lexical: LexicalIndex) -> None:
     assert list(lexical.search("running zebras", 10)[0]) == ["alpha", "beta"]
     assert lexical.search("zebras", 10) == lexical.search("zebra", 10)
@@ -88,6 +106,7 @@ def test_a_corpus_without_words_is_searched_like_any_other(texts: list[str]) -> 
     vectors = random_unit_rows(len(texts), embedder.identity.dimension, seed=6)
     lexical = LexicalIndex(corpus, DenseIndex(list(corpus.doc_ids), vectors, embedder.identity))
     assert lexical.search("zebra", 3) == ({}, 0.0)
+    assert lexical.document_terms("d0") == {}
     assert len(lexical.rank(["zebra"], vectors[:1], 3)[0]) == len(texts)
 
 
@@ -101,6 +120,36 @@ def test_words_add_their_share_of_the_spread_to_the_cosine(lexical: LexicalIndex
     [ranking] = lexical.rank(["zebra"], vector[None], 4)
     assert [doc.doc_id for doc in ranking] == sorted(ids, key=lambda doc_id: -expected[doc_id])
     assert {doc.doc_id: doc.score for doc in ranking} == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_text_can_be_read_as_terms_of_any_weight(lexical: LexicalIndex, index: DenseIndex) -> None:
+    [vector] = random_unit_rows(1, index.embedder.dimension, seed=8)
+    ids = [document.doc_id for document in DOCUMENTS]
+    cosines = index.vectors(ids) @ vector
+    zebra, kind = bm25_by_hand("zebra"), bm25_by_hand("kind")
+    words = np.array([0.2 * zebra.get(doc_id, 0.0) + 0.6 * kind.get(doc_id, 0.0) for doc_id in ids])
+    scores = cosines + 2.0 * np.std(cosines) * words / np.std(words)
+    for terms in ({"zebra": 0.2, "kind": 0.6}, {"zebra": 1.0, "kind": 3.0, "nowhere": 1.0}):
+        [ranking, as_ever] = lexical.reading_as("a text", terms).rank(
+            ["a text", "zebra"], np.stack([vector] * 2), 3, 2.0
+        )
+        assert [doc.doc_id for doc in ranking] == [ids[place] for place in np.argsort(-scores)[:3]]
+        assert [doc.score for doc in ranking] == pytest.approx(sorted(scores, reverse=True)[:3], abs=1e-5)
+        assert as_ever == lexical.rank(["zebra"], vector[None], 3, 2.0)[0]
+
+
+def test_mixtures_of_terms_add_what_they_would_add_alone(lexical: LexicalIndex, index: DenseIndex) -> None:
+    [vector] = random_unit_rows(1, index.embedder.dimension, seed=8)
+    ids = [document.doc_id for document in DOCUMENTS]
+    zebra, kind = (
+        np.array([by_hand.get(doc_id, 0.0) for doc_id in ids])
+        for by_hand in (bm25_by_hand("zebra"), bm25_by_hand("kind"))
+    )
+    mixtures = np.array([[1.0, 0.0], [0.7, 0.3], [0.0, 0.0]])
+    found = lexical.added_by_mixtures([{"zebra": 1.0}, {"kind": 1.0}], mixtures, vector, ["delta", "beta"])
+    spread = np.std(index.vectors(ids) @ vector)
+    expected = [(spread * words / np.std(words))[[3, 1]] for words in (zebra, 0.7 * zebra + 0.3 * kind)]
+    np.testing.assert_allclose(found, [*expected, [0, 0]], rtol=1e-4)
 
 
 def test_without_a_shared_word_the_ranking_is_that_of_the_vectors(lexical: LexicalIndex, index: DenseIndex) -> None:
