@@ -27,21 +27,21 @@ def _compare(app: App, visit: Visits, width: int = 1280, **parameters: str | int
 
 
 def _trained(app: App, visit: Visits) -> str:
-    """Return the key of a training run of the default recipe, trained now if there is none."""
+    """Return the usual ranking of a training run of the default recipe, trained now if there is none."""
     found = "SELECT max(id) FROM training_run WHERE state = 'finished' AND recipe = 'era' AND label_set_id = 1"
     if app.rows(found)[0][0] is None:
         train = visit(app).tab("Train")
         train.get_by_role("button", name="Train", exact=True).click()
         expect(train.get_by_role("button", name="See the difference")).to_be_visible(timeout=PATIENCE_S * 1000)
-    return f"run-{app.rows(found)[0][0]}"
+    return f"run-{app.rows(found)[0][0]}+words"
 
 
 def test_document_is_traced_over_three_sides_and_marked_there(app: App, visit: Visits) -> None:
     one, panel = _compare(app, visit, sides="light~aligned", query=7)
     panel.get_by_role("button", name="add a third").click()
-    panel.get_by_label("Third").select_option("light+words")
+    panel.get_by_label("Third", exact=True).select_option("light+words")
     _wait(one, 3)
-    expect(panel.get_by_label("Third")).to_have_value("light+words")
+    expect(panel.get_by_label("Third", exact=True)).to_have_value("light+words")
     top = panel.locator(".era-ranking").first.locator("li").first
     doc_id = top.get_attribute("data-doc") or ""
     top.hover()

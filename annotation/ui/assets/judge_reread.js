@@ -13,7 +13,7 @@ const asSwitched = (key) => (wantsReread ? rereadOf(key) : key);
 
 function rereadSwitch() {
   if (!view.can_write || !view.query.id) return null;
-  return h("label", { class: "era-live", title: t("reread.title") },
+  return h("label", { class: "era-reread", title: t("reread.title") },
     h("input", { type: "checkbox", name: "reread", checked: wantsReread, onchange: (event) => switchReread(event.target.checked) }),
     ` ${t("reread.label", { top: view.n_reread })}`,
     h("span", { class: isReading ? "era-busy" : "era-quiet", role: "status" }, rereadWords()));
