@@ -10,7 +10,6 @@ from era.adapter import QueryAdapter, QueryView, light_only, normalise
 from era.embedders import EncodedQueries
 from era.errors import AdapterDamagedError
 from era.intact import read_json, write_json
-from era.lexical import WORD_WEIGHT
 from era.neighbourhood import Neighbourhood
 from tests.fakes import random_unit_rows
 
@@ -185,7 +184,7 @@ def test_load_gives_back_what_matching_words_weigh(adapter: QueryAdapter, saved:
     about = read_json(saved / "adapter.json")
     del about["word_weight"]  # as earlier versions wrote it
     write_json(saved / "adapter.json", about, [saved / "adapter.safetensors"])
-    assert QueryAdapter.load(saved)[0].word_weight == WORD_WEIGHT == 0.25
+    assert QueryAdapter.load(saved)[0].word_weight == 0.25
     write_json(saved / "adapter.json", about | {"word_weight": -1}, [saved / "adapter.safetensors"])
     with pytest.raises(AdapterDamagedError):
         QueryAdapter.load(saved)

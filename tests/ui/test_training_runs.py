@@ -233,7 +233,7 @@ def test_killed_run_is_resumed_in_the_browser(tmp_path: Path, visit: Visits, sta
     train = two.tab("Train")
     expect(row(train, 1).locator(".era-state")).to_have_text("interrupted")
     train.get_by_role("button", name="Resume run 1").click()
-    expect(row(train, 1).locator(".era-state")).to_have_text("in use", timeout=2 * LONG)
+    expect(row(train, 1).locator(".era-state")).to_have_text(DONE, timeout=2 * LONG)
     assert again.rows("SELECT number, state FROM training_run") == [(1, "finished")]
 
 
