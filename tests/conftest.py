@@ -1,6 +1,8 @@
 """How the tests run, two processes side by side: one thread each, and what takes long before what is quick."""
 
+import csv
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,3 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), len(LONGEST_FIRST))
 
     items.sort(key=turn)
+
+
+@pytest.fixture(autouse=True)
+def _csv_limit() -> Iterator[None]:
+    """Put back how long a field may be, which the module `csv` keeps for the whole process."""
+    before = csv.field_size_limit()
+    yield
+    csv.field_size_limit(before)

@@ -118,11 +118,13 @@ def test_documents_judged_not_relevant_go_down_although_they_were_not_mined(reci
     texts = texts_of(index, random_unit_rows(400, 8, seed=1))
     names = [f"query {i}" for i in range(20)]
     pair = EmbedderPair(
-        TableEmbedder("strong", dict(zip(names, random_unit_rows(20, 8, seed=2), strict=True))),
-        TableEmbedder("light", dict(zip(names, random_unit_rows(20, 8, seed=3), strict=True))),
+        TableEmbedder("strong", dict(zip(names, random_unit_rows(20, 8, seed=15), strict=True))),
+        TableEmbedder("light", dict(zip(names, random_unit_rows(20, 8, seed=115), strict=True))),
     )
     queries = [Query(f"q{i:02}", name) for i, name in enumerate(names)]
-    liked, disliked = ([doc.doc_id for doc in ranking] for ranking in index.search(random_unit_rows(2, 8, seed=4), 60))
+    liked, disliked = (
+        [doc.doc_id for doc in ranking] for ranking in index.search(random_unit_rows(2, 8, seed=215), 60)
+    )
     likes: dict[str, dict[str, float]] = {query.query_id: {liked[i]: 1.0} for i, query in enumerate(queries)}
     unmarked = fit(recipe, texts, index, pair, queries, likes)
     encoded = pair.encode_queries(queries)
