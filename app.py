@@ -38,8 +38,9 @@ def main() -> int:
     """Run the app until it is stopped; return the exit code."""
     arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("bm25s", "httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
+    for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("bm25s").disabled = True  # it sets a level of its own when it is imported
     sys.setswitchinterval(0.001)  # pages wait for answers while an embedder computes in the background
     try:
         settings = Settings()
