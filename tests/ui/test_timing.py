@@ -288,7 +288,7 @@ def test_second_tab_takes_nothing_out_of_the_box_of_the_first(app: App, visit: V
 
 def test_compare_hides_others_marks_of_a_query_at_work(app: App, visit: Visits) -> None:
     query_id = app.rows("SELECT id FROM query WHERE public_id = 'wrap-to-lines'")[0][0]
-    one = visit(app, {"query": query_id})
+    one = visit(app, {"query": query_id, "sides": "light~aligned"})
     expect(one.cards.first).to_be_visible()
     compare = one.tab("Compare")
     signs = compare.locator(".era-ranking .era-sign").filter(has_text=re.compile("[✓✕]"))

@@ -167,9 +167,13 @@ def test_only_what_is_put_in_use_is_announced(app: App, visit: Visits) -> None:
     )
     row(train, number).get_by_role("button", name=f"Use run {number}").click()
     expect(row(train, number).locator(".era-state")).to_have_text("in use")
-    [(run_id,)] = app.rows("SELECT id FROM training_run WHERE number = ? AND collection_id = 1", number)
+    [(run_id, measured)] = app.rows(
+        "SELECT id, measures FROM training_run WHERE number = ? AND collection_id = 1", number
+    )
+    told = json.loads(measured).get("after", "after").replace("after", f"run-{run_id}")
     [heard] = one.page.evaluate("window.heard")
-    assert (heard["key"], heard["run"], heard["was"]) == (f"run-{run_id}+words", str(number), "light")
+    assert (heard["key"], heard["was"]) == (told, "light")
+    assert heard["run"].startswith(str(number))
     assert "light" in heard["better_than"]
     announced = [heard]
     last = app.rows("SELECT max(number) FROM training_run")[0][0] + 1
