@@ -40,7 +40,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("bm25s").disabled = True  # it sets a level of its own when it is imported
+    # it sets a level of its own when it is imported
+    logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)
     sys.setswitchinterval(0.001)  # pages wait for answers while an embedder computes in the background
     try:
         settings = Settings()

@@ -19,6 +19,7 @@ from era.types import Query
 from storage.records import CollectionRecord
 
 if TYPE_CHECKING:
+    from annotation.library import Library
     from annotation.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,10 @@ class Preparation:
             logger.exception("Alignment failed; the light model alone and earlier training runs can be used.")
         self._workspace.readiness = Readiness("ready", "", 1.0)
         for collection in opened:
-            self._count_words(collection.id)
+            try:
+                self._count_words_in_use(collection.id)
+            except Exception:
+                logger.exception("What %s ranks with could not be told.", collection.name)
 
     def _open_each(self, collections: Sequence[CollectionRecord]) -> Sequence[CollectionRecord]:
         """Return the collections that could be opened; one whose embedders are out of reach leaves the others usable.
@@ -104,10 +108,7 @@ class Preparation:
                 raise Cancelled("The app stops.")
             tell(stage, fraction, detail)
 
-        try:
-            library.words()  # which the aligned ranking counts
-        except Exception:
-            logger.exception("Words could not be counted ahead; the first search that needs them tries again.")
+        self._count_words(library)  # which the aligned ranking counts
         library.aligned(report)
         self._workspace.readiness = Readiness("ready", "", 1.0)
         with self._workspace.reading() as session:
@@ -117,16 +118,19 @@ class Preparation:
                 return
             library.pair.encode_queries([Query("", query.text, query.instruction)])
 
-    def _count_words(self, collection_id: int) -> None:
+    def _count_words_in_use(self, collection_id: int) -> None:
         """Count matching words where a ranking in use needs them, so that the first search need not wait for it."""
         from annotation.rankers import default_ranker  # which itself needs a workspace
 
+        with self._workspace.reading() as session:
+            label_sets = storage.label_sets.list_names(session, collection_id)
+        keys = [default_ranker(self._workspace, collection_id, each.id) for each in label_sets]
+        if any(RankingKey.parse(key).has_words for key in keys):
+            self._count_words(self._workspace.library(collection_id))
+
+    def _count_words(self, library: "Library") -> None:
         try:
-            with self._workspace.reading() as session:
-                label_sets = storage.label_sets.list_names(session, collection_id)
-            keys = [default_ranker(self._workspace, collection_id, each.id) for each in label_sets]
-            if any(RankingKey.parse(key).has_words for key in keys):
-                self._workspace.library(collection_id).words()
+            library.words()
         except Exception:
             logger.exception("Words could not be counted ahead; the first search that needs them tries again.")
 

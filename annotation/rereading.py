@@ -56,6 +56,8 @@ def unread_of_query(workspace: Workspace, query: QueryRecord, key: str) -> Unrea
         NotReadyError: if the embedders are still being loaded.
     """
     library = workspace.library(query.collection_id)
+    if library.has_read_all:
+        return NOTHING_UNREAD
     first, _ = retriever(workspace, library, str(RankingKey.parse(key).without_rereading()))
     ranking = first.search(Query(str(query.id), query.text, query.instruction), N_REREAD)
     return _unread(workspace, query.collection_id, library, [ranking])
@@ -69,9 +71,10 @@ def unread_of_comparison(workspace: Workspace, view: ComparisonView) -> Unread:
         NotReadyError: if the embedders are still being loaded.
     """
     keys = [parsed.without_rereading() for parsed in map(RankingKey.parse, view.sides) if parsed.is_reread]
-    if not keys:
+    library = workspace.library(view.collection_id)
+    if not keys or library.has_read_all:
         return NOTHING_UNREAD
-    library, judged = workspace.library(view.collection_id), workspace.standings(view.label_set_id).qrels()
+    judged = workspace.standings(view.label_set_id).qrels()
     with workspace.reading() as session:
         listed = storage.queries.list_all(session, view.collection_id)
     queries = [query for query in listed if query.id in judged or query.id == view.query_id]

@@ -290,11 +290,11 @@ def _blend_without(blends: BlendGains, folds: Folds, without: frozenset[int]) ->
 def refit(previous: Adaptation, labelled: LabelledQueries, index: DenseIndex, device: str) -> QueryAdapter:
     """Return the adapter that `previous` becomes with today's labels; for re-ranking while somebody judges.
 
-    Blend and strength stay as they were chosen, so nothing is held out and no evidence of the gain comes with it;
-    `adapt` decides anew. Queries that `previous` knew are not searched for again.
+    Blend, strength and weight of words stay as they were chosen, so nothing is held out and no evidence of the gain
+    comes with it; `adapt` decides anew. Queries that `previous` knew are not searched for again.
     """
     metric, config = previous.metric, previous.config
-    start = previous.blend.apply(metric.aligned)
+    start = replace(previous.blend.apply(metric.aligned), word_weight=previous.adapter.word_weight)
     if previous.strength is None:
         return start
     shortlists = shortlist(labelled, metric.aligned, index, config.mining.n_top, previous.shortlists)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from annotation.training.choice import Ranking
 from era.adapter import QueryAdapter
 from era.embedders import Vectors
 from era.errors import AdapterDamagedError, FormatError
@@ -30,16 +31,6 @@ _READ_AT_ONCE = 2**20
 
 Labels = dict[str, dict[str, FiniteFloat]]
 Count = int
-Ranking = Literal[
-    "light",
-    "light+words",
-    "aligned",
-    "aligned+words",
-    "aligned+words+reread",
-    "after",
-    "after+words",
-    "after+words+reread",
-]
 
 
 class _Model(BaseModel):

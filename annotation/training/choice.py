@@ -5,10 +5,11 @@ Training may lose: then what was there before stays in use, and a sentence says 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from era.figures import figure, rounded
 
-RANKINGS = (
+Ranking = Literal[
     "light",
     "light+words",
     "aligned",
@@ -17,7 +18,9 @@ RANKINGS = (
     "after",
     "after+words",
     "after+words+reread",
-)
+]
+
+RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 """What is measured on the labelled queries, from the simplest on. `after` is the training run, each query ranked by
 adapters that never saw its marks; the others are ranker keys. `+words` counts matching words as well, `+reread` lets
 the strong model order the top anew, which is measured where it has read every document."""

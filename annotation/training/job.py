@@ -27,6 +27,7 @@ from era.evaluation import evaluate
 from era.incomplete_judgments import SampledQuery
 from era.index import DenseIndex
 from era.lexical import WORD_WEIGHT, LexicalIndex
+from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
 
@@ -102,9 +103,13 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     if words is not None:
         held_out_weights = [fitted.held_out_word_weights[rows[query.query_id]] for query in taught]
         weights = {name: [WORD_WEIGHT] * len(taught) for name in vectors} | {"after": held_out_weights}
-        rankings |= _rank_with_words(words, taught, vectors, weights, progress)
+        with_words = library.with_words(library.light())
+        found = _rank_beside(with_words, taught, vectors, weights, progress, 0.5)
+        rankings |= {f"{name}+words": ranking for name, ranking in found.items()}
         if library.has_read_all:
-            rankings |= _rerank(library, taught, vectors, weights, progress)
+            marked = {name: rows for name, rows in vectors.items() if name != "light"}
+            found = _rank_beside(library.reread(with_words), taught, marked, weights, progress, 0.7)
+            rankings |= {f"{name}+words+reread": ranking for name, ranking in found.items()}
     progress("evaluation", 0.9, "measuring")
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     judged = {int(query.query_id): labels[query.query_id] for query in taught}
@@ -237,43 +242,24 @@ def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | N
         return None, f"Matching words could not be counted ({type(error).__name__}), so no ranking was tried with them."
 
 
-def _rank_with_words(
-    words: LexicalIndex,
+def _rank_beside(
+    retriever: Retriever,
     queries: Sequence[Query],
     vectors: Mapping[str, Vectors],
     weights: Mapping[str, Sequence[float]],
     progress: Reporter,
+    start: float,
 ) -> dict[str, list[list[ScoredDoc]]]:
-    """Return the same rankings with matching words counted as well, with each name's weights."""
+    """Return what is found by each name's vectors with all that the retriever counts beside them, words as weighed."""
     rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
-    for some in _batches(len(queries), progress, 0.5, 0.3):
-        texts = [query.text for query in queries[some]]
+    for some in _batches(len(queries), progress, start, 0.2):
         together = np.concatenate([rows[some] for rows in vectors.values()])
-        found = words.rank(
-            texts * len(vectors), together, _MEASURE_DEPTH, [w for name in vectors for w in weights[name][some]]
-        )
+        word_weights = [weight for name in vectors for weight in weights[name][some]]
+        n = len(queries[some])
+        found = retriever.rank([*queries[some]] * len(vectors), together, _MEASURE_DEPTH, word_weights)
         for place, name in enumerate(vectors):
-            rankings[name] += found[place * len(texts) : (place + 1) * len(texts)]
-    return {f"{name}+words": ranking for name, ranking in rankings.items()}
-
-
-def _rerank(
-    library: Library,
-    queries: Sequence[Query],
-    vectors: Mapping[str, Vectors],
-    weights: Mapping[str, Sequence[float]],
-    progress: Reporter,
-) -> dict[str, list[list[ScoredDoc]]]:
-    """Return the rankings with matching words, the top ordered anew by what the strong model has read in it."""
-    retriever = library.reread(library.with_words(library.light()))
-    return {
-        f"{name}+words+reread": [
-            ranking
-            for some in _batches(len(queries), progress, 0.8, 0.1)
-            for ranking in retriever.rank(queries[some], vectors[name][some], _MEASURE_DEPTH, weights[name][some])
-        ]
-        for name in ("aligned", "after")
-    }
+            rankings[name] += found[place * n : (place + 1) * n]
+    return rankings
 
 
 def _batches(n: int, progress: Reporter, start: float, share: float) -> Iterator[slice]:

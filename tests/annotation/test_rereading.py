@@ -5,7 +5,7 @@ Of the 16 documents the alignment texts are 8, so that the strong model has not 
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import gradio as gr
 import pytest
@@ -14,13 +14,13 @@ import era.reranking
 from annotation import rankers, rereading, workspace
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.views import ComparisonView, share
+from annotation.comparing.views import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.library import Library
 from annotation.live import follow
 from annotation.rankers import labels_of, list_rankers
 from annotation.ranking_keys import LIGHT
-from annotation.rereading import read_some, ready_key, unread_of_comparison, unread_of_query
+from annotation.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_comparison, unread_of_query
 from annotation.searching import run_query
 from annotation.ui.compare import CompareTab
 from annotation.ui.judge import JudgeTab
@@ -63,6 +63,23 @@ def test_what_is_unread_on_top_is_told_in_the_order_of_the_ranking_and_not_read(
     assert (list(unread.doc_ids), unread.n_first, unread.costs) == (expected, len(expected), None)
     assert unread.seconds == pytest.approx(0.25 * len(expected))
     assert not {document.content for document in DOCUMENTS} & set(desk.strong.texts_read)
+
+
+def test_nothing_is_searched_to_know_what_is_unread_where_everything_was_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = desk.query(desk.ask(GRADED_TEXT))
+    assert desk.workspace.library(desk.collection.id).has_read_all  # so few documents are all alignment texts
+
+    def search(*asked: object) -> NoReturn:
+        raise AssertionError(asked)
+
+    monkeypatch.setattr(rereading, "retriever", search)
+    monkeypatch.setattr(rereading, "rank_queries", search)
+    assert unread_of_query(desk.workspace, query, REREAD) == NOTHING_UNREAD
+    view = read_view(desk.workspace, desk.page, f"{LIGHT}~{REREAD}", query.id)
+    assert unread_of_comparison(desk.workspace, view) == NOTHING_UNREAD
+    assert ready_key(desk.workspace, query, REREAD) == REREAD
 
 
 def test_a_ranking_never_reads_by_itself(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import ir_measures
 import numpy as np
 import pytest
 
-from era.adaptation import Adaptation, AdaptationConfig, adapt
+from era.adaptation import Adaptation, AdaptationConfig, adapt, refit
 from era.adapter import HELD_OUT, HELD_OUT_WORD_WEIGHTS, QueryAdapter, held_out_of
 from era.alignment import align_by_decoding
 from era.candidates import LabelledQueries, label
@@ -121,6 +121,12 @@ def test_the_weight_of_words_for_a_held_out_query_owes_nothing_to_its_labels(pla
     assert learned
     for found in learned:
         assert found.held_out_word_weights[place] == first.held_out_word_weights[place]
+
+
+def test_refitting_keeps_what_words_were_chosen_to_weigh() -> None:
+    learned = adapted(by_words())
+    again = refit(learned, labelled(by_words()), INDEX, "cpu")
+    assert again.word_weight == learned.adapter.word_weight != WORD_WEIGHT
 
 
 def test_what_two_queries_teach_about_words_is_not_checked_and_so_not_kept() -> None:
