@@ -141,6 +141,7 @@ class Library:
             if self._texts is None:
                 found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
                 self._texts, self.strong_reading.seconds_per_text = found
+                self.strong_reading.n_read_before = self.n_texts
             return self._texts
 
     def _row_of_text(self) -> Mapping[str, int]:
@@ -160,6 +161,7 @@ class Library:
                     found = find_alignment_texts(self.corpus, self.index, self.pair, self.folder)
                     if found is not None:
                         self._texts, self.strong_reading.seconds_per_text = found
+                        self.strong_reading.n_read_before = self.n_texts
                 if self._texts is not None:
                     self._nearness = Nearness.of(self._texts.strong)
             finally:
@@ -190,6 +192,7 @@ class Library:
         after = copy(self)
         after._texts, after._aligned, after._nearness = texts, align_by_decoding(texts), None
         after.pooled = set()
+        after.strong_reading.n_read_before = after.n_texts
         return after
 
     def aligned(self, progress: Progress = no_progress) -> Retriever:

@@ -46,6 +46,7 @@ class StrongReading:
     def __init__(self, corpus: Corpus, pair: EmbedderPair, folder: Path) -> None:
         """Look for what an earlier reading left in `folder`; nothing is read yet."""
         self.seconds_per_text: float | None = None  # of the strong embedder, once that is known
+        self.n_read_before = 0  # for the alignment; the embedder has kept what it made of them
         self.started_by = ""  # who let it read, once somebody did
         self._corpus = corpus
         self._pair = pair
@@ -179,7 +180,7 @@ class StrongReading:
     def _estimate(self, n: int) -> str:
         if self.seconds_per_text is None:
             return "how long that takes shows after the first ones"
-        return f"that takes {in_words(self.seconds_per_text * n)}"
+        return f"that takes {in_words(self.seconds_per_text * max(n - self.n_read_before, 0))}"
 
 
 def in_words(seconds: float) -> str:

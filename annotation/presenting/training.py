@@ -378,7 +378,8 @@ def blend_sentence(factors: Mapping[str, float], word_weight: float | None = Non
         f"{_PARTS[view]} {_TIMES[factor]}" for view, factor in factors.items() if view in _PARTS and factor in _TIMES
     ]
     parts += [f"matching words {_WORDS[word_weight]}"] if word_weight in _WORDS else []
-    return f"By your marks {' and '.join(parts)}." if parts else ""
+    *first, last = parts or [""]
+    return f"By your marks {' and '.join(filter(None, (', '.join(first), last)))}." if parts else ""
 
 
 def _run_row(

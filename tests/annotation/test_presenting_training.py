@@ -297,6 +297,16 @@ def test_train_panel_shows_no_gain_of_another_label_set(trained_desk: Desk) -> N
     assert payload["runs"][0]["is_of_label_set"] is False
 
 
+def test_blend_sentence_says_what_words_count_beside_the_halves() -> None:
+    usual = {"light": 1.0, "neighbours": 1.0}
+    assert blend_sentence(usual, 0.5) == ""
+    assert blend_sentence(usual, 0.1) == "By your marks matching words count a fifth."
+    assert blend_sentence({"light": 0.5, "neighbours": 4.0}, 0.25) == (
+        "By your marks the light model’s vectors count half, documents that the strong model finds similar count four "
+        "times and matching words count half."
+    )
+
+
 @pytest.mark.parametrize(
     ("factors", "sentence"),
     [
