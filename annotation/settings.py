@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         port: to serve on; None takes the first free one from 7860 on.
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
         alignment_texts: how many documents the strong embedder of a collection reads for the alignment in the end, at
-            least 1,000; None for 5,000, and for 1,000 of an endpoint, which may cost money.
+            least 1,000; None for 5,000. An endpoint, which may cost money, is sent 1,000 whatever is set.
         cache_gb: what vectors kept for later may take on disk; the oldest go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
         hosts: names, separated by commas, by which other machines reach the app where nobody signs in.
@@ -67,9 +67,10 @@ class Settings(BaseSettings):
     def n_alignment_texts(self, strong: EmbedderSpec) -> int:
         """Return how many documents this strong embedder reads for the alignment in the end, if there are so many.
 
-        What was set counts for endpoints as well: what they cost is told by it.
+        An endpoint is sent no more than was agreed to when the collection was brought in, whatever is set.
         """
-        return max(self.alignment_texts or strong.n_alignment_texts, N_ALIGNMENT_TEXTS)
+        usual = strong.n_alignment_texts
+        return usual if strong.kind == "openai" else max(self.alignment_texts or usual, N_ALIGNMENT_TEXTS)
 
     @property
     def received_folder(self) -> Path:

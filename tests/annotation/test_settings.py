@@ -163,7 +163,7 @@ def test_file_of_people_that_cannot_be_read_is_named(tmp_path: Path, trouble: st
 
 @pytest.mark.parametrize(
     ("wanted", "of_a_model", "of_an_endpoint"),
-    [(None, 5000, 1000), (1000, 1000, 1000), (6000, 6000, 6000), (5, 1000, 1000)],
+    [(None, 5000, 1000), (1000, 1000, 1000), (6000, 6000, 1000), (5, 1000, 1000)],
 )
 def test_how_far_strong_models_read_on_can_be_set(wanted: int | None, of_a_model: int, of_an_endpoint: int) -> None:
     settings = Settings(alignment_texts=wanted)
