@@ -109,8 +109,8 @@ def _with_variants(bases: Iterable[_Base]) -> list[Ranker]:
     usual, variants = [], []
     for base in bases:
         for has_words in (True, False):
-            label = ranking_label(base.key, base.label, has_words)
-            ranker = Ranker(str(RankingKey(base.key, has_words)), label, base.run)
+            key = RankingKey(base.key, has_words)
+            ranker = Ranker(str(key), ranking_label(key, base.label), base.run)
             if has_words == (base.key not in _ALONE):
                 usual.append(ranker)
             else:
@@ -118,17 +118,16 @@ def _with_variants(bases: Iterable[_Base]) -> list[Ranker]:
     return [*usual, *variants]
 
 
-def ranking_label(base: str, name: str, has_words: bool) -> str:
-    """Return what a person calls a ranking; that matching words count is said only where they usually do not.
+def ranking_label(key: RankingKey, name: str) -> str:
+    """Return what a person calls a ranking, of which `name` is the base.
 
-    Args:
-        base: of its key.
-        name: of the base, for people.
-        has_words: whether matching words count.
+    That matching words count is said only where they usually do not, that they do not only where they usually do.
     """
-    if base in _ALONE:
-        return f"{name} + matching words" if has_words else f"{name} alone"
-    return name if has_words else f"{name}, vectors alone"
+    if key.base in _ALONE:
+        label = f"{name} + matching words" if key.has_words else f"{name} alone"
+    else:
+        label = name if key.has_words else f"{name}, vectors alone"
+    return label + (REREAD_LABEL if key.is_reread else "")
 
 
 def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:

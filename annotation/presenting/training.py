@@ -19,7 +19,6 @@ from annotation.presenting.wording import (
     page_ids,
 )
 from annotation.rankers import (
-    REREAD_LABEL,
     Ranker,
     chosen_key,
     measured_key,
@@ -350,7 +349,7 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
     against_light = {measures.get("after", "after"): measures["from_light"], **measures.get("others_from_light", {})}
     return [
         {
-            "label": ranking_label(key.base, names[key.base], key.has_words) + (REREAD_LABEL if key.is_reread else ""),
+            "label": ranking_label(key, names[key.base]),
             "figures": [figure(means[name][measure]) for measure in MEASURES],
             "title": _counts(against_light[name]) if name in against_light else "",
             "is_in_use": bool(measures.get("choice")) and measured_key(run, name) == in_use,
