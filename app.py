@@ -20,14 +20,14 @@ from annotation.errors import AnnotationError, InvalidInputError
 from annotation.people_file import warn_of_clear_passwords
 from annotation.settings import Settings
 from era.errors import EraError
-from era.formats.opening import FORMATS
+from era.io.opening import FORMATS
 from storage.errors import DatabaseDamaged, StorageError
 
 if TYPE_CHECKING:
     from annotation.workspace import Workspace
-    from era.embedder_specs import PairSpec
-    from era.embedders import EmbedderPair
-    from era.formats.content import Source
+    from era.encoders.base import EmbedderPair
+    from era.encoders.spec import PairSpec
+    from era.io.content import Source
 
 logger = logging.getLogger("era")
 
@@ -87,8 +87,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     from annotation.ui.words import translations
     from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
     from annotation.workspace import Workspace
-    from era.loading import load_pair
-    from era.vector_cache import VectorCache
+    from era.encoders.cache import VectorCache
+    from era.encoders.loading import load_pair
 
     cache = VectorCache(settings.data_folder / "vectors", settings.cache_bytes)
 
@@ -151,8 +151,8 @@ def _parser() -> argparse.ArgumentParser:
 def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     import storage.collections
     from annotation.importing.now import import_now
-    from era.command_line.sources import embedders_named
-    from era.formats.opening import open_hub, open_source
+    from era.cli.sources import embedders_named
+    from era.io.opening import open_hub, open_source
 
     embedders = embedders_named(arguments.embedders) if arguments.embedders else None
     path, format = arguments.path, arguments.format

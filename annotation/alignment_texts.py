@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from era.alignment import ALIGNMENT_SEED, AlignmentTexts, read_alignment_texts
 from era.corpus import Corpus, content_hash
-from era.embedder_specs import N_ALIGNMENT_TEXTS
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
+from era.encoders.spec import N_ALIGNMENT_TEXTS
 from era.errors import DamagedFileError
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
 from era.intact import load_arrays, require_unit_rows, save_arrays
+from era.method.alignment import ALIGNMENT_SEED, AlignmentTexts, read_alignment_texts
 from era.progress import Progress
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ import storage.training_runs
 from annotation.alignment_texts import keep_alignment_texts
 from annotation.library import Library
 from annotation.workspace import Workspace
-from era.alignment import AlignmentTexts, further_texts
-from era.embedder_specs import N_ALIGNMENT_TEXTS
-from era.embedders import Vectors
+from era.encoders.base import Vectors
+from era.encoders.spec import N_ALIGNMENT_TEXTS
+from era.method.alignment import AlignmentTexts, further_texts
 from storage.records import ImportState
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.permissions import is_alone
 from annotation.settings import Settings
-from era.embedder_specs import BUNDLED, PRESETS, EmbedderSpec, Preset
-from era.embedder_specs import PairSpec as PairSpec
+from era.encoders.spec import BUNDLED, PRESETS, EmbedderSpec, Preset
+from era.encoders.spec import PairSpec as PairSpec
 
 _LARGEST_DOWNLOAD_GB = 2.0  # where memory and disk are shared
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)

@@ -11,7 +11,7 @@ from annotation.errors import AnnotationError
 from annotation.opening import list_label_sets
 from annotation.permissions import why_not_arrange
 from annotation.workspace import Workspace
-from era.embedder_specs import PairSpec
+from era.encoders.spec import PairSpec
 from era.errors import EraError
 from storage.records import CollectionRecord
 

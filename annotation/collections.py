@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from era.formats.content import Source
+from era.io.content import Source
 from era.types import Document, Query
 
 

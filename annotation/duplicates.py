@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from era.corpus import Corpus
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
 from storage.records import DocumentRecord
 
 MIN_RESEMBLANCE = 0.8

@@ -16,9 +16,9 @@ from annotation.errors import InvalidInputError
 from annotation.permissions import require, why_not_arrange
 from annotation.strong_reading import in_words
 from annotation.workspace import Workspace
-from era.alignment import ALIGNMENT_SEED
-from era.embedder_specs import EmbedderSpec, PairSpec
-from era.embedders import SentenceTransformerEmbedder
+from era.encoders.base import SentenceTransformerEmbedder
+from era.encoders.spec import EmbedderSpec, PairSpec
+from era.method.alignment import ALIGNMENT_SEED
 from era.types import Document
 from storage.records import TrainingRunState
 

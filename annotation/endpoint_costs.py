@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from era.embedder_specs import EmbedderSpec, PairSpec
-from era.openai_embedder import estimate_cost
+from era.encoders.openai import estimate_cost
+from era.encoders.spec import EmbedderSpec, PairSpec
 
 _N_SAMPLED = 2000  # documents, whose length stands for that of all
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from annotation.library import Library
 from era.corpus import Corpus, content_hash
-from era.embedders import Embedder, EmbedderIdentity, EmbedderPair
+from era.encoders.base import Embedder, EmbedderIdentity, EmbedderPair
 from era.errors import IdentityMismatchError, IndexDamagedError
-from era.index import DenseIndex
-from era.index_building import IndexBuilding
+from era.index.building import IndexBuilding
+from era.index.dense import DenseIndex
 from era.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)

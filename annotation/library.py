@@ -20,20 +20,20 @@ from annotation.comparing.run_cache import RunCache
 from annotation.errors import NotReadyError
 from annotation.strong_reading import StrongReading
 from era.adapter import HeldOut, QueryAdapter, held_out_of, light_only, strong_only
-from era.alignment import AlignmentTexts, align_by_decoding
-from era.certainty import Certainty
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
+from era.encoders.cache import CachedVectors, VectorCache
 from era.errors import AdapterDamagedError, IdentityMismatchError
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
 from era.intact import require_unit_rows
-from era.lexical import LexicalIndex
+from era.method.alignment import AlignmentTexts, align_by_decoding
+from era.method.certainty import Certainty
+from era.method.query_groups import Nearness
+from era.method.reranking import RerankingRetriever
 from era.progress import Progress, no_progress
-from era.query_groups import Nearness
-from era.reranking import RerankingRetriever
 from era.retriever import LexicalRetriever, Retriever
 from era.types import Query
-from era.vector_cache import CachedVectors, VectorCache
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
+from era.active.feedback import MIN_QUERIES, Trials, expand, feed_back
 from era.adapter import HeldOut
-from era.candidates import LabelledQueries, label
-from era.feedback import MIN_QUERIES, Trials, expand, feed_back
+from era.method.candidates import LabelledQueries, label
 from era.retriever import Retriever
 from era.types import Query
 from storage.records import JudgmentRole, QueryRecord

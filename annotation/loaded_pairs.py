@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from annotation.errors import AnnotationError, NotReadyError
-from era.embedder_specs import EmbedderSpec, PairSpec
-from era.embedders import Embedder, EmbedderPair
+from era.encoders.base import Embedder, EmbedderPair
+from era.encoders.spec import EmbedderSpec, PairSpec
 from era.errors import EraError
 from storage.errors import StorageError
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from era.incomplete_judgments import NdcgEstimate, SampledQuery, cutoff_of, estimate_ndcg, is_sampled
-from era.significance import Difference, PairedDifference, describe_difference, paired_differences
+from era.evaluation.incomplete_judgments import NdcgEstimate, SampledQuery, cutoff_of, estimate_ndcg, is_sampled
+from era.evaluation.significance import Difference, PairedDifference, describe_difference, paired_differences
 from era.types import Run
 
 AnyDifference = TypeVar("AnyDifference", bound=Difference)

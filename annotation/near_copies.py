@@ -1,4 +1,4 @@
-"""Which queries of a collection are near-copies, by the rule of `era.query_groups`, and by what is known already.
+"""Near-copies among queries, by the rule of `era.method.query_groups` and by what is known already.
 
 The strong model reads nothing for this: it costs milliseconds, and where nothing was read yet, text and answers tell.
 """
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from annotation.library import Library
-from era.query_groups import QueryTraits, connected, near_copies
+from era.method.query_groups import QueryTraits, connected, near_copies
 from era.types import Query
 from storage.records import QueryRecord
 

@@ -3,8 +3,8 @@
 Judging only what one ranking shows would flatter that ranking; see Buckley & Voorhees 2004, "Retrieval evaluation with
 incomplete information". The first places of all rankings are judged for certain; of what else stands among their first
 tens some is drawn at random, and so is a little of what stands below. What was drawn from what is kept, so that a drawn
-document can stand for those that were not (`era.incomplete_judgments`). A pool grows when a ranking appears and never
-shrinks.
+document can stand for those that were not (`era.evaluation.incomplete_judgments`). A pool grows when a ranking appears
+and never shrinks.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from annotation.ranking_keys import ALIGNED, LIGHT, RankingKey
 from annotation.searching import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
 from era.errors import EraError
-from era.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
+from era.evaluation.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
 from era.types import Query
 from storage.records import PoolDocument, PoolDraw, QueryRecord
 

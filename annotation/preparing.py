@@ -47,7 +47,10 @@ class Preparation:
         started = time.monotonic()
         try:
             self._say("Loading the embedders", 0.05)
-            from era.devices import choose_device, describe_device  # torch: seconds, so not before the page is there
+            from era.encoders.devices import (  # torch: seconds, so not before the page is there
+                choose_device,
+                describe_device,
+            )
 
             device = choose_device(self._workspace.settings.device)
             self._workspace.device_name = describe_device(device)

@@ -8,10 +8,10 @@ from annotation.endpoint_costs import EndpointCosts, SampledTexts, endpoint_cost
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.settings import Settings
 from annotation.workspace import Workspace
-from era.embedder_specs import PairSpec
-from era.formats import opening
-from era.formats.content import Source
-from era.formats.opening import Preview
+from era.encoders.spec import PairSpec
+from era.io import opening
+from era.io.content import Source
+from era.io.opening import Preview
 
 N_SHOWN = 5  # documents and queries
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from annotation.errors import CollectionFileError, InvalidInputError
 from annotation.typed_text import clean_text
-from era.formats.delimited import undefused
+from era.io.delimited import undefused
 
 MAX_BYTES = 5_000_000
 MAX_QUERIES = 5_000

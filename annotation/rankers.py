@@ -12,8 +12,8 @@ from annotation.library import Library
 from annotation.ranking_keys import ALIGNED, BM25, LIGHT, STRONG, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import HeldOut
-from era.certainty import Expectation
-from era.reranking import N_REREAD
+from era.method.certainty import Expectation
+from era.method.reranking import N_REREAD
 from era.retriever import Retriever
 from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from annotation.reader_messages import arguments_for, error_as_plain, function_named, receive, send
 from era.errors import EraError
-from era.formats.content import Source
+from era.io.content import Source
 
 _DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE, _SECONDS_AT_ONCE = 500, 1_000_000, 1.0
 _PULSE_S = 0.5

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from era.embedders import Embedder, Vectors
+from era.encoders.base import Embedder, Vectors
 
 MAX_SENTENCES = 400
 MIN_WORDS = 3

@@ -22,8 +22,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from annotation.reader_messages import error_made, made, name_of, receive, returned_by, send
 from era.errors import Cancelled, FormatError, SourceUnreachable
-from era.formats.content import Source, SourceDocument, SourceQuery
-from era.formats.limits import size_in_words
+from era.io.content import Source, SourceDocument, SourceQuery
+from era.io.limits import size_in_words
 from era.types import Document
 
 Parameters = ParamSpec("Parameters")
@@ -119,7 +119,7 @@ def source_apart(
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is known of a source at the moment, as `era.formats.content.Source` says."""
+    """What is known of a source at the moment, as `era.io.content.Source` says."""
 
     name: str
     format: str

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from annotation.errors import InvalidInputError
 from annotation.reading_apart import COUNTING, LOOKING, call_apart, source_apart
-from era.formats.content import Source
+from era.io.content import Source
 
 Parameters = ParamSpec("Parameters")
 ValueT = TypeVar("ValueT")

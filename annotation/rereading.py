@@ -1,4 +1,4 @@
-"""Let the strong model read the documents on top of a ranking, so that it can order them anew (`era.reranking`).
+"""Let the strong model read the documents on top of a ranking, so that it can order them anew (`era.method.reranking`).
 
 A ranking never reads by itself: reading takes seconds and may cost money, so how much there is to read is said before,
 and it is done where a person asks for it. What was read is kept by text and model, so that it is read once.
@@ -17,9 +17,9 @@ from annotation.library import Library
 from annotation.rankers import retriever
 from annotation.ranking_keys import RankingKey
 from annotation.workspace import Workspace
-from era.embedders import SentenceTransformerEmbedder, Vectors
-from era.evaluation import MIN_DEPTH
-from era.reranking import N_REREAD, RerankingRetriever
+from era.encoders.base import SentenceTransformerEmbedder, Vectors
+from era.evaluation.measures import MIN_DEPTH
+from era.method.reranking import N_REREAD, RerankingRetriever
 from era.retriever import Retriever
 from era.types import Query, Ranking
 from storage.records import QueryRecord

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from annotation import people_file
 from annotation.people_file import Person
-from era.embedder_specs import N_ALIGNMENT_TEXTS, EmbedderSpec
+from era.encoders.spec import N_ALIGNMENT_TEXTS, EmbedderSpec
 
 _SPACE_DISK = Path("/data")
 _THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}

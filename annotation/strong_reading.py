@@ -19,9 +19,9 @@ import numpy as np
 
 from annotation.errors import NotReadyError
 from era.corpus import Corpus
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.errors import Cancelled, IndexDamagedError
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
 
 logger = logging.getLogger(__name__)
 

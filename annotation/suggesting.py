@@ -13,9 +13,9 @@ from annotation.errors import NotAllowedError
 from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.workspace import Workspace
+from era.active.acquisition import ScoredJudgments, ScoreScale, Usefulness, most_useful
 from era.retriever import Retriever
 from era.types import Query
-from era.usefulness import ScoredJudgments, ScoreScale, Usefulness, most_useful
 from storage.records import JudgmentRole, QueryRecord
 
 _N_OTHER_QUERIES = 30  # whose judgments tell how scores and relevance go together here

@@ -27,8 +27,8 @@ from annotation.reading_places import ReadingPlaces
 from annotation.settings import Settings
 from annotation.standings import Standings
 from era.corpus import Corpus
-from era.embedder_specs import BUNDLED, PairSpec
-from era.embedders import EmbedderIdentity, EmbedderPair
+from era.encoders.base import EmbedderIdentity, EmbedderPair
+from era.encoders.spec import BUNDLED, PairSpec
 from era.errors import EraError
 from era.progress import Progress
 from era.types import Document

@@ -30,7 +30,7 @@ from annotation.workspace import Workspace
 from benchmarks.environment import describe_environment
 from benchmarks.figures import Figure, Target, to_json, to_markdown
 from benchmarks.fresh_processes import call_in_fresh_process
-from era.loading import load_pair
+from era.encoders.loading import load_pair
 from era.types import Document, Query
 
 _PARTS = 3  # demo documents that a made-up one consists of

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from benchmarks.outcomes import MEASURES, Results
-from era.significance import PairedDifference, holm, paired_difference
+from era.evaluation.significance import PairedDifference, holm, paired_difference
 
 OURS = "era"
 OURS_WITHOUT_LABELS = "era-aligned"

@@ -18,8 +18,8 @@ from benchmarks.embeddings import model_of
 from benchmarks.judged_collections import JudgedCollection
 from benchmarks.outcomes import Outcome, judge_vectors
 from benchmarks.splits import Split
-from era.embedders import Embedder, SentenceTransformerEmbedder
-from era.index import DenseIndex
+from era.encoders.base import Embedder, SentenceTransformerEmbedder
+from era.index.dense import DenseIndex
 from era.types import Qrels, Query
 
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)  # the best one, lower and higher ones tried, was 1e-2 in the mean at 20 labels

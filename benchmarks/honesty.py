@@ -33,22 +33,22 @@ from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.environment import describe_environment
 from benchmarks.judged_collections import find_collections
 from benchmarks.splits import split, usable_queries
-from era import adaptation
-from era.adaptation import Adaptation, adapt
 from era.adapter import QueryAdapter
-from era.alignment import AlignmentTexts, align_by_decoding, read_alignment_texts
-from era.candidates import label, teachable_queries
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, Vectors
-from era.evaluation import evaluate
-from era.figures import NO_CHANGE
-from era.folds import same_text
-from era.formats.opening import open_source
-from era.incomplete_judgments import DEEP, SampledQuery, estimate_ndcg
-from era.index import DenseIndex
-from era.lexical import LexicalIndex
-from era.query_groups import Groups
-from era.significance import mean_interval, paired_difference
+from era.encoders.base import EmbedderPair, Vectors
+from era.evaluation.figures import NO_CHANGE
+from era.evaluation.incomplete_judgments import DEEP, SampledQuery, estimate_ndcg
+from era.evaluation.measures import evaluate
+from era.evaluation.significance import mean_interval, paired_difference
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
+from era.io.opening import open_source
+from era.method import adaptation
+from era.method.adaptation import Adaptation, adapt
+from era.method.alignment import AlignmentTexts, align_by_decoding, read_alignment_texts
+from era.method.candidates import label, teachable_queries
+from era.method.folds import same_text
+from era.method.query_groups import Groups
 from era.types import Qrels, Query, Run, ScoredDoc
 
 World = Literal["own labels", "cannot teach", "shuffled"]

@@ -77,7 +77,7 @@ def embed_alone(file: Path) -> dict[str, float]:
     """Return how long embedding and adding takes, once the texts and the model are in memory."""
     import faiss
 
-    from era.bundled import load_bundled_pair
+    from era.encoders.bundled import load_bundled_pair
 
     light: Any = load_bundled_pair("cpu").light
     texts = [json.loads(line)["text"] for line in file.open(encoding="utf-8")]
@@ -98,8 +98,8 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
     from annotation.importing.worker import ImportWorker
     from annotation.settings import Settings
     from annotation.workspace import Workspace
-    from era.embedder_specs import BUNDLED
-    from era.loading import load_pair
+    from era.encoders.loading import load_pair
+    from era.encoders.spec import BUNDLED
 
     sys.setswitchinterval(0.001)  # as in app.py
     workspace = Workspace(Settings(data_dir=data, device="cpu"), load_pair)

@@ -1,6 +1,6 @@
 """A judged collection with everything every system needs: both indexes, the alignment texts, the usable queries.
 
-Reading the files is the business of `era.formats`.
+Reading the files is the business of `era.io`.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from annotation.collections import content_of
 from benchmarks.splits import usable_queries
-from era.alignment import AlignmentTexts, read_alignment_texts
 from era.corpus import Corpus
-from era.embedders import Embedder, EmbedderPair
-from era.formats.opening import open_source
-from era.index import DenseIndex
+from era.encoders.base import Embedder, EmbedderPair
+from era.index.dense import DenseIndex
+from era.io.opening import open_source
+from era.method.alignment import AlignmentTexts, read_alignment_texts
 from era.types import Qrels, Query
 
 

@@ -6,10 +6,9 @@ from benchmarks.contests import Contest
 from benchmarks.figures import Target
 from benchmarks.timing import Action
 from benchmarks.workload import Workload
-from era.adaptation import Adaptation, AdaptationConfig, adapt, refit
-from era.alignment import align_by_decoding
-from era.contrastive import train_contrastive
-from era.encoding_alignment import align_by_encoding
+from era.method.adaptation import Adaptation, AdaptationConfig, adapt, refit
+from era.method.alignment import align_by_decoding
+from era.method.paper import align_by_encoding, train_contrastive
 
 _N_ADAPTED = 40
 _N_REFITTED = 50

@@ -17,7 +17,7 @@ from annotation.importing import ensure_demo
 from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
-from era.loading import load_pair
+from era.encoders.loading import load_pair
 from storage.records import DocumentRecord, NewJudgment, PoolDocument, QueryRecord
 
 AUTHORS = tuple(f"expert-{number}" for number in range(10))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from era.embedders import Vectors
-from era.evaluation import evaluate
-from era.index import DenseIndex
+from era.encoders.base import Vectors
+from era.evaluation.measures import evaluate
+from era.index.dense import DenseIndex
 from era.types import Qrels, Query, Ranking
 
 MEASURES = ("nDCG@10", "R@100")

@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.figures import Figure, Target
 from benchmarks.fresh_processes import peak_memory_bytes
 from benchmarks.workload import Workload
-from era.adaptation import adapt
 from era.adapter import normalise
-from era.alignment import AlignmentTexts, align_by_decoding
-from era.embedder_specs import MAX_ALIGNMENT_TEXTS
-from era.embedders import EmbedderIdentity, EncodedQueries, Vectors
-from era.index import DenseIndex
+from era.encoders.base import EmbedderIdentity, EncodedQueries, Vectors
+from era.encoders.spec import MAX_ALIGNMENT_TEXTS
+from era.index.dense import DenseIndex
+from era.method.adaptation import adapt
+from era.method.alignment import AlignmentTexts, align_by_decoding
 from era.types import Query
 
 N_DOCUMENTS = 1_000_000

@@ -19,12 +19,12 @@ from benchmarks.embeddings import model_of
 from benchmarks.figures import Target
 from benchmarks.timing import Action
 from benchmarks.workload import N_QUERIES, Workload
-from era.adaptation import adapt
 from era.adapter import QueryAdapter, normalise
-from era.alignment import align_by_decoding
-from era.bundled import load_bundled_pair
-from era.embedders import INSTRUCTION_TEMPLATE, EmbedderPair, EncodedQueries, Vectors
-from era.index import DenseIndex
+from era.encoders.base import INSTRUCTION_TEMPLATE, EmbedderPair, EncodedQueries, Vectors
+from era.encoders.bundled import load_bundled_pair
+from era.index.dense import DenseIndex
+from era.method.adaptation import adapt
+from era.method.alignment import align_by_decoding
 from era.retriever import Retriever
 from era.types import Query
 

@@ -17,13 +17,12 @@ from benchmarks.lexical import search_lexically
 from benchmarks.outcomes import DEPTH, MEASURES, Outcome, judge_rankings, judge_vectors
 from benchmarks.splits import Split
 from era.adapter import QueryAdapter
-from era.candidates import LabelledQueries, label, teachable_queries
-from era.contrastive import ContrastiveConfig, train_contrastive
-from era.embedders import Vectors
-from era.encoding_alignment import align_by_encoding, random_linear
-from era.lexical import LexicalIndex
-from era.recipes import RecipeName, fit
-from era.reranking import RerankingRetriever
+from era.encoders.base import Vectors
+from era.index.lexical import LexicalIndex
+from era.method.candidates import LabelledQueries, label, teachable_queries
+from era.method.paper import ContrastiveConfig, align_by_encoding, random_linear, train_contrastive
+from era.method.recipes import RecipeName, fit
+from era.method.reranking import RerankingRetriever
 from era.types import Query
 
 PAPER_LEARNING_RATES = (1e-5, 1e-4, 1e-3, 1e-2)

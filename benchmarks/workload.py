@@ -15,12 +15,12 @@ from annotation.demo.library_docs import build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.judged_collections import find_collections
-from era.alignment import AlignmentTexts, read_alignment_texts
-from era.candidates import LabelledQueries, label, teachable_queries
 from era.corpus import Corpus
-from era.embedders import EncodedQueries
-from era.formats.opening import open_source
-from era.index import DenseIndex
+from era.encoders.base import EncodedQueries
+from era.index.dense import DenseIndex
+from era.io.opening import open_source
+from era.method.alignment import AlignmentTexts, read_alignment_texts
+from era.method.candidates import LabelledQueries, label, teachable_queries
 from era.types import Document, Qrels, Query
 
 N_QUERIES = 64

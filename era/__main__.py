@@ -2,7 +2,7 @@
 
 import sys
 
-from era.command_line.program import main
+from era.cli.program import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

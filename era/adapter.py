@@ -14,11 +14,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from era.embedders import EncodedQueries, Vectors
+from era.encoders.base import EncodedQueries, Vectors
 from era.errors import AdapterDamagedError, DamagedFileError
+from era.index.lexical import WORD_WEIGHT
 from era.intact import read_json, write_json
-from era.lexical import WORD_WEIGHT
-from era.neighbourhood import Neighbourhood
+from era.method.expansion import Neighbourhood
 
 QueryView = Literal["instructed", "mean", "light", "neighbours"]
 """`instructed` (p): strong embedder on instruction and text. `mean` (p): mean of that and of the text alone. `light`
@@ -47,7 +47,7 @@ class QueryAdapter:
     """Maps features x (d,) of a query to the unit vector of `x @ weight + bias` (m,).
 
     The features are the `views` side by side; `neighbourhood` is there if, and only if, `neighbours` is one of them.
-    `word_weight` is what matching words weigh where they count beside the vector; see `era.lexical`.
+    `word_weight` is what matching words weigh where they count beside the vector; see `era.index.lexical`.
     """
 
     views: tuple[QueryView, ...]

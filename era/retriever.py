@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from era.adapter import QueryAdapter
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
 from era.errors import IdentityMismatchError
-from era.index import DenseIndex
-from era.lexical import LexicalIndex
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
 from era.progress import Progress, no_progress
 from era.types import Query, Run, ScoredDoc
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from era.adapter import normalise
-from era.alignment import AlignmentTexts
-from era.candidates import LabelledQueries, label
-from era.embedders import EmbedderIdentity, EmbedderPair, EncodedQueries, Vectors
-from era.index import DenseIndex
+from era.encoders.base import EmbedderIdentity, EmbedderPair, EncodedQueries, Vectors
+from era.index.dense import DenseIndex
+from era.method.alignment import AlignmentTexts
+from era.method.candidates import LabelledQueries, label
 from era.progress import Progress, no_progress
 from era.types import Qrels, Query, ScoredDoc
 

@@ -177,7 +177,7 @@ def test_the_app_lets_the_strong_model_read_on_once_search_is_ready(
     def wait_until_all_is_read(blocks: gr.Blocks) -> None:
         wait_until(lambda: n_texts_kept(data_dir), lambda n: n == 4000)
 
-    monkeypatch.setattr("era.loading.load_pair", lambda spec, device, cache: word_pair())
+    monkeypatch.setattr("era.encoders.loading.load_pair", lambda spec, device, cache: word_pair())
     monkeypatch.setattr("annotation.ui.serving.serve", serve)
     monkeypatch.setattr(gr.Blocks, "block_thread", wait_until_all_is_read)
     app: dict[str, Any] = runpy.run_path(str(APP), run_name="app")

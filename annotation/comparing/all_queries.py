@@ -23,10 +23,10 @@ from annotation.pooling import sampled_queries
 from annotation.ranking_keys import RankingKey
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
-from era.evaluation import depth_of, evaluate, main_of
-from era.incomplete_judgments import Bounds, SampledQuery, bound_difference
-from era.overlap import MeanOverlap, mean_overlap
-from era.significance import Difference, PairedDifference, describe_difference, holm
+from era.evaluation.incomplete_judgments import Bounds, SampledQuery, bound_difference
+from era.evaluation.measures import depth_of, evaluate, main_of
+from era.evaluation.overlap import MeanOverlap, mean_overlap
+from era.evaluation.significance import Difference, PairedDifference, describe_difference, holm
 from storage.records import QueryRecord
 
 PartKind = Literal["test", "learned", "unseen", "in_sample", "plain"]

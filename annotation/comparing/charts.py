@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from era.figures import Direction, change, difference, direction, figure, interval
+from era.evaluation.figures import Direction, change, difference, direction, figure, interval
 
 SCATTER_SIZE = 320.0  # of the square in which points lie
 BARS_WIDTH, BARS_HEIGHT = 720.0, 220.0

@@ -8,7 +8,7 @@ from annotation.comparing.views import ComparisonView
 from annotation.desk import Desk
 from annotation.second_looks import lay_out_pairs
 from annotation.workspace import Workspace
-from era.incomplete_judgments import is_sampled
+from era.evaluation.incomplete_judgments import is_sampled
 from storage.records import JudgmentRole
 
 Why = dict[str, object]

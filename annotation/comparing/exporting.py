@@ -16,8 +16,8 @@ from annotation.comparing.views import ComparisonView
 from annotation.query_names import query_names
 from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
-from era.evaluation import depth_of
-from era.formats.writing import IN_SAMPLE, csv_text, trec_qrels, trec_run
+from era.evaluation.measures import depth_of
+from era.io.writing import IN_SAMPLE, csv_text, trec_qrels, trec_run
 from storage.records import Preferred, ShownLeft
 
 _GRADE_SCALE = 10_000  # what writes grades that are not whole as whole ones, as trec_eval wants them

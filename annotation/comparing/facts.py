@@ -12,10 +12,10 @@ from annotation.comparing.views import ComparisonView
 from annotation.rankers import labels_of, list_rankers
 from annotation.ranking_keys import ALIGNED, BM25, RankingKey
 from annotation.workspace import Workspace, find_training_run
-from era.incomplete_judgments import Bounds
-from era.overlap import MeanOverlap
-from era.reranking import N_REREAD
-from era.significance import Difference, PairedDifference
+from era.evaluation.incomplete_judgments import Bounds
+from era.evaluation.overlap import MeanOverlap
+from era.evaluation.significance import Difference, PairedDifference
+from era.method.reranking import N_REREAD
 from storage.records import SnapshotRecord
 
 _FROM_RUN = ("recipe", "seed", "snapshot_hash", "config", "index_fingerprint", "corpus_fingerprint", "device")

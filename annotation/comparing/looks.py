@@ -8,7 +8,7 @@ import storage.comparison_looks
 from annotation.comparing.views import ComparisonView
 from annotation.searching import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
-from era.evaluation import main_of
+from era.evaluation.measures import main_of
 
 logger = logging.getLogger(__name__)
 

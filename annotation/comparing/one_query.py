@@ -14,8 +14,8 @@ from annotation.ranking_keys import ALIGNED, RankingKey
 from annotation.searching import DEPTH, open_query
 from annotation.sight import sight_of
 from annotation.workspace import Workspace
-from era.certainty import Expectation
-from era.evaluation import MIN_DEPTH, depth_of, evaluate
+from era.evaluation.measures import MIN_DEPTH, depth_of, evaluate
+from era.method.certainty import Expectation
 from storage.records import QueryRecord
 
 HIDDEN = "hidden until you have finished it"  # in place of the numbers of a query

@@ -22,8 +22,8 @@ from annotation.library import Library
 from annotation.ranking_keys import RankingKey
 from annotation.searching import DEPTH, open_query
 from annotation.workspace import Workspace
-from era.evaluation import depth_of
-from era.significance import PreferenceShare, preference_interval
+from era.evaluation.measures import depth_of
+from era.evaluation.significance import PreferenceShare, preference_interval
 from era.types import Document
 from storage.records import NewPreference, PreferenceRecord, Preferred, QueryRecord, ShownLeft
 

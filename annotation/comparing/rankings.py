@@ -23,10 +23,10 @@ from annotation.rankers import retriever
 from annotation.ranking_keys import BM25, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HeldOut
-from era.embedders import Vectors
-from era.evaluation import MIN_DEPTH
-from era.lexical import n_candidates
-from era.reranking import N_REREAD, N_SPREAD_TEXTS, STRONG_WEIGHT
+from era.encoders.base import Vectors
+from era.evaluation.measures import MIN_DEPTH
+from era.index.lexical import n_candidates
+from era.method.reranking import N_REREAD, N_SPREAD_TEXTS, STRONG_WEIGHT
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import QueryRecord

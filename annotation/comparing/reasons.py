@@ -25,11 +25,11 @@ from annotation.searching import open_query
 from annotation.sight import hidden_queries
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
-from era.alignment import DecodingConfig, align_by_decoding
-from era.attribution import Influence, VectorParts, aligned_parts, explain, light_parts, trained_parts
-from era.embedder_specs import N_ALIGNMENT_TEXTS
-from era.embedders import Vectors
-from era.evaluation import MIN_DEPTH, depth_of
+from era.encoders.base import Vectors
+from era.encoders.spec import N_ALIGNMENT_TEXTS
+from era.evaluation.measures import MIN_DEPTH, depth_of
+from era.method.alignment import DecodingConfig, align_by_decoding
+from era.method.influence import Influence, VectorParts, aligned_parts, explain, light_parts, trained_parts
 from era.types import Query
 from storage.records import LabelSnapshot, QueryRecord, TrainingRunRecord
 

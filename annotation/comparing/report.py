@@ -18,8 +18,8 @@ from annotation.comparing.views import ComparisonView, to_json
 from annotation.library import Library
 from annotation.searching import DEPTH
 from annotation.workspace import Workspace
-from era.evaluation import depth_of
-from era.figures import figure, signed
+from era.evaluation.figures import figure, signed
+from era.evaluation.measures import depth_of
 from storage.records import SnapshotRecord
 
 N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side

@@ -26,7 +26,7 @@ from annotation.rankers import is_imported
 from annotation.ranking_keys import ALIGNED, RankingKey
 from annotation.searching import clean_text
 from annotation.workspace import Workspace
-from era.evaluation import depth_of
+from era.evaluation.measures import depth_of
 from storage.records import CollectionRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
 
 MAX_NAME = 120  # characters

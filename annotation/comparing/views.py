@@ -15,7 +15,7 @@ from annotation.opening import OpenPage
 from annotation.rankers import list_rankers, missing_label
 from annotation.ranking_keys import ALIGNED, LIGHT, RankingKey
 from annotation.workspace import Workspace
-from era.evaluation import COMPARISON_MEASURES, parse_measure_names
+from era.evaluation.measures import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
 from storage.records import JsonObject, SnapshotRecord, TrainingRunRecord, TrainingRunState
 

@@ -18,10 +18,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 
 from annotation.training.choice import Ranking
 from era.adapter import QueryAdapter
-from era.embedders import Vectors
+from era.encoders.base import Vectors
 from era.errors import AdapterDamagedError, FormatError
-from era.evaluation import MEASURES
-from era.formats.limits import most_unpacked, size_in_words
+from era.evaluation.measures import MEASURES
+from era.io.limits import most_unpacked, size_in_words
 
 WEIGHTS, ABOUT, RUN, README = "adapter.safetensors", "adapter.json", "run.json", "README.md"
 VERSION = 1

@@ -23,9 +23,9 @@ from annotation.sight import hidden_queries, left_out
 from annotation.training.managing import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
-from era.attribution import Influence
-from era.embedders import EmbedderIdentity, EncodedQueries
+from era.encoders.base import EmbedderIdentity, EncodedQueries
 from era.errors import AdapterDamagedError, IdentityMismatchError
+from era.method.influence import Influence
 from storage.records import MAX_GRADE, FinishedTraining, NewTrainingRun, TrainingRunRecord
 
 _SIDES = (("strong_embedder", "queries"), ("light_embedder", "documents"))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError
-from era.formats.delimited import undefused
-from era.formats.writing import csv_text, read_qrels
+from era.io.delimited import undefused
+from era.io.writing import csv_text, read_qrels
 from storage.records import MAX_GRADE, JudgmentRole
 
 MAX_BYTES = 100_000_000

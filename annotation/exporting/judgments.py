@@ -16,7 +16,7 @@ from annotation.exporting.judgment_imports import import_judgments as import_jud
 from annotation.query_names import query_names
 from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
-from era.formats.writing import trec_qrels
+from era.io.writing import trec_qrels
 from storage.records import JudgmentRecord, JudgmentRole, QueryRecord
 
 AGREED, EVERYBODY = "agreed", "everybody"

@@ -13,8 +13,8 @@ from annotation.exporting.files import ExportFile, file_name, new_export
 from annotation.permissions import is_alone
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
-from era.model_card import CardFacts, model_card
-from era.sentence_model import require_exportable, save_model
+from era.export.model_card import CardFacts, model_card
+from era.export.sentence_model import require_exportable, save_model
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from era.errors import FormatError
-from era.formats.writing import IN_SAMPLE, read_run, read_run_tag
+from era.io.writing import IN_SAMPLE, read_run, read_run_tag
 
 MAX_BYTES = 500_000_000
 _LARGEST = float(np.finfo(np.float32).max)  # trec_eval reads scores in 32 bits

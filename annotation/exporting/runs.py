@@ -8,7 +8,7 @@ from annotation.exporting.files import ExportFile, file_name, queries_in_words
 from annotation.query_names import query_names
 from annotation.rankers import list_rankers
 from annotation.workspace import Workspace
-from era.formats.writing import trec_run
+from era.io.writing import trec_run
 
 MAX_DEPTH = 1000
 

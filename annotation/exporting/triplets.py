@@ -12,8 +12,8 @@ from annotation.kept_for_testing import learnable
 from annotation.library import Library
 from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
-from era.candidates import POSITIVE_MARGIN
-from era.embedders import INSTRUCTION_TEMPLATE
+from era.encoders.base import INSTRUCTION_TEMPLATE
+from era.method.candidates import POSITIVE_MARGIN
 from era.types import Query
 from storage.records import QueryRecord
 

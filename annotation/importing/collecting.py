@@ -24,9 +24,9 @@ from annotation.indexing import BATCH, Texts, embed_rest, find_index, index_fold
 from annotation.permissions import IMPORTED_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
-from era.embedders import Embedder
-from era.formats.content import Source, SourceDocument
-from era.index_building import IndexBuilding
+from era.encoders.base import Embedder
+from era.index.building import IndexBuilding
+from era.io.content import Source, SourceDocument
 from era.progress import Progress
 from era.types import Document
 from storage.batches import batches

@@ -14,10 +14,10 @@ from annotation.errors import InvalidInputError
 from annotation.indexing import BATCH, Texts, drop_other_indexes, embed_rest, find_index, index_folder
 from annotation.workspace import Workspace
 from era.corpus import fingerprint_of
-from era.embedder_specs import PairSpec
-from era.embedders import EmbedderPair
-from era.index import DenseIndex
-from era.index_building import IndexBuilding
+from era.encoders.base import EmbedderPair
+from era.encoders.spec import PairSpec
+from era.index.building import IndexBuilding
+from era.index.dense import DenseIndex
 from era.progress import Progress
 from era.types import Document
 from storage.batches import batches

@@ -20,8 +20,8 @@ from annotation.importing.now import import_now as import_now
 from annotation.importing.updating import require_arranger
 from annotation.permissions import require, why_not_manage
 from annotation.workspace import Workspace
-from era.embedder_specs import PairSpec
-from era.formats.opening import is_hub_name
+from era.encoders.spec import PairSpec
+from era.io.opening import is_hub_name
 from storage.errors import NameTaken
 from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState, NewImportJob
 
@@ -40,7 +40,7 @@ class ImportRequest:
         path: of the uploaded file, zip or folder, which is moved away; empty for a dataset of the hub or for embedders.
         hub: name of a dataset of the Hugging Face Hub.
         config: of that dataset.
-        format: a key of `era.formats.opening.FORMATS`; empty to find out.
+        format: a key of `era.io.opening.FORMATS`; empty to find out.
         mapping: the role `id`, `title` or `text` -> the column chosen for it.
         embedders: a `PairSpec` as JSON; None for the bundled pair of a new collection, or the one it has.
         collection_id: which collection changes; None for a new one.

@@ -20,9 +20,9 @@ from annotation.importing.collecting import (
 )
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
-from era.embedder_specs import PairSpec
+from era.encoders.spec import PairSpec
 from era.errors import SourceUnreachable
-from era.formats.content import Source
+from era.io.content import Source
 from storage.records import CollectionRecord, CollectionState
 
 logger = logging.getLogger(__name__)

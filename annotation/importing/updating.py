@@ -21,8 +21,8 @@ from annotation.importing.exchanging import exchange
 from annotation.indexing import BATCH
 from annotation.permissions import require, why_not_arrange
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
-from era.formats.content import Source
+from era.encoders.base import EmbedderPair
+from era.io.content import Source
 from era.progress import Progress, no_progress
 from era.types import Document
 from storage.batches import batches

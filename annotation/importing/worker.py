@@ -22,10 +22,10 @@ from annotation.importing.updating import UpdateMode, update
 from annotation.preparing import Preparation
 from annotation.reading_apart import IMPORTING, source_apart
 from annotation.workspace import Workspace
-from era.embedder_specs import BUNDLED, PairSpec
+from era.encoders.spec import BUNDLED, PairSpec
 from era.errors import Cancelled, EraError, FormatError, SourceUnreachable
-from era.formats.content import Source
-from era.formats.opening import open_hub, open_source
+from era.io.content import Source
+from era.io.opening import open_hub, open_source
 from storage.errors import NameTaken, StorageError, UnknownRecord
 from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState
 

@@ -9,7 +9,7 @@ from annotation.opening import LabelSetSummary, OpenPage
 from annotation.people import Coverage, People
 from annotation.presenting.wording import Payload, count, labels_in_words, nonce, page_ids
 from annotation.sight import left_out
-from era.figures import figure
+from era.evaluation.figures import figure
 
 
 def collection_panel(

@@ -34,13 +34,13 @@ from annotation.rankers import Ranker, labels_of
 from annotation.ranking_keys import RankingKey
 from annotation.rereading import NOTHING_UNREAD, Unread
 from annotation.strong_reading import StrongState
-from era.evaluation import COMPARISON_MEASURES
-from era.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
-from era.figures import change as change_text
-from era.incomplete_judgments import Bounds
-from era.overlap import MeanOverlap
-from era.reranking import N_REREAD
-from era.significance import Difference, PairedDifference
+from era.evaluation.figures import NO_DIFFERENCE, difference, direction, figure, interval, signed
+from era.evaluation.figures import change as change_text
+from era.evaluation.incomplete_judgments import Bounds
+from era.evaluation.measures import COMPARISON_MEASURES
+from era.evaluation.overlap import MeanOverlap
+from era.evaluation.significance import Difference, PairedDifference
+from era.method.reranking import N_REREAD
 
 _SHOWN = {
     "all": "",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from annotation.embedders import ChangePlan
 from annotation.endpoint_costs import EndpointCosts
 from annotation.presenting.wording import Payload, count
-from era.embedder_specs import EmbedderSpec, PairSpec, Preset
+from era.encoders.spec import EmbedderSpec, PairSpec, Preset
 
 
 def presets_payload(presets: Sequence[Preset]) -> list[Payload]:

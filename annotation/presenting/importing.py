@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from annotation.importing.jobs import ImportJob
 from annotation.importing.updating import UpdatePlan
 from annotation.presenting.wording import Payload, count
-from era.formats.opening import Preview
+from era.io.opening import Preview
 
 _TITLES = {
     "new": "Import of {name}",

@@ -16,7 +16,7 @@ from annotation.querying import ImportOutcome, QueryLine
 from annotation.rankers import Ranker
 from annotation.searching import NOT_STORED
 from era.corpus import content_hash
-from era.reranking import N_REREAD
+from era.method.reranking import N_REREAD
 from storage.records import QueryRecord
 
 _STOP_WORDS = frozenset(

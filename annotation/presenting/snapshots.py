@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from annotation.comparing.snapshots import measured_then
 from annotation.presenting.wording import Payload, count, nonce
 from annotation.rankers import is_imported
-from era.figures import figure
+from era.evaluation.figures import figure
 from storage.records import SnapshotRecord
 
 

@@ -31,9 +31,9 @@ from annotation.training.choice import MAIN_MEASURE, RANKINGS
 from annotation.training.curves import CurveProgress
 from annotation.training.queueing import RECIPES, Outlook
 from annotation.training.reporting import STAGES
-from era.evaluation import MEASURES
-from era.figures import NO_DIFFERENCE, difference, figure, rounded
-from era.significance import MIN_FOR_VERDICT, Difference, evidence_of
+from era.evaluation.figures import NO_DIFFERENCE, difference, figure, rounded
+from era.evaluation.measures import MEASURES
+from era.evaluation.significance import MIN_FOR_VERDICT, Difference, evidence_of
 from storage.records import TrainingRunRecord, TrainingRunState
 
 _PARTS = {"light": "the light model’s vectors", "neighbours": "documents that the strong model finds similar"}

@@ -11,7 +11,7 @@ from annotation.training.details import RunDetails, SnapshotMark
 from annotation.training.label_changes import LabelChanges
 from annotation.training.managing import Dependents
 from annotation.training.reporting import STAGES
-from era.figures import figure, signed
+from era.evaluation.figures import figure, signed
 from storage.records import QueryRecord, TrainingRunRecord
 
 _STAGE_WORDS = {"embedding": "reading", "alignment": "aligning", "adaptation": "adapting", "evaluation": "checking"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from annotation.counts import LabelCounts
 from annotation.opening import OpenPage
-from era.figures import difference, figure, interval, signed
-from era.significance import Difference, evidence_of
+from era.evaluation.figures import difference, figure, interval, signed
+from era.evaluation.significance import Difference, evidence_of
 
 Payload = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from era.figures import figure, rounded
+from era.evaluation.figures import figure, rounded
 
 Ranking = Literal[
     "light",

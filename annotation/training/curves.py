@@ -102,8 +102,8 @@ class CurveKeeper:
         Raises:
             Cancelled: if it was withdrawn, a training run was queued, or the app closes.
         """
-        from era.devices import choose_device
-        from era.learning_curve import learning_curve
+        from era.encoders.devices import choose_device
+        from era.evaluation.learning_curve import learning_curve
 
         progress = _Watch(self, self._workspace, run.id, self._is_closing)
         self.under_way = CurveProgress(run.id, 0.0, "", 0.0)

@@ -22,11 +22,11 @@ from annotation.training.queueing import DEFAULT_RECIPE, Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT, HELD_OUT_WORD_WEIGHTS
-from era.embedders import EmbedderPair, Vectors
-from era.evaluation import evaluate
-from era.incomplete_judgments import SampledQuery
-from era.index import DenseIndex
-from era.lexical import WORD_WEIGHT, LexicalIndex
+from era.encoders.base import EmbedderPair, Vectors
+from era.evaluation.incomplete_judgments import SampledQuery
+from era.evaluation.measures import evaluate
+from era.index.dense import DenseIndex
+from era.index.lexical import WORD_WEIGHT, LexicalIndex
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import TrainingRunRecord
@@ -64,8 +64,8 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     Raises:
         Cancelled: if `progress` raises it.
     """
-    from era.devices import choose_device, describe_device
-    from era.recipes import fit
+    from era.encoders.devices import choose_device, describe_device
+    from era.method.recipes import fit
 
     library = workspace.library(run.collection_id)
     with workspace.reading() as session:

@@ -29,7 +29,7 @@ from annotation.ui.downloads import Downloads
 from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
 from era.types import Document, Query
 from storage.records import CollectionRecord, QueryRecord, TrainingRunRecord, TrainingRunState
 from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
@@ -287,8 +287,8 @@ def trained_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture
 def brief_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the published recipe train for 20 epochs instead of 1,000, in larger steps."""
-    from era import recipes  # torch: seconds, which most tests do without
-    from era.contrastive import ContrastiveConfig
+    from era.method import recipes  # torch: seconds, which most tests do without
+    from era.method.paper import ContrastiveConfig
 
     monkeypatch.setattr(recipes, "ContrastiveConfig", lambda: ContrastiveConfig(n_epochs=20, learning_rate=1e-3))
 

@@ -13,9 +13,9 @@ from annotation.importing.jobs import ImportJob, ImportRequest, find_job, start_
 from annotation.importing.worker import ImportWorker
 from annotation.opening import list_collections
 from annotation.workspace import Workspace
-from era.embedder_specs import PairSpec
-from era.embedders import EmbedderPair
-from era.formats.content import SourceDocument, SourceQuery
+from era.encoders.base import EmbedderPair
+from era.encoders.spec import PairSpec
+from era.io.content import SourceDocument, SourceQuery
 from era.progress import Progress, no_progress
 from era.types import Document, Query
 from storage.records import CollectionState, DocumentRecord

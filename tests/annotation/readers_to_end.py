@@ -11,8 +11,8 @@ from pathlib import Path
 
 from annotation.errors import CollectionFileError
 from era.errors import FormatError
-from era.formats.content import SourceDocument, SourceQuery
-from era.formats.opening import Preview, preview
+from era.io.content import SourceDocument, SourceQuery
+from era.io.opening import Preview, preview
 from era.types import Document
 
 

@@ -20,9 +20,9 @@ from annotation.ranking_keys import ALIGNED
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
-from era.alignment import align_by_decoding, read_alignment_texts
-from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
+from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
+from era.method.alignment import align_by_decoding, read_alignment_texts
 from era.progress import Progress, no_progress
 from era.types import Document, Query
 from storage.records import CollectionRecord

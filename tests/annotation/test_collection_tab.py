@@ -24,9 +24,9 @@ from annotation.ui.downloads import Downloads
 from annotation.ui.panel import Message
 from annotation.ui.words import translations
 from annotation.uploads import Uploads
-from era.embedder_specs import BUNDLED
+from era.encoders.spec import BUNDLED
 from era.errors import EmbedderUnavailableError
-from era.formats import opening
+from era.io import opening
 from storage.errors import StorageError
 from tests.annotation.conftest import QRELS, Desk, as_json, downloads_of, small_world, uploads_of, wait_until
 from tests.annotation.readers_to_end import preview_without_end

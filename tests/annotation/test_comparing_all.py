@@ -18,7 +18,7 @@ from annotation.judging import start_label_set
 from annotation.opening import open_page
 from annotation.rankers import list_rankers
 from annotation.ranking_keys import ALIGNED, BM25, LIGHT
-from era.significance import PairedDifference, holm, paired_differences
+from era.evaluation.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics
 from tests.annotation.judging_world import with_setup

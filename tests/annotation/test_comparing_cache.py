@@ -13,10 +13,10 @@ from annotation.comparing.all_queries import OverallComparison, compare_all
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.views import ComparisonView
 from annotation.ranking_keys import ALIGNED, BM25, LIGHT
-from era import lexical
-from era.embedders import Vectors
-from era.index import DenseIndex
-from era.lexical import LexicalIndex
+from era.encoders.base import Vectors
+from era.index import lexical
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
 from era.types import ScoredDoc
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
 from tests.fakes import light_embedder

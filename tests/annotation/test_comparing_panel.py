@@ -17,10 +17,10 @@ from annotation.presenting.comparing import compare_panel
 from annotation.rankers import list_rankers
 from annotation.ranking_keys import ALIGNED, BM25, LIGHT
 from annotation.strong_reading import StrongState
-from era.evaluation import COMPARISON_MEASURES
-from era.incomplete_judgments import Bounds
-from era.overlap import MeanOverlap
-from era.significance import Difference, PairedDifference
+from era.evaluation.incomplete_judgments import Bounds
+from era.evaluation.measures import COMPARISON_MEASURES
+from era.evaluation.overlap import MeanOverlap
+from era.evaluation.significance import Difference, PairedDifference
 from tests.annotation.conftest import GRADED_TEXT, QRELS, Desk, as_json, new_desk, small_world, swapped_topics
 from tests.fakes import light_embedder
 

@@ -14,7 +14,7 @@ from annotation.rankers import list_rankers
 from annotation.ranking_keys import STRONG
 from annotation.strong_reading import StrongReading, StrongState, in_words
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
 from era.progress import Progress, no_progress
 from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, wait_until

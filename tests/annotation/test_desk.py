@@ -14,7 +14,7 @@ from annotation.judging import Said
 from annotation.ranking_keys import LIGHT
 from annotation.searching import ask, run_query
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.types import Document
 from storage.records import JudgmentRole, QueryRecord
 from tests.annotation.conftest import (

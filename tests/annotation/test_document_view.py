@@ -10,7 +10,7 @@ from annotation.document_view import look_into
 from annotation.errors import NotFoundError
 from annotation.ranking_keys import LIGHT
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.types import Document
 from tests.annotation.conftest import QRELS, Desk, new_desk, small_world, staged_pair, swapped_topics
 from tests.annotation.judging_world import write_query

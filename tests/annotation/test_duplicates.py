@@ -10,8 +10,8 @@ import pytest
 from annotation import duplicates
 from annotation.duplicates import are_identical, identical_documents, near_duplicates, shingles
 from era.corpus import Corpus
-from era.embedders import Vectors
-from era.index import DenseIndex
+from era.encoders.base import Vectors
+from era.index.dense import DenseIndex
 from era.types import Document
 from storage.records import DocumentRecord
 from tests.fakes import CountingIndex, identity_of

@@ -15,10 +15,10 @@ from annotation.embedders import change_plan, change_query_embedder, embedders_o
 from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
 from annotation.importing import store
 from annotation.workspace import Workspace
-from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
+from era.encoders.loading import load_pair
+from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError, IdentityMismatchError
-from era.loading import load_pair
 from era.types import Query
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, TrainingRunState

@@ -21,9 +21,9 @@ from annotation.exporting.models import HubError, PushPlan, export_model, push_m
 from annotation.importing import store
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
-from era.embedders import EmbedderPair, SentenceTransformerEmbedder
+from era.encoders.base import EmbedderPair, SentenceTransformerEmbedder
 from era.errors import NotExportableError
-from era.sentence_model import instruction_prompt
+from era.export.sentence_model import instruction_prompt
 from storage.errors import UnknownRecord
 from storage.records import NewTrainingRun, TrainingRunRecord
 from tests.annotation.conftest import QRELS, QUERIES, settings_at, small_world

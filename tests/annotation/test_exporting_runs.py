@@ -11,8 +11,8 @@ from annotation.comparing.rankings import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.exporting.files import ExportFile
 from annotation.exporting.runs import export_run
-from era.evaluation import evaluate
-from era.formats.writing import read_run
+from era.evaluation.measures import evaluate
+from era.io.writing import read_run
 from tests.annotation.conftest import QRELS, QUERIES, Desk, swapped_topics
 
 

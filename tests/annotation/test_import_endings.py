@@ -26,8 +26,8 @@ from annotation.importing.jobs import (
 from annotation.importing.now import import_now
 from annotation.reading_apart import Bounds
 from era.errors import Cancelled, EmbedderUnavailableError, SourceUnreachable
-from era.formats.content import SourceDocument
-from era.formats.opening import open_hub
+from era.io.content import SourceDocument
+from era.io.opening import open_hub
 from era.types import Document
 from storage.errors import DatabaseBusy
 from tests.annotation.conftest import wait_until
@@ -44,7 +44,7 @@ from tests.annotation.importing_world import (
     write_documents,
 )
 from tests.annotation.readers_to_end import open_greedy, open_stuck
-from tests.era.formats.hostile_files import book, cells
+from tests.era.io.hostile_files import book, cells
 
 MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
 HUB = ImportRequest(kind="new", name="pets", hub="mteb/pets", mapping={"text": "said"})

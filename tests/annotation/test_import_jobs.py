@@ -25,7 +25,7 @@ from annotation.importing.jobs import (
 )
 from annotation.opening import list_collections, list_label_sets
 from annotation.settings import Settings
-from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
+from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 from era.types import Document
 from storage.errors import NameTaken

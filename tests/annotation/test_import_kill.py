@@ -9,7 +9,7 @@ from pathlib import Path
 from annotation.importing.jobs import list_jobs, resume_import
 from annotation.opening import list_collections
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.types import Document
 from tests.annotation.conftest import PATIENCE_S, settings_at, wait_until
 from tests.annotation.importing_world import CountedEmbedder, ended, left_behind, stored, working, write_documents
@@ -23,8 +23,8 @@ from pathlib import Path
 from annotation.importing import collecting
 from annotation.importing.jobs import ImportRequest, start_import
 from annotation.workspace import Workspace
-from era import index_building
-from era.embedders import EmbedderPair
+from era.index import building as index_building
+from era.encoders.base import EmbedderPair
 from tests.annotation.conftest import settings_at
 from tests.annotation.importing_world import CountedEmbedder, working
 from tests.fakes import strong_embedder

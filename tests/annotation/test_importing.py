@@ -22,11 +22,11 @@ from annotation.importing.jobs import import_now
 from annotation.opening import list_collections, list_label_sets, open_page
 from annotation.workspace import Workspace
 from era.corpus import content_hash
-from era.embedder_specs import BUNDLED
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
+from era.encoders.spec import BUNDLED
 from era.errors import FormatError
-from era.formats.content import SourceDocument
-from era.formats.opening import open_source
+from era.io.content import SourceDocument
+from era.io.opening import open_source
 from era.types import Document, Query
 from storage.errors import NameTaken
 from storage.records import CollectionRecord, JudgmentRole

@@ -14,9 +14,9 @@ from annotation.indexing import open_library
 from annotation.library import Library
 from annotation.opening import list_label_sets
 from era.corpus import Corpus
-from era.embedders import Embedder, EmbedderPair
+from era.encoders.base import Embedder, EmbedderPair
 from era.errors import AdapterDamagedError, Cancelled, IdentityMismatchError
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
 from era.intact import read_json, write_json
 from era.types import Query
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, small_world, swapped_topics

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-import era.reranking
+import era.method.reranking
 from annotation import rereading
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.live import Followed, follow
 from annotation.ranking_keys import LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
-from era.embedders import EmbedderPair
-from era.lexical import WORD_WEIGHT
+from era.encoders.base import EmbedderPair
+from era.index.lexical import WORD_WEIGHT
 from era.types import Document
 from storage.records import QueryRecord
 from tests.annotation.conftest import (
@@ -227,7 +227,7 @@ def test_follow_adds_words_of_what_was_marked_as_relevant_where_words_count(word
 def test_follow_lets_the_strong_model_order_what_the_words_bring_to_the_top(
     worded_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.reranking, rereading):
+    for module in (era.method.reranking, rereading):
         monkeypatch.setattr(module, "N_REREAD", 2)
     teach_that_words_help(worded_desk)
     query = write_query(worded_desk, "moth")

@@ -8,7 +8,7 @@ from annotation.errors import NotReadyError
 from annotation.people import coverage, people_of
 from annotation.quality import DrawnMarks
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair, swapped_topics
 from tests.annotation.judging_world import bring_reference, decide, offer, say, say_all, write_query
 

@@ -12,8 +12,8 @@ from annotation.pooling import RANDOM, WORDS, compose, extend, order_for, pool_o
 from annotation.ranking_keys import LIGHT
 from annotation.searching import ask
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
-from era.incomplete_judgments import Sample, SampledQuery
+from era.encoders.base import EmbedderPair
+from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import Document
 from storage.records import PoolDocument, PoolDraw, QueryRecord
 from tests.annotation.conftest import (

@@ -31,7 +31,7 @@ from annotation.presenting.wording import (
 from annotation.quality import DrawnMarks
 from annotation.ranking_keys import ALIGNED, LIGHT
 from annotation.workspace import Readiness
-from era.evaluation import COMPARISON_MEASURES, MEASURES
+from era.evaluation.measures import COMPARISON_MEASURES, MEASURES
 from era.types import Document, Query
 from tests.annotation.conftest import Desk, as_json
 from tests.annotation.test_comparing_panel import compare_payload

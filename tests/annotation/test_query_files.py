@@ -9,7 +9,7 @@ import pytest
 
 from annotation.errors import CollectionFileError
 from annotation.query_files import MAX_BYTES, MAX_QUERIES, ImportedQuery, read_queries
-from era.formats.writing import csv_text
+from era.io.writing import csv_text
 
 
 def query(text: str, query_id: str | None = None, instruction: str = "", need: str = "") -> ImportedQuery:

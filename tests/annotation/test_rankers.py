@@ -16,7 +16,7 @@ from annotation.rankers import (
     retriever,
 )
 from annotation.ranking_keys import ALIGNED, BM25, LIGHT
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.errors import AdapterDamagedError
 from era.types import Query
 from storage.records import NewSnapshot

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotation.reading import MAX_SENTENCES, closest_sentence, sentences
-from era.embedders import Vectors
+from era.encoders.base import Vectors
 from era.types import Query
 from tests.fakes import TableEmbedder, light_embedder
 

@@ -21,7 +21,7 @@ from annotation.query_files import ImportedQuery, read_queries
 from annotation.reading_apart import LOOKING, Bounds, call_apart, never, source_apart
 from annotation.reading_places import N_EACH, ReadingPlaces
 from era.errors import Cancelled, FormatError, SourceUnreachable
-from era.formats.opening import open_source, preview
+from era.io.opening import open_source, preview
 from storage.records import JudgmentRole
 from tests.annotation.conftest import Desk, wait_until
 from tests.annotation.importing_world import write_folder
@@ -108,7 +108,7 @@ def test_the_reader_holds_nothing_of_the_app_and_leaves_nothing(desk: Desk, tmp_
         found = call_apart("pets", LOOKING, never, print_and_look, write_folder(tmp_path / "pets"))
     heavy = ("torch", "gradio", "sqlalchemy", "faiss", "transformers", "annotation.workspace")
     assert not set(heavy) & set(found)
-    assert "era.formats.opening" in found
+    assert "era.io.opening" in found
     assert not [each for each in found if str(desk.workspace.folder) in each]  # neither the database nor the lock
     [scratch] = [each.removeprefix("scratch:") for each in found if each.startswith("scratch:")]
     assert not Path(scratch).exists()

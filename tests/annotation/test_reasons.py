@@ -28,11 +28,11 @@ from annotation.comparing.views import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.presenting.reasons import reasons_panel
 from era.adapter import QueryAdapter
-from era.attribution import aligned_parts, explain, trained_parts
-from era.embedders import Vectors
+from era.encoders.base import Vectors
+from era.index.lexical import WORD_WEIGHT
 from era.intact import read_json, write_json
-from era.lexical import WORD_WEIGHT
-from era.recipes import fit
+from era.method.influence import aligned_parts, explain, trained_parts
+from era.method.recipes import fit
 from era.types import Query
 from storage.records import PoolDocument
 from tests.annotation.conftest import DOCUMENTS, QRELS, QUERIES, Desk, as_json, swapped_topics, wait_until

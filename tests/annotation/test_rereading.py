@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import gradio as gr
 import pytest
 
-import era.reranking
+import era.method.reranking
 from annotation import rankers, rereading, workspace
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
@@ -25,8 +25,8 @@ from annotation.searching import run_query
 from annotation.ui.compare import CompareTab
 from annotation.ui.judge import JudgeTab
 from annotation.ui.panel import Message
-from era.alignment import AlignmentTexts
-from era.embedder_specs import EmbedderSpec
+from era.encoders.spec import EmbedderSpec
+from era.method.alignment import AlignmentTexts
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
 from tests.fakes import light_embedder
 
@@ -287,7 +287,7 @@ def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judg
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.reranking, rereading):
+    for module in (era.method.reranking, rereading):
         monkeypatch.setattr(module, "N_REREAD", 2)
     library = library_of(judged_desk)
     learned = judged_desk.query_id("cat-owner")

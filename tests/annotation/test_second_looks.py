@@ -11,7 +11,7 @@ from annotation.judging import Said
 from annotation.quality import LookAgain
 from annotation.second_looks import lay_out_again, lay_out_conflicts, marks_to_look_at
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from storage.records import JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world, staged_pair, swapped_topics
 from tests.annotation.judging_world import (

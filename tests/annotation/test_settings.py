@@ -11,7 +11,7 @@ import pytest
 
 from annotation.errors import InvalidInputError
 from annotation.settings import Settings
-from era.embedder_specs import BUNDLED, EmbedderSpec
+from era.encoders.spec import BUNDLED, EmbedderSpec
 
 REPOSITORY = Path(__file__).parents[2]
 

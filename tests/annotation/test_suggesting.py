@@ -6,8 +6,8 @@ from annotation.desk import Card, lay_out_pool
 from annotation.errors import NotAllowedError, NotReadyError
 from annotation.suggesting import _why, most_useful_card
 from annotation.workspace import Workspace
-from era.embedders import EmbedderPair
-from era.usefulness import Usefulness
+from era.active.acquisition import Usefulness
+from era.encoders.base import EmbedderPair
 from storage.records import QueryRecord
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair
 from tests.annotation.judging_world import decide, ids, say, say_all, with_setup, write_query

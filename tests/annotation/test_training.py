@@ -20,7 +20,7 @@ from annotation.standings import Standings
 from annotation.training import queueing
 from annotation.training.job import summarise
 from annotation.training.queueing import Outlook, outlook
-from era.incomplete_judgments import Sample, SampledQuery
+from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
 from storage.records import TrainingRunRecord, TrainingRunState

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import era.learning_curve
+import era.evaluation.learning_curve
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.training import curves, queueing
@@ -72,15 +72,15 @@ class StagedCurve:
         self.has_begun.set()
         while not self.is_let_go.wait(0.01):
             args[7]("curve", 0.25, "adapter 5 of 20")
-        point = era.learning_curve.CurvePoint(1.0, 9.0, 0.5, 0.25, 0.75)
-        gain = era.learning_curve.Gain(0.125, 0.0, 0.25)
-        return era.learning_curve.LearningCurve([point], 0.375, 12, gain, gain, "Label more.")
+        point = era.evaluation.learning_curve.CurvePoint(1.0, 9.0, 0.5, 0.25, 0.75)
+        gain = era.evaluation.learning_curve.Gain(0.125, 0.0, 0.25)
+        return era.evaluation.learning_curve.LearningCurve([point], 0.375, 12, gain, gain, "Label more.")
 
 
 @pytest.fixture
 def staged(monkeypatch: pytest.MonkeyPatch) -> StagedCurve:
     staged = StagedCurve()
-    monkeypatch.setattr(era.learning_curve, "learning_curve", staged)
+    monkeypatch.setattr(era.evaluation.learning_curve, "learning_curve", staged)
     monkeypatch.setattr(curves, "_PAUSE_S", 0.0)
     return staged
 
@@ -147,7 +147,7 @@ def test_curve_that_fails_says_why_and_the_worker_goes_on(
     def fail(*args: Any) -> None:
         raise error
 
-    monkeypatch.setattr(era.learning_curve, "learning_curve", fail)
+    monkeypatch.setattr(era.evaluation.learning_curve, "learning_curve", fail)
     run, worker = judged_desk.finish_by_hand(swapped_topics()), TrainingWorker(judged_desk.workspace)
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     worker.start()

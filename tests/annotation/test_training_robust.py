@@ -18,12 +18,12 @@ from annotation.training.job import Outcome
 from annotation.training.reporting import STAGES, Reporter
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
-from era import recipes
 from era.adapter import QueryAdapter
-from era.attribution import Influence
 from era.errors import Cancelled
-from era.lexical import LexicalIndex
-from era.recipes import Fit
+from era.index.lexical import LexicalIndex
+from era.method import recipes
+from era.method.influence import Influence
+from era.method.recipes import Fit
 from storage.errors import DatabaseBusy, DataFolderNotWritable
 from storage.records import TrainingRunState
 from tests.annotation.conftest import DOCUMENTS, Desk

@@ -19,7 +19,7 @@ from annotation.training import queueing
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
-from era.embedders import Vectors
+from era.encoders.base import Vectors
 from era.errors import EmbedderUnavailableError
 from storage.records import TrainingRunState
 from tests.annotation.conftest import (

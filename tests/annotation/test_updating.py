@@ -19,9 +19,9 @@ from annotation.second_looks import lay_out_again
 from annotation.settings import Settings
 from annotation.training.queueing import labels_to_learn_from, outlook, rerun_with_same_labels
 from era.corpus import Corpus
-from era.embedder_specs import BUNDLED, EmbedderSpec, PairSpec
+from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
-from era.index import DenseIndex
+from era.index.dense import DenseIndex
 from era.types import Document, Query
 from tests.annotation.conftest import DOCUMENTS, Desk, as_json
 from tests.annotation.importing_world import (

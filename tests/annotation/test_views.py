@@ -22,7 +22,7 @@ from annotation.desk_setup import FOUR_GRADES, DeskSetup, set_up
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.importing import store
 from annotation.opening import open_page
-from era.evaluation import COMPARISON_MEASURES
+from era.evaluation.measures import COMPARISON_MEASURES
 from storage.records import NewSnapshot
 from tests.annotation.conftest import Desk, new_desk, small_world, swapped_topics
 

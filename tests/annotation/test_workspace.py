@@ -21,8 +21,8 @@ from annotation.opening import list_collections, open_page
 from annotation.ranking_keys import LIGHT
 from annotation.searching import ask, run_query
 from annotation.workspace import Readiness, Workspace, find_training_run
-from era.embedder_specs import PairSpec
-from era.embedders import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair, Vectors
+from era.encoders.spec import PairSpec
 from era.errors import EmbedderUnavailableError
 from era.progress import Progress, no_progress
 from era.types import Query

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from era.alignment import AlignmentTexts
-from era.candidates import LabelledQueries
 from era.corpus import Corpus
-from era.embedders import EmbedderPair, EncodedQueries
-from era.index import DenseIndex
+from era.encoders.base import EmbedderPair, EncodedQueries
+from era.index.dense import DenseIndex
+from era.method.alignment import AlignmentTexts
+from era.method.candidates import LabelledQueries
 from era.types import Document
 from tests.fakes import (
     ANIMALS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from era.embedders import Vectors
+from era.encoders.base import Vectors
 
 DIMENSION = 26
 KEY = "sk-right"

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from era.adapter import QueryAdapter
-from era.alignment import AlignmentTexts
+from era.method.alignment import AlignmentTexts
 
 Matrix = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from era.adapter import QueryAdapter
-from era.alignment import AlignmentTexts, DecodingConfig, align_by_decoding
-from era.candidates import LabelledQueries
-from era.embedders import EncodedQueries, Vectors
-from era.index import DenseIndex
+from era.encoders.base import EncodedQueries, Vectors
+from era.index.dense import DenseIndex
+from era.method.alignment import AlignmentTexts, DecodingConfig, align_by_decoding
+from era.method.candidates import LabelledQueries
 from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
 
 Judgments = dict[str, dict[str, float]]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from era.adapter import QueryAdapter, QueryView, light_only, normalise
-from era.embedders import EncodedQueries
+from era.encoders.base import EncodedQueries
 from era.errors import AdapterDamagedError
 from era.intact import read_json, write_json
-from era.neighbourhood import Neighbourhood
+from era.method.expansion import Neighbourhood
 from tests.fakes import random_unit_rows
 
 # one query: instructed (3, 4), plain (1, 0), light (0, 2, 0)

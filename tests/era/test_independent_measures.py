@@ -18,10 +18,10 @@ from bm25s import BM25, tokenize
 from scipy import stats
 
 from annotation.collections import CollectionContent, content_of
-from era.evaluation import COMPARISON_MEASURES, depth_of, evaluate
-from era.formats.opening import open_source
-from era.overlap import mean_overlap, overlap
-from era.significance import PairedDifference, paired_difference
+from era.evaluation.measures import COMPARISON_MEASURES, depth_of, evaluate
+from era.evaluation.overlap import mean_overlap, overlap
+from era.evaluation.significance import PairedDifference, paired_difference
+from era.io.opening import open_source
 from era.types import ScoredDoc
 
 pytestmark = pytest.mark.collections

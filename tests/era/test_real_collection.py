@@ -9,15 +9,15 @@ import pytest
 
 from annotation.collections import CollectionContent, content_of
 from era.adapter import light_only
-from era.alignment import AlignmentTexts, read_alignment_texts
-from era.bundled import load_bundled_pair
 from era.corpus import Corpus
-from era.embedders import EmbedderPair
-from era.evaluation import evaluate
-from era.formats.opening import open_source
-from era.index import DenseIndex
-from era.lexical import LexicalIndex
-from era.recipes import Fit, RecipeName, fit
+from era.encoders.base import EmbedderPair
+from era.encoders.bundled import load_bundled_pair
+from era.evaluation.measures import evaluate
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
+from era.io.opening import open_source
+from era.method.alignment import AlignmentTexts, read_alignment_texts
+from era.method.recipes import Fit, RecipeName, fit
 from era.retriever import Retriever
 from era.types import Query
 

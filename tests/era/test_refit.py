@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from era.adaptation import Adaptation, AdaptationConfig, adapt, refit
-from era.blends import Blend
-from era.candidates import LabelledQueries, MiningConfig
+from era.method.adaptation import Adaptation, AdaptationConfig, adapt, refit
+from era.method.candidates import LabelledQueries, MiningConfig
+from era.method.fusion import Blend
 from era.types import Query
 from tests.era.score_variance import weight_change
 from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, bytes_of, shifted_world

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from era.adapter import QueryAdapter, light_only, strong_only
-from era.alignment import AlignmentTexts, align_by_decoding
 from era.corpus import Corpus
-from era.embedders import EmbedderPair
+from era.encoders.base import EmbedderPair
 from era.errors import IdentityMismatchError
-from era.index import DenseIndex
-from era.lexical import LexicalIndex
+from era.index.dense import DenseIndex
+from era.index.lexical import LexicalIndex
+from era.method.alignment import AlignmentTexts, align_by_decoding
 from era.retriever import LexicalRetriever, Retriever
 from era.types import Query
 from tests.era.stopping import assert_stops

@@ -22,9 +22,9 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_play
 from annotation.importing import ensure_demo
 from annotation.settings import Settings
 from annotation.workspace import Workspace
-from era.embedder_specs import N_ALIGNMENT_TEXTS
-from era.loading import load_pair
-from era.vector_cache import VectorCache
+from era.encoders.cache import VectorCache
+from era.encoders.loading import load_pair
+from era.encoders.spec import N_ALIGNMENT_TEXTS
 
 Parameters = Mapping[str, str | int]
 

@@ -1,0 +1,1 @@
+"""What helps while people judge: relevance feedback, and which document to judge next."""

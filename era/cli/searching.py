@@ -1,0 +1,86 @@
+"""`search`: the best documents of one query, or the rankings of many as a TREC run."""
+
+import argparse
+from collections.abc import Sequence
+
+from era.cli.console import Console
+from era.cli.index_folder import IndexFolder
+from era.cli.sources import read_queries
+from era.cli.systems import System, find_run, open_system
+from era.io.writing import trec_run
+from era.types import Query, Ranking, Run
+
+_K = 10
+_K_OF_RUNS = 100
+_CHARACTERS = 300  # of a text that a person sees; JSON has all of it
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Rank the documents of an index folder.
+
+    Raises:
+        EraError: if folder, adapter or embedders cannot be used.
+        FormatError: if the queries cannot be read.
+        ValueError: if neither or both of a query and a file of queries are given.
+    """
+    if (arguments.query is None) == (arguments.queries is None):
+        raise ValueError("Give either one query or --queries FILE.")
+    if arguments.query is not None and (not arguments.query.strip() or arguments.out):
+        raise ValueError("Write what you are looking for; --out takes the run of --queries FILE.")
+    if find_run(arguments.system) is not None:
+        raise ValueError(
+            f"{arguments.system} is a file of rankings, which cannot search. Give the folder of an adapter."
+        )
+    if arguments.queries is not None:
+        queries = read_queries(arguments.queries)
+    else:
+        queries = [Query("query", arguments.query, arguments.instruction)]
+    folder = IndexFolder.open(arguments, console)
+    with console.progress() as progress:
+        system = open_system(arguments.system, folder, arguments.has_words, progress)
+        depth = arguments.k or (_K if arguments.queries is None else _K_OF_RUNS)
+        found = system.rank(queries, depth, progress, is_in_sample=not arguments.is_held_out)
+    if arguments.queries is not None and not arguments.is_held_out:
+        _warn(console, system, queries)
+    if arguments.queries is None:
+        _show(console, folder, found["query"])
+    else:
+        _write(console, arguments, found)
+
+
+def _warn(console: Console, system: System, queries: Sequence[Query]) -> None:
+    """Say so if measuring these rankings would flatter."""
+    n_learned = system.n_learned_from(queries)
+    if n_learned:
+        console.remark(
+            f"{system.name} learned from {n_learned:,} of these queries. For rankings to be measured, use --held-out."
+        )
+
+
+def _show(console: Console, folder: IndexFolder, ranking: Ranking) -> None:
+    results = []
+    for rank, doc in enumerate(ranking, start=1):
+        document = folder.corpus[doc.doc_id]
+        results.append(
+            {"rank": rank, "doc_id": doc.doc_id, "title": document.title, "text": document.text, "score": doc.score}
+        )
+
+    def text() -> str:
+        lines = []
+        for each in results:
+            shown = " ".join(f"{each['title']} {each['text']}".split())
+            shown = shown if len(shown) <= _CHARACTERS else shown[: _CHARACTERS - 1] + "…"
+            lines.append(f"{each['rank']:>3}  {each['score']:.4f}  {each['doc_id']}\n     {shown}\n")
+        return "".join(lines)
+
+    console.answer(results, text)
+
+
+def _write(console: Console, arguments: argparse.Namespace, found: Run) -> None:
+    if arguments.out is not None:
+        arguments.out.write_text(trec_run(found, "era"), encoding="utf-8")
+        summary = {"run": str(arguments.out), "queries": len(found)}
+        console.answer(summary, lambda: f"The rankings of {len(found):,} queries are in {arguments.out}.\n")
+        return
+    values = {query: [{"doc_id": d.doc_id, "score": d.score} for d in ranking] for query, ranking in found.items()}
+    console.answer(values, lambda: trec_run(found, "era"))

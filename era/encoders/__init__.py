@@ -1,0 +1,1 @@
+"""What turns text into vectors: which embedders there are, how they are loaded, and what they read before."""

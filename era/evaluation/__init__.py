@@ -1,0 +1,1 @@
+"""How well rankings do, and how sure that is."""

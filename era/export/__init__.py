@@ -1,0 +1,1 @@
+"""An adapter as a model for use elsewhere."""

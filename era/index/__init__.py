@@ -1,0 +1,1 @@
+"""What documents are found by: the vectors and the words of a collection."""

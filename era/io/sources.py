@@ -1,0 +1,233 @@
+"""A source put together from files of documents, of queries and of judgments, whichever formats these have."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from era.errors import FormatError
+from era.io import limits
+from era.io.checking import (
+    DocumentCheck,
+    Judgment,
+    Place,
+    checked_qrels,
+    checked_queries,
+    lenient_judgments,
+)
+from era.io.columns import MAX_FACT, MAX_FACTS, DocumentReader, query_of
+from era.io.content import SourceDocument, SourceQuery
+from era.io.files import Meter
+from era.io.judgments import judgments_of_labels
+from era.io.limits import most_unpacked
+from era.io.rows import RowFile
+
+PlacedDocument = tuple[int, SourceDocument]
+QueryFile = Callable[[], Iterable[tuple[Place, SourceQuery]]]
+JudgmentFile = Callable[[], Iterable[Judgment]]
+
+
+class DocumentFile(Protocol):
+    """A file that holds documents."""
+
+    @property
+    def name(self) -> str:
+        """Return the name a person knows the file by."""
+
+    @property
+    def unit(self) -> str:
+        """Return what its places count."""
+
+    @property
+    def encoding(self) -> str:
+        """Return the codec of a text file; empty for others, or where it is not known before reading."""
+
+    @property
+    def n_documents(self) -> int | None:
+        """Return how many documents there are, if that can be told without reading them."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the file; 0 if that is unknown."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what a person should know of how the file was read."""
+
+    def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
+        """Yield the documents with their places.
+
+        Raises:
+            FormatError: at the first place that cannot be read.
+        """
+
+
+class RowDocuments:
+    """The rows of a table as documents."""
+
+    def __init__(self, file: RowFile, mapping: Mapping[str, str], id_prefix: str = "") -> None:
+        self.name = file.name
+        self.unit = file.unit
+        self.encoding = file.encoding
+        self.n_documents = file.n_rows
+        self.n_bytes = file.n_bytes
+        self._file = file
+        self._mapping = mapping
+        self._id_prefix = id_prefix
+        self._n_cut = 0
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return how the table was read, and how many facts were too long or too many."""
+        cut = (
+            f"Of {self.name}, {self._n_cut:,} facts were shortened or left out: a document keeps {MAX_FACTS} besides "
+            f"title and text, of {MAX_FACT} characters each."
+        )
+        return [*self._file.remarks, *([cut] if self._n_cut else [])]
+
+    def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
+        """Yield a document for each row."""
+        reader = DocumentReader(self.name, self.unit, self._mapping, self._id_prefix)
+        read = reader.read
+        try:
+            for place, row in self._file.rows(meter):
+                yield place, read(place, row)
+        finally:
+            self._n_cut = reader.n_cut
+
+
+class FileSource:
+    """Documents, queries and judgments of some files, checked against each other while they are read."""
+
+    def __init__(
+        self,
+        name: str,
+        format: str,
+        documents: Sequence[DocumentFile] = (),
+        queries: Sequence[QueryFile] = (),
+        judgments: Sequence[JudgmentFile] = (),
+        *,
+        files: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        mapping: Mapping[str, str] | None = None,
+        remarks: Iterable[str] = (),
+        is_mendable: bool = True,
+    ) -> None:
+        """Keep the files.
+
+        Args:
+            name: what a collection made from this could be called.
+            format: key of the format.
+            documents: may be none, where there are only queries.
+            queries: each gives its queries with their places.
+            judgments: each gives its judgments.
+            files: the names of all files that are read.
+            columns: of the first file of documents, where it is a table.
+            mapping: role -> column, where it is a table.
+            remarks: what is to be said in any case.
+            is_mendable: whether the person could mend the files; where not, judgments that make no sense are left out.
+        """
+        self.name = name
+        self.format = format
+        self.files = tuple(files)
+        self.columns = tuple(columns)
+        self.mapping = dict(mapping or {})
+        self._documents = documents
+        self._query_files = queries
+        self._judgment_files = judgments
+        self._remarks = list(remarks)
+        self._is_mendable = is_mendable
+        self._meter = Meter(sum(file.n_bytes for file in documents))
+        self._check = DocumentCheck()
+        self._queries: list[SourceQuery] | None = None
+        self._query_remarks: list[str] = []
+        self._qrels_remarks: list[str] = []
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what a person should know, as far as it was read."""
+        of_files = [remark for file in self._documents for remark in file.remarks]
+        return [*self._remarks, *of_files, *self._check.remarks(), *self._query_remarks, *self._qrels_remarks]
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the files of documents; 0 if that is unknown."""
+        return self._meter.n_bytes
+
+    @property
+    def n_bytes_read(self) -> int:
+        """Return how much of them has been read."""
+        return self._meter.n_bytes_read
+
+    @property
+    def file_at(self) -> str:
+        """Return the name of the file that is being read, or was read last."""
+        return self._meter.file
+
+    @property
+    def encoding(self) -> str:
+        """Return the codec of the first file of documents; empty if it is no text."""
+        return self._documents[0].encoding if self._documents else ""
+
+    @property
+    def n_documents(self) -> int | None:
+        """Return how many documents there are at most, if that can be told without reading them."""
+        counts = [file.n_documents for file in self._documents]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def documents(self) -> Iterator[SourceDocument]:
+        """Yield the documents, each id once; those without any text are left out."""
+        check = self._check = DocumentCheck()
+        self._meter.restart()
+        has_place_for = check.has_place_for
+        n_characters, most = 0, most_unpacked(self.n_bytes) if self.n_bytes else limits.MAX_UNPACKED_BYTES
+        for file in self._documents:
+            check.begin(file.name, file.unit)
+            self._meter.file = file.name
+            for place, found in file.documents(self._meter):
+                n_characters += len(found.document.title) + len(found.document.text)
+                if n_characters > most:  # a text that a file holds once, and refers to again and again
+                    raise FormatError(
+                        f"the documents up to here have more than {most:,} characters, which is more than a file of "
+                        "this size could hold. Write each text once.",
+                        file.name,
+                        place,
+                        unit=file.unit,
+                    )
+                if has_place_for(found, place):
+                    yield found
+        if self._documents and not check.n_kept:
+            reasons = " ".join(self.remarks)
+            raise FormatError(f"there is no document with any text. {reasons}".strip(), self._documents[0].name)
+
+    def queries(self) -> list[SourceQuery]:
+        """Return the queries, each id once."""
+        if self._queries is None:
+            self._query_remarks = []
+            found = (each for read in self._query_files for each in read())
+            self._queries = checked_queries(found, self._query_remarks)
+        return list(self._queries)
+
+    def qrels(self) -> dict[str, dict[str, float]]:
+        """Return the grades of the queries."""
+        remarks: list[str] = []
+        query_ids = {query.query.query_id for query in self.queries()}
+        found: Iterable[Judgment] = (each for read in self._judgment_files for each in read())
+        if not self._is_mendable:
+            found = lenient_judgments(found, query_ids, remarks)
+        qrels = checked_qrels(found, query_ids, remarks)
+        self._qrels_remarks = remarks
+        return qrels
+
+
+def queries_of_rows(file: RowFile) -> Iterator[tuple[Place, SourceQuery]]:
+    """Yield the queries of a table by the usual names of its columns."""
+    for place, row in file.rows(Meter()):
+        yield Place(file.name, place, file.unit), query_of(row, place, file.name, file.unit)
+
+
+def labels_of_rows(file: RowFile) -> Iterator[Judgment]:
+    """Yield the judgments that the queries of a table bring along in a column `labels`."""
+    for place, row in file.rows(Meter()):
+        if row.get("labels") is not None:
+            query = query_of(row, place, file.name, file.unit).query
+            yield from judgments_of_labels(query.query_id, row["labels"], Place(file.name, place, file.unit))
