@@ -15,12 +15,12 @@ import numpy as np
 import storage.collections
 import storage.import_jobs
 import storage.training_runs
-from annotation.alignment_texts import keep_alignment_texts
 from annotation.library import Library
 from annotation.workspace import Workspace
 from era.encoders.base import Vectors
 from era.encoders.spec import N_ALIGNMENT_TEXTS
 from era.method.alignment import AlignmentTexts, further_texts
+from era.method.alignment_texts import keep_alignment_texts
 from storage.records import ImportState
 
 logger = logging.getLogger(__name__)

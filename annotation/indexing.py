@@ -8,16 +8,14 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from annotation.library import Library
 from era.corpus import Corpus, content_hash
-from era.encoders.base import Embedder, EmbedderIdentity, EmbedderPair
+from era.encoders.base import EmbedderIdentity, EmbedderPair
 from era.errors import IdentityMismatchError, IndexDamagedError
-from era.index.building import IndexBuilding
+from era.index.building import IndexBuilding, Texts, embed_rest
 from era.index.dense import DenseIndex
 from era.progress import Progress, no_progress
 
@@ -26,12 +24,8 @@ logger = logging.getLogger(__name__)
 BATCH = 2048
 """How many documents are read and stored at once."""
 
-_KEPT_AT_ONCE = 512  # documents; a slow embedder that is stopped loses no more than these
 _BUILDING = "building"
 _OLD_FOLDER = "index"  # of the versions that knew one index of a collection only
-
-Texts = Sequence[tuple[str, str]]
-"""(content hash, content) of documents."""
 
 
 def index_folder(folder: Path, corpus_fingerprint: str, embedder: EmbedderIdentity) -> Path:
@@ -80,52 +74,6 @@ def find_index(place: Path, embedder: EmbedderIdentity) -> DenseIndex | None:
         logger.warning("%s Building it again.", error)
         return None
     return index
-
-
-def embed_rest(
-    building: IndexBuilding,
-    batches: Iterable[Texts],
-    embedder: Embedder,
-    n_documents: int,
-    progress: Progress,
-    known: Mapping[str, int] | None = None,
-    known_index: DenseIndex | None = None,
-) -> int:
-    """Embed the documents that the building lacks, batch by batch, and return how many texts were read for it.
-
-    Args:
-        building: takes the vectors; what it has is kept.
-        batches: the documents that come next, in their order.
-        embedder: reads the texts.
-        n_documents: of the whole building, for the progress.
-        progress: told about embedding; raising `Cancelled` in it keeps what is done.
-        known: content hash -> row of `known_index`, for texts that need not be read again.
-        known_index: made by the same embedder.
-    """
-    known = known or {}
-    n_read = 0
-    for batch in batches:
-        for start in range(0, len(batch), _KEPT_AT_ONCE):
-            some = batch[start : start + _KEPT_AT_ONCE]
-            done = len(building)
-
-            def within(stage: str, fraction: float, detail: str = "", done: int = done, n: int = len(some)) -> None:
-                so_far = done + round(n * fraction)
-                progress(
-                    "embedding", min(so_far / max(n_documents, 1), 1.0), f"{so_far:,} of {n_documents:,} documents"
-                )
-
-            within("embedding", 0.0)
-            vectors = np.empty((len(some), embedder.identity.dimension), np.float32)
-            missing = [place for place, (text_hash, _) in enumerate(some) if text_hash not in known]
-            if missing:
-                vectors[missing] = embedder.encode_documents([some[place][1] for place in missing], within)
-            if known_index is not None:
-                found = [(place, known[text_hash]) for place, (text_hash, _) in enumerate(some) if text_hash in known]
-                vectors[[place for place, _ in found]] = known_index.rows([row for _, row in found])
-            building.append(vectors)
-            n_read += len(missing)
-    return n_read
 
 
 def drop_other_indexes(folder: Path, kept: Path) -> None:

@@ -8,31 +8,29 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.alignment_texts import alignment_texts, find_alignment_texts
 from annotation.comparing.run_cache import RunCache
 from annotation.errors import NotReadyError
 from annotation.strong_reading import StrongReading
-from era.adapter import HeldOut, QueryAdapter, held_out_of, light_only, strong_only
-from era.corpus import Corpus
+from era.adapter import HeldOut, strong_only
+from era.collection import Collection
 from era.encoders.base import EmbedderPair, Vectors
 from era.encoders.cache import CachedVectors, VectorCache
+from era.encoders.spec import N_ALIGNMENT_TEXTS
 from era.errors import AdapterDamagedError, IdentityMismatchError
-from era.index.dense import DenseIndex
-from era.index.lexical import LexicalIndex
-from era.intact import require_unit_rows
 from era.method.alignment import AlignmentTexts, align_by_decoding
+from era.method.alignment_texts import alignment_texts, find_alignment_texts
 from era.method.certainty import Certainty
 from era.method.query_groups import Nearness
 from era.method.reranking import RerankingRetriever
-from era.progress import Progress, no_progress
-from era.retriever import LexicalRetriever, Retriever
+from era.progress import Progress
+from era.retriever import Retriever
+from era.trained_adapter import TrainedAdapter
 from era.types import Query
 
 logger = logging.getLogger(__name__)
@@ -40,41 +38,25 @@ logger = logging.getLogger(__name__)
 _QUERY_VECTOR_BYTES = 64 << 20  # what the strong vectors of queries may take on disk
 
 
-@dataclass(slots=True, eq=False)
-class _CountedWords:
-    """The words of the corpus, once they were counted."""
-
-    lock: Lock = field(default_factory=Lock)
-    index: LexicalIndex | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Library:
-    """Documents, index and embedders of one collection, with the retrievers made so far.
+@dataclass(eq=False)
+class Library(Collection):
+    """A collection of the app, with the retrievers made so far and what the strong embedder has read in all.
 
     What the aligned ranking depends on stays as it is once it is there. What the ranker key `aligned` stands for is
     therefore another ranking in the library that comes after; training runs, the light and the strong model and words
     alone are the same in both. Whatever outlives a library has to name the adapter, not the key.
     """
 
-    corpus: Corpus
-    index: DenseIndex
-    pair: EmbedderPair
-    folder: Path
+    folder: Path = Path()  # a collection of the app always has one
     pooled: set[tuple[int, int, str]] = field(default_factory=set)  # (label set, query, ranking) that pools have seen
     strong_reading: StrongReading = field(init=False)
     runs: RunCache = field(init=False)
     _query_vectors: CachedVectors = field(init=False)
-    _texts: AlignmentTexts | None = None
     _rows: tuple[AlignmentTexts, Mapping[str, int]] | None = None
     _nearness: Nearness | None = None
-    _aligned: QueryAdapter | None = None
     _retrievers: dict[str, Retriever] = field(default_factory=dict)
-    _held_out: dict[str, Mapping[str, HeldOut]] = field(default_factory=dict)
-    _certainty: dict[str, Certainty | None] = field(default_factory=dict)
+    _adapters: dict[str, TrainedAdapter] = field(default_factory=dict)
     _damaged: dict[str, str] = field(default_factory=dict)
-    _words: _CountedWords = field(default_factory=_CountedWords)
-    _reading: Lock = field(default_factory=Lock)  # of the alignment texts, which takes many seconds
 
     def __post_init__(self) -> None:
         self.strong_reading = StrongReading(self.corpus, self.pair, self.folder)
@@ -92,10 +74,6 @@ class Library:
     def n_texts(self) -> int:
         """Return how many alignment texts are in use; 0 before they are read, here or from disk."""
         return 0 if self._texts is None else len(self._texts.doc_ids)
-
-    def light(self) -> Retriever:
-        """Return the retriever that knows nothing but the light embedder."""
-        return Retriever(self.pair, self.index, light_only(self.index.embedder.dimension))
 
     def strong(self) -> Retriever:
         """Return the retriever that knows nothing but the strong embedder, over an index of its own.
@@ -132,17 +110,13 @@ class Library:
         """Return whether the strong embedder has read every document, so that re-ranking costs nothing."""
         return self.strong_reading.is_ready or 0 < self.n_texts == len(self.corpus)
 
-    def alignment_texts(self, progress: Progress = no_progress) -> AlignmentTexts:
-        """Return the texts that both embedders have read; the first call embeds them or reads them from disk.
-
-        The same ones for as long as this library is held.
-        """
-        with self._reading:
-            if self._texts is None:
-                found = alignment_texts(self.corpus, self.index, self.pair, self.folder, progress)
-                self._texts, self.strong_reading.seconds_per_text = found
-                self.strong_reading.n_read_before = self.n_texts
-            return self._texts
+    def _read_texts(self, progress: Progress, n: int | None) -> AlignmentTexts:
+        """Return the texts that both embedders have read; the same ones for as long as this library is held."""
+        texts, self.strong_reading.seconds_per_text = alignment_texts(
+            self.corpus, self.index, self.pair, self.folder, progress, N_ALIGNMENT_TEXTS
+        )
+        self.strong_reading.n_read_before = len(texts.doc_ids)
+        return texts
 
     def _row_of_text(self) -> Mapping[str, int]:
         """Return where each alignment text stands among those that are in use."""
@@ -195,12 +169,6 @@ class Library:
         after.strong_reading.n_read_before = after.n_texts
         return after
 
-    def aligned(self, progress: Progress = no_progress) -> Retriever:
-        """Return the retriever after stage 1, before any label; the same for as long as this library is held."""
-        if self._aligned is None:
-            self._aligned = align_by_decoding(self.alignment_texts(progress))
-        return Retriever(self.pair, self.index, self._aligned)
-
     @property
     def damaged(self) -> Mapping[str, str]:
         """Return what is wrong with the adapters that were found damaged so far, by the name of their folder."""
@@ -228,28 +196,23 @@ class Library:
         key = adapter_folder.name
         if key not in self._retrievers:
             try:
-                adapter, extra = QueryAdapter.load(adapter_folder)
-                self._require_embedders_of(adapter)
-                held_out = _held_out_of(adapter, extra, adapter_folder)
+                learned = TrainedAdapter.load(adapter_folder)
+                self._require_embedders_of(learned)
             except AdapterDamagedError as error:
                 if key not in self._damaged:
                     logger.warning("%s", error)
                 self._damaged[key] = str(error)
                 raise
             self._damaged.pop(key, None)  # what was put back from a copy
-            retriever = Retriever(self.pair, self.index, adapter)
-            self._held_out[key] = held_out
-            self._certainty[key] = None
-            if adapter.provenance.get("recipe") == "era" and "gains" in extra:
-                self._certainty[key] = Certainty(extra["gains"].astype(np.float64))
-            self._retrievers[key] = retriever
-        return self._retrievers[key], self._held_out[key]
+            self._adapters[key] = learned
+            self._retrievers[key] = Retriever(self.pair, self.index, learned.adapter)
+        return self._retrievers[key], self._adapters[key].held_out
 
-    def _require_embedders_of(self, adapter: QueryAdapter) -> None:
+    def _require_embedders_of(self, learned: TrainedAdapter) -> None:
         """Refuse an adapter for other embedders; one trained before documents changed leads to the same space."""
         sides = (("strong_embedder", self.pair.strong.identity), ("light_embedder", self.pair.light.identity))
         for side, loaded in sides:
-            made_with = adapter.provenance.get(side) or {}
+            made_with = learned.provenance.get(side) or {}
             if made_with != asdict(loaded):
                 name = made_with.get("name", "another embedder")
                 other = loaded.name if name != loaded.name else f"another version of {loaded.name}"
@@ -268,20 +231,8 @@ class Library:
 
     def forget(self, adapter_folder: Path) -> None:
         """Drop a training run whose adapter was deleted."""
-        for kept in (self._retrievers, self._held_out, self._certainty, self._damaged):
+        for kept in (self._retrievers, self._adapters, self._damaged):
             kept.pop(adapter_folder.name, None)
-
-    def words(self) -> LexicalIndex:
-        """Return the words of the corpus; the first call counts them."""
-        with self._words.lock:
-            if self._words.index is None:
-                self._words.index = LexicalIndex(self.corpus, self.index)
-            return self._words.index
-
-    def with_words(self, retriever: Retriever) -> Retriever:
-        """Return the retriever with matching words counted as well."""
-        words = self.words()
-        return replace(retriever, lexical=words if retriever.index is self.index else words.beside(retriever.index))
 
     def reread(self, retriever: Retriever) -> RerankingRetriever:
         """Return the retriever with the documents on top ordered anew by what the strong embedder has read in them.
@@ -306,10 +257,6 @@ class Library:
             )
         return vectors
 
-    def words_alone(self) -> LexicalRetriever:
-        """Return the retriever that knows nothing but matching words."""
-        return LexicalRetriever(self.pair, self.index, light_only(self.index.embedder.dimension), self.words())
-
     def certainty(self, adapter_folder: Path) -> Certainty | None:
         """Return what a training run did for queries that were held out; None if it left nothing to judge that by.
 
@@ -318,22 +265,5 @@ class Library:
             IdentityMismatchError: if it was trained with other embedders.
         """
         self.trained(adapter_folder)
-        return self._certainty[adapter_folder.name]
-
-
-def _held_out_of(adapter: QueryAdapter, extra: Mapping[str, Vectors], folder: Path) -> dict[str, HeldOut]:
-    """Return the queries that an adapter learned from, with what ranks them by adapters that never saw them.
-
-    Raises:
-        AdapterDamagedError: if they are not there, or not what they should be.
-    """
-    try:
-        held_out = held_out_of(adapter, extra)
-        for name in sorted({"held_out", "keys"} & extra.keys()):
-            require_unit_rows(extra[name], f"its arrays {name!r}")
-    except ValueError as error:
-        raise AdapterDamagedError(
-            f"The saved adapter in {folder} is damaged ({error}). Your marks do not lie in it and are not affected; "
-            "train again."
-        ) from error
-    return held_out
+        learned = self._adapters[adapter_folder.name]
+        return learned.certainty if learned.recipe == "era" else None

@@ -30,6 +30,7 @@ from era.encoders.spec import N_ALIGNMENT_TEXTS
 from era.evaluation.measures import MIN_DEPTH, depth_of
 from era.method.alignment import DecodingConfig, align_by_decoding
 from era.method.influence import Influence, VectorParts, aligned_parts, explain, light_parts, trained_parts
+from era.trained_adapter import TrainedAdapter
 from era.types import Query
 from storage.records import LabelSnapshot, QueryRecord, TrainingRunRecord
 
@@ -354,13 +355,12 @@ def _learned(folder: Path) -> tuple[Influence, DecodingConfig, int] | None:
 @lru_cache(maxsize=8)
 def _learned_when_written_at(folder: Path, written_at: int) -> tuple[Influence, DecodingConfig, int] | None:
     """Return the same; a folder is used again once all of a deleted collection is gone, but then written later."""
-    adapter, extra = QueryAdapter.load(folder)
-    facts, config = adapter.provenance.get("influence"), adapter.provenance.get("config", {}).get("alignment")
-    arrays = {name.removeprefix("influence_"): array for name, array in extra.items() if name.startswith("influence_")}
-    if not facts or not arrays or not config:
+    learned = TrainedAdapter.load(folder)
+    influence, config = learned.influence, learned.provenance.get("config", {}).get("alignment")
+    if influence is None or not config:
         return None
-    n_texts = int(adapter.provenance.get("n_texts", N_ALIGNMENT_TEXTS))
-    return Influence.from_saved(arrays, facts), DecodingConfig.from_saved(config), n_texts
+    n_texts = int(learned.provenance.get("n_texts", N_ALIGNMENT_TEXTS))
+    return influence, DecodingConfig.from_saved(config), n_texts
 
 
 def _aligned(library: Library, config: DecodingConfig, n_texts: int) -> QueryAdapter:

@@ -1,7 +1,8 @@
 """The zip file of an adapter: safetensors and JSON inside, read as if a stranger had packed it.
 
 Only four names are looked at, none of them becomes a path, sizes are limited before anything is unpacked, and what the
-pages will show is checked here, so that nothing that comes in can break them.
+pages will show is checked here, so that nothing that comes in can break them. An adapter that was learned on the
+command line or in a notebook comes without the row of a training run; what it tells itself takes its place.
 """
 
 import json
@@ -17,13 +18,15 @@ from typing import Any, NoReturn
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from annotation.training.choice import Ranking
-from era.adapter import QueryAdapter
-from era.encoders.base import Vectors
-from era.errors import AdapterDamagedError, FormatError
+from era.errors import FormatError
 from era.evaluation.measures import MEASURES
 from era.io.limits import most_unpacked, size_in_words
+from era.trained_adapter import ABOUT_FILE as ABOUT
+from era.trained_adapter import RUN_FILE as RUN
+from era.trained_adapter import WEIGHTS_FILE as WEIGHTS
+from era.trained_adapter import TrainedAdapter, pack
 
-WEIGHTS, ABOUT, RUN, README = "adapter.safetensors", "adapter.json", "run.json", "README.md"
+README = "README.md"
 VERSION = 1
 MAX_WEIGHTS_BYTES = 512 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
@@ -183,25 +186,20 @@ class PackedAdapter:
     """Everything of an adapter's zip file.
 
     Attributes:
-        adapter: with its provenance as it was packed.
-        extra: further arrays, such as cross-fitted query vectors.
+        learned: the adapter, with its provenance as it was packed.
         run: what is checked of its training run.
         raw: the same as plain JSON, complete.
     """
 
-    adapter: QueryAdapter
-    extra: Mapping[str, Vectors]
+    learned: TrainedAdapter
     run: PackedRun
     raw: Mapping[str, Any]
 
 
 def write_zip(file: Path, adapter_folder: Path, run: Mapping[str, Any], readme: str) -> None:
-    """Pack a saved adapter with its run and a text that says what it is; weights are stored as they are."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(adapter_folder / WEIGHTS, WEIGHTS, zipfile.ZIP_STORED)
-        archive.write(adapter_folder / ABOUT, ABOUT)
-        archive.writestr(RUN, json.dumps(run, indent=1, sort_keys=True, ensure_ascii=False, default=_time))
-        archive.writestr(README, readme)
+    """Pack a saved adapter with its run and a text that says what it is."""
+    told = json.dumps(run, indent=1, sort_keys=True, ensure_ascii=False, default=_time)
+    pack(adapter_folder, file, {RUN: told, README: readme})
 
 
 def unpack_zip(path: Path, scratch: Path) -> None:
@@ -217,16 +215,25 @@ def unpack_zip(path: Path, scratch: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_size(archive, path)
-            for name, limit in ((WEIGHTS, MAX_WEIGHTS_BYTES), (ABOUT, MAX_JSON_BYTES), (RUN, MAX_JSON_BYTES)):
+            for name, limit in _names_in(archive):
                 _unpack(archive, name, scratch / name, limit)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, KeyError) as error:
         raise FormatError(
-            "this is not an adapter that was taken out of this app (a zip file with "
-            f"{WEIGHTS}, {ABOUT} and {RUN} in it): {error}",
+            "this is not an adapter that was taken out of this app, or saved by the library (a zip file with "
+            f"{WEIGHTS} and {ABOUT} in it): {error}",
             path.name,
         ) from error
-    raw = _read_json(scratch / RUN)
     _read_json(scratch / ABOUT)
+    if (scratch / RUN).is_file():
+        checked_run(_read_json(scratch / RUN))
+
+
+def checked_run(raw: Any) -> PackedRun:
+    """Return what is told of a training run.
+
+    Raises:
+        FormatError: naming what the pages could not show.
+    """
     try:
         run = PackedRun.model_validate(raw)
     except ValidationError as error:
@@ -235,19 +242,16 @@ def unpack_zip(path: Path, scratch: Path) -> None:
         raise FormatError(f"{where}: {first['msg']}. Take the adapter out again.", RUN) from error
     if run.version > VERSION:
         raise FormatError("this adapter was taken out of a newer version of the app. Update this one first.", RUN)
+    return run
 
 
-def read_unpacked(scratch: Path) -> PackedAdapter:
-    """Read what `unpack_zip` left.
+def read_unpacked(scratch: Path) -> tuple[TrainedAdapter, Any]:
+    """Read what `unpack_zip` left: the adapter and what is told of its training run, None if nothing is.
 
     Raises:
         AdapterDamagedError: if its parts do not hold an adapter.
     """
-    raw = _read_json(scratch / RUN)
-    adapter, extra = QueryAdapter.load(scratch)
-    if not isinstance(adapter.provenance, dict):
-        raise AdapterDamagedError(f"{ABOUT} does not say what the adapter was made with. Take it out again.")
-    return PackedAdapter(adapter, extra, PackedRun.model_validate(raw), raw)
+    return TrainedAdapter.load(scratch), _read_json(scratch / RUN) if (scratch / RUN).is_file() else None
 
 
 def _read_json(file: Path) -> Any:
@@ -257,8 +261,14 @@ def _read_json(file: Path) -> Any:
         raise FormatError(f"this is not JSON ({error}). Take the adapter out again.", file.name) from error
 
 
+def _names_in(archive: zipfile.ZipFile) -> list[tuple[str, int]]:
+    """Return the names that are read, with how many bytes each may take; the last one may be absent."""
+    names = [(WEIGHTS, MAX_WEIGHTS_BYTES), (ABOUT, MAX_JSON_BYTES)]
+    return [*names, (RUN, MAX_JSON_BYTES)] if RUN in archive.namelist() else names
+
+
 def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
-    n_bytes = sum(archive.getinfo(name).file_size for name in (WEIGHTS, ABOUT, RUN))
+    n_bytes = sum(archive.getinfo(name).file_size for name, _ in _names_in(archive))
     if n_bytes > most_unpacked(path.stat().st_size):
         raise FormatError(
             f"unpacks to {size_in_words(n_bytes)}, which no adapter of its size does. Take it out again.", path.name

@@ -3,7 +3,8 @@
 import shutil
 import time
 from collections.abc import Container, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,29 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.adapter_files import VERSION, PackedAdapter, PackedQuery, read_unpacked, unpack_zip, write_zip
+from annotation.exporting.adapter_files import (
+    VERSION,
+    PackedAdapter,
+    PackedQuery,
+    checked_run,
+    read_unpacked,
+    unpack_zip,
+    write_zip,
+)
 from annotation.exporting.files import ExportFile, file_name, new_export
 from annotation.library import Library
 from annotation.query_names import name_of_text, query_names
 from annotation.searching import clean_text
 from annotation.sight import hidden_queries, left_out
+from annotation.training.choice import choose
 from annotation.training.managing import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
+from annotation.training.queueing import DEFAULT_RECIPE
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderIdentity, EncodedQueries
-from era.errors import AdapterDamagedError, IdentityMismatchError
-from era.method.influence import Influence
+from era.errors import AdapterDamagedError, FormatError, IdentityMismatchError
+from era.trained_adapter import TrainedAdapter, query_hash
+from era.types import Query
 from storage.records import MAX_GRADE, FinishedTraining, NewTrainingRun, TrainingRunRecord
 
 _SIDES = (("strong_embedder", "queries"), ("light_embedder", "documents"))
@@ -41,15 +53,14 @@ def export_adapter(workspace: Workspace, author: str | None, run_id: int) -> Exp
         AdapterDamagedError: if its files are damaged.
         UnknownRecord: if there is no such run.
     """
-    folder = find_training_run(workspace, run_id)
-    adapter, extra = QueryAdapter.load(folder)
+    learned = TrainedAdapter.load(find_training_run(workspace, run_id))
     with workspace.reading() as session:
         run = storage.training_runs.get(session, run_id)
         labels = storage.training_runs.label_snapshot(session, run_id)
         collection = storage.collections.get(session, run.collection_id)
         label_set = storage.label_sets.get(session, run.label_set_id)
         listed = storage.queries.list_all(session, run.collection_id)
-    used = {int(query_id) for query_id in {*labels, *_query_ids(adapter)}}
+    used = {int(query_id) for query_id in {*labels, *learned.query_ids}}
     hidden = hidden_queries(workspace, author, run.collection_id, run.label_set_id, used)
     kept = {query_id: dict(marks) for query_id, marks in labels.items() if int(query_id) not in hidden}
     names = query_names(listed)
@@ -72,10 +83,9 @@ def export_adapter(workspace: Workspace, author: str | None, run_id: int) -> Exp
         },
     }
     made = new_export(workspace)
-    saved = replace(adapter, provenance={**adapter.provenance, "label_snapshot": kept})
-    saved.save(made / "adapter", extra)
+    learned.with_provenance(label_snapshot=kept).save(made / "adapter")
     file = made / "adapter.zip"
-    write_zip(file, made / "adapter", about, _readme(run, collection.name, adapter))
+    write_zip(file, made / "adapter", about, _readme(run, collection.name, learned.adapter))
     shutil.rmtree(made / "adapter")
     name = file_name(collection.name, f"run-{run.number}", "adapter", ending=".zip")
     return ExportFile(name, file, "application/zip", (left_out(len(hidden)),) if hidden else ())
@@ -90,7 +100,9 @@ _COPIED = (
 def import_adapter(
     workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, path: Path
 ) -> TrainingRunRecord:
-    """Add an adapter that `export_adapter` wrote as a finished training run; its note begins with “Imported”.
+    """Add an adapter as a finished training run; its note begins with “Imported”.
+
+    It is one that `export_adapter` wrote, or that the library or the command line saved as a zip file.
 
     Queries that it learned from and that the collection lacks are added, so that their rankings stay honest: they come
     from adapters that had not seen their labels. Nothing is used from it but numbers and texts.
@@ -105,7 +117,7 @@ def import_adapter(
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
         InvalidInputError: if the label set belongs to another collection.
-        FormatError: if the file is not an adapter that was taken out here.
+        FormatError: if the file is no adapter, or one that does not tell the words of the queries it learned from.
         AdapterDamagedError: if its parts do not fit together.
         IdentityMismatchError: if it was trained with other embedders; the message names both.
         NotReadyError: if the embedders are still being loaded.
@@ -119,8 +131,11 @@ def import_adapter(
     scratch = new_export(workspace)
     try:
         workspace.reading_places.call(author, "", path.name, unpack_zip, path, scratch)
-        packed = read_unpacked(scratch)
-        _require_same_embedders(packed.adapter, library)
+        learned, told = read_unpacked(scratch)
+        _require_same_embedders(learned.adapter, library)
+        if told is None:
+            told = _told_by_itself(workspace, author, collection_id, learned, path.name)
+        packed = PackedAdapter(learned, checked_run(told), told)
         _require_sound(packed, library)
         return _store(workspace, author, collection_id, label_set_id, packed)
     finally:
@@ -150,20 +165,18 @@ def _called(identity: Any) -> str:
 
 def _require_sound(packed: PackedAdapter, library: Library) -> None:
     """Check by trying that the adapter maps queries of this collection, and that what lies beside it fits it."""
-    adapter, extra = packed.adapter, packed.extra
+    adapter, extra = packed.learned.adapter, packed.learned.arrays
     p, m = library.pair.strong.identity.dimension, library.index.embedder.dimension
     strong, light = np.full((1, p), p**-0.5, np.float32), np.full((1, m), m**-0.5, np.float32)
     try:
         tried = adapter.transform(EncodedQueries(strong, strong, light))
-        query_ids, held_out = _query_ids(adapter), extra["held_out"]
+        query_ids, held_out = packed.learned.query_ids, extra["held_out"]
         is_sound = tried.shape == (1, m) and held_out.shape == (len(query_ids), m)
         taught = [*query_ids, *(adapter.provenance.get("influence") or {"query_ids": ()})["query_ids"]]
         is_sound = is_sound and all(query_id in packed.run.queries for query_id in taught)
         if "gains" in extra:
             is_sound = is_sound and extra["gains"].shape == (len(extra["gains"]),)
-        if adapter.provenance.get("influence"):
-            arrays = {name.removeprefix("influence_"): array for name, array in extra.items()}
-            Influence.from_saved(arrays, adapter.provenance["influence"])
+        _ = packed.learned.influence
         arrays_finite = [adapter.weight, adapter.bias, tried, *extra.values()]
         is_sound = is_sound and all(bool(np.isfinite(array).all()) for array in arrays_finite)
         labels = _remapped_labels(
@@ -181,9 +194,11 @@ def _require_sound(packed: PackedAdapter, library: Library) -> None:
 def _store(
     workspace: Workspace, author: str, collection_id: int, label_set_id: int, packed: PackedAdapter
 ) -> TrainingRunRecord:
-    run, raw, adapter = packed.run, packed.raw, packed.adapter
+    run, raw, learned = packed.run, packed.raw, packed.learned
     when = f"{run.finished_at or run.created_at:%Y-%m-%d}"
     note = f"Imported: trained by {run.author} on {when} as run {run.number} of “{run.collection}”."
+    if not run.number:
+        note = f"Imported from {run.collection}, learned on the command line or in a notebook."
     note = clean_text(f"{note}\n\n{run.note}"[:MAX_NOTE_LENGTH], "note")
     with workspace.writing() as session:
         names = set(query_names(storage.queries.list_all(session, collection_id)).values())
@@ -201,7 +216,7 @@ def _store(
                     clean_text(query.need, "information need"),
                 )
             local[query_id] = str(known.id)
-        labels = _remapped_labels(adapter.provenance.get("label_snapshot", {}), local)
+        labels = _remapped_labels(learned.labels, local)
         record = storage.training_runs.add_finished(
             session,
             NewTrainingRun(
@@ -231,7 +246,7 @@ def _store(
         folder = workspace.adapter_folder(record.id)
         if folder.exists():  # left behind by a lost database
             folder.rename(folder.with_name(f"{folder.name}-left-behind-{time.time_ns()}"))
-        _remapped(adapter, labels, local).save(folder, packed.extra)
+        _remapped(learned, labels, local).save(folder)
     return record
 
 
@@ -241,19 +256,83 @@ def _free_id(query: PackedQuery, names: Container[str]) -> str | None:
     return query.query_id if query.query_id and is_free else None
 
 
-def _remapped(
-    adapter: QueryAdapter, labels: Mapping[str, Mapping[str, float]], local: Mapping[str, str]
-) -> QueryAdapter:
-    """Return the adapter with the ids that its queries have here."""
-    provenance = {
-        **adapter.provenance,
-        "label_snapshot": labels,
-        "query_ids": [local[query_id] for query_id in _query_ids(adapter)],
+def _told_by_itself(
+    workspace: Workspace, author: str, collection_id: int, learned: TrainedAdapter, file: str
+) -> dict[str, Any]:
+    """Return what an adapter of the library tells of how it was learned, in the form of a training run's row.
+
+    Raises:
+        FormatError: if it learned from nothing, or does not tell the words of the queries that it learned from.
+    """
+    if not learned.query_ids or not learned.measures:
+        raise FormatError("this adapter has learned from no judgments; the app aligns by itself.", file)
+    with workspace.reading() as session:
+        listed = storage.queries.list_all(session, collection_id)
+    here = {query_hash(Query("", query.text, query.instruction)): query for query in listed}
+    words = dict(learned.queries)
+    for query_id in learned.query_ids:
+        found = here.get(learned.hashes.get(query_id, ""))
+        if query_id not in words and found is not None:  # versions before 0.8.0 kept no words
+            words[query_id] = Query(query_id, found.text, found.instruction)
+    missing = [query_id for query_id in learned.query_ids if query_id not in words]
+    if missing:
+        raise FormatError(
+            f"it learned from {len(missing):,} queries whose words neither it nor this collection has, such as "
+            f"{missing[0][:40]!r}. Bring the queries in first, or learn it again.",
+            file,
+        )
+    grades = [grade for judged in learned.labels.values() for grade in judged.values()]
+    made, measures, now = learned.provenance, dict(learned.measures), datetime.now(UTC).isoformat()
+    if learned.recipe == DEFAULT_RECIPE and "after+words" in measures["means"]:
+        is_own = measures["report"]["is_changed"]
+        tried = {name: each for name, each in measures["means"].items() if is_own or not name.startswith("after")}
+        measures["choice"] = asdict(choose(measures["n"], tried))
+    return {
+        "version": VERSION,
+        "collection": file,
+        "label_set": "",
+        "number": 0,
+        "name": Path(file).stem,
+        "note": "",
+        "author": author,
+        "recipe": learned.recipe,
+        "seed": made.get("seed", 0),
+        "snapshot_hash": made.get("snapshot_hash", ""),
+        "n_queries": len(learned.query_ids),
+        "n_relevant": sum(grade > 0 for grade in grades),
+        "n_not_relevant": sum(grade <= 0 for grade in grades),
+        "device": str(made.get("device", "")),
+        "message": "",
+        "created_at": now,
+        "started_at": None,
+        "finished_at": now,
+        "measures": measures,
+        "config": {
+            **made.get("config", {}),
+            **{name: made[name] for name in ("strong_embedder", "light_embedder", "versions") if name in made},
+        },
+        "curve": None,
+        "queries": {
+            query_id: {"query_id": query_id, "text": query.text, "instruction": query.instruction}
+            for query_id, query in words.items()
+        },
     }
-    influence = provenance.get("influence")
+
+
+def _remapped(
+    learned: TrainedAdapter, labels: Mapping[str, Mapping[str, float]], local: Mapping[str, str]
+) -> TrainedAdapter:
+    """Return the adapter with the ids that its queries have here; their words lie in the database."""
+    influence = learned.provenance.get("influence")
     if influence:
-        provenance["influence"] = {**influence, "query_ids": [local[query_id] for query_id in influence["query_ids"]]}
-    return replace(adapter, provenance=provenance)
+        influence = {**influence, "query_ids": [local[query_id] for query_id in influence["query_ids"]]}
+    return learned.with_provenance(
+        label_snapshot=labels,
+        query_ids=[local[query_id] for query_id in learned.query_ids],
+        influence=influence,
+        queries=None,
+        query_hashes=None,
+    )
 
 
 def _remapped_labels(labels: Mapping[str, Mapping[str, Any]], local: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -263,10 +342,6 @@ def _remapped_labels(labels: Mapping[str, Mapping[str, Any]], local: Mapping[str
         for query_id, marks in labels.items()
         if query_id in local
     }
-
-
-def _query_ids(adapter: QueryAdapter) -> list[str]:
-    return [str(query_id) for query_id in adapter.provenance.get("query_ids", [])]
 
 
 def _readme(run: TrainingRunRecord, collection: str, adapter: QueryAdapter) -> str:
@@ -286,8 +361,8 @@ instruction and text, `mean` the mean of that and of the text alone, `light` the
 `neighbours` what the texts under `neighbourhood.*` say of `mean`. Arrays whose names begin with `extra.` are what was
 measured with. `adapter.json` says what it was made with, `run.json` what is known of its training run.
 
-    from era.adapter import QueryAdapter
-    adapter, extra = QueryAdapter.load(folder)
+    from era import TrainedAdapter
+    adapter = TrainedAdapter.load(folder)  # or the zip file
 
 In the app it comes in again under Collection, Bring in.
 """

@@ -12,9 +12,9 @@ from annotation.errors import AnnotationError, InvalidInputError, NotAllowedErro
 from annotation.exporting.files import ExportFile, file_name, new_export
 from annotation.permissions import is_alone
 from annotation.workspace import Workspace, find_training_run
-from era.adapter import QueryAdapter
 from era.export.model_card import CardFacts, model_card
 from era.export.sentence_model import require_exportable, save_model
+from era.trained_adapter import TrainedAdapter
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -184,7 +184,7 @@ def _write_model(workspace: Workspace, run_id: int, folder: Path, model_name: st
         run = storage.training_runs.get(session, run_id)
         collection = storage.collections.get(session, run.collection_id)
     adapter_folder = find_training_run(workspace, run_id)
-    require_exportable(QueryAdapter.load(adapter_folder)[0])  # the plainest reason first
+    require_exportable(TrainedAdapter.load(adapter_folder).adapter)  # the plainest reason first
     library = workspace.library(run.collection_id)
     retriever, _ = library.trained(adapter_folder)
     provenance = retriever.adapter.provenance

@@ -20,12 +20,12 @@ import storage.removal
 from annotation.errors import InvalidInputError
 from annotation.importing.reading_ahead import read_ahead
 from annotation.importing.storing import IMPORTED_LABELS, OWN_LABELS
-from annotation.indexing import BATCH, Texts, embed_rest, find_index, index_folder
+from annotation.indexing import BATCH, find_index, index_folder
 from annotation.permissions import IMPORTED_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
 from era.encoders.base import Embedder
-from era.index.building import IndexBuilding
+from era.index.building import IndexBuilding, Texts, embed_rest
 from era.io.content import Source, SourceDocument
 from era.progress import Progress
 from era.types import Document

@@ -11,12 +11,12 @@ import storage.collections
 import storage.document_changes
 import storage.documents
 from annotation.errors import InvalidInputError
-from annotation.indexing import BATCH, Texts, drop_other_indexes, embed_rest, find_index, index_folder
+from annotation.indexing import BATCH, drop_other_indexes, find_index, index_folder
 from annotation.workspace import Workspace
 from era.corpus import fingerprint_of
 from era.encoders.base import EmbedderPair
 from era.encoders.spec import PairSpec
-from era.index.building import IndexBuilding
+from era.index.building import IndexBuilding, Texts, embed_rest
 from era.index.dense import DenseIndex
 from era.progress import Progress
 from era.types import Document

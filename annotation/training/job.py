@@ -1,12 +1,10 @@
 """Do one training run: fit, measure on queries it had not seen, and save the adapter with all it was made from."""
 
 import logging
-import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,19 @@ from annotation.training.choice import MAIN_MEASURE, choose
 from annotation.training.queueing import DEFAULT_RECIPE, Labels
 from annotation.training.reporting import Reporter
 from annotation.workspace import Workspace
-from era.adapter import HELD_OUT, HELD_OUT_WORD_WEIGHTS
-from era.encoders.base import EmbedderPair, Vectors
+from era.encoders.base import EmbedderPair
+from era.evaluation.held_out import fullest, held_out_rankings
 from era.evaluation.incomplete_judgments import SampledQuery
 from era.evaluation.measures import evaluate
 from era.index.dense import DenseIndex
-from era.index.lexical import WORD_WEIGHT, LexicalIndex
-from era.retriever import Retriever
-from era.types import Query, ScoredDoc
+from era.index.lexical import LexicalIndex
+from era.trained_adapter import TrainedAdapter, made_with
+from era.types import Query, Ranking
 from storage.records import TrainingRunRecord
 
 logger = logging.getLogger(__name__)
 
-_MEASURE_DEPTH = 100
-_SEARCHED_AT_ONCE = 32  # queries between two chances to cancel
 _READ_AHEAD = 2000  # queries; fewer than the embedders remember
-_PACKAGES = ("torch", "sentence-transformers", "faiss-cpu", "numpy", "ir-measures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +86,10 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     used_device = str(fitted.report.get("device") or device)
     wanted = set(fitted.query_ids)
     taught = sorted((query for query in queries if query.query_id in wanted), key=lambda query: query.query_id)
-    encoded = library.pair.encode_queries(taught)
-    rows = {query_id: row for row, query_id in enumerate(fitted.query_ids)}
-    held_out = fitted.held_out_vectors[[rows[query.query_id] for query in taught]]
-    vectors = {
-        "light": library.light().adapter.transform(encoded),
-        "aligned": fitted.aligned.transform(encoded),
-        "after": held_out,
-    }
-    rankings = _rank(library.index, vectors, progress)
-    if words is not None:
-        held_out_weights = [fitted.held_out_word_weights[rows[query.query_id]] for query in taught]
-        weights = {name: [WORD_WEIGHT] * len(taught) for name in vectors} | {"after": held_out_weights}
-        with_words = library.with_words(library.light())
-        found = _rank_beside(with_words, taught, vectors, weights, progress, 0.5)
-        rankings |= {f"{name}+words": ranking for name, ranking in found.items()}
-        if library.has_read_all:
-            marked = {name: rows for name, rows in vectors.items() if name != "light"}
-            found = _rank_beside(library.reread(with_words), taught, marked, weights, progress, 0.7)
-            rankings |= {f"{name}+words+reread": ranking for name, ranking in found.items()}
+    light = library.light()
+    with_words = None if words is None else library.with_words(light)
+    reread = library.reread(with_words) if with_words is not None and library.has_read_all else None
+    rankings = held_out_rankings(fitted, library.pair, taught, light, with_words, reread, progress)
     progress("evaluation", 0.9, "measuring")
     groups = {query_id: int(group) for query_id, group in zip(fitted.query_ids, fitted.groups, strict=True)}
     judged = {int(query.query_id): labels[query.query_id] for query in taught}
@@ -120,44 +100,26 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
         is_own = fitted.report["is_changed"]  # else it ranks as the aligned model, which is the simpler one
         tried = {name: each for name, each in measures["means"].items() if is_own or not name.startswith("after")}
         measures["choice"] = asdict(choose(measures["n"], tried))
-    measures["report"] = dict(fitted.report)
-    made_with = {
-        "strong_embedder": asdict(library.pair.strong.identity),
-        "light_embedder": asdict(library.pair.light.identity),
-        "index_fingerprint": library.index.fingerprint,
-        "corpus_fingerprint": library.corpus.fingerprint,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        "device": used_device,
-    }
-    provenance = {
-        **fitted.adapter.provenance,
-        **made_with,
-        "recipe": run.recipe,
-        "seed": run.seed,
-        "config": fitted.config,
-        "label_snapshot": snapshot,
-        "snapshot_hash": run.snapshot_hash,
-        "query_ids": list(fitted.query_ids),
-        HELD_OUT_WORD_WEIGHTS: list(fitted.held_out_word_weights),
-        "measures": measures,
-    }
-    extra = {
-        HELD_OUT: fitted.held_out_vectors,
-        "gains": np.asarray(fitted.certainty.gains, np.float32),
-    }
-    if fitted.influence is not None:
-        provenance["influence"] = fitted.influence.facts()
-        extra |= {f"influence_{name}": array for name, array in fitted.influence.arrays().items()}
+    made = made_with(library.pair, library.index, library.corpus, used_device)
+    learned = TrainedAdapter.of(
+        fitted,
+        made,
+        recipe=run.recipe,
+        seed=run.seed,
+        labels=snapshot,
+        measures=measures,
+        snapshot_hash=run.snapshot_hash,
+    )
     progress("evaluation", 1.0, "saving")
     _make_room(workspace.adapter_folder(run.id))
-    replace(fitted.adapter, provenance=provenance).save(workspace.adapter_folder(run.id), extra)
+    learned.save(workspace.adapter_folder(run.id))
     return Outcome(
         measures={
-            **measures,
+            **learned.measures,
             "seconds": fit_seconds,
             "cost": {"stage_seconds": dict(progress.seconds), **_peak_memory(device)},
         },
-        config={**fitted.config, **made_with},
+        config={**fitted.config, **made},
         device=describe_device(used_device),
         note=" ".join(filter(None, (str(fitted.report.get("note") or ""), remark))),
     )
@@ -172,7 +134,7 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 
 
 def summarise(
-    judged: Mapping[str, SampledQuery], rankings: Mapping[str, list[list[ScoredDoc]]], groups: Mapping[str, int]
+    judged: Mapping[str, SampledQuery], rankings: Mapping[str, Sequence[Ranking]], groups: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the mean measures of each ranking, and how they differ in nDCG@10.
 
@@ -199,8 +161,7 @@ def summarise(
         name: {measure: float(np.mean(list(by_query.values()))) for measure, by_query in by_measure.items()}
         for name, by_measure in values.items()
     }
-    beside = next((each for each in ("+words+reread", "+words") if f"after{each}" in rankings), "")
-    aligned, after = f"aligned{beside}", f"after{beside}"
+    aligned, after = fullest(rankings, "aligned"), fullest(rankings, "after")
     [from_light], [from_aligned] = main.compare("light", [after]), main.compare(aligned, [after])
     return {
         "n": len(judged),
@@ -223,15 +184,6 @@ def _read_ahead(pair: EmbedderPair, queries: Sequence[Query], progress: Reporter
         pair.encode_queries([query])
 
 
-def _rank(index: DenseIndex, vectors: Mapping[str, Vectors], progress: Reporter) -> dict[str, list[list[ScoredDoc]]]:
-    """Return what is found by each name's vectors, one for each query."""
-    rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
-    for some in _batches(len(vectors["light"]), progress, 0.0, 0.3):
-        for name, rows in vectors.items():
-            rankings[name] += index.search(rows[some], _MEASURE_DEPTH)
-    return rankings
-
-
 def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | None, str]:
     """Return the words of the documents, or None and a remark: a run that is trained is not lost for want of them."""
     progress("embedding", 1.0, "counting words")
@@ -240,33 +192,6 @@ def _count_words(library: Library, progress: Reporter) -> tuple[LexicalIndex | N
     except Exception as error:
         logger.exception("Words could not be counted")
         return None, f"Matching words could not be counted ({type(error).__name__}), so no ranking was tried with them."
-
-
-def _rank_beside(
-    retriever: Retriever,
-    queries: Sequence[Query],
-    vectors: Mapping[str, Vectors],
-    weights: Mapping[str, Sequence[float]],
-    progress: Reporter,
-    start: float,
-) -> dict[str, list[list[ScoredDoc]]]:
-    """Return what is found by each name's vectors with all that the retriever counts beside them, words as weighed."""
-    rankings: dict[str, list[list[ScoredDoc]]] = {name: [] for name in vectors}
-    for some in _batches(len(queries), progress, start, 0.2):
-        together = np.concatenate([rows[some] for rows in vectors.values()])
-        word_weights = [weight for name in vectors for weight in weights[name][some]]
-        n = len(queries[some])
-        found = retriever.rank([*queries[some]] * len(vectors), together, _MEASURE_DEPTH, word_weights)
-        for place, name in enumerate(vectors):
-            rankings[name] += found[place * n : (place + 1) * n]
-    return rankings
-
-
-def _batches(n: int, progress: Reporter, start: float, share: float) -> Iterator[slice]:
-    """Return n queries a few at a time, so that cancelling need not wait for all."""
-    for first in range(0, n, _SEARCHED_AT_ONCE):
-        progress("evaluation", start + share * first / n, f"query {first + 1} of {n}")
-        yield slice(first, first + _SEARCHED_AT_ONCE)
 
 
 def _watch_memory(device: str) -> None:

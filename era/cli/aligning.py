@@ -1,14 +1,12 @@
 """`align`: stage 1, before any label; what the strong embedder reads for it is kept in the index folder."""
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from era.cli.console import Console
-from era.cli.folders import require_absent
-from era.cli.index_folder import IndexFolder
-from era.cli.provenance import made_with
+from era.cli.sources import open_collection
+from era.intact import require_absent
 from era.method.alignment import alignment_fit
-from era.method.recipes import prepare
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -20,17 +18,15 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     if arguments.adapter is not None:
         require_absent(arguments.adapter)
-    folder = IndexFolder.open(arguments, console)
+    collection = open_collection(arguments, console)
     with console.progress() as progress:
-        texts = folder.alignment_texts(progress, arguments.n_texts or folder.spec.strong.n_alignment_texts)
-        aligned = prepare(arguments.recipe, texts, folder.index, folder.device, arguments.seed, progress).aligned
+        aligned = collection.align(arguments.recipe, seed=arguments.seed, n_texts=arguments.n_texts, progress=progress)
+        texts = collection.alignment_texts(progress, arguments.n_texts or collection.n_texts_wanted)
+        texts = texts.first(arguments.n_texts) if arguments.n_texts else texts
         progress("measuring", 0.0, "how well it reads texts it has not seen")
         fit = alignment_fit(texts)
         progress("measuring", 1.0, "")
-    if arguments.adapter is not None:
-        about = {"recipe": arguments.recipe, "seed": arguments.seed, **made_with(folder), "query_ids": []}
-        replace(aligned, provenance={**aligned.provenance, **about}).save(arguments.adapter)
-    saved = None if arguments.adapter is None else str(arguments.adapter)
+    saved = None if arguments.adapter is None else str(aligned.save(arguments.adapter))
     console.answer(
         {"adapter": saved, "recipe": arguments.recipe, "n_texts": len(texts.doc_ids), "fit": asdict(fit)},
         lambda: (

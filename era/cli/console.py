@@ -3,14 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
-from tqdm import tqdm
-
-from era.progress import Progress, no_progress
-
-_BAR = "{desc} {percentage:3.0f}% {bar:30} {elapsed} "
-_SECONDS_BETWEEN = 10.0  # lines of progress in a file, where nobody watches a bar move
+from era.progress import Progress, no_progress, progress_bars
 
 
 class Console:
@@ -48,37 +43,5 @@ class Console:
         if self._is_quiet:
             yield no_progress
             return
-        bars = _Bars(self._err)
-        try:
-            yield bars
-        finally:
-            bars.close()
-
-
-class _Bars:
-    """A progress that is shown as one bar at a time."""
-
-    def __init__(self, err: TextIO) -> None:
-        self._err = err
-        self._stage = ""
-        self._bar: tqdm[NoReturn] | None = None
-
-    def __call__(self, stage: str, fraction: float, detail: str = "") -> None:
-        if self._bar is None or stage != self._stage:
-            self.close()
-            self._stage = stage
-            self._bar = tqdm(
-                total=100,
-                desc=stage,
-                file=self._err,
-                mininterval=0.1 if self._err.isatty() else _SECONDS_BETWEEN,
-                bar_format=_BAR,
-            )
-        self._bar.bar_format = _BAR + detail.replace("{", "{{").replace("}", "}}")
-        self._bar.update(min(100 * fraction, 100) - self._bar.n)
-
-    def close(self) -> None:
-        """End the bar that is shown."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with progress_bars(self._err) as progress:
+            yield progress

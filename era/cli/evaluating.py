@@ -1,21 +1,21 @@
 """`evaluate`: measures of a ranking against judgments, and whether it differs from another one by more than chance."""
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from era.cli.console import Console
-from era.cli.index_folder import IndexFolder
-from era.cli.sources import read_queries
-from era.cli.systems import find_run, open_system
+from era.cli.sources import open_collection, read_queries
+from era.cli.systems import find_run, system_named
+from era.collection import Collection, in_sample_remarks
 from era.evaluation.figures import difference, figure, interval
 from era.evaluation.measures import depth_of, evaluate, main_of, parse_measure_names
+from era.evaluation.report import near_copies
 from era.evaluation.significance import Difference, describe_difference, paired_difference
 from era.io.writing import read_qrels
-from era.method.query_groups import group_queries
 from era.types import Qrels, Query, Ranking, Run
 
 _DECIMALS = 4
@@ -31,19 +31,19 @@ class _Setting:
     arguments: argparse.Namespace
     console: Console
     remarks: list[str]
-    folder: IndexFolder | None = None
+    collection: Collection | None = None
 
-    def index_folder(self, name: str) -> IndexFolder:
+    def opened(self, name: str) -> Collection:
         """Return the index folder.
 
         Raises:
             ValueError: if none is named.
         """
-        if self.folder is None:
+        if self.collection is None:
             if self.arguments.index is None:
                 raise ValueError(f"Ranking by {name} needs --index INDEX; without it, give TREC run files.")
-            self.folder = IndexFolder.open(self.arguments, self.console)
-        return self.folder
+            self.collection = open_collection(self.arguments, self.console)
+        return self.collection
 
     def qrels(self) -> Qrels:
         """Return the judgments to measure against."""
@@ -53,11 +53,11 @@ class _Setting:
             raise ValueError(
                 "Give the judgments with --qrels FILE, or an index folder that has some with --index INDEX."
             )
-        return self.index_folder("it").qrels()
+        return self.opened("it").qrels
 
     def queries(self, name: str) -> list[Query]:
         """Return the queries to rank."""
-        return read_queries(self.arguments.queries) if self.arguments.queries else self.index_folder(name).queries()
+        return read_queries(self.arguments.queries) if self.arguments.queries else self.opened(name).queries
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -107,17 +107,19 @@ def _rank(setting: _Setting, name: str, qrels: Qrels, depth: int) -> Run:
     known = find_run(name)
     if known is not None:
         return known
-    folder, arguments = setting.index_folder(name), setting.arguments
+    collection, arguments = setting.opened(name), setting.arguments
     queries = [query for query in setting.queries(name) if query.query_id in qrels]
+    system = system_named(name)
     with setting.console.progress() as progress:
-        system = open_system(name, folder, arguments.has_words, progress)
-        found = system.rank(queries, depth, progress, arguments.is_in_sample)
-    n_learned = system.n_learned_from(queries)
-    if system.is_unclear:
-        setting.remarks.append(f"{name} does not say which queries it learned from; some of these may be among them.")
-    elif n_learned:
-        how = "the adapter itself (in sample)" if arguments.is_in_sample else "adapters that never saw their judgments"
-        setting.remarks.append(f"{name} learned from {n_learned:,} of these queries; they are ranked by {how}.")
+        found = collection.run(
+            queries,
+            adapter=system,
+            k=depth,
+            words=arguments.has_words,
+            held_out=not arguments.is_in_sample,
+            progress=progress,
+        )
+    setting.remarks.extend(in_sample_remarks(name, system, queries, arguments.is_in_sample))
     return found
 
 
@@ -136,15 +138,12 @@ def _of_same_queries(setting: _Setting, runs: Mapping[str, Run], qrels: Qrels) -
     return {name: {query_id: run[query_id] for query_id in shared} for name, run in runs.items()}
 
 
-def _groups(setting: _Setting, qrels: Qrels, query_ids: Collection[str]) -> dict[str, int]:
-    """Return query id -> group of near-copies, as texts, where they are known, and answers tell; nothing is read."""
+def _groups(setting: _Setting, qrels: Qrels, query_ids: Iterable[str]) -> dict[str, int]:
+    """Return query id -> group of near-copies, as texts, where they are known, and answers tell."""
     texts = {}
-    if setting.arguments.queries or setting.folder is not None:
+    if setting.arguments.queries or setting.collection is not None:
         texts = {query.query_id: query.text for query in setting.queries("it")}
-    relevant = [{doc_id: grade for doc_id, grade in qrels[each].items() if grade > 0} for each in query_ids]
-    nothing = np.zeros((len(query_ids), 1), np.float32)
-    groups = group_queries([texts.get(each, each) for each in query_ids], nothing, nothing[:0], relevant)
-    return {query_id: int(group) for query_id, group in zip(query_ids, groups, strict=True)}
+    return near_copies(list(query_ids), qrels, texts)
 
 
 def _means(values: Values) -> dict[str, float]:

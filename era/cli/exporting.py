@@ -5,14 +5,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from era.adapter import QueryAdapter
-from era.cli.adapters import load_adapter
 from era.cli.console import Console
-from era.cli.folders import appearing, require_free
-from era.cli.index_folder import IndexFolder
+from era.cli.sources import open_collection
+from era.collection import Collection
 from era.export.model_card import CardFacts, model_card
 from era.export.sentence_model import save_model
+from era.intact import appearing, require_free
 from era.io.writing import csv_text, read_qrels, read_run, trec_qrels, trec_run
+from era.trained_adapter import TrainedAdapter
 from era.types import Qrels, Run
 
 
@@ -44,28 +44,29 @@ def _export_model(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.index is None or arguments.target is None:
         raise ValueError("A model needs the index that its adapter was made for and a folder: --index INDEX TARGET.")
     require_free(arguments.target)
-    folder = IndexFolder.open(arguments, console)
-    adapter = load_adapter(arguments.source, folder.pair).adapter
+    collection = open_collection(arguments, console)
+    learned = TrainedAdapter.load(arguments.source)
+    learned.require_made_with(collection.pair, str(arguments.source))
     with appearing(arguments.target) as scratch:
-        save_model(folder.pair, adapter, scratch, model_card(_facts(arguments, folder, adapter)))
+        save_model(collection.pair, learned.adapter, scratch, model_card(_facts(arguments, collection, learned)))
     console.answer(
         {"model": str(arguments.target)},
         lambda: f'The model is in {arguments.target}: SentenceTransformer("{arguments.target}").encode_query(texts)\n',
     )
 
 
-def _facts(arguments: argparse.Namespace, folder: IndexFolder, adapter: QueryAdapter) -> CardFacts:
+def _facts(arguments: argparse.Namespace, collection: Collection, learned: TrainedAdapter) -> CardFacts:
     """Return what is known of an adapter by what was saved with it."""
-    made = adapter.provenance
+    made = learned.provenance
     grades = [grade for judged in made.get("label_snapshot", {}).values() for grade in judged.values()]
     return CardFacts(
         title=arguments.target.name,
-        strong=folder.pair.strong.identity,
-        light=folder.pair.light.identity,
+        strong=collection.pair.strong.identity,
+        light=collection.pair.light.identity,
         recipe=str(made.get("recipe", "")),
         seed=int(made.get("seed", 0)),
-        collection=folder.folder.resolve().name,
-        n_documents=len(folder.index),
+        collection=arguments.index.resolve().name,
+        n_documents=len(collection),
         n_queries=len(made.get("query_ids", [])),
         n_relevant=sum(grade > 0 for grade in grades),
         n_not_relevant=sum(grade <= 0 for grade in grades),

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from era.cli.console import Console
-from era.cli.folders import appearing
-from era.cli.sources import Counted, columns_named, of_known_documents, open_for, read_documents
+from era.cli.sources import Counted, columns_named, open_for
+from era.collection import of_known_documents, read_documents
+from era.intact import appearing
 from era.io.opening import open_hub
 from era.io.writing import collection_folder
 
@@ -24,14 +25,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             source = open_hub(arguments.source, arguments.config, arguments.revision, columns)
         else:
             source = open_for(arguments, Path(arguments.source))
-        queries, qrels, missing = source.queries(), source.qrels(), ""
+        queries, qrels, left_out = source.queries(), source.qrels(), list[str]()
         if qrels:  # what they judge has to be there, and they are written with the documents
-            qrels, missing = of_known_documents(qrels, (each.document.doc_id for each in source.documents()))
+            qrels, left_out = of_known_documents(qrels, {each.document.doc_id for each in source.documents()})
         counted = Counted(read_documents(source, progress))
         collection_folder(folder, counted, queries, qrels)
         if not counted.n:
             raise ValueError(f"There is no document with any text in {arguments.source}.")
-        remarks = [*source.remarks, *([missing] if missing else [])]
+        remarks = [*source.remarks, *left_out]
     for remark in remarks:
         console.remark(remark)
     found = {

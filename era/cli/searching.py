@@ -2,13 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from era.cli.console import Console
-from era.cli.index_folder import IndexFolder
-from era.cli.sources import read_queries
-from era.cli.systems import System, find_run, open_system
+from era.cli.sources import open_collection, read_queries
+from era.cli.systems import find_run, system_named
+from era.collection import Hits, System
 from era.io.writing import trec_run
-from era.types import Query, Ranking, Run
+from era.trained_adapter import TrainedAdapter
+from era.types import Query, Run
 
 _K = 10
 _K_OF_RUNS = 100
@@ -35,35 +37,37 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         queries = read_queries(arguments.queries)
     else:
         queries = [Query("query", arguments.query, arguments.instruction)]
-    folder = IndexFolder.open(arguments, console)
-    with console.progress() as progress:
-        system = open_system(arguments.system, folder, arguments.has_words, progress)
-        depth = arguments.k or (_K if arguments.queries is None else _K_OF_RUNS)
-        found = system.rank(queries, depth, progress, is_in_sample=not arguments.is_held_out)
-    if arguments.queries is not None and not arguments.is_held_out:
-        _warn(console, system, queries)
+    system = system_named(arguments.system)
+    collection = open_collection(arguments, console)
+    depth = arguments.k or (_K if arguments.queries is None else _K_OF_RUNS)
     if arguments.queries is None:
-        _show(console, folder, found["query"])
-    else:
-        _write(console, arguments, found)
+        _show(console, collection.search(queries[0], adapter=system, k=depth, words=arguments.has_words))
+        return
+    with console.progress() as progress:
+        found = collection.run(
+            queries,
+            adapter=system,
+            k=depth,
+            words=arguments.has_words,
+            held_out=arguments.is_held_out,
+            progress=progress,
+        )
+    if not arguments.is_held_out:
+        _warn(console, arguments.system, system, queries)
+    _write(console, arguments, found)
 
 
-def _warn(console: Console, system: System, queries: Sequence[Query]) -> None:
+def _warn(console: Console, name: str, system: System, queries: Sequence[Query]) -> None:
     """Say so if measuring these rankings would flatter."""
-    n_learned = system.n_learned_from(queries)
-    if n_learned:
+    learned = isinstance(system, TrainedAdapter) and [each for each in queries if system.held_out_for(each) is not None]
+    if learned:
         console.remark(
-            f"{system.name} learned from {n_learned:,} of these queries. For rankings to be measured, use --held-out."
+            f"{name} learned from {len(learned):,} of these queries. For rankings to be measured, use --held-out."
         )
 
 
-def _show(console: Console, folder: IndexFolder, ranking: Ranking) -> None:
-    results = []
-    for rank, doc in enumerate(ranking, start=1):
-        document = folder.corpus[doc.doc_id]
-        results.append(
-            {"rank": rank, "doc_id": doc.doc_id, "title": document.title, "text": document.text, "score": doc.score}
-        )
+def _show(console: Console, hits: Hits) -> None:
+    results = [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, start=1)]
 
     def text() -> str:
         lines = []

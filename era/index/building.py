@@ -9,20 +9,25 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from era.encoders.base import EmbedderIdentity, Vectors
+from era.encoders.base import Embedder, EmbedderIdentity, Vectors
 from era.index.dense import DenseIndex
+from era.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+Texts = Sequence[tuple[str, str]]
+"""(content hash, content) of documents."""
 
 _VECTORS_FILE = "vectors.f32"
 _ABOUT_FILE = "about.json"
 _ROWS_AT_ONCE = 65_536
+_KEPT_AT_ONCE = 512  # documents; a slow embedder that is stopped loses no more than these
 _NOTED_EVERY_S = 3.0  # a kill loses no more than this, and syncing more often would only cost time
 
 
@@ -145,3 +150,49 @@ class IndexBuilding:
         scratch.write_text(json.dumps(noted), encoding="utf-8")
         scratch.replace(self._folder / _ABOUT_FILE)
         self._noted_at = time.monotonic()
+
+
+def embed_rest(
+    building: IndexBuilding,
+    batches: Iterable[Texts],
+    embedder: Embedder,
+    n_documents: int,
+    progress: Progress,
+    known: Mapping[str, int] | None = None,
+    known_index: DenseIndex | None = None,
+) -> int:
+    """Embed the documents that the building lacks, batch by batch, and return how many texts were read for it.
+
+    Args:
+        building: takes the vectors; what it has is kept.
+        batches: the documents that come next, in their order.
+        embedder: reads the texts.
+        n_documents: of the whole building, for the progress.
+        progress: told about embedding; raising `Cancelled` in it keeps what is done.
+        known: content hash -> row of `known_index`, for texts that need not be read again.
+        known_index: made by the same embedder.
+    """
+    known = known or {}
+    n_read = 0
+    for batch in batches:
+        for start in range(0, len(batch), _KEPT_AT_ONCE):
+            some = batch[start : start + _KEPT_AT_ONCE]
+            done = len(building)
+
+            def within(stage: str, fraction: float, detail: str = "", done: int = done, n: int = len(some)) -> None:
+                so_far = done + round(n * fraction)
+                progress(
+                    "embedding", min(so_far / max(n_documents, 1), 1.0), f"{so_far:,} of {n_documents:,} documents"
+                )
+
+            within("embedding", 0.0)
+            vectors = np.empty((len(some), embedder.identity.dimension), np.float32)
+            missing = [place for place, (text_hash, _) in enumerate(some) if text_hash not in known]
+            if missing:
+                vectors[missing] = embedder.encode_documents([some[place][1] for place in missing], within)
+            if known_index is not None:
+                found = [(place, known[text_hash]) for place, (text_hash, _) in enumerate(some) if text_hash in known]
+                vectors[[place for place, _ in found]] = known_index.rows([row for _, row in found])
+            building.append(vectors)
+            n_read += len(missing)
+    return n_read

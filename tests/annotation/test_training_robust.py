@@ -13,13 +13,14 @@ import storage.label_sets
 import storage.training_runs
 from annotation.library import Library
 from annotation.rankers import default_ranker
-from annotation.training import job, queueing, reporting
+from annotation.training import queueing, reporting
 from annotation.training.job import Outcome
 from annotation.training.reporting import STAGES, Reporter
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.errors import Cancelled
+from era.evaluation import held_out
 from era.index.lexical import LexicalIndex
 from era.method import recipes
 from era.method.influence import Influence
@@ -135,9 +136,9 @@ def test_run_is_cancelled_at_every_stage(
 
 
 def test_evaluation_can_be_cancelled_between_a_few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_SEARCHED_AT_ONCE", 5)
+    monkeypatch.setattr(held_out, "_AT_ONCE", 5)
     said: list[float] = []
-    batches = job._batches(7, lambda stage, fraction, detail: said.append(fraction), 0.3, 0.3)  # type: ignore[arg-type]
+    batches = held_out._batches(7, lambda stage, fraction, detail: said.append(fraction), 0.3, 0.3)  # type: ignore[arg-type]
     assert list(batches) == [slice(0, 5), slice(5, 10)]
     assert said == pytest.approx([0.3, 0.3 + 0.3 * 5 / 7])
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from era.cli import indexing
 from era.encoders.base import Vectors
+from era.index import building
 from era.index.dense import DenseIndex
 from era.progress import Progress, no_progress
 from tests.era.cli.world import CommandLine, contents_of, everything_in, write_animals
@@ -106,7 +106,7 @@ def test_indexing_goes_on_where_it_was_stopped(
     era: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_animals(tmp_path / "animals")
-    monkeypatch.setattr(indexing, "_AT_ONCE", 5)
+    monkeypatch.setattr(building, "_KEPT_AT_ONCE", 5)
     encode, n_calls = era.light.encode_documents, 0
 
     def stop_in_the_third(texts: list[str], progress: Progress = no_progress) -> Vectors:

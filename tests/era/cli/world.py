@@ -36,7 +36,7 @@ class CommandLine:
         self.specs: list[PairSpec] = []
         self.folder = folder
         self._capsys = capsys
-        monkeypatch.setattr("era.cli.index_folder.load_pair", self._load)
+        monkeypatch.setattr("era.encoders.loading.load_pair", self._load)
         monkeypatch.chdir(folder)
 
     def _load(self, spec: PairSpec, device: str, cache: VectorCache | None) -> EmbedderPair:

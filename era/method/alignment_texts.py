@@ -21,16 +21,22 @@ from era.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-_ENOUGH = 0.9  # of the texts that would be read now; with so many of them nothing is read again
+_ENOUGH = 0.9  # of the texts that were read, or would be now; with so many of them nothing is read again
 
 
 def alignment_texts(
-    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path, progress: Progress
+    corpus: Corpus,
+    index: DenseIndex,
+    pair: EmbedderPair,
+    folder: Path,
+    progress: Progress,
+    n: int | None = None,
+    usual: int = N_ALIGNMENT_TEXTS,
 ) -> tuple[AlignmentTexts, float | None]:
     """Return texts that both embedders have read, and seconds a text took the strong one, None where that is unknown.
 
-    Where none are kept, the strong embedder reads 1,000; what it reads later is added by `keep_alignment_texts`. Texts
-    that were read for an earlier state of the collection count as long as nearly all of them are still in it.
+    Where fewer are kept, the strong embedder reads the rest; what it reads later is added by `keep_alignment_texts`.
+    Texts that were read for an earlier state of the collection count as long as nearly all of them are still in it.
 
     Args:
         corpus: the documents.
@@ -38,13 +44,17 @@ def alignment_texts(
         pair: the embedders.
         folder: of the collection; read from and written to.
         progress: told about embedding.
+        n: how many are wanted, all documents if there are no more; None for those that were read before.
+        usual: how many are read if there is no n and none were read before.
     """
-    found = find_alignment_texts(corpus, index, pair, folder)
-    if found is not None:
+    found = _find(corpus, index, pair, folder)
+    known = None if found is None else found[0]
+    n_known = 0 if known is None else len(known.doc_ids)
+    if found is not None and n_known >= _ENOUGH * min(n or 1, len(index)):
         return found
     started = time.perf_counter()
-    texts = read_alignment_texts(corpus, index, pair, progress, N_ALIGNMENT_TEXTS)
-    seconds_each = (time.perf_counter() - started) / len(texts.doc_ids)
+    texts = read_alignment_texts(corpus, index, pair, progress, n or usual, known)
+    seconds_each = (time.perf_counter() - started) / (len(texts.doc_ids) - n_known)
     keep_alignment_texts(corpus, index, pair, folder, texts, seconds_each)
     return texts, seconds_each
 
@@ -60,7 +70,16 @@ def keep_alignment_texts(
 def find_alignment_texts(
     corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path
 ) -> tuple[AlignmentTexts, float | None] | None:
-    """Return the same if both embedders have read the texts already, else None; nothing is read for this."""
+    """Return the same if both embedders have read the usual number of texts, else None; nothing is read for this."""
+    found = _find(corpus, index, pair, folder)
+    is_enough = found is not None and len(found[0].doc_ids) >= _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus))
+    return found if is_enough else None
+
+
+def _find(
+    corpus: Corpus, index: DenseIndex, pair: EmbedderPair, folder: Path
+) -> tuple[AlignmentTexts, float | None] | None:
+    """Return however many texts were read, as long as nearly all of them are still in the collection."""
     strong = pair.strong.identity.to_json()
     file = _file_of(folder, strong, index)
     others = [each for each in folder.glob("alignment-*.safetensors") if each != file]
@@ -88,7 +107,7 @@ def _still_there(
         vectors, seconds = arrays["strong"], float(arrays["seconds"][0]) if "seconds" in arrays else None
         require_unit_rows(vectors, "The strong vectors")
         if "texts" not in about:  # written by an earlier version, for the file's own index
-            doc_ids = list(index.sample(N_ALIGNMENT_TEXTS, ALIGNMENT_SEED))
+            doc_ids = list(index.sample(len(vectors), ALIGNMENT_SEED))
             is_own = file.stem.endswith(hashlib.sha256((strong + index.fingerprint).encode()).hexdigest()[:16])
             seconds = None if seconds is None else seconds / len(doc_ids)
             return (doc_ids, vectors, seconds) if is_own and len(vectors) == len(doc_ids) else None
@@ -99,7 +118,7 @@ def _still_there(
     except (DamagedFileError, ValueError, KeyError, TypeError, IndexError) as error:
         logger.warning("The alignment texts in %s are damaged and are read again: %s.", file.name, error)
         return None
-    if len(rows) < _ENOUGH * min(N_ALIGNMENT_TEXTS, len(corpus)):
+    if not rows or len(rows) < _ENOUGH * len(texts):
         return None
     return [texts[row][0] for row in rows], vectors[rows], seconds
 

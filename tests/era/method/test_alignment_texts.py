@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from annotation.alignment_texts import alignment_texts
 from era.corpus import Corpus
 from era.encoders.base import EmbedderPair
 from era.index.dense import DenseIndex
 from era.method.alignment import AlignmentTexts
+from era.method.alignment_texts import alignment_texts
 from era.progress import no_progress
 from era.types import Document
 from tests.fakes import ANIMALS, WordEmbedder, light_embedder, strong_embedder
