@@ -1,8 +1,6 @@
 """Start the command line: `python -m era --help`."""
 
-import sys
-
-from era.cli.program import main
+from era.cli.program import start
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    start()

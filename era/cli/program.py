@@ -46,3 +46,8 @@ def main(words: Sequence[str]) -> int:
         console.complain(str(error))
         return 1
     return 0
+
+
+def start() -> None:
+    """Run the words that the program was started with, and end it with the exit code."""
+    sys.exit(main(sys.argv[1:]))

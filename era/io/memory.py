@@ -62,7 +62,14 @@ def source_of(given: Any, columns: Mapping[str, str] | None = None) -> Source:
     rows = MemoryRows("documents", _rows_of(given, "text"))
     sample = sample_rows(rows)
     mapping = dict(columns) if columns else guess_mapping(columns_of(sample), sample)
-    return FileSource("documents", "table", [RowDocuments(rows, mapping)], columns=columns_of(sample), mapping=mapping)
+    return FileSource(
+        "documents",
+        "table",
+        [RowDocuments(rows, mapping)],
+        columns=columns_of(sample),
+        mapping=mapping,
+        remarks=[] if "id" in mapping else ["There is no column of ids, so the documents are numbered."],
+    )
 
 
 def queries_of(given: Any) -> list[Query]:
