@@ -151,18 +151,19 @@ def _parser() -> argparse.ArgumentParser:
 def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     import storage.collections
     from annotation.importing.now import import_now
-    from era.cli.sources import embedders_named
+    from era.collection import spec_in
+    from era.encoders.loading import spec_of
     from era.io.opening import open_hub, open_source
 
-    embedders = embedders_named(arguments.embedders) if arguments.embedders else None
     path, format = arguments.path, arguments.format
+    embedders = spec_of(arguments.embedders) if arguments.embedders else spec_in(Path(path))
     source = open_hub(path) if format == "hub" else open_source(Path(path), format)
     author = workspace.settings.local_name
     with workspace.reading() as session:
         is_new = storage.collections.find_by_name(session, source.name) is None
     if is_new and embedders is not None and "openai" in (embedders.strong.kind, embedders.light.kind):
         _agree_to_costs(workspace.settings, source, author, embedders, arguments.yes)
-    import_now(workspace, source, author, embedders)
+    import_now(workspace, source, author, embedders, None if format == "hub" else Path(path))
 
 
 def _agree_to_costs(settings: Settings, source: "Source", author: str, embedders: "PairSpec", is_agreed: bool) -> None:

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from annotation.library import Library
+from era.collection import ABOUT_FILE, INDEX
 from era.corpus import Corpus, content_hash
 from era.encoders.base import EmbedderIdentity, EmbedderPair
-from era.errors import IdentityMismatchError, IndexDamagedError
+from era.errors import DamagedFileError, IdentityMismatchError, IndexDamagedError
 from era.index.building import IndexBuilding, Texts, embed_rest
 from era.index.dense import DenseIndex
+from era.intact import read_json
 from era.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,29 @@ def find_index(place: Path, embedder: EmbedderIdentity) -> DenseIndex | None:
         logger.warning("%s Building it again.", error)
         return None
     return index
+
+
+def adopt_index(made: Path, folder: Path, corpus_fingerprint: str) -> None:
+    """Copy the index that the library or the command line keeps in a folder, if it is of these documents.
+
+    What the strong embedder has read comes along. A damaged index is found when it is opened, and built again.
+
+    Args:
+        made: where that collection is kept; anything else is left alone.
+        folder: of the collection of the app.
+        corpus_fingerprint: of its documents.
+    """
+    try:
+        if read_json(made / ABOUT_FILE)["corpus_fingerprint"] != corpus_fingerprint:
+            return
+        about = json.loads((made / INDEX / "index.json").read_text(encoding="utf-8"))
+        place = index_folder(folder, corpus_fingerprint, EmbedderIdentity(**about["embedder"]))
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(made / INDEX, place, dirs_exist_ok=True)
+        for texts in made.glob("alignment-*.safetensors"):
+            shutil.copy(texts, folder / texts.name)
+    except (DamagedFileError, OSError, ValueError, KeyError, TypeError):
+        logger.info("Nothing that was indexed before could be used of %s.", made)
 
 
 def drop_other_indexes(folder: Path, kept: Path) -> None:

@@ -6,7 +6,7 @@ read; it can be moved and copied.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -200,7 +200,10 @@ class Collection:
             else:
                 index, n_embedded = _indexed(corpus, pair, target, known, report)
             if target is not None:
-                _write(target, index, spec, corpus, found, queries, qrels, known)
+                kept = target.glob("alignment-*.safetensors") if known is not None else ()
+                with appearing(target, is_replacing=(target / ABOUT_FILE).is_file()) as made:
+                    write_folder(made, index, spec, corpus.fingerprint, found, queries, qrels, kept)
+                shutil.rmtree(_building_folder(target), ignore_errors=True)
         return cls(corpus, index, pair, target, device, remarks, n_embedded, progress)
 
     @classmethod
@@ -641,8 +644,7 @@ def _indexed(
     if folder is None:
         texts = [each.content for each in documents]
         return DenseIndex(corpus.doc_ids, pair.light.encode_documents(texts, progress), pair.light.identity), len(texts)
-    place = folder.absolute().with_name(f".{folder.name}.building")
-    with IndexBuilding(place, pair.light.identity, corpus.fingerprint) as building:
+    with IndexBuilding(_building_folder(folder), pair.light.identity, corpus.fingerprint) as building:
         before = None if known is None else known.index
         n_read = embed_rest(building, batches(len(building)), pair.light, len(documents), progress, rows, before)
         progress("embedding", 1.0, f"{len(documents):,} documents")
@@ -650,27 +652,40 @@ def _indexed(
     return index, n_read
 
 
-def _write(
+def _building_folder(folder: Path) -> Path:
+    """Return where vectors are kept until all are there."""
+    return folder.absolute().with_name(f".{folder.name}.building")
+
+
+def write_folder(
     folder: Path,
     index: DenseIndex,
     spec: PairSpec | None,
-    corpus: Corpus,
-    documents: Sequence[SourceDocument],
+    corpus_fingerprint: str,
+    documents: Iterable[SourceDocument],
     queries: Sequence[SourceQuery],
     qrels: Qrels,
-    before: _Before | None,
+    alignment_texts: Iterable[Path] = (),
 ) -> None:
-    """Write everything into a folder that takes the place of the one before, with what the strong encoder read."""
-    with appearing(folder, is_replacing=(folder / ABOUT_FILE).is_file()) as made:
-        collection_folder(made, documents, queries, qrels)
-        index.save(made / INDEX)
-        for kept in folder.glob("alignment-*.safetensors") if before is not None else ():
-            (made / kept.name).write_bytes(kept.read_bytes())
-        about = {
-            "embedders": None if spec is None else spec.to_json(),
-            "corpus_fingerprint": corpus.fingerprint,
-            "n_documents": len(corpus),
-        }
-        write_json(made / ABOUT_FILE, about)
-    building = folder.absolute().with_name(f".{folder.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
+    """Write a collection into an empty folder, so that `Collection.open` finds it.
+
+    Args:
+        folder: made if need be.
+        index: over the documents, in their order.
+        spec: the encoders; None where they cannot be named.
+        corpus_fingerprint: of the documents.
+        documents: with what is known of each.
+        queries: that come with them.
+        qrels: that come with them.
+        alignment_texts: files of what the strong encoder has read (`era.method.alignment_texts`), which are copied.
+    """
+    collection_folder(folder, documents, queries, qrels)
+    index.save(folder / INDEX)
+    for kept in alignment_texts:
+        shutil.copy(kept, folder / kept.name)
+    about = {
+        "embedders": None if spec is None else spec.to_json(),
+        "corpus_fingerprint": corpus_fingerprint,
+        "n_documents": len(index),
+    }
+    write_json(folder / ABOUT_FILE, about)

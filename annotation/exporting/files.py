@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 import uuid
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from annotation.workspace import Workspace
 
 _KEPT_S = 24 * 3600.0
 _MAX_NAME = 60
+_TOO_LARGE_TO_SHRINK = (".safetensors", ".faiss")  # vectors hardly get smaller, and packing them takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,17 @@ def new_export(workspace: Workspace) -> Path:
     made = folder / uuid.uuid4().hex
     made.mkdir()
     return made
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return every file of a folder, in the order of their names."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def zip_folder(folder: Path, packed: Path, name: str) -> None:
+    """Write a zip file in which the content of a folder lies in one of this name."""
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in files_in(folder):
+            is_stored = file.suffix in _TOO_LARGE_TO_SHRINK
+            compression = zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED
+            archive.write(file, (Path(name) / file.relative_to(folder)).as_posix(), compression)

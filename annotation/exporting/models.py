@@ -1,7 +1,6 @@
 """The adapted query encoder as a sentence-transformers model: as a zip file, or pushed to the Hugging Face Hub."""
 
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import storage.collections
 import storage.training_runs
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError
-from annotation.exporting.files import ExportFile, file_name, new_export
+from annotation.exporting.files import ExportFile, file_name, files_in, new_export, zip_folder
 from annotation.permissions import is_alone
 from annotation.workspace import Workspace, find_training_run
 from era.export.model_card import CardFacts, model_card
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 COMMIT_MESSAGE = "Query encoder adapted with ERA"
-_TOO_LARGE_TO_SHRINK = (".safetensors",)  # weights hardly get smaller, and packing them takes long
 
 
 class HubError(AnnotationError):
@@ -66,7 +64,7 @@ def export_model(workspace: Workspace, author: str | None, run_id: int) -> Expor
     name, made = _name_of(workspace, run_id), new_export(workspace)
     try:
         _write_model(workspace, run_id, made / "model", name)
-        _pack(made / "model", made / "model.zip", name)
+        zip_folder(made / "model", made / "model.zip", name)
         shutil.rmtree(made / "model")
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -115,7 +113,7 @@ def push_model(
     try:
         _write_model(workspace, run_id, made / "model", repo_id)
         files = tuple(
-            (file.relative_to(made / "model").as_posix(), file.stat().st_size) for file in _files_in(made / "model")
+            (file.relative_to(made / "model").as_posix(), file.stat().st_size) for file in files_in(made / "model")
         )
         url = f"https://huggingface.co/{repo_id}"
         remarks = ("Nothing was sent. The access token is not checked before the model is pushed.",)
@@ -216,15 +214,3 @@ def _name_of(workspace: Workspace, run_id: int) -> str:
         run = storage.training_runs.get(session, run_id)
         collection = storage.collections.get(session, run.collection_id)
     return file_name(collection.name, f"run-{run.number}", "query-encoder", ending="")
-
-
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _pack(folder: Path, packed: Path, name: str) -> None:
-    with zipfile.ZipFile(packed, "w") as archive:
-        for file in _files_in(folder):
-            is_stored = file.suffix in _TOO_LARGE_TO_SHRINK
-            compression = zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED
-            archive.write(file, (Path(name) / file.relative_to(folder)).as_posix(), compression)

@@ -4,6 +4,7 @@ Killed in the middle, the same command goes on where it was.
 """
 
 import logging
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -18,6 +19,7 @@ from annotation.importing.collecting import (
     store_documents,
     store_queries,
 )
+from annotation.indexing import adopt_index
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
 from era.encoders.spec import PairSpec
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def import_now(
-    workspace: Workspace, source: Source, author: str, embedders: PairSpec | None = None
+    workspace: Workspace, source: Source, author: str, embedders: PairSpec | None = None, path: Path | None = None
 ) -> CollectionRecord:
     """Return the collection named as the source, storing it first if it is new; what was left out is logged.
 
@@ -38,6 +40,7 @@ def import_now(
         source: what is imported.
         author: who imports.
         embedders: of a new collection; None for the bundled pair.
+        path: where the source was found; what the library or the command line has indexed there is not read again.
 
     Raises:
         SourceUnreachable: if the source stops answering; what was stored is kept for the next call.
@@ -64,6 +67,8 @@ def import_now(
                 session, staging.id, corpus_fingerprint=fingerprint, n_documents=n_documents, document_embedder=""
             )
             collection = storage.collections.publish(session, staging.id)
+        if path is not None:
+            adopt_index(path, workspace.collection_folder(collection.id), fingerprint)
     except SourceUnreachable:
         raise
     except Exception:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from annotation.errors import InvalidInputError
-from annotation.exporting import adapters, judgments, models, runs, triplets
+from annotation.exporting import adapters, collections, judgments, models, runs, triplets
 from annotation.exporting.files import ExportFile
 from annotation.exporting.run_imports import import_run
 from annotation.opening import OpenPage
@@ -54,6 +54,8 @@ class TakeOutAnswers:
         if what == "run":
             ranker, depth = message.text("ranker"), message.number("depth")
             return runs.export_run(workspace, author, collection_id, label_set_id, ranker, depth)
+        if what == "collection":
+            return collections.export_collection(workspace, author, collection_id, label_set_id)
         if what == "triplets":
             return triplets.export_triplets(workspace, author, label_set_id)
         if what == "adapter":

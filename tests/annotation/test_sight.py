@@ -22,6 +22,7 @@ from annotation.comparing.snapshots import snapshot_view, take
 from annotation.comparing.views import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.exporting.adapters import export_adapter
+from annotation.exporting.collections import export_collection
 from annotation.exporting.judgments import EVERYBODY, export_judgments
 from annotation.exporting.triplets import export_triplets
 from annotation.people import people_of
@@ -243,6 +244,15 @@ def test_judgments_taken_out_are_those_of_queries_that_are_done(judged: Desk, wh
     assert isinstance(made.content, bytes)
     assert {json.loads(line)["query_id"] for line in made.content.decode().splitlines()} == {"cat-vet"}
     assert made.remarks[0] == left_out(3)
+
+
+def test_a_collection_taken_out_leaves_out_what_others_judged(judged: Desk) -> None:
+    made = export_collection(judged.workspace, "bob", judged.collection.id, judged.label_set_id)
+    assert made.remarks == (left_out(3),)
+    assert isinstance(made.content, Path)
+    with zipfile.ZipFile(made.content) as archive:
+        [qrels] = [archive.read(name).decode() for name in archive.namelist() if name.endswith("qrels.tsv")]
+    assert {line.split("\t")[0] for line in qrels.splitlines()} == {"cat-vet"}
 
 
 def test_triplets_leave_out_what_others_judged(judged: Desk) -> None:

@@ -39,7 +39,7 @@ def learned(docs: Collection) -> TrainedAdapter:
     return docs.fit(QUERIES, QRELS)
 
 
-def ids(hits: list[era.collection.Hit]) -> list[str]:  # type: ignore[name-defined]
+def ids(hits: list[era.collection.Hit]) -> list[str]:
     return [hit.doc_id for hit in hits]
 
 
@@ -53,7 +53,7 @@ def test_the_front_door_has_the_names_of_the_readme_and_loads_nothing_by_itself(
     assert set(json.loads(listed.replace("'", '"'))) == names
     assert loaded == "[]"
     with pytest.raises(AttributeError, match="no attribute 'Colection'"):
-        _ = era.Colection  # type: ignore[attr-defined]
+        _ = era.Colection
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ function learnedOut() {
     view.may_push && pushing(runId));
 }
 
+function collectionOut() {
+  return h("div", { class: "era-form" }, h("h3", {}, "The whole collection"),
+    quiet("Documents, index, queries and agreed judgments in one folder, which the library and the command line open as it is."),
+    h("div", { class: "era-row" }, outButton("Take out the collection", "collection", () => ({}))), outcomeOf("collection"));
+}
+
 function pushing(runId) {
   const state = taking.push || {};
   const send = (is_dry_run) => {
@@ -105,5 +111,5 @@ function drawTakeOut() {
   if (!taking) forgetTakingOut();
   refill(takeOutBox, fold("take out", "Take out",
     quiet("Judgments, rankings and adapters come in again under \u201cBring in\u201d. What is hidden from you while you judge stays hidden in these files."),
-    judgmentsOut(), rankingOut(), tripletsOut(), learnedOut()));
+    judgmentsOut(), rankingOut(), tripletsOut(), learnedOut(), collectionOut()));
 }
