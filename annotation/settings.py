@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         oauth_client_id: set by Hugging Face on a Space that offers sign-in.
         alignment_texts: how many documents the strong embedder of a collection reads for the alignment in the end, at
             least 1,000; None for 5,000. An endpoint, which may cost money, is sent 1,000 whatever is set.
-        cache_gb: what vectors kept for later may take on disk; the oldest go first.
+        cache_gb: what vectors kept for later may take on disk; those used longest ago go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
         hosts: names, separated by commas, by which other machines reach the app where nobody signs in.
         server_name: the address to serve on; None for this machine alone.

@@ -1,12 +1,12 @@
 """Rankings are searched for once: kept by content in memory and on disk, and forgotten rather than wrong."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from annotation.comparing import rankings
 from annotation.comparing.all_queries import OverallComparison, compare_all
@@ -45,10 +45,6 @@ def compared(desk: Desk, *sides: str) -> OverallComparison:
     overall = compare_all(desk.workspace, ComparisonView(desk.collection.id, desk.label_set_id, sides, None))
     assert overall is not None
     return overall
-
-
-def files(desk: Desk) -> list[Path]:
-    return sorted((desk.workspace.collection_folder(desk.collection.id) / "runs").iterdir())
 
 
 def test_a_comparison_opened_again_searches_for_nothing(judged_desk: Desk, searches: list[int]) -> None:
@@ -155,62 +151,43 @@ def test_rankings_of_other_code_are_searched_for_again(
     assert is_searched() == (key != LIGHT)  # only words are counted by that package
 
 
-def empty(file: Path) -> None:
-    file.write_bytes(b"")
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-7])
-
-
 def change_a_score(file: Path) -> None:
-    arrays, content = load_file(file), bytearray(file.read_bytes())
-    place = content.rindex(arrays["scores"].tobytes())
-    content[place] ^= 1
-    file.write_bytes(content)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        rows = connection.execute("SELECT value, rowid FROM kept").fetchall()
+        changed = [(bytes([value[0] ^ 1]) + value[1:], row) for value, row in rows]
+        connection.executemany("UPDATE kept SET value = ? WHERE rowid = ?", changed)
 
 
-def point_elsewhere(file: Path) -> None:
-    arrays = load_file(file)
-    save_file({**arrays, "rows": arrays["rows"] + 10}, file)
+def overwrite(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that nothing of it lies beside the file
+    file.write_bytes(b"something else " * 1000)
 
 
-def lose_an_array(file: Path) -> None:
-    arrays = load_file(file)
-    del arrays["scores"]
-    save_file(arrays, file)
-
-
-def lose_places(file: Path) -> None:
-    arrays = load_file(file)
-    save_file({**arrays, "ends": arrays["ends"][::-1].copy()}, file)
-
-
-@pytest.mark.parametrize("damage", [empty, cut, change_a_score, point_elsewhere, lose_an_array, lose_places])
-def test_damaged_files_are_searched_for_again(
+@pytest.mark.parametrize("damage", [overwrite, change_a_score])
+def test_damaged_rankings_are_searched_for_again(
     judged_desk: Desk, searches: list[int], damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     first = compared(judged_desk, LIGHT, ALIGNED)
     n_searched = len(searches)
-    assert len(files(judged_desk)) == 2
-    for file in files(judged_desk):
-        damage(file)
+    judged_desk.workspace.close_library(judged_desk.collection.id)
+    damage(judged_desk.workspace.collection_folder(judged_desk.collection.id) / "runs" / "cache.sqlite3")
     again = judged_desk.again()
     try:
         with caplog.at_level(logging.WARNING):
             assert compared(again, LIGHT, ALIGNED) == first
         assert len(searches) == 2 * n_searched
-        assert "are damaged" in caplog.text
+        assert "is damaged" in caplog.text
         assert compared(again.again(), LIGHT, ALIGNED) == first
         assert len(searches) == 2 * n_searched  # mended
     finally:
         again.workspace.close()
 
 
-def test_rankings_of_the_same_content_are_the_same_file(judged_desk: Desk) -> None:
-    compared(judged_desk, LIGHT, ALIGNED)
+def test_rankings_of_the_same_content_are_searched_for_once(judged_desk: Desk, searches: list[int]) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     twin = judged_desk.finish_by_hand(swapped_topics())
-    compared(judged_desk, f"run-{run.id}", f"run-{twin.id}")
-    assert len(files(judged_desk)) == 3
-    assert np.all([len(file.stem) == 64 for file in files(judged_desk)])
+    compared(judged_desk, LIGHT, f"run-{run.id}")
+    searches.clear()
+    compared(judged_desk, LIGHT, f"run-{twin.id}")
+    assert searches == []

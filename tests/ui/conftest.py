@@ -65,6 +65,7 @@ def vectors_of_the_demo() -> Path:
             ensure_demo(workspace)
             workspace.prepare()
             workspace.close()
+            cache.close()
             (folder / "vectors").rename(vectors)
     return vectors
 
