@@ -3,16 +3,27 @@
 Nothing is loaded here; `era.encoders.loading` makes embedders of these.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, StrictStr, ValidationError, model_validator
+from pydantic.dataclasses import dataclass as validated_dataclass
+from pydantic.fields import FieldInfo
 
 from era.errors import EmbedderUnavailableError
 
 EmbedderKind = Literal["bundled-strong", "bundled-light", "sentence-transformers", "openai"]
 Dtype = Literal["", "float32", "float16", "bfloat16"]
+
+# what is expected of a field is said by its description
+_Text = Annotated[StrictStr, Field(description="a text")]
+_Prompt = Annotated[StrictStr | None, Field(description="a text, or nothing for the model's own")]
+_Count = Annotated[int | None, Field(strict=True, gt=0, description="a whole number above 0, or nothing")]
+_Price = Annotated[
+    float | None, Field(strict=True, ge=0, allow_inf_nan=False, description="dollars from 0 on, or nothing")
+]
 
 N_ALIGNMENT_TEXTS = 1000
 """Documents that the strong embedder reads before anything is aligned; fewer if there are no more."""
@@ -20,13 +31,11 @@ N_ALIGNMENT_TEXTS = 1000
 MAX_ALIGNMENT_TEXTS = 5000
 """Documents that it reads for the alignment in the end where nothing else is said, unless it may cost money."""
 
-_KINDS: Sequence[str] = get_args(EmbedderKind)
-_DTYPES: Sequence[str] = get_args(Dtype)
 _NAMED_KINDS = ("sentence-transformers", "openai")
 _BUNDLED_NAMES = {"bundled-strong": "all-MiniLM-L6-v2", "bundled-light": "WordLlama 256"}
 
 
-@dataclass(frozen=True, slots=True)
+@validated_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class EmbedderSpec:
     """What it takes to load one embedder.
 
@@ -44,52 +53,48 @@ class EmbedderSpec:
         price_per_million_tokens: in dollars, to say beforehand what reading costs; None if unknown.
     """
 
-    kind: EmbedderKind
-    name: str = ""
-    revision: str = ""
-    query_prompt: str | None = None
-    document_prompt: str | None = None
-    max_length: int | None = None
-    dtype: str = ""
-    batch_size: int | None = None
-    truncate_dimension: int | None = None
-    base_url: str = ""
-    price_per_million_tokens: float | None = None
+    kind: Annotated[EmbedderKind, Field(description=f"one of {', '.join(get_args(EmbedderKind))}")]
+    name: _Text = ""
+    revision: _Text = ""
+    query_prompt: _Prompt = None
+    document_prompt: _Prompt = None
+    max_length: _Count = None
+    dtype: Annotated[Dtype, Field(description="float32, float16, bfloat16, or nothing for the model's own")] = ""
+    batch_size: _Count = None
+    truncate_dimension: _Count = None
+    base_url: _Text = ""
+    price_per_million_tokens: _Price = None
 
-    def __post_init__(self) -> None:
-        """Check every field.
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, values: Any, check_fields: ModelWrapValidatorHandler["EmbedderSpec"]) -> "EmbedderSpec":
+        """Check every field by itself and beside the others.
 
         Raises:
             EmbedderUnavailableError: naming the field, what it is, and what is expected.
         """
-        if self.kind not in _KINDS:
-            raise _unusable("kind", self.kind, f"one of {', '.join(_KINDS)}")
-        for name in ("name", "revision", "dtype", "base_url"):
-            if not isinstance(getattr(self, name), str):
-                raise _unusable(name, getattr(self, name), "a text")
-        for name in ("query_prompt", "document_prompt"):
-            if not isinstance(getattr(self, name), str | None):
-                raise _unusable(name, getattr(self, name), "a text, or nothing for the model's own")
-        for name in ("max_length", "batch_size", "truncate_dimension"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise _unusable(name, value, "a whole number above 0, or nothing")
-        price = self.price_per_million_tokens
-        if price is not None and (
-            not isinstance(price, int | float) or isinstance(price, bool) or not math.isfinite(price) or price < 0
-        ):
-            raise _unusable("price_per_million_tokens", price, "dollars from 0 on, or nothing")
-        if self.dtype not in _DTYPES:
-            raise _unusable("dtype", self.dtype, "float32, float16, bfloat16, or nothing for the model's own")
+        try:
+            spec = check_fields(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            hints = get_type_hints(cls, include_extras=True)
+            expected = {field: FieldInfo.from_annotation(hint).description for field, hint in hints.items()}
+            if name not in expected:
+                raise EmbedderUnavailableError(
+                    f"the field {name!r} is not known. Use some of: {', '.join(sorted(expected))}."
+                ) from error
+            raise _unusable(name, first["input"], expected[name]) from error
+        spec._require_fitting_fields()
+        return spec
+
+    def _require_fitting_fields(self) -> None:
+        """Refuse also what this kind would ignore: somebody would believe that it counts."""
         if (self.kind in _NAMED_KINDS) != bool(self.name.strip()):
             expected = "the name of a model" if self.kind in _NAMED_KINDS else f"nothing for {self.kind}"
             raise _unusable("name", self.name, expected)
         if self.base_url and not (self.kind == "openai" and self.base_url.startswith(("http://", "https://"))):
             raise _unusable("base_url", self.base_url, "http://… or https://…, and only for an endpoint (openai)")
-        self._require_fitting_fields()
-
-    def _require_fitting_fields(self) -> None:
-        """Refuse what this kind would ignore: somebody would believe that it counts."""
         ignored: Sequence[str] = ()
         if self.kind == "openai":
             ignored = ("revision", "dtype")
@@ -134,7 +139,7 @@ class PairSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return this as JSON values; fields that say nothing are left out."""
-        return {side: _without_nothing(asdict(spec)) for side, spec in (("strong", self.strong), ("light", self.light))}
+        return {"strong": _what_is_said(self.strong), "light": _what_is_said(self.light)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PairSpec":
@@ -227,28 +232,20 @@ PRESETS: Sequence[Preset] = (
 
 
 def _spec_of(side: str, values: object) -> EmbedderSpec:
-    known = {field.name for field in fields(EmbedderSpec)}
     if not isinstance(values, Mapping) or "kind" not in values:
-        raise EmbedderUnavailableError(f"{side}: expected an object with a `kind`, one of {', '.join(_KINDS)}.")
-    unknown = sorted(str(name) for name in values if name not in known)
-    if unknown:
-        raise EmbedderUnavailableError(
-            f"{side}: the field {unknown[0]!r} is not known. Use some of: {', '.join(sorted(known))}."
-        )
+        kinds = ", ".join(get_args(EmbedderKind))
+        raise EmbedderUnavailableError(f"{side}: expected an object with a `kind`, one of {kinds}.")
     try:
         return EmbedderSpec(**values)
     except EmbedderUnavailableError as error:
         raise EmbedderUnavailableError(f"{side}: {error}") from error
 
 
-def _without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
+def _what_is_said(spec: EmbedderSpec) -> dict[str, Any]:
     """Leave out what was not set; an empty prompt says something else than none."""
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None and (value != "" or name in ("query_prompt", "document_prompt"))
-    }
+    values = {field.name: (getattr(spec, field.name), field.default) for field in fields(spec)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
-def _unusable(field: str, value: object, expected: str) -> EmbedderUnavailableError:
+def _unusable(field: str, value: object, expected: str | None) -> EmbedderUnavailableError:
     return EmbedderUnavailableError(f"The field {field} of an embedder is {value!r}; expected {expected}.")

@@ -1,3 +1,5 @@
+import json
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,6 @@ ENDPOINT = EmbedderSpec(
 
 @pytest.mark.parametrize("pair", [BUNDLED, PairSpec(ENDPOINT, QWEN), *(preset.spec for preset in PRESETS)])
 def test_a_pair_comes_back_from_json_as_it_was(pair: PairSpec) -> None:
-    import json
-
     assert PairSpec.from_json(json.loads(json.dumps(pair.to_json()))) == pair
 
 
@@ -37,6 +37,42 @@ def test_json_leaves_out_what_says_nothing_but_not_an_empty_prompt() -> None:
     assert BUNDLED.to_json() == {"strong": {"kind": "bundled-strong"}, "light": {"kind": "bundled-light"}}
     assert PairSpec(QWEN, QWEN).to_json()["strong"]["query_prompt"] == ""
     assert "document_prompt" not in PairSpec(QWEN, QWEN).to_json()["strong"]
+
+
+def test_a_pair_that_earlier_versions_stored_is_read_and_written_the_same() -> None:
+    stored = {
+        "strong": {
+            "kind": "openai",
+            "name": "text-embedding-3-small",
+            "document_prompt": "text: ",
+            "truncate_dimension": 256,
+            "base_url": "http://localhost:8000/v1",
+            "price_per_million_tokens": 0.02,
+        },
+        "light": {
+            "kind": "sentence-transformers",
+            "name": "Qwen/Qwen3-Embedding-0.6B",
+            "revision": "main",
+            "query_prompt": "",
+            "max_length": 512,
+            "dtype": "bfloat16",
+            "batch_size": 4,
+            "truncate_dimension": 256,
+        },
+    }
+    pair = PairSpec.from_json(stored)
+    assert pair == PairSpec(ENDPOINT, QWEN)
+    assert pair.to_json() == stored
+
+
+def test_specifications_are_values_that_cannot_be_changed() -> None:
+    same = replace(replace(QWEN, batch_size=5), batch_size=4)
+    assert same == QWEN
+    assert {same, QWEN, ENDPOINT} == {QWEN, ENDPOINT}
+    with pytest.raises(FrozenInstanceError):
+        QWEN.name = "other"  # type: ignore[misc]
+    with pytest.raises(EmbedderUnavailableError, match="batch_size of an embedder is 0"):
+        replace(QWEN, batch_size=0)
 
 
 NAMED = {"kind": "sentence-transformers", "name": "a/b"}
