@@ -16,7 +16,7 @@ from annotation.errors import InvalidInputError
 from annotation.permissions import require, why_not_arrange
 from annotation.strong_reading import in_words
 from annotation.workspace import Workspace
-from era.encoders.base import SentenceTransformerEmbedder
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.encoders.spec import EmbedderSpec, PairSpec
 from era.method.alignment import ALIGNMENT_SEED
 from era.types import Document

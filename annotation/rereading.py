@@ -17,7 +17,8 @@ from annotation.library import Library
 from annotation.rankers import retriever
 from annotation.ranking_keys import RankingKey
 from annotation.workspace import Workspace
-from era.encoders.base import SentenceTransformerEmbedder, Vectors
+from era.encoders.base import Vectors
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.evaluation.measures import MIN_DEPTH
 from era.method.reranking import N_REREAD, RerankingRetriever
 from era.retriever import Retriever

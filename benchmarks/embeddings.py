@@ -1,7 +1,7 @@
 """Embedders that remember on disk: a text is embedded once, however often the benchmarks run.
 
 Vectors are kept by embedder identity and by the hash of what was read, in safetensors files that are only ever added.
-The models themselves come from `era.encoders.base`.
+The models themselves come from `era.encoders.bundled`.
 """
 
 import hashlib
@@ -19,14 +19,9 @@ from platformdirs import user_cache_path
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from era.encoders.base import (
-    Embedder,
-    EmbedderIdentity,
-    EmbedderPair,
-    SentenceTransformerEmbedder,
-    Vectors,
-)
+from era.encoders.base import Embedder, EmbedderIdentity, EmbedderPair, Vectors
 from era.encoders.bundled import load_bundled_pair
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.progress import Progress, no_progress
 from era.types import Query
 

@@ -18,7 +18,8 @@ from benchmarks.embeddings import model_of
 from benchmarks.judged_collections import JudgedCollection
 from benchmarks.outcomes import Outcome, judge_vectors
 from benchmarks.splits import Split
-from era.encoders.base import Embedder, SentenceTransformerEmbedder
+from era.encoders.base import Embedder
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.index.dense import DenseIndex
 from era.types import Qrels, Query
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from era.encoders.base import EmbedderPair, SentenceTransformerEmbedder
+from era.encoders.base import EmbedderPair
 from era.encoders.cache import VectorCache
-from era.encoders.static import StaticTableEmbedder
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder, StaticTableEmbedder
 from era.errors import EmbedderUnavailableError
 
 BUNDLED_STRONG_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

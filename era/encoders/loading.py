@@ -7,11 +7,11 @@ from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
-from era.encoders.base import EmbedderPair, SentenceTransformerEmbedder
+from era.encoders.base import EmbedderPair
 from era.encoders.bundled import load_bundled_light, load_bundled_strong
 from era.encoders.cache import VectorCache
-from era.encoders.model_loading import load_sentence_model
 from era.encoders.openai import OpenAIEmbedder
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder, load_sentence_model
 from era.encoders.spec import BUNDLED, PRESETS, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 

@@ -21,7 +21,8 @@ from annotation.exporting.models import HubError, PushPlan, export_model, push_m
 from annotation.importing import store
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
-from era.encoders.base import EmbedderPair, SentenceTransformerEmbedder
+from era.encoders.base import EmbedderPair
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.errors import NotExportableError
 from era.export.sentence_model import instruction_prompt
 from storage.errors import UnknownRecord

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from era.encoders import loading
-from era.encoders.base import SentenceTransformerEmbedder
 from era.encoders.bundled import BUNDLED_LIGHT_SHA256
 from era.encoders.cache import VectorCache
 from era.encoders.loading import load_pair
 from era.encoders.openai import OpenAIEmbedder
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 from tests.era.embedding_server import EmbeddingServer, letters_of

@@ -13,8 +13,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 
 from era.adapter import QueryAdapter
-from era.encoders.base import EmbedderPair, SentenceTransformerEmbedder, Vectors
+from era.encoders.base import EmbedderPair, Vectors
 from era.encoders.bundled import load_bundled_pair
+from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.errors import IdentityMismatchError, NotExportableError
 from era.export.sentence_model import instruction_prompt, save_model, sentence_model
 from era.index.dense import DenseIndex
