@@ -40,8 +40,7 @@ def endpoint_costs(readers: Iterable[tuple[EmbedderSpec, int]], sampled: Sequenc
     for spec, n in readers:
         if spec.kind != "openai" or not sampled:
             continue
-        prompt = spec.document_prompt or ""
-        estimate = estimate_cost((prompt + text for text in sampled), spec.price_per_million_tokens)
+        estimate = estimate_cost(spec, sampled)
         n_tokens += round(estimate.n_tokens * n / len(sampled))
         is_known = is_known and estimate.dollars is not None
         dollars += (estimate.dollars or 0.0) * n / len(sampled)

@@ -61,10 +61,7 @@ def _estimate(source: Source, spec: PairSpec, console: Console) -> None:
     """Say what embedding every document would take; nothing is loaded and nothing sent."""
     with console.progress() as progress:
         documents = Counted(read_documents(source, progress))
-        prompt = spec.light.document_prompt or ""
-        cost = estimate_cost(
-            (prompt + each.document.content for each in documents), spec.light.price_per_million_tokens
-        )
+        cost = estimate_cost(spec.light, (each.document.content for each in documents))
     found = {"documents": documents.n, "tokens": cost.n_tokens, "dollars": cost.dollars}
     dollars = "" if cost.dollars is None else f", which cost about ${cost.dollars:,.2f}"
     console.answer(found, lambda: f"{documents.n:,} documents have about {cost.n_tokens:,} tokens{dollars}.\n")

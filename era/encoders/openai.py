@@ -43,10 +43,10 @@ class CostEstimate:
     dollars: float | None
 
 
-def estimate_cost(texts: Iterable[str], price_per_million_tokens: float | None) -> CostEstimate:
-    """Return about how many tokens the texts have, at four bytes a token, and what they cost."""
-    n_tokens = sum(_count_tokens(text) for text in texts)
-    price = price_per_million_tokens
+def estimate_cost(spec: EmbedderSpec, texts: Iterable[str]) -> CostEstimate:
+    """Return about how many tokens these documents have, prompts included, at four bytes each, and what they cost."""
+    n_tokens = sum(_count_tokens((spec.document_prompt or "") + text) for text in texts)
+    price = spec.price_per_million_tokens
     return CostEstimate(n_tokens, None if price is None else n_tokens * price / 1e6)
 
 
@@ -106,11 +106,6 @@ class OpenAIEmbedder:
         if self._kept is None:
             return np.zeros(len(texts), bool), np.zeros((len(texts), self._identity.dimension), np.float32)
         return self._kept.find([self._fitting(self._identity.document_prompt + text) for text in texts])
-
-    def estimate_cost(self, texts: Iterable[str]) -> CostEstimate:
-        """Return about what reading these documents would take."""
-        prompt = self._identity.document_prompt
-        return estimate_cost((prompt + text for text in texts), self._spec.price_per_million_tokens)
 
     def _encode(self, texts: Sequence[str], progress: Progress) -> Vectors:
         sent = [self._fitting(text) for text in texts]

@@ -1,6 +1,7 @@
 """The real client against a local server; nothing leaves this machine."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,10 @@ def test_what_was_paid_for_is_kept_when_the_rest_is_stopped(server: EmbeddingSer
     assert server.texts == ["a", "b", "c", "d"]
 
 
-def test_costs_are_estimated_at_four_bytes_a_token(server: EmbeddingServer) -> None:
-    assert estimate_cost(["abcdefgh", "a", ""], None).n_tokens == 4  # 2, 1 and 1
-    assert estimate_cost(["abcdefgh"], None).dollars is None
-    estimate = connect(server, document_prompt="1234", price_per_million_tokens=0.5).estimate_cost(["abcd"] * 1000)
+def test_costs_are_estimated_at_four_bytes_a_token() -> None:
+    spec = EmbedderSpec("openai", "big")
+    assert estimate_cost(spec, ["abcdefgh", "a", ""]).n_tokens == 4  # 2, 1 and 1
+    assert estimate_cost(spec, ["abcdefgh"]).dollars is None
+    estimate = estimate_cost(replace(spec, document_prompt="1234", price_per_million_tokens=0.5), ["abcd"] * 1000)
     assert estimate.n_tokens == 2000
     assert estimate.dollars == pytest.approx(0.001)
-    assert server.requests == []
