@@ -68,7 +68,7 @@ class Cache:
 
     def find(self, namespace: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values that are known of these keys."""
-        if not self._file.exists():
+        if not self._is_there():
             return {}
         now = int(self._clock())
 
@@ -112,11 +112,6 @@ class Cache:
 
         return not values or self._run(write, False)
 
-    @property
-    def size_bytes(self) -> int:
-        """Return what the values take in the file."""
-        return self._run(_used_bytes, 0) if self._file.exists() else 0
-
     def close(self) -> None:
         """Let go of the file; it is opened again when it is asked for."""
         with self._lock:
@@ -148,8 +143,14 @@ class Cache:
                 self._warned_of = str(error)
                 return otherwise
 
+    def _is_there(self) -> bool:
+        try:
+            return self._file.exists()
+        except OSError:  # in a folder that may not be read
+            return False
+
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and not self._file.exists():  # deleted meanwhile
+        if self._connection is not None and not self._is_there():  # deleted meanwhile
             self._close()
         if self._connection is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
