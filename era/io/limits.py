@@ -52,6 +52,8 @@ MAX_PDF_PAGES = 5_000
 MAX_PDF_SECONDS = 240
 """Of reading one PDF; what has not been read by then is left out, and said to be."""
 
+_PDF_SECONDS, _PDF_SECONDS_A_MB = 60, 20
+
 
 def most_unpacked(n_bytes: int) -> int:
     """Return how many bytes may come out of `n_bytes` compressed ones before it is refused."""
@@ -61,3 +63,8 @@ def most_unpacked(n_bytes: int) -> int:
 def size_in_words(n_bytes: int) -> str:
     """Return a size as people say it."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
+
+
+def pdf_seconds(n_bytes: int) -> float:
+    """Return how long PDFs of so many bytes together may take to be read; text alone takes three seconds a megabyte."""
+    return _PDF_SECONDS + _PDF_SECONDS_A_MB * n_bytes / 1e6

@@ -342,11 +342,26 @@ def test_what_follows_too_many_pages_of_a_pdf_is_left_out_and_said_to_be(
 
 def test_a_pdf_is_read_no_longer_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.pdf").write_bytes(pdf_of(PAGES))
-    ticks = iter(range(0, 10_000, 100))  # looked at before and after a page, so each takes a hundred seconds
+    ticks = iter(range(0, 10_000, 25))  # looked at before and after a page, so each takes 25 seconds
     monkeypatch.setattr(extracting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     source = open_source(tmp_path / "x.pdf")
     assert [document.text for document in documents_of(source)] == ["word1\n\nword2\n\nword3"]
-    assert source.remarks == ["x.pdf: only 3 of 5 pages were read, after 300 seconds. Split the PDF to have the rest."]
+    assert source.remarks == ["x.pdf: only 3 of 5 pages were read, after 75 seconds. Split the PDF to have the rest."]
+
+
+def test_all_pdfs_of_a_source_share_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        (tmp_path / name).write_bytes(pdf_of(PAGES))
+    ticks = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(extracting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    source = open_source(tmp_path)
+    assert [document.doc_id for document in documents_of(source)] == ["a.pdf#1"]
+    assert source.remarks == [
+        "a.pdf: only 3 of 5 pages were read, after 75 seconds. Split the PDF to have the rest.",
+        "b.pdf: only 0 of 5 pages were read, after 0 seconds. Split the PDF to have the rest.",
+        "c.pdf: only 0 of 5 pages were read, after 0 seconds. Split the PDF to have the rest.",
+        "2 files were without any text left out: b.pdf, c.pdf.",
+    ]
 
 
 def test_pages_of_a_pdf_are_read_when_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
