@@ -31,7 +31,7 @@ from era.retriever import Retriever
 from era.types import Query, ScoredDoc
 from storage.records import QueryRecord
 
-RANKING_VERSION = 1
+RANKING_VERSION = 2
 """Raise it with every change of the code that ranks anything differently: what was kept before is then not found."""
 
 Origin = Literal["plain", "held_out", "in_sample", "stored"]

@@ -1,4 +1,4 @@
-"""The files somebody brings: in a folder, packed or compressed, and in whichever encoding their text is.
+"""The files of a folder, compressed or not, and their text in whichever encoding it is.
 
 UTF-8 is checked over the whole file, so that one old letter at its end is found before anything was read; what is not
 UTF-8 is guessed, and said to be a guess.
@@ -7,13 +7,7 @@ UTF-8 is guessed, and said to be a guess.
 import codecs
 import gzip
 import io
-import lzma
 import os
-import shutil
-import stat
-import zipfile
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -212,97 +206,28 @@ def list_entries(path: Path) -> list[Entry]:
         raise FormatError("there is no such file or folder. Check the path.", str(path))
     found = []
     for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in files:
             file = Path(folder, name)
-            if not _is_hidden(name) and file.is_file():
+            if not is_hidden(name) and file.is_file():
                 found.append(Entry(file.relative_to(path).as_posix(), file))
     budget = Budget(sum(entry.n_bytes for entry in found if entry.is_gzipped))
-    return _in_order([replace(entry, budget=budget) for entry in found], path.name)
+    return in_order([replace(entry, budget=budget) for entry in found], path.name)
 
 
-def unpack(archive: Path, folder: Path) -> list[Entry]:
-    """Return the files of a zip, written into a folder under numbers; hidden ones are left out.
-
-    Where everything in the zip lies in one folder, that folder is left out of the names.
+def in_order(entries: list[Entry], where: str) -> list[Entry]:
+    """Return entries in the order of their names.
 
     Raises:
-        FormatError: if the zip is damaged, encrypted, holds a path that leads outside or a link, or unpacks to more
-            than it could if it held text.
+        FormatError: if there are none.
     """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            _check_members(archive, folder, members)
-            members = [member for member in members if not any(map(_is_hidden, PurePosixPath(member.filename).parts))]
-            most = most_unpacked(archive.stat().st_size)
-            budget = Budget(archive.stat().st_size)
-            found = []
-            for number, member in enumerate(members, start=1):
-                target = folder / f"{number:06}"
-                most -= _write_member(opened, member, target, most, archive.name)
-                found.append(Entry(str(PurePosixPath(member.filename)), target, budget))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise FormatError(
-            f"this zip is damaged or of an unknown kind ({error}). Zip it again.", archive.name
-        ) from error
-    except OSError as error:
-        raise FormatError(f"could not be unpacked: {error.strerror or error}.", archive.name) from error
-    roots = {PurePosixPath(entry.name).parts[0] for entry in found}
-    if len(roots) == 1 and all("/" in entry.name for entry in found):
-        found = [replace(entry, name=entry.name.partition("/")[2]) for entry in found]
-    return _in_order(found, archive.name)
-
-
-def _check_members(archive: Path, folder: Path, members: Iterable[zipfile.ZipInfo]) -> None:
-    n_members = n_bytes = 0
-    for member in members:
-        parts = PurePosixPath(member.filename).parts
-        if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\\" in member.filename:
-            raise FormatError(
-                f"the zip holds the path {member.filename[:100]!r}, which leads outside of it. Nothing was unpacked.",
-                archive.name,
-            )
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise FormatError(
-                f"the zip holds the link {member.filename[:100]!r}. Put the file itself into it.", archive.name
-            )
-        if member.flag_bits & 1:
-            raise FormatError("the zip is encrypted. Unpack it and zip it without a password.", archive.name)
-        n_members, n_bytes = n_members + 1, n_bytes + member.file_size
-    limit = most_unpacked(archive.stat().st_size)
-    if n_members > limits.MAX_MEMBERS or n_bytes > limit:
-        raise FormatError(
-            f"the zip holds {n_members:,} files with {size_in_words(n_bytes)}; at most {limits.MAX_MEMBERS:,} with "
-            f"{size_in_words(limit)} can be unpacked from it. Unpack it yourself and give the folder.",
-            archive.name,
-        )
-    if n_bytes > shutil.disk_usage(folder).free * 0.9:
-        raise FormatError(f"there is no room on the disk to unpack {size_in_words(n_bytes)}.", archive.name)
-
-
-def _write_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, most: int, archive: str) -> int:
-    """Write one member and return its bytes, which are counted and not believed."""
-    n_bytes = 0
-    try:
-        with opened.open(member) as source, target.open("wb") as written:
-            while block := source.read(_BLOCK):
-                n_bytes += len(block)
-                if n_bytes > most:
-                    raise FormatError(f"{member.filename[:100]!r} unpacks to more than it says.", archive)
-                written.write(block)
-    except RuntimeError as error:  # what zipfile raises for encrypted members
-        raise FormatError(f"{member.filename[:100]!r} cannot be unpacked ({error}).", archive) from error
-    return n_bytes
-
-
-def _in_order(entries: list[Entry], where: str) -> list[Entry]:
     if not entries:
         raise FormatError("there is no file in it.", where)
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is one that systems keep for themselves."""
     return name.startswith(".") or name in ("__MACOSX", "__pycache__", "Thumbs.db")
 
 

@@ -7,10 +7,10 @@ that the worst file costs minutes and some gigabytes. Whoever reads refuses by n
 MAX_UNPACKED_BYTES = 16 * 1024**3
 """Of everything that is unpacked from one zip or from the compressed files of one folder."""
 
-MAX_COMPRESSION = 200
-"""Times; text compresses ten- or twentyfold."""
+MAX_COMPRESSION = 100
+"""Times; text compresses three- to twentyfold, and tables of repeated names and zeros some more."""
 
-FREE_TO_COMPRESS = 64 * 1024**2
+FREE_TO_COMPRESS = 16 * 1024**2
 """Bytes that may unpack from however little."""
 
 MAX_MEMBERS = 500_000
@@ -28,7 +28,7 @@ MAX_CELLS = 500_000_000
 MAX_SHEET_ROWS, MAX_SHEET_COLUMNS = 1_048_576, 16_384
 """Of a sheet of a workbook, as Excel itself has it."""
 
-MAX_BOOK_BYTES = 2_000_000_000
+MAX_BOOK_BYTES = 1_000_000_000
 """Of all unpacked parts of a workbook."""
 
 MAX_CHARACTERS = 20_000_000
@@ -52,6 +52,8 @@ MAX_PDF_PAGES = 5_000
 MAX_PDF_SECONDS = 240
 """Of reading one PDF; what has not been read by then is left out, and said to be."""
 
+_PDF_SECONDS, _PDF_SECONDS_A_MB = 60, 20
+
 
 def most_unpacked(n_bytes: int) -> int:
     """Return how many bytes may come out of `n_bytes` compressed ones before it is refused."""
@@ -61,3 +63,8 @@ def most_unpacked(n_bytes: int) -> int:
 def size_in_words(n_bytes: int) -> str:
     """Return a size as people say it."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
+
+
+def pdf_seconds(n_bytes: int) -> float:
+    """Return how long PDFs of so many bytes together may take to be read; text alone takes three seconds a megabyte."""
+    return _PDF_SECONDS + _PDF_SECONDS_A_MB * n_bytes / 1e6

@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 
 from era.errors import FormatError
+from era.io.archive import unpack
 from era.io.columns import check_mapping, guess_mapping, is_about_queries
 from era.io.content import Source, SourceDocument, SourceQuery
-from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text, unpack
+from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text
 from era.io.hub import hub_source, is_hub_name
 from era.io.judgments import cells_of, judgments_of_lines, judgments_of_rows
 from era.io.rows import RowFile, columns_of, sample_rows
@@ -81,7 +82,9 @@ def format_of(files: Files, where: str) -> str:
     if files.qrels or files.runs:
         what = "judgments" if files.qrels else "rankings"
         raise FormatError(f"this holds {what} only. Put it into a folder with the documents and queries.", where)
-    raise FormatError(f"nothing here can be read. Expected {_LISTED}.", where)
+    zips = [entry.name for entry in files.others if entry.suffix == ".zip"]
+    unread = f", only {zips[0]}, which has to be unpacked first" if zips else ""
+    raise FormatError(f"nothing here can be read{unread}. Expected {_LISTED}.", where)
 
 
 def open_files(
@@ -362,8 +365,9 @@ def _opened(path: Path, format: str, mapping: Mapping[str, str] | None) -> FileS
         return open_files(name, format or format_of(files, path.name), files, mapping)
     folder = Path(tempfile.mkdtemp(prefix="era-unpacked-"))
     try:
-        files = sorted_out(unpack(path, folder))
-        source = open_files(path.stem, format or format_of(files, path.name), files, mapping)
+        entries, remarks = unpack(path, folder)
+        files = sorted_out(entries)
+        source = open_files(path.stem, format or format_of(files, path.name), files, mapping, remarks)
     except FormatError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from era.errors import FormatError
-from era.io.columnar import ExcelRows, ParquetRows
 from era.io.delimited import DelimitedRows
+from era.io.excel import ExcelRows
 from era.io.files import Entry
 from era.io.json_rows import JsonRows
+from era.io.parquet import ParquetRows
 from era.io.rows import RowFile
 
 

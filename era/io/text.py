@@ -1,4 +1,4 @@
-"""Files of text, Markdown, HTML or PDF as documents: a title and paragraphs, in chunks of about 200 words.
+"""Files of text, Markdown, HTML or PDF as documents: a title and paragraphs, in passages of about 200 words.
 
 Nothing in a file is run or followed.
 """
@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,7 +23,23 @@ from era.types import Document
 
 N_WORDS = 200
 _MOST_WORDS = 300  # of a paragraph that is left in one piece
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’»)\]]*\s+")
+_N_NAMED = 5
+_MAX_TITLE = 300  # characters
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]{{1,50}}")  # what is written without spaces has no others
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])[\"'”’»)\]」』）]*\s*")
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_UNSEEN = ("script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "select", "textarea")
+_BLOCKS = (
+    *("address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset"),
+    *("figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section"),
+    *("summary", "table", "td", "th", "tr", "ul", *_HEADINGS),
+)
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_ENDS = "<!-- ]]>-->"  # without them, the parser looks for the end of each unclosed comment anew
+_BORDER, _HEADING = "\x1e", "\x1d"  # separators that stand in no text
+_FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,83 +60,80 @@ class Chunk:
     heading: str
 
 
-def chunks_of(blocks: Iterable[Block]) -> Iterator[Chunk]:
-    """Yield the passages of a text; a heading opens the passage of what follows it, and never ends one."""
-    gathered: list[Block] = []
-    n_words, heading, heading_here = 0, "", ""
+class _Clock:
+    """How long all PDFs of a source may still take to be read, in seconds."""
 
-    def chunk() -> Chunk:
-        return Chunk("\n\n".join(block.text for block in gathered), gathered[0].page, heading_here)
-
-    for block in _split(blocks):
-        size = len(block.text.split())
-        has_body = any(not each.is_heading for each in gathered)
-        begins_section = block.is_heading and n_words >= N_WORDS // 2
-        if has_body and (n_words + size > N_WORDS or begins_section):
-            headings = _headings_at_end(gathered)
-            gathered = gathered[: len(gathered) - len(headings)]
-            yield chunk()
-            gathered, n_words, heading_here = headings, sum(len(each.text.split()) for each in headings), heading
-        if block.is_heading:
-            heading = block.text
-        if not any(not each.is_heading for each in gathered):
-            heading_here = heading
-        gathered.append(block)
-        n_words += size
-    if gathered:
-        yield chunk()
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
 
 
-def paragraphs_of(text: str) -> list[str]:
-    """Return what stands between blank lines, each with its own line breaks."""
-    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+class TextFiles:
+    """Files cut into passages `path#1`, `path#2`, ...; a file that cannot be read is left out and named."""
+
+    name = ""
+    unit = "passage"
+    encoding = ""
+    n_documents = None
+
+    def __init__(self, entries: list[Entry]) -> None:
+        """Keep the files."""
+        self.n_bytes = sum(entry.n_bytes for entry in entries)
+        self._entries = entries
+        self._remarks: list[str] = []
+        self._without_text: list[str] = []
+        self._unreadable: list[str] = []
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return which files were left out, and how the others were read."""
+        remarks = self._remarks[:_N_NAMED]
+        if len(self._remarks) > _N_NAMED:
+            remarks.append(f"And {len(self._remarks) - _N_NAMED:,} more remarks of this kind on other files.")
+        if self._without_text:
+            remarks.append(f"{_count(self._without_text)} without any text left out: {_listed(self._without_text)}.")
+        if self._unreadable:
+            more = f" And {len(self._unreadable) - _N_NAMED:,} more." if len(self._unreadable) > _N_NAMED else ""
+            what = f"{_count(self._unreadable)} left out that could not be read"
+            remarks.append(f"{what}. {' '.join(self._unreadable[:_N_NAMED])}{more}")
+        return remarks
+
+    def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
+        """Yield the passages of each file in turn."""
+        self._remarks, self._without_text, self._unreadable = [], [], []
+        clock = _Clock(limits.pdf_seconds(sum(entry.n_bytes for entry in self._entries if entry.suffix == ".pdf")))
+        for entry in self._entries:
+            meter.file = file = without_half_characters(entry.name)
+            number = 0
+            try:
+                extracted = extract(entry, clock)
+                title = extracted.title[:_MAX_TITLE] or PurePosixPath(file).stem
+                for number, chunk in enumerate(chunks_of(extracted.blocks), start=1):
+                    yield number, SourceDocument(Document(f"{file}#{number}", title, chunk.text), _facts(file, chunk))
+            except FormatError as error:
+                self._unreadable.append(str(error))
+            except MemoryError:
+                self._unreadable.append(f"{entry.name}: takes more memory than there is. Split it.")
+            else:
+                self._remarks += extracted.remarks
+                self._without_text += [] if number else [file]
+            meter.add(entry.n_bytes)
 
 
-def _headings_at_end(blocks: list[Block]) -> list[Block]:
-    n_headings = 0
-    while n_headings < len(blocks) and blocks[-1 - n_headings].is_heading:
-        n_headings += 1
-    return blocks[len(blocks) - n_headings :]
+def _facts(file: str, chunk: Chunk) -> dict[str, str]:
+    facts = {"file": file[:MAX_FACT]}
+    if chunk.page:
+        facts["page"] = str(chunk.page)
+    if chunk.heading:
+        facts["section"] = chunk.heading[:MAX_FACT]
+    return facts
 
 
-def _split(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks, those that are too long cut at the ends of sentences, or else between words."""
-    for block in blocks:
-        if len(block.text.split()) <= _MOST_WORDS:
-            yield block
-            continue
-        gathered: list[str] = []
-        n_words = 0
-        for sentence in _SENTENCE_END.split(block.text):
-            for part in _at_most(sentence):
-                size = len(part.split())
-                if gathered and n_words + size > N_WORDS:
-                    yield Block(" ".join(gathered), block.is_heading, block.page)
-                    gathered, n_words = [], 0
-                gathered.append(part)
-                n_words += size
-        yield Block(" ".join(gathered), block.is_heading, block.page)
+def _count(names: list[str]) -> str:
+    return "1 file was" if len(names) == 1 else f"{len(names):,} files were"
 
 
-def _at_most(sentence: str) -> list[str]:
-    words = sentence.split()
-    if len(words) <= _MOST_WORDS:
-        return [sentence]
-    return [" ".join(words[at : at + N_WORDS]) for at in range(0, len(words), N_WORDS)]
-
-
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_UNSEEN = ("script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "select", "textarea")
-_BLOCKS = (
-    *("address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset"),
-    *("figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section"),
-    *("summary", "table", "td", "th", "tr", "ul", *_HEADINGS),
-)
-_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
-_ENDS = "<!-- ]]>-->"  # without them, the parser looks for the end of each unclosed comment anew
-_BORDER, _HEADING = "\x1e", "\x1d"  # separators that stand in no text
-_FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_N_NAMED]) + (", ..." if len(names) > _N_NAMED else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +150,10 @@ class Extracted:
 
 def is_readable(entry: Entry) -> bool:
     """Return whether the name says that a file is text, Markdown, HTML or PDF."""
-    return entry.suffix in _READERS
+    return entry.suffix == ".pdf" or entry.suffix in _READERS
 
 
-def extract(entry: Entry) -> Extracted:
+def extract(entry: Entry, clock: _Clock) -> Extracted:
     """Return the text of a file by what its name says of its kind.
 
     Raises:
@@ -147,12 +161,17 @@ def extract(entry: Entry) -> Extracted:
     """
     if entry.n_bytes > limits.MAX_TEXT_BYTES:
         raise FormatError(f"is larger than {size_in_words(limits.MAX_TEXT_BYTES)}. Split it.", entry.name)
-    return _READERS.get(entry.suffix, _text)(entry)
+    return _pdf(entry, clock) if entry.suffix == ".pdf" else _READERS.get(entry.suffix, _text)(entry)
+
+
+def _paragraphs_of(text: str) -> Iterator[str]:
+    """Yield what stands between blank lines, with its own line breaks."""
+    return (part.strip() for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
 def _text(entry: Entry) -> Extracted:
     text, codec = read_text(entry)
-    blocks = [Block(_clean(part)) for part in paragraphs_of(text)]
+    blocks = [Block(_clean(part)) for part in _paragraphs_of(text)]
     return Extracted("", blocks, _said(encoding_remark(entry, codec)))
 
 
@@ -274,7 +293,7 @@ def _without_separators(text: str) -> str:
     return text.replace(_BORDER, " ").replace(_HEADING, " ")
 
 
-def _pdf(entry: Entry) -> Extracted:
+def _pdf(entry: Entry, clock: _Clock) -> Extracted:
     """Return the text of a PDF; what is only a picture of text has none."""
     import logging
 
@@ -295,20 +314,20 @@ def _pdf(entry: Entry) -> Extracted:
         stream.close()
         raise
     remarks: list[str] = []
-    return Extracted(_clean(" ".join(title.split())), _pdf_blocks(entry, reader, n_pages, remarks), remarks)
+    return Extracted(_clean(" ".join(title.split())), _pdf_blocks(entry, reader, n_pages, clock, remarks), remarks)
 
 
-def _pdf_blocks(entry: Entry, reader: Any, n_pages: int, remarks: list[str]) -> Iterator[Block]:
-    """Yield the paragraphs of the pages; one that cannot be read is left out, and so is what follows too many.
+def _pdf_blocks(entry: Entry, reader: Any, n_pages: int, clock: _Clock, remarks: list[str]) -> Iterator[Block]:
+    """Yield the paragraphs of the pages; one that cannot be read is left out, and so is what comes too late.
 
     Raises:
         FormatError: if no page can be read.
     """
     n_read = n_empty = 0
-    seconds = 0.0
+    seconds, most = 0.0, min(clock.left, limits.pdf_seconds(entry.n_bytes), limits.MAX_PDF_SECONDS)
     broken: list[str] = []
     with reader.stream:
-        while n_read < min(n_pages, limits.MAX_PDF_PAGES) and seconds < limits.MAX_PDF_SECONDS:
+        while n_read < min(n_pages, limits.MAX_PDF_PAGES) and seconds < most:
             started = time.monotonic()
             n_read += 1
             found: list[Block] = []
@@ -318,7 +337,8 @@ def _pdf_blocks(entry: Entry, reader: Any, n_pages: int, remarks: list[str]) -> 
                 n_empty += not found
             except _of_broken_pdfs() as error:
                 broken.append(f"page {n_read:,}: {_reason(error)}")
-            seconds += time.monotonic() - started
+            took = time.monotonic() - started
+            seconds, clock.left = seconds + took, clock.left - took
             yield from found
     if broken and len(broken) == n_read:
         raise FormatError(f"this PDF cannot be read ({broken[0]}).", entry.name)
@@ -329,7 +349,7 @@ def _pdf_blocks(entry: Entry, reader: Any, n_pages: int, remarks: list[str]) -> 
         pages = "1 page has" if n_empty == 1 else f"{n_empty:,} of {n_read:,} pages have"
         remarks.append(f"{entry.name}: {pages} no text; scanned pages need text recognition first.")
     if n_read < n_pages:
-        reason = f"after {seconds:,.0f} seconds" if seconds >= limits.MAX_PDF_SECONDS else "which is as far as one goes"
+        reason = f"after {seconds:,.0f} seconds" if seconds >= most else "which is as far as one goes"
         remarks.append(
             f"{entry.name}: only {n_read:,} of {n_pages:,} pages were read, {reason}. Split the PDF to have the rest."
         )
@@ -345,13 +365,9 @@ def _reason(error: Exception) -> str:
     return str(error)[:200] or type(error).__name__
 
 
-def _said(remark: str) -> list[str]:
-    return [remark] if remark else []
-
-
 def _pdf_paragraphs(text: str) -> Iterator[str]:
     """Yield the paragraphs of a page: between blank lines, and after a short line that ends a sentence."""
-    for part in paragraphs_of(text):
+    for part in _paragraphs_of(text):
         lines = [line.strip() for line in part.split("\n") if line.strip()]
         longest = max(map(len, lines))
         gathered = ""
@@ -368,10 +384,12 @@ def _is_hyphenated(before: str, line: str) -> bool:
     return len(before) > 1 and before.endswith(("-", "\xad")) and before[-2].isalpha() and line[:1].islower()
 
 
+def _said(remark: str) -> list[str]:
+    return [remark] if remark else []
+
+
 def _clean(text: str) -> str:
     """Return text without zero and half characters."""
-    from era.corpus import without_half_characters
-
     return text if text.isascii() and "\0" not in text else without_half_characters(text).replace("\0", " ")
 
 
@@ -379,74 +397,75 @@ _READERS: Mapping[str, Callable[[Entry], Extracted]] = {
     **dict.fromkeys((".txt", ".text", ".rst", ".log"), _text),
     **dict.fromkeys((".md", ".markdown", ".mdown"), _markdown),
     **dict.fromkeys((".html", ".htm", ".xhtml"), _html),
-    ".pdf": _pdf,
 }
 
 
-_N_NAMED = 5
+def chunks_of(blocks: Iterable[Block]) -> Iterator[Chunk]:
+    """Yield the passages of a text; a heading opens the passage of what follows it, and never ends one.
+
+    Only where there are headings without end, they are passages of their own.
+    """
+    gathered: list[Block] = []
+    n_words, has_body, heading, heading_here = 0, False, "", ""
+
+    def chunk() -> Chunk:
+        return Chunk("\n\n".join(block.text for block in gathered), gathered[0].page, heading_here)
+
+    for block in _split(blocks):
+        size = _n_words(block.text)
+        begins_section = block.is_heading and n_words >= N_WORDS // 2
+        if has_body and (n_words + size > N_WORDS or begins_section):
+            headings = _headings_at_end(gathered)
+            gathered = gathered[: len(gathered) - len(headings)]
+            yield chunk()
+            gathered, n_words, heading_here = headings, sum(_n_words(each.text) for each in headings), heading
+            has_body = False
+        elif gathered and not has_body and n_words + size > _MOST_WORDS:
+            yield chunk()
+            gathered, n_words = [], 0
+        if block.is_heading:
+            heading = block.text
+        if not has_body:
+            heading_here = heading
+        has_body = has_body or not block.is_heading
+        gathered.append(block)
+        n_words += size
+    if gathered:
+        yield chunk()
 
 
-class TextFiles:
-    """Files cut into passages `path#1`, `path#2`, ...; a file that cannot be read is left out and named."""
-
-    name = ""
-    unit = "passage"
-    encoding = ""
-    n_documents = None
-
-    def __init__(self, entries: list[Entry]) -> None:
-        """Keep the files."""
-        self.n_bytes = sum(entry.n_bytes for entry in entries)
-        self._entries = entries
-        self._remarks: list[str] = []
-        self._without_text: list[str] = []
-        self._unreadable: list[str] = []
-
-    @property
-    def remarks(self) -> list[str]:
-        """Return which files were left out, and how the others were read."""
-        remarks = list(self._remarks)
-        if self._without_text:
-            remarks.append(f"{_count(self._without_text)} without any text left out: {_listed(self._without_text)}.")
-        if self._unreadable:
-            more = f" And {len(self._unreadable) - _N_NAMED:,} more." if len(self._unreadable) > _N_NAMED else ""
-            what = f"{_count(self._unreadable)} left out that could not be read"
-            remarks.append(f"{what}. {' '.join(self._unreadable[:_N_NAMED])}{more}")
-        return remarks
-
-    def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
-        """Yield the passages of each file in turn."""
-        self._remarks, self._without_text, self._unreadable = [], [], []
-        for entry in self._entries:
-            meter.file = file = without_half_characters(entry.name)
-            number = 0
-            try:
-                extracted = extract(entry)
-                title = extracted.title or PurePosixPath(file).stem
-                for number, chunk in enumerate(chunks_of(extracted.blocks), start=1):
-                    yield number, SourceDocument(Document(f"{file}#{number}", title, chunk.text), _facts(file, chunk))
-            except FormatError as error:
-                self._unreadable.append(str(error))
-            except MemoryError:
-                self._unreadable.append(f"{entry.name}: takes more memory than there is. Split it.")
-            else:
-                self._remarks += extracted.remarks[: _N_NAMED - len(self._remarks)]
-                self._without_text += [] if number else [file]
-            meter.add(entry.n_bytes)
+def _headings_at_end(blocks: list[Block]) -> list[Block]:
+    n_headings = 0
+    while n_headings < len(blocks) and blocks[-1 - n_headings].is_heading:
+        n_headings += 1
+    return blocks[len(blocks) - n_headings :]
 
 
-def _facts(file: str, chunk: Chunk) -> dict[str, str]:
-    facts = {"file": file[:MAX_FACT]}
-    if chunk.page:
-        facts["page"] = str(chunk.page)
-    if chunk.heading:
-        facts["section"] = chunk.heading[:MAX_FACT]
-    return facts
+def _split(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks, those that are too long cut at the ends of sentences, or else between words."""
+    for block in blocks:
+        if len(block.text) <= _MOST_WORDS or _n_words(block.text) <= _MOST_WORDS:
+            yield block
+        else:
+            yield from (Block(text, block.is_heading, block.page) for text in _pieces(block.text))
 
 
-def _count(names: list[str]) -> str:
-    return "1 file was" if len(names) == 1 else f"{len(names):,} files were"
+def _pieces(text: str) -> Iterator[str]:
+    begun = before = n_words = 0
+    for end in chain((found.end() for found in _SENTENCE_END.finditer(text)), [len(text)]):
+        size = _n_words(text[before:end])
+        if before > begun and n_words + size > N_WORDS:
+            yield text[begun:before].strip()
+            begun, n_words = before, 0
+        if size > _MOST_WORDS:
+            for place, word in enumerate(_WORD.finditer(text, before, end)):
+                if place and place % N_WORDS == 0:
+                    yield text[begun : word.start()].strip()
+                    begun, n_words = word.start(), -place
+        n_words, before = n_words + size, end
+    if rest := text[begun:].strip():
+        yield rest
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_N_NAMED]) + (", ..." if len(names) > _N_NAMED else "")
+def _n_words(text: str) -> int:
+    return sum(1 for _ in _WORD.finditer(text))

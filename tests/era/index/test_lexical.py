@@ -94,6 +94,36 @@ def test_words_are_matched_in_the_language_of_the_corpus(texts: list[str], query
     assert list(lexical.search(query, 3)[0]) == ["d0"]
 
 
+SCRIPTS = [
+    "図書館で本を借りる方法を説明します。",
+    "炊飯器の掃除の仕方です。",
+    "如何在图书馆借书以及归还书籍",
+    "電車 の 遅延 証明書",
+    "도서관에서 책을 빌리는 방법",
+    "วิธียืมหนังสือจากห้องสมุด",
+    "how to borrow a book from the library in R or C",
+    "كيف أستعير كتابا من المكتبة",
+    "पुस्तकालय से किताब कैसे लें",
+    "ｶﾞｲﾄﾞ ver. 7",
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        *[("図書館", 0), ("本", 0), ("電車の遅延", 3), ("书", 2), ("图书馆", 2), ("책", 4), ("빌리다", 4)],
+        *[("ห้องสมุด", 5), ("หนังสือ", 5), ("library", 6), ("R", 6), ("c", 6), ("Ｃ", 6), ("كِتَابًا", 7), ("किताब", 8)],
+        *[("ガイド", 9), ("７", 9), ("ガイド 本", 9)],
+    ],
+)
+def test_words_of_any_script_and_of_one_letter_are_found_in_a_mixed_corpus(query: str, first: int) -> None:
+    embedder = light_embedder()
+    corpus = Corpus([Document(f"d{number}", "", text) for number, text in enumerate(SCRIPTS)])
+    vectors = random_unit_rows(len(SCRIPTS), embedder.identity.dimension, seed=6)
+    lexical = LexicalIndex(corpus, DenseIndex(list(corpus.doc_ids), vectors, embedder.identity))
+    assert next(iter(lexical.search(query, 10)[0])) == f"d{first}"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "the of and", "unheardof", "?!", "\x00", "日本"])
 def test_search_finds_nothing_where_no_word_is_shared(lexical: LexicalIndex, text: str) -> None:
     assert lexical.search(text, 10)[0] == {}

@@ -1,4 +1,8 @@
+import unicodedata
+
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from era.index.words import LANGUAGES, WordReader
 
@@ -46,20 +50,61 @@ def test_every_text_of_a_small_corpus_and_some_from_all_over_a_large_one_tell_th
     ("language", "text", "words"),
     [
         ("english", "The runner was running; two runs!", ["runner", "run", "two", "run"]),
-        ("english", "XK-4711 at 5 V", ["xk", "4711"]),
+        ("english", "XK-4711 at 5 V", ["xk", "4711", "5", "v"]),
+        ("english", "C, R or x? I'd say a C++ user's!", ["c", "r", "x", "say", "c", "user"]),
+        ("english", "'x' of R's U.S.A. vectors, e.g. O’Brien's", ["x", "r", "usa", "vector", "brien"]),
+        ("french", "l’eau de l'usine, en C ou en R", ["eau", "usin", "c", "r"]),
         ("german", "Die Häuser und das Haus", ["haus", "haus"]),
         ("french", "les maisons de la maison", ["maison", "maison"]),
         ("russian", "книги и книга", ["книг", "книг"]),
-        ("english", "日本語", ["日本", "本語"]),
+        ("english", "日本語", ["日", "本", "語", "日本", "本語"]),
         ("english", "猫", ["猫"]),
-        ("english", "iPhoneを買う, ok", ["iphon", "を買", "買う", "ok"]),
+        ("english", "iPhoneを買う, ok", ["iphon", "買", "を買", "買う", "ok"]),
+        ("english", "5月の C言語", ["5", "月", "月の", "c", "言", "語", "言語"]),
+        ("english", "コーヒー", ["コー", "ーヒ", "ヒー"]),
+        ("english", "책을 C로", ["책", "을", "책을", "c", "로"]),
         ("english", "ภาษาไทย", ["ภา", "าษ", "ษา", "าไ", "ไท", "ทย"]),
+        ("english", "ที่นี่", ["ที่นี่"]),
+        ("english", "हिन्दी में", ["हिन्दी", "में"]),
         ("english", "the of \x00 ?", []),
         ("english", "", []),
     ],
 )
 def test_words_are_stems_without_stop_words_and_pairs_of_characters(language: str, text: str, words: list[str]) -> None:
     assert WordReader(language).read([text]) == [words]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ＡＢＣ　１２", "abc 12"),
+        ("ﾃﾞｰﾀﾍﾞｰｽ", "データベース"),
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),
+        ("ﬁne m²", "fine m2"),
+        ("كِتَابٌ", "كتاب"),
+        ("شـــكرا", "شكرا"),
+        ("ﻛﺘﺎﺏ", "كتاب"),
+        ("שָׁלוֹם", "שלום"),
+        ("in\u00adfor\u00admation", "information"),
+        ("İSTANBUL", "istanbul"),
+        ("Java™", "java"),
+        ("葛\U000e0100城", "葛城"),
+        ("\u1112\u1161\u11ab글", "한글"),
+    ],
+)
+def test_a_word_is_the_same_whichever_characters_it_is_typed_with(typed: str, meant: str) -> None:
+    assert typed != meant
+    [read, expected] = WordReader("english").read([typed, meant])
+    assert read == expected != []
+
+
+@given(character=st.characters(categories=["L", "N"], exclude_characters="\u0640"))
+@settings(max_examples=300, deadline=None)
+def test_any_letter_or_digit_on_its_own_is_a_word(character: str) -> None:
+    assume(unicodedata.normalize("NFKC", character).isalnum())
+    [alone, between] = WordReader("german").read([character, f"vor {character} nach"])  # no stop word has one letter
+    assert alone
+    assert set(alone) <= set(between)
 
 
 def test_texts_are_read_one_by_one() -> None:

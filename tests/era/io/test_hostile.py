@@ -46,6 +46,16 @@ def test_a_workbook_that_claims_rows_or_columns_no_sheet_has_is_refused(
     assert refusal in read_apart(file)["refused"]
 
 
+def test_a_workbook_of_far_more_cells_than_it_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 21))
+    file = book(tmp_path / "x.xlsx", far)
+    assert len(documents_of(open_source(file))) == 20
+    monkeypatch.setattr(limits, "FREE_TO_COMPRESS", 100_000)
+    monkeypatch.setattr(limits, "MAX_COMPRESSION", 10)
+    with pytest.raises(FormatError, match="row 7: there are more than 100,000 cells up to here, most of them empty"):
+        documents_of(open_source(file))
+
+
 @pytest.mark.parametrize(
     "before",
     ['<!DOCTYPE x [<!ENTITY a "lol">]>', f'<!DOCTYPE x [<!ENTITY a "lol">{LAUGHS}]>', "<!-- a --><!DOCTYPE x>"],
@@ -223,9 +233,9 @@ def test_a_small_zip_that_grows_beyond_measure_is_refused(tmp_path: Path) -> Non
 
 
 def test_compressed_files_in_a_zip_share_what_may_come_out_of_it(tmp_path: Path) -> None:
-    """Hold that six files of 60 MB each are not read, though one of them would be."""
-    refused = read_apart(nested_gzips(tmp_path / "x.zip", 6, 60 * 10**6))["refused"]
-    assert refused == "1.csv.gz: unpacks to more than 67.1 MB, which no text does. Unpack it yourself."
+    """Hold that six files of 12 MB each are not read, though one of them would be."""
+    refused = read_apart(nested_gzips(tmp_path / "x.zip", 6, 12 * 10**6))["refused"]
+    assert refused == "1.csv.gz: unpacks to more than 16.8 MB, which no text does. Unpack it yourself."
 
 
 def test_a_gzip_never_takes_more_memory_than_it_may_grow_to(tmp_path: Path) -> None:
@@ -253,7 +263,7 @@ def test_a_text_that_is_held_once_is_not_read_again_and_again_without_end(tmp_pa
     assert (tmp_path / "x.parquet").stat().st_size < 100_000
     refused = read_apart(tmp_path / "x.parquet")["refused"]
     assert refused == (
-        "x.parquet, row 135: the documents up to here have more than 67,108,864 characters, which is more than a file "
+        "x.parquet, row 34: the documents up to here have more than 16,777,216 characters, which is more than a file "
         "of this size could hold. Write each text once."
     )
 
@@ -332,11 +342,26 @@ def test_what_follows_too_many_pages_of_a_pdf_is_left_out_and_said_to_be(
 
 def test_a_pdf_is_read_no_longer_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.pdf").write_bytes(pdf_of(PAGES))
-    ticks = iter(range(0, 10_000, 100))  # looked at before and after a page, so each takes a hundred seconds
+    ticks = iter(range(0, 10_000, 25))  # looked at before and after a page, so each takes 25 seconds
     monkeypatch.setattr(extracting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     source = open_source(tmp_path / "x.pdf")
     assert [document.text for document in documents_of(source)] == ["word1\n\nword2\n\nword3"]
-    assert source.remarks == ["x.pdf: only 3 of 5 pages were read, after 300 seconds. Split the PDF to have the rest."]
+    assert source.remarks == ["x.pdf: only 3 of 5 pages were read, after 75 seconds. Split the PDF to have the rest."]
+
+
+def test_all_pdfs_of_a_source_share_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        (tmp_path / name).write_bytes(pdf_of(PAGES))
+    ticks = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(extracting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    source = open_source(tmp_path)
+    assert [document.doc_id for document in documents_of(source)] == ["a.pdf#1"]
+    assert source.remarks == [
+        "a.pdf: only 3 of 5 pages were read, after 75 seconds. Split the PDF to have the rest.",
+        "b.pdf: only 0 of 5 pages were read, after 0 seconds. Split the PDF to have the rest.",
+        "c.pdf: only 0 of 5 pages were read, after 0 seconds. Split the PDF to have the rest.",
+        "2 files were without any text left out: b.pdf, c.pdf.",
+    ]
 
 
 def test_pages_of_a_pdf_are_read_when_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

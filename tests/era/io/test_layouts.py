@@ -1,6 +1,8 @@
 import json
 import os
+import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,64 @@ def test_a_zip_with_a_path_that_leads_outside_is_refused(tmp_path: Path, name: s
     with pytest.raises(FormatError, match=r"leads outside of it. Nothing was unpacked"):
         open_source(inner / "x.zip")
     assert [file.name for file in tmp_path.rglob("*")] == ["inner", "x.zip"]
+
+
+def zip_of(path: Path, contents: Sequence[tuple[bytes, str]]) -> Path:
+    """Write a zip whose members have these bytes as their names, which it does not mark as Unicode."""
+    with zipfile.ZipFile(path, "w") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for place, (name, content) in enumerate(contents):
+            opened.writestr(f"{place}".ljust(len(name), "~"), content)
+    content = path.read_bytes()
+    for place, (name, _) in enumerate(contents):
+        content = content.replace(f"{place}".ljust(len(name), "~").encode(), name)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_zip_made_on_windows_with_backslashes_is_read(tmp_path: Path) -> None:
+    made = [(b"set\\corpus.csv", "id,text\na,one\n"), (b"set\\sub\\", ""), (b"set\\qrels\\test.tsv", "q1 0 a 1\n")]
+    made += [(b"set\\x\\..\\queries.csv", "id,query\nq1,why?\n")]
+    source = open_source(zip_of(tmp_path / "x.zip", made))
+    assert source.files == ("corpus.csv", "queries.csv", "qrels/test.tsv")
+    assert (documents_of(source), source.qrels()) == ([Document("a", "", "one")], {"q1": {"a": 1.0}})
+
+
+@pytest.mark.parametrize(
+    "name", [b"\\\\server\\out.csv", b"\\out.csv", b"C:\\out.csv", b"C:out.csv", b"a\\..\\..\\b.csv", b".."]
+)
+def test_paths_with_backslashes_that_lead_outside_are_refused(tmp_path: Path, name: bytes) -> None:
+    with pytest.raises(FormatError, match=r"leads outside of it. Nothing was unpacked"):
+        open_source(zip_of(tmp_path / "x.zip", [(name, "id,text\na,one\n")]))
+
+
+@pytest.mark.parametrize(
+    ("names", "codec", "guess"),
+    [
+        (["Größe.txt", "Übung.txt"], "cp437", ""),
+        (["Größe.txt", "日本語.txt"], "utf-8", ""),
+        (["検索エンジンの文書.txt", "図書館の案内と表.txt"], "cp932", "cp932"),
+        (["图书馆的使用说明.txt", "关于文档检索的说明.txt"], "gb18030", "gb18030"),
+        (["Описание документов.txt", "Поиск людей.txt"], "cp866", "cp866"),
+    ],
+)
+def test_names_in_old_encodings_are_read_and_a_guess_is_said(
+    tmp_path: Path, names: list[str], codec: str, guess: str
+) -> None:
+    source = open_source(zip_of(tmp_path / "x.zip", [(name.encode(codec), "some text") for name in names]))
+    assert sorted(source.files) == sorted(names)
+    said = f"The names of the files in x.zip are not in Unicode; they were read as {guess}, which is a guess."
+    assert source.remarks == ([said] if guess else [])
+
+
+def test_a_zip_with_a_name_twice_and_a_zip_in_a_zip_are_refused(tmp_path: Path) -> None:
+    twice = zip_of(tmp_path / "x.zip", [(b"a/data.csv", "id,text\na,one\n"), (b"a\\data.csv", "id,text\nb,two\n")])
+    with pytest.raises(FormatError, match=r"x.zip: the zip holds 'a/data.csv' more than once. Zip it again."):
+        open_source(twice)
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as opened:
+        opened.write(twice, "inner.zip")
+    with pytest.raises(FormatError, match=r"y.zip: nothing here can be read, only inner.zip, which has to be unpacked"):
+        open_source(tmp_path / "y.zip")
 
 
 def test_links_bombs_locked_and_broken_zips_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,30 @@ def test_long_paragraphs_are_cut_after_sentences() -> None:
     ]
 
 
+def test_text_without_spaces_is_cut_like_any_other() -> None:
+    sentence = "図書館で本を借りる方法を説明します。"  # 17 characters count as nine words, the mark as one
+    text = sentence * 50
+    chunks = [chunk.text for chunk in chunks_of([Block(text)])]
+    assert chunks == [sentence * 20, sentence * 20, sentence * 10]
+    assert "".join(chunk.text for chunk in chunks_of([Block("文" * 5000)])) == "文" * 5000
+    assert [len(chunk.text) for chunk in chunks_of([Block("x" * 25_000)])] == [10_000, 10_000, 5_000]
+
+
+def test_what_is_cut_keeps_its_line_breaks() -> None:
+    lines = "\n".join(f"{words(60, f'v{n}_')}." for n in range(8))
+    assert "\n".join(chunk.text for chunk in chunks_of([Block(lines)])) == lines
+
+
+def test_headings_without_end_are_passages_of_their_own() -> None:
+    chunks = list(chunks_of(Block(words(100, f"v{n}_"), is_heading=True) for n in range(7)))
+    assert [len(chunk.text.split()) for chunk in chunks] == [300, 300, 100]
+
+
+def test_a_title_is_never_longer_than_a_title(tmp_path: Path) -> None:
+    write(tmp_path / "x.md", "# " + "word " * 1000)
+    assert {len(d.title) for d in documents_of(open_source(tmp_path))} == {300}
+
+
 def test_a_heading_goes_with_what_follows() -> None:
     blocks = [Block(words(90)), Block("Part two", is_heading=True), Block(words(150, "v"))]
     assert [(chunk.text, chunk.heading) for chunk in chunks_of(blocks)] == [
