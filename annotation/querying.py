@@ -1,21 +1,30 @@
 """The queries of a collection as a judge sees them: what is done, what the query needs, and many queries at once."""
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 import storage.collections
 import storage.pools
 import storage.queries
 from annotation.counts import QueryStanding, QueryState, offered_to, state_of
 from annotation.desk import setup_of
-from annotation.errors import CollectionFileError, NotAllowedError
+from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError
 from annotation.opening import OpenPage, QueryProgress, list_queries
 from annotation.permissions import require, why_not_describe
-from annotation.query_files import ImportedQuery, read_queries
 from annotation.searching import clean_text, open_query
 from annotation.sight import Sight, sight_of
 from annotation.workspace import Workspace
+from era.errors import FormatError
+from era.io.content import SourceQuery
+from era.io.queries import QueriesRead, all_problems, read_queries
+from era.types import Query
 from storage.records import QueryRecord, StandingMark
+
+MAX_BYTES = 5_000_000
+MAX_QUERIES = 5_000
+MAX_ID_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,11 @@ class QueryLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:
-    """What a file of queries would bring, or has brought."""
+    """What a file of queries would bring, or has brought; `remarks` say in sentences how it was read."""
 
-    new: Sequence[ImportedQuery]
+    new: Sequence[SourceQuery]
     n_known: int
+    remarks: Sequence[str]
 
 
 def list_lines(workspace: Workspace, page: OpenPage, author: str | None) -> list[QueryLine]:
@@ -104,21 +114,31 @@ def look_through(
     """Return what a file of queries would bring; nothing is stored.
 
     Raises:
-        CollectionFileError: if it cannot be read, or another query has one of its ids; the message says where.
+        FormatError: if it cannot be read; the message names all that is wrong with it.
+        CollectionFileError: if it is too large, or another query has one of its ids.
         InvalidInputError: if this person's other files are being read.
     """
-    found = workspace.reading_places.call(author, "", file_name[:100], read_queries, file_name, content)
+    name = PurePath(file_name).name[:100] or "The file"
+    if len(content) > MAX_BYTES:
+        raise CollectionFileError(
+            f"{name} has {len(content) / 1e6:.1f} MB; at most {MAX_BYTES / 1e6:.0f} MB can be read. Split the file."
+        )
+    with tempfile.TemporaryDirectory(prefix="era-queries-") as folder:
+        path = Path(folder, "queries")
+        path.write_bytes(content)
+        read = workspace.reading_places.call(author, "", name, read_queries, path, name)
+    found = _cleaned(read)
     with workspace.reading() as session:
         stored = storage.queries.list_all(session, collection_id)
     known = {(query.text, query.instruction) for query in stored}
-    new = [query for query in found if (query.text, query.instruction) not in known]
-    taken = {query.public_id for query in stored} & {query.query_id for query in new if query.query_id}
+    new = [each for each in found if (each.query.text, each.query.instruction) not in known]
+    taken = {query.public_id for query in stored} & {each.query.query_id for each in new if each.query.query_id}
     if taken:
         raise CollectionFileError(
-            f"{file_name}: the id {min(map(str, taken))!r} belongs to another query of this collection"
+            f"{name}: the id {min(map(str, taken))!r} belongs to another query of this collection"
             f"{f' (and {len(taken) - 1} more ids do)' if len(taken) > 1 else ''}. Give it another id, or none."
         )
-    return ImportOutcome(new, len(found) - len(new))
+    return ImportOutcome(new, len(found) - len(new), read.remarks)
 
 
 def import_queries(
@@ -128,14 +148,44 @@ def import_queries(
 
     Raises:
         NotAllowedError: if nobody is signed in where that is needed.
-        CollectionFileError: if it cannot be read; the message names the lines.
+        FormatError: as `look_through`, and so are the others.
     """
     if author is None:
         raise NotAllowedError("Sign in to import queries.")
     outcome = look_through(workspace, author, collection_id, file_name, content)
     with workspace.writing() as session:
-        for query in outcome.new:
+        for each in outcome.new:
+            query = each.query
             storage.queries.get_or_create(
-                session, collection_id, query.text, query.instruction, author, query.query_id, query.need
+                session, collection_id, query.text, query.instruction, author, query.query_id or None, each.need
             )
     return outcome
+
+
+def _cleaned(read: QueriesRead) -> list[SourceQuery]:
+    """Return queries as they are stored: within bounds, and each text with its instruction once.
+
+    Raises:
+        FormatError: naming all that is out of bounds.
+    """
+    problems: list[FormatError] = []
+    kept: dict[tuple[str, str], SourceQuery] = {}
+    for place, each in read.queries:
+        query_id, written = each.query.query_id, each.query
+        try:
+            text, instruction = clean_text(written.text, "query"), clean_text(written.instruction, "instruction")
+            need = clean_text(each.need, "information need")
+        except InvalidInputError as error:
+            problems.append(place.error(str(error)))
+            continue
+        if len(query_id) > MAX_ID_CHARACTERS:
+            problems.append(place.error(f"the id is longer than {MAX_ID_CHARACTERS} characters. Shorten it."))
+        elif text:
+            known = kept.setdefault((text, instruction), SourceQuery(Query(query_id, text, instruction), need))
+            kept[text, instruction] = replace(known, need=known.need or need)
+        if len(kept) > MAX_QUERIES:
+            problems.append(place.error(f"there are more than {MAX_QUERIES:,} queries. Split the file."))
+            break
+    if problems:
+        raise all_problems(problems)
+    return list(kept.values())

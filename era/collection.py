@@ -27,6 +27,7 @@ from era.index.lexical import LexicalIndex
 from era.intact import appearing, read_json, require_free, write_json
 from era.io.content import Source, SourceDocument, SourceQuery
 from era.io.hub import is_hub_name
+from era.io.judgments import of_known_documents
 from era.io.memory import qrels_of, queries_of, run_of, source_of
 from era.io.opening import open_source
 from era.io.writing import collection_folder, trec_run
@@ -192,7 +193,8 @@ class Collection:
                 raise FormatError("there is no document with any text.", source.name)
             pair, device = load_encoders(spec or encoders, device, cache), choose_device(device)
             corpus = Corpus(each.document for each in found)
-            queries, (qrels, left_out) = source.queries(), of_known_documents(source.qrels(), corpus)
+            queries, left_out = source.queries(), list[str]()
+            qrels = of_known_documents(source.qrels(), corpus, left_out)
             remarks = [*source.remarks, *left_out]
             known = None if target is None else _indexed_before(target, pair)
             if known is not None and known.corpus.fingerprint == corpus.fingerprint and _is_same(target, spec):
@@ -339,7 +341,7 @@ class Collection:
                 judgments, as measuring needs it.
             progress: as in `build`.
         """
-        asked = self.queries if queries is None else queries_of(queries)
+        asked = self.queries if queries is None else queries_of(queries, [])
         retriever = self.retriever(adapter, words)
         with self._reporting(progress) as report:
             vectors = retriever.query_vectors(asked, report)
@@ -465,8 +467,7 @@ class Collection:
         """
         from era.method.recipes import fit
 
-        asked = self.queries if queries is None else queries_of(queries)
-        judged, remarks = of_known_documents(self.qrels if qrels is None else qrels_of(qrels), self.corpus)
+        asked, judged, remarks = self._asked_and_judged(queries, qrels)
         with self._reporting(progress) as report:
             texts, words = self.alignment_texts(report, n_texts or self.n_texts_wanted), self.words()
             texts = texts.first(n_texts) if n_texts else texts
@@ -520,32 +521,28 @@ class Collection:
             ValueError: if a measure is unknown, or no ranked query has a relevant document.
         """
         named: Mapping[str, Any] = systems if isinstance(systems, Mapping) else {"system": systems}
-        asked = self.queries if queries is None else queries_of(queries)
-        judged, remarks = of_known_documents(self.qrels if qrels is None else qrels_of(qrels), self.corpus)
+        asked, judged, remarks = self._asked_and_judged(queries, qrels)
         asked = [query for query in asked if query.query_id in judged]
         runs = {}
         for name, system in named.items():
             if not (system is None or isinstance(system, TrainedAdapter | str)) or _is_run_file(system):
-                runs[name] = run_of(system)
+                runs[name] = run_of(system, remarks)
                 continue
             runs[name] = self.run(asked, adapter=system, words=words, held_out=not in_sample, progress=progress)
             remarks += in_sample_remarks(name, system, asked, in_sample)
         return evaluate_runs(runs, judged, measures, {query.query_id: query.text for query in asked}, remarks)
 
+    def _asked_and_judged(self, queries: Any, qrels: Any) -> tuple[list[Query], Qrels, list[str]]:
+        """Return queries and the judgments of them and of documents that are here, and how they were read."""
+        remarks: list[str] = []
+        asked = self.queries if queries is None else queries_of(queries, remarks)
+        judged = self.qrels if qrels is None else qrels_of(qrels, asked, remarks)
+        return asked, of_known_documents(judged, self.corpus, remarks), remarks
+
     @contextmanager
     def _reporting(self, progress: Progress | None) -> Iterator[Progress]:
         with _shown(self._progress if progress is None else progress) as report:
             yield report
-
-
-def of_known_documents(qrels: Qrels, known: Any) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Return the judgments of documents that are there, and a remark on those that are not, if any."""
-    kept = {query: {doc: grade for doc, grade in judged.items() if doc in known} for query, judged in qrels.items()}
-    missing = [doc for judged in qrels.values() for doc in judged if doc not in known]
-    if not missing:
-        return kept, []
-    named = ", ".join(dict.fromkeys(missing[:5]))
-    return kept, [f"{len(missing):,} judgments of documents that are not there were left out, of {named}."]
 
 
 def in_sample_remarks(name: str, system: Any, queries: Sequence[Query], in_sample: bool) -> list[str]:

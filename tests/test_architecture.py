@@ -101,7 +101,7 @@ def test_presenting_takes_only_records_from_storage_and_never_the_screens() -> N
 
 
 def test_what_only_computes_takes_values_and_no_session() -> None:
-    names = ("agreement", "consensus", "duplicates", "quality", "query_files", "reading")
+    names = ("agreement", "consensus", "duplicates", "quality", "reading")
     files = [REPOSITORY / "annotation" / f"{name}.py" for name in names]
     assert all(file.is_file() for file in files)
     assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}

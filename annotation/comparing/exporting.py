@@ -17,7 +17,10 @@ from annotation.query_names import query_names
 from annotation.sight import hidden_queries, left_out
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
-from era.io.writing import IN_SAMPLE, csv_text, trec_qrels, trec_run
+from era.io.content import SourceQuery
+from era.io.runs import IN_SAMPLE
+from era.io.writing import csv_text, queries_jsonl, trec_qrels, trec_run
+from era.types import Query
 from storage.records import Preferred, ShownLeft
 
 _GRADE_SCALE = 10_000  # what writes grades that are not whole as whole ones, as trec_eval wants them
@@ -100,8 +103,8 @@ def trec_zip(workspace: Workspace, author: str | None, view: ComparisonView) -> 
     files["qrels.txt"] = trec_qrels(
         {name: {doc_id: round(grade * scale) for doc_id, grade in judged.items()} for name, judged in told.items()}
     )
-    files["queries.tsv"] = "".join(
-        f"{names[query.id]}\t{_one_line(query.text)}\t{_one_line(query.instruction)}\n" for query in queries
+    files["queries.jsonl"] = queries_jsonl(
+        SourceQuery(Query(names[query.id], query.text, query.instruction), query.need) for query in queries
     )
     files["README.txt"] = _readme(sides, view, scale, len(hidden))
     written = io.BytesIO()
@@ -115,10 +118,6 @@ def _scale(qrels: Mapping[str, Mapping[str, float]]) -> int:
     """Return by what grades have to be multiplied to be whole, as trec_eval wants them."""
     is_whole = all(float(grade).is_integer() for judged in qrels.values() for grade in judged.values())
     return 1 if is_whole else _GRADE_SCALE
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _is_in_sample(workspace: Workspace, view: ComparisonView, key: str) -> bool:
@@ -143,7 +142,7 @@ def _readme(sides: Sequence[tuple[str, str, bool]], view: ComparisonView, scale:
     level = "" if view.threshold is None else f"Relevant from grade {view.threshold:g} on.\n"
     return (
         f"TREC run files, a line each: query Q0 document rank score tag\n{listed}\n"
-        "qrels.txt holds the judgments: query 0 document grade. queries.tsv: query, text, instruction.\n\n"
+        "qrels.txt holds the judgments: query 0 document grade. queries.jsonl: id, text, instruction, need.\n\n"
         f"Measures looked at: {', '.join(view.measures)}\n{level}{grades}{queries}{hidden}"
         "In lines with %Q0 ids are written as in web addresses (a blank is %20).\n"
         "Scores fall strictly: equal ones were moved down by the smallest step of a 32-bit number, because trec_eval\n"

@@ -1,27 +1,28 @@
-"""Judgments as CSV and JSON Lines, and back: one line for each mark, nothing lost between the two; and TREC qrels in.
+"""Judgments as CSV and JSON Lines, and back: one line for each mark, nothing lost between the two; and other files in.
 
 Nothing here knows the database; whether queries and documents exist is found out by whoever stores the lines.
 """
 
-import csv
-import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError
-from era.io.delimited import undefused
-from era.io.writing import csv_text, read_qrels
+from era.io.checking import Named, Place
+from era.io.columns import as_name
+from era.io.files import Entry
+from era.io.judgments import Judgment, judgments_with_rows, remarks_on_grades
+from era.io.rows import Row
+from era.io.writing import csv_text
 from storage.records import MAX_GRADE, JudgmentRole
 
 MAX_BYTES = 100_000_000
 
-_LONGEST_HEADER = 100_000
 _WHOSE = ("person", "role", "at", "seconds", "rank_shown", "ranker", "content_hash", "judged_together_with")
 _TITLE = "document_title"
 _TRUE, _FALSE = ("yes", "true", "1", "x"), ("", "no", "false", "0")
@@ -68,6 +69,14 @@ class JudgmentLine:
     judged_together_with: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class JudgmentsRead:
+    """The marks of a file in its order, at least one, and what a person should know of how they were read."""
+
+    lines: tuple[JudgmentLine, ...]
+    remarks: tuple[str, ...]
+
+
 _COLUMNS = tuple(field.name for field in fields(JudgmentLine))
 
 
@@ -86,73 +95,44 @@ def csv_table(lines: Iterable[JudgmentLine], titles: Mapping[str, str], with_peo
     return csv_text(header, rows)
 
 
-def read_judgments(path: Path, name: str) -> list[JudgmentLine]:
-    """Read a file as `jsonl_text` or `csv_table` wrote it, or TREC qrels of another tool, which name no person.
+def read_judgments(path: Path, name: str) -> JudgmentsRead:
+    """Read a file as `jsonl_text` or `csv_table` wrote it, or any other file of judgments that `era.io` reads.
+
+    Only a document and a query, named by id or by text, are needed. A text without id or instruction beside it is given
+    as the id: it names a query that is there, or none.
 
     Args:
         path: of the file.
         name: as the person knows it.
 
     Raises:
-        FormatError: naming the line that cannot be read, or the grade that is none.
+        FormatError: naming file, line and column, and what is expected there.
     """
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Split it.", name)
-    content = path.read_bytes()
-    if is_ours(decoded(name, content)):
-        return read_lines(name, content)
-    lines = [
-        JudgmentLine(query_id, "", "", "", doc_id, grade)
-        for query_id, judged in read_qrels(path).items()
-        for doc_id, grade in judged.items()
-    ]
-    for line in lines:
-        if line.grade is not None and line.grade > MAX_GRADE:
-            raise FormatError(
-                f"the grade of document {line.document_id!r} for query {line.query_id!r} is {line.grade:g}; expected "
-                f"at most {MAX_GRADE:g}.",
-                name,
-            )
-    return lines
-
-
-def read_lines(name: str, content: bytes) -> list[JudgmentLine]:
-    """Read what `jsonl_text` or `csv_table` wrote, or what a spreadsheet made of the latter.
-
-    Only a document and a query, named by id or by text, are needed; other columns than ours are passed over.
-
-    Raises:
-        FormatError: naming file, line and column, and what is expected there.
-    """
-    text = decoded(name, content)
-    rows = _json_rows(name, text) if text.lstrip().startswith("{") else _csv_rows(name, text)
-    return [_line(name, number, row) for number, row in rows]
-
-
-def is_ours(text: str) -> bool:
-    """Return whether a file is a table or JSON Lines as written here, rather than TREC qrels."""
-    first = text.lstrip()[:_LONGEST_HEADER].split("\n", 1)[0]
-    return first.startswith("{") or {"document_id", "grade"} <= set(_header(first))
-
-
-def decoded(name: str, content: bytes) -> str:
-    """Return the text of a file of judgments.
-
-    Raises:
-        FormatError: if it is too large, empty, or not UTF-8 or UTF-16.
-    """
-    if len(content) > MAX_BYTES:
-        raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Split it.", name)
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        name_of_encoding = encoding.removesuffix("-sig").upper()
-        raise FormatError(f"this is not {name_of_encoding} text. Save the file as UTF-8.", name, line) from error
-    if not text.strip():
-        raise FormatError("the file is empty. Choose a file of judgments that was taken out of this app.", name)
-    return text
+    remarks: list[str] = []
+    lines: list[JudgmentLine] = []
+    firsts: dict[tuple[Any, ...], tuple[float, Place]] = {}
+    without, below, twice = Named(), Named(), Named()
+    for judgment, row in judgments_with_rows(Entry(name, path), remarks, {*_COLUMNS, _TITLE}):
+        line, place = _line(judgment, row), judgment.place
+        if line.grade is None and not line.cannot_tell and not line.note:
+            without.add(str(place))
+            continue
+        if line.grade is not None and line.grade < 0:
+            below.add(f"{line.grade:g} for {line.document_id} ({place})")
+            continue
+        lines.append(line)
+        if line.grade is not None:
+            whose = line.query_id, line.query, line.instruction, line.document_id, line.person, line.role
+            grade, first = firsts.setdefault(whose, (line.grade, place))
+            if grade != line.grade:
+                twice.add(f"{line.document_id}: {grade:g} ({first}), then {line.grade:g} ({place})")
+                firsts[whose] = line.grade, place
+    remarks += remarks_on_grades(below, without, twice)
+    if not lines:
+        raise FormatError(" ".join(["there is no judgment in it that can be used.", *remarks]), name)
+    return JudgmentsRead(tuple(lines), tuple(remarks))
 
 
 def _chosen(with_people: bool, with_notes: bool) -> list[str]:
@@ -173,68 +153,11 @@ def _cell(value: Any) -> Any:
     return "" if value is None else _plain(value)
 
 
-def _json_rows(name: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "too large or too deeply nested"
-            raise FormatError(f"this is not JSON ({reason}). Expected one object a line.", name, number) from error
-        if not isinstance(row, dict):
-            raise FormatError("expected an object with a query, a document and a grade.", name, number)
-        _require_columns(name, number, list(row))
-        yield number, row
-
-
-def _csv_rows(name: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    first = text.lstrip().split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), strict=True)
-    header: list[str] = []
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = [undefused(cell) for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise FormatError(f"the quotation marks do not match ({error}).", name, number) from error
-        if not any(cells):
-            continue
-        if not header:
-            header = [_column_name(cell) for cell in cells]
-            _require_columns(name, number, header)
-        elif len(cells) > len(header) and any(cells[len(header) :]):
-            raise FormatError(f"{len(cells)} cells, but the header has {len(header)}.", name, number)
-        else:
-            yield number, dict(zip(header, cells, strict=False))
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
-def _header(line: str) -> list[str]:
-    return [_column_name(cell.strip().strip('"')) for cell in line.split(_delimiter(line))]
-
-
-def _column_name(cell: str) -> str:
-    return re.sub(r"[ -]", "_", cell.strip().lower())
-
-
-def _require_columns(name: str, number: int, found: Sequence[str]) -> None:
-    if "document_id" not in found or not {"query_id", "query"} & set(found) or "grade" not in found:
-        raise FormatError(
-            f"expected columns query id (or query), document id and grade. Found: {', '.join(found[:20])}.",
-            name,
-            number,
-        )
-
-
-def _line(name: str, number: int, row: Mapping[str, Any]) -> JudgmentLine:
-    read = _Row(name, number, row)
-    grade, cannot_tell = read.number("grade", MAX_GRADE), read.flag("cannot_tell")
+def _line(judgment: Judgment, row: Row) -> JudgmentLine:
+    read = _Row(judgment.place, {as_name(column): value for column, value in row.items()})
+    grade, cannot_tell = judgment.grade, read.flag("cannot_tell")
+    if grade is not None and grade > MAX_GRADE:
+        raise read.error("grade", f"expected a number from 0 to {MAX_GRADE:g}, not {grade:g}.")
     if grade is not None and cannot_tell:
         raise read.error("cannot_tell", "a mark has either a grade or cannot tell, not both.")
     rank = read.number("rank_shown", 1e9)
@@ -243,15 +166,18 @@ def _line(name: str, number: int, row: Mapping[str, Any]) -> JudgmentLine:
     content_hash = read.text("content_hash")
     if content_hash and not re.fullmatch(r"[0-9a-f]{64}", content_hash):
         raise read.error("content_hash", "expected 64 hexadecimal digits, or nothing.")
-    line = JudgmentLine(
-        query_id=read.text("query_id"),
-        query=read.text("query"),
+    written = read.values.get("query")
+    text = written if isinstance(written, str) and written else judgment.text
+    is_text_told = judgment.text and ("query_id" in read.values or "instruction" in read.values)
+    return JudgmentLine(
+        query_id="" if is_text_told and not read.values.get("query_id") else judgment.query_id,
+        query=text if is_text_told else "",
         instruction=read.text("instruction"),
         need=read.text("need"),
-        document_id=read.text("document_id"),
+        document_id=judgment.doc_id,
         grade=grade,
         cannot_tell=cannot_tell,
-        note=read.text("note") if "note" in row else None,
+        note=read.text("note") if "note" in read.values else None,
         person=read.text("person"),
         role=read.role(),
         at=read.time("at"),
@@ -261,25 +187,17 @@ def _line(name: str, number: int, row: Mapping[str, Any]) -> JudgmentLine:
         content_hash=content_hash,
         judged_together_with=read.text("judged_together_with") or None,
     )
-    if not line.document_id:
-        raise read.error("document_id", "the id of the document is missing.")
-    if not (line.query_id or line.query):
-        raise read.error("query_id", "neither the id nor the text of the query is there.")
-    if line.grade is None and not line.cannot_tell and not line.note:
-        raise read.error("grade", "there is no grade, and neither cannot tell nor a note. Leave the line out.")
-    return line
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """Reads the values of one line, and says where one cannot be meant."""
 
-    file: str
-    line: int
+    place: Place
     values: Mapping[str, Any]
 
     def error(self, column: str, problem: str) -> FormatError:
-        return FormatError(problem, self.file, self.line, column.replace("_", " "))
+        return self.place.error(problem, column.replace("_", " "))
 
     def text(self, column: str) -> str:
         value = self.values.get(column)

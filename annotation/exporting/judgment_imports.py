@@ -53,13 +53,13 @@ class ImportedJudgments:
 def import_judgments(
     workspace: Workspace, author: str | None, label_set_id: int, path: Path, name: str = ""
 ) -> ImportedJudgments:
-    """Read a file as `export_judgments` writes it, or TREC qrels of another tool, into a label set.
+    """Read a file as `export_judgments` writes it, or judgments of another tool, into a label set.
 
     Queries are matched by text and instruction where the file tells them, and added where they are new; else by what
-    they are called in files (`annotation.query_names`). Marks of other people keep their role only where
-    nobody signs in: elsewhere they come in as references, since each person speaks for himself or herself alone. What
-    was settled comes in as references, too, unless whoever imports manages the collection. Agreed grades and qrels come
-    in as references of whoever imports.
+    they are called in files (`annotation.query_names`), or by a text that only one of them has. Marks of other people
+    keep their role only where nobody signs in: elsewhere they come in as references, since each person speaks for
+    himself or herself alone. What was settled comes in as references, too, unless whoever imports manages the
+    collection. Agreed grades and qrels come in as references of whoever imports.
 
     Args:
         workspace: of this process.
@@ -77,7 +77,8 @@ def import_judgments(
     if author is None:
         raise NotAllowedError("Sign in to bring judgments in.")
     called = name or path.name
-    lines = workspace.reading_places.call(author, "", called, read_judgments, path, called)
+    read = workspace.reading_places.call(author, "", called, read_judgments, path, called)
+    lines = read.lines
     with workspace.reading() as session:
         label_set = storage.label_sets.get(session, label_set_id)
         collection = storage.collections.get(session, label_set.collection_id)
@@ -87,10 +88,9 @@ def import_judgments(
     checked = _Checked(author, documents, desk_setup(collection.desk).highest_grade, queries, why_not)
     for line in lines:
         checked.take(line, may_speak_for(workspace.settings, author, line.person))
+    remarks = [*read.remarks, *checked.remarks()]
     if not checked.taken:
-        raise InvalidInputError(
-            " ".join(["Nothing of this file fits here, so nothing was stored.", *checked.remarks()])
-        )
+        raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
     with workspace.writing() as session:
         standing = storage.judgment_exchange.all_current(session, label_set_id)  # not before: people go on judging
         stored = {
@@ -110,7 +110,7 @@ def import_judgments(
             for number, (line, query) in enumerate(new, start=1)
         ]
         storage.judgment_exchange.append_dated(session, judgments)
-    return ImportedJudgments(len(new), n_same, n_older, len(checked.new_queries), tuple(checked.remarks()))
+    return ImportedJudgments(len(new), n_same, n_older, len(checked.new_queries), tuple(remarks))
 
 
 @dataclass(slots=True)
@@ -126,21 +126,28 @@ class _Checked:
     new_queries: list[JudgmentLine] = field(default_factory=list)
     unknown_queries: dict[str, None] = field(default_factory=dict)
     unknown_documents: dict[str, None] = field(default_factory=dict)
+    ambiguous: dict[str, None] = field(default_factory=dict)
     people: dict[str, None] = field(default_factory=dict)
     has_settled: bool = False
     _by_text: dict[tuple[str, str], QueryRecord | tuple[str, str]] = field(init=False)
     _by_name: dict[str, QueryRecord] = field(init=False)
+    _by_text_alone: dict[str, list[QueryRecord]] = field(init=False)
     _taken_ids: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         names = query_names(self.queries)
         self._by_text = {(query.text, query.instruction): query for query in self.queries}
         self._by_name = {names[query.id]: query for query in self.queries}
+        self._by_text_alone = {}
+        for query in self.queries:
+            self._by_text_alone.setdefault(" ".join(query.text.split()), []).append(query)
         self._taken_ids = {query.public_id for query in self.queries if query.public_id}
 
     def take(self, line: JudgmentLine, may_speak: bool) -> None:
         """Match one line; `may_speak` says whether its person may be believed to have said it at the desk."""
         query = self._query(line)
+        if query is None and line.query_id in self.ambiguous:
+            return
         if query is None:
             self.unknown_queries[line.query_id or line.query[:60]] = None
         if line.document_id not in self.documents:
@@ -172,6 +179,9 @@ class _Checked:
             if names:
                 listed = ", ".join(list(names)[:_N_NAMED]) + (", …" if len(names) > _N_NAMED else "")
                 found.append(f"Judgments of {what} that this collection does not have were left out: {listed}.")
+        if self.ambiguous:
+            listed = "; ".join(text[:60] for text in list(self.ambiguous)[:_N_NAMED])
+            found.append(f"Judgments were left out since several queries have the text that they name: {listed}.")
         if self.people:
             found.append(
                 f"Marks of {', '.join(self.people)} came in as references: where people sign in, only they themselves "
@@ -183,6 +193,11 @@ class _Checked:
 
     def _query(self, line: JudgmentLine) -> QueryRecord | tuple[str, str] | None:
         named = self._by_name.get(line.query_id)
+        if not line.query and named is None:
+            alike = self._by_text_alone.get(" ".join(line.query_id.split()), [])
+            if len(alike) > 1:
+                self.ambiguous[line.query_id] = None
+            return alike[0] if len(alike) == 1 else None
         if not line.query:
             return named
         key = (line.query, line.instruction)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from era.errors import FormatError
-from era.io.writing import IN_SAMPLE, read_run, read_run_tag
+from era.io.runs import IN_SAMPLE, read_run
 
 MAX_BYTES = 500_000_000
 _LARGEST = float(np.finfo(np.float32).max)  # trec_eval reads scores in 32 bits
@@ -19,6 +19,7 @@ class RunFile:
 
     rankings: Mapping[str, list[tuple[str, float]]]
     is_in_sample: bool
+    remarks: tuple[str, ...]
 
 
 def read_run_file(path: Path, name: str) -> RunFile:
@@ -33,7 +34,8 @@ def read_run_file(path: Path, name: str) -> RunFile:
     """
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB. Keep fewer places a query.", name)
-    rankings = {query_id: [(doc.doc_id, doc.score) for doc in ranking] for query_id, ranking in read_run(path).items()}
+    read = read_run(path, name)
+    rankings = {query_id: [(doc.doc_id, doc.score) for doc in ranking] for query_id, ranking in read.run.items()}
     if any(abs(score) > _LARGEST for ranking in rankings.values() for _, score in ranking):
         raise FormatError("a score is larger than 32 bits can hold. Divide all scores by the same number.", name)
-    return RunFile(rankings, read_run_tag(path).endswith(IN_SAMPLE))
+    return RunFile(rankings, read.tag.endswith(IN_SAMPLE), read.remarks)

@@ -71,7 +71,7 @@ def import_run(
         if name in query_ids
     }
     n_empty = sum(not ranking for ranking in rankings.values())
-    remarks = _remarks(unknown, len(wanted) - len(here), n_empty)
+    remarks = [*run.remarks, *_remarks(unknown, len(wanted) - len(here), n_empty)]
     if n_empty == len(rankings):
         raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
     called = Path(file_name).stem[:MAX_NAME] or "run"

@@ -26,8 +26,9 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
 
     Every relevant document of a query is put beside each of its negatives. These are what was judged not relevant;
     where that is fewer than asked for, unjudged documents that the light model ranks high fill up, but none that it
-    scores within 5 % of the weakest relevant one, since that may be relevant too. Queries that others have judged and
-    the author may still judge are left out, and so are those that are kept for testing.
+    scores within 5 % of the weakest relevant one, since that may be relevant too. No two texts of a triplet are the
+    same but for blanks, and no negative is the text of a relevant document. Queries that others have judged and the
+    author may still judge are left out, and so are those that are kept for testing.
 
     Args:
         workspace: of this process.
@@ -49,16 +50,21 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
     library, qrels = workspace.library(collection.id), learnable(workspace, label_set_id)
     n_kept = len(workspace.standings(label_set_id).qrels()) - len(qrels)
     hidden = hidden_queries(workspace, author, collection.id, label_set_id, qrels)
-    lines, n_mined, n_without = [], 0, 0
+    lines: list[str] = []
+    n_mined = n_without = n_alike = 0
     for query_id, judged in qrels.items():
         query = queries.get(query_id)
         here = {doc_id: grade for doc_id, grade in judged.items() if doc_id in library.corpus}
         positives = sorted((doc_id for doc_id in here if here[doc_id] > 0), key=lambda doc_id: -here[doc_id])
         if query is None or query_id in hidden or not positives:
             continue
-        negatives = [doc_id for doc_id in here if here[doc_id] <= 0][:n_negatives]
-        mined = _mined(library, query, here, positives, n_negatives - len(negatives))
-        lines += list(_lines(library, query, positives, [*negatives, *mined]))
+        texts = _Texts(library, query)
+        answers = texts.apart_from(positives, [])
+        negatives = texts.apart_from([doc_id for doc_id in here if here[doc_id] <= 0], positives)
+        n_alike += len(here) - len(answers) - len(negatives)
+        ranked = _ranked_below(library, query, here, positives) if len(negatives) < n_negatives else []
+        mined = texts.apart_from(ranked, [*positives, *negatives])[: max(n_negatives - len(negatives), 0)]
+        lines += texts.triplets(answers, [*negatives[:n_negatives], *mined])
         n_mined, n_without = n_mined + len(mined), n_without + (not negatives and not mined)
     if not lines and hidden:
         raise InvalidInputError(left_out(len(hidden)))
@@ -66,6 +72,9 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
         raise InvalidInputError("There is nothing to learn from yet. Mark at least one document as relevant first.")
     remarks = [f"{len(lines):,} triplets; {n_mined:,} negatives were not judged but ranked high by the light model."]
     remarks += [f"Left out, since no negative was found: {queries_in_words(n_without)}."] if n_without else []
+    if n_alike:
+        n = "1 judged document" if n_alike == 1 else f"{n_alike:,} judged documents"
+        remarks.append(f"Left out, since they say the same as a relevant document, another one or the query: {n}.")
     remarks += [f"Left out, since they are kept for testing: {queries_in_words(n_kept)}."] if n_kept else []
     if hidden:
         remarks.append(left_out(len(hidden)))
@@ -73,26 +82,47 @@ def export_triplets(workspace: Workspace, author: str | None, label_set_id: int,
     return ExportFile(name, "".join(lines).encode("utf-8"), "application/jsonl", tuple(remarks))
 
 
-def _mined(
-    library: Library, query: QueryRecord, judged: Mapping[str, float], positives: Sequence[str], n_wanted: int
+def _ranked_below(
+    library: Library, query: QueryRecord, judged: Mapping[str, float], positives: Sequence[str]
 ) -> list[str]:
-    """Return unjudged documents that the light model ranks high, the highest first."""
-    if n_wanted < 1:
-        return []
+    """Return unjudged documents that the light model ranks high, yet surely below what is relevant; the best first."""
     light = library.light()
     vectors = light.query_vectors([Query(str(query.id), query.text, query.instruction)])
     weakest = float((library.index.vectors(positives) @ vectors[0]).min())
     [ranking] = library.index.search(vectors, _MINING_DEPTH + len(judged))
     ceiling = POSITIVE_MARGIN * weakest if weakest > 0 else weakest
-    return [doc.doc_id for doc in ranking if doc.doc_id not in judged and doc.score < ceiling][:n_wanted]
+    return [doc.doc_id for doc in ranking if doc.doc_id not in judged and doc.score < ceiling]
 
 
-def _lines(library: Library, query: QueryRecord, positives: Sequence[str], negatives: Sequence[str]) -> Iterator[str]:
-    anchor = query.text
-    if query.instruction:
-        anchor = INSTRUCTION_TEMPLATE.format(instruction=query.instruction, text=query.text)
-    for positive in positives:
-        for negative in negatives:
-            texts = {"anchor": anchor, "positive": positive, "negative": negative}
-            texts |= {name: library.corpus[texts[name]].content for name in ("positive", "negative")}
-            yield f"{json.dumps(texts, ensure_ascii=False)}\n"
+class _Texts:
+    """The texts of the documents of one query; blanks do not tell two apart."""
+
+    def __init__(self, library: Library, query: QueryRecord) -> None:
+        self._library = library
+        self._anchor = query.text
+        if query.instruction:
+            self._anchor = INSTRUCTION_TEMPLATE.format(instruction=query.instruction, text=query.text)
+        self._asked = {_words(query.text), _words(self._anchor)}
+
+    def apart_from(self, doc_ids: Sequence[str], others: Sequence[str]) -> list[str]:
+        """Return the documents of which each says something else than those before it, than others and the query."""
+        said = self._asked | {_words(self._library.corpus[doc_id].content) for doc_id in others}
+        kept = []
+        for doc_id in doc_ids:
+            words = _words(self._library.corpus[doc_id].content)
+            if words not in said:
+                said.add(words)
+                kept.append(doc_id)
+        return kept
+
+    def triplets(self, positives: Sequence[str], negatives: Sequence[str]) -> Iterator[str]:
+        """Yield a line for each positive with each negative."""
+        corpus = self._library.corpus
+        for positive in positives:
+            for negative in negatives:
+                texts = {"positive": corpus[positive].content, "negative": corpus[negative].content}
+                yield f"{json.dumps({'anchor': self._anchor, **texts}, ensure_ascii=False)}\n"
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())

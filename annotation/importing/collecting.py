@@ -30,7 +30,7 @@ from era.io.content import Source, SourceDocument
 from era.progress import Progress
 from era.types import Document
 from storage.batches import batches
-from storage.records import JudgmentRole, NewDocument, NewJudgment
+from storage.records import MAX_GRADE, JudgmentRole, NewDocument, NewJudgment
 
 _BUILDING = "building"
 _QUERIES_AT_ONCE = 200
@@ -196,7 +196,7 @@ def store_queries(workspace: Workspace, source: Source, collection_id: int, auth
     queries, qrels = source.queries(), source.qrels()
     collected = Collected(n_queries=len(queries))
     label_set_id = _label_set_for(workspace, collection_id, author, is_judged=bool(qrels))
-    sequence = n_unknown = 0
+    sequence = n_unknown = n_high = 0
     known_ids: dict[int, str] = {}
     for batch in batches(queries, _QUERIES_AT_ONCE):
         wanted = {doc_id for each in batch for doc_id in qrels.get(each.query.query_id, ())}
@@ -216,6 +216,7 @@ def store_queries(workspace: Workspace, source: Source, collection_id: int, auth
                     if doc_id not in documents:
                         n_unknown += 1
                         continue
+                    n_high += grade > MAX_GRADE
                     judgments.append(
                         NewJudgment(
                             label_set_id=label_set_id,
@@ -224,7 +225,7 @@ def store_queries(workspace: Workspace, source: Source, collection_id: int, auth
                             doc_id=doc_id,
                             content_hash=documents[doc_id].content_hash,
                             author=IMPORTED_AUTHOR,
-                            grade=grade,
+                            grade=min(grade, MAX_GRADE),
                             client_id=client_id,
                             sequence=sequence,
                             role=JudgmentRole.REFERENCE,
@@ -236,6 +237,8 @@ def store_queries(workspace: Workspace, source: Source, collection_id: int, auth
         collected.remarks.append(
             f"Left out: {counted(n_unknown, 'judgment')} of documents that are not in the collection."
         )
+    if n_high:
+        collected.remarks.append(f"{counted(n_high, 'grade')} above {MAX_GRADE:g} became {MAX_GRADE:g}.")
     return collected
 
 

@@ -217,7 +217,10 @@ def import_panel(outcome: ImportOutcome, is_done: bool) -> Payload:
         "nonce": nonce(),
         "n_new": len(outcome.new),
         "n_known": outcome.n_known,
-        "examples": [{"text": each.text[:200], "instruction": each.instruction[:200]} for each in outcome.new[:5]],
+        "examples": [
+            {"text": each.query.text[:200], "instruction": each.query.instruction[:200]} for each in outcome.new[:5]
+        ],
+        "remarks": list(outcome.remarks),
         "is_done": is_done,
     }
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from era.cli.console import Console
-from era.cli.sources import open_collection, read_queries
+from era.cli.sources import open_collection
 from era.evaluation.held_out import fullest
 from era.intact import require_absent
-from era.io.writing import read_qrels
 from era.trained_adapter import TrainedAdapter, held_out_in_words
 
 _DECIMALS = 4
@@ -25,21 +24,20 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     require_absent(arguments.adapter)
     collection = open_collection(arguments, console)
-    queries = read_queries(arguments.queries) if arguments.queries else None
-    qrels = read_qrels(arguments.qrels) if arguments.qrels else None
     with console.progress() as progress:
         learned = collection.fit(
-            queries,
-            qrels,
+            arguments.queries,
+            arguments.qrels,
             arguments.recipe,
             seed=arguments.seed,
             n_texts=arguments.n_texts,
             progress=progress,
         )
     learned.save(arguments.adapter)
-    for remark in learned.measures.get("remarks", ()):
+    remarks = list(learned.measures.get("remarks", ()))
+    for remark in remarks:
         console.remark(remark)
-    told = {**learned.measures, "means": _told(learned.measures["means"])}
+    told = {**learned.measures, "remarks": remarks, "means": _told(learned.measures["means"])}
     about = {"adapter": str(arguments.adapter), "recipe": arguments.recipe, "seed": arguments.seed, **told}
     console.answer(about, lambda: _in_words(arguments, learned))
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from era.cli.console import Console
-from era.cli.sources import open_collection, read_queries
+from era.cli.sources import open_collection
 from era.cli.systems import find_run, system_named
 from era.collection import Collection, in_sample_remarks
 from era.evaluation.figures import difference, figure, interval
 from era.evaluation.measures import depth_of, evaluate, main_of, parse_measure_names
-from era.evaluation.report import near_copies
+from era.evaluation.report import near_copies, remarks_on_overlap
 from era.evaluation.significance import Difference, describe_difference, paired_difference
-from era.io.writing import read_qrels
+from era.io.judgments import of_known_documents, read_qrels
+from era.io.memory import queries_of
+from era.io.opening import open_source
 from era.types import Qrels, Query, Ranking, Run
 
 _DECIMALS = 4
@@ -32,6 +34,7 @@ class _Setting:
     console: Console
     remarks: list[str]
     collection: Collection | None = None
+    known_queries: list[Query] | None = None
 
     def opened(self, name: str) -> Collection:
         """Return the index folder.
@@ -46,9 +49,11 @@ class _Setting:
         return self.collection
 
     def qrels(self) -> Qrels:
-        """Return the judgments to measure against."""
+        """Return the judgments to measure against, of queries that are there as far as that is known."""
         if self.arguments.qrels:
-            return read_qrels(self.arguments.qrels)
+            read = read_qrels(self.arguments.qrels, self._known_queries())
+            self.remarks += read.remarks
+            return read.qrels
         if self.arguments.index is None:
             raise ValueError(
                 "Give the judgments with --qrels FILE, or an index folder that has some with --index INDEX."
@@ -57,7 +62,15 @@ class _Setting:
 
     def queries(self, name: str) -> list[Query]:
         """Return the queries to rank."""
-        return read_queries(self.arguments.queries) if self.arguments.queries else self.opened(name).queries
+        return self._known_queries() or self.opened(name).queries
+
+    def _known_queries(self) -> list[Query] | None:
+        if self.known_queries is None and self.arguments.queries:
+            self.known_queries = queries_of(self.arguments.queries, self.remarks)
+        elif self.known_queries is None and self.arguments.index is not None:
+            source = open_source(self.arguments.index, "collection")
+            self.known_queries = [each.query for each in source.queries()] or None
+        return self.known_queries
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -73,6 +86,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     runs = {"system": _rank(setting, arguments.system, qrels, depth_of(measures))}
     if arguments.baseline:
         runs["baseline"] = _rank(setting, arguments.baseline, qrels, depth_of(measures))
+    if setting.collection is not None:
+        qrels = of_known_documents(qrels, setting.collection.corpus, setting.remarks)
+    setting.remarks += remarks_on_overlap(runs, qrels)
     runs = _of_same_queries(setting, runs, qrels)
     values = {name: evaluate(qrels, each, measures, arguments.threshold) for name, each in runs.items()}
     n = len(values["system"][measures[0]])
@@ -106,7 +122,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 def _rank(setting: _Setting, name: str, qrels: Qrels, depth: int) -> Run:
     known = find_run(name)
     if known is not None:
-        return known
+        setting.remarks += known.remarks
+        return known.run
     collection, arguments = setting.opened(name), setting.arguments
     queries = [query for query in setting.queries(name) if query.query_id in qrels]
     system = system_named(name)

@@ -11,7 +11,9 @@ from era.collection import Collection
 from era.export.model_card import CardFacts, model_card
 from era.export.sentence_model import save_model
 from era.intact import appearing, require_free
-from era.io.writing import csv_text, read_qrels, read_run, trec_qrels, trec_run
+from era.io.judgments import read_qrels
+from era.io.runs import read_run
+from era.io.writing import csv_text, trec_qrels, trec_run
 from era.trained_adapter import TrainedAdapter
 from era.types import Qrels, Run
 
@@ -29,14 +31,18 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         _export_model(arguments, console)
         return
     if arguments.kind == "qrels":
-        text, n = _qrels_text(read_qrels(arguments.source), arguments.to)
+        judged = read_qrels(arguments.source)
+        (text, n), remarks = _qrels_text(judged.qrels, arguments.to), judged.remarks
     else:
-        text, n = _run_text(read_run(arguments.source), arguments.to, arguments.tag)
+        ranked = read_run(arguments.source)
+        (text, n), remarks = _run_text(ranked.run, arguments.to, arguments.tag), ranked.remarks
+    for remark in remarks:
+        console.remark(remark)
     if arguments.target is None:
         console.write(text)
         return
     arguments.target.write_text(text, encoding="utf-8", newline="")
-    about = {"file": str(arguments.target), "format": arguments.to, "lines": n}
+    about = {"file": str(arguments.target), "format": arguments.to, "lines": n, "remarks": list(remarks)}
     console.answer(about, lambda: f"{n:,} lines are in {arguments.target}.\n")
 
 

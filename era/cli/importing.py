@@ -5,8 +5,9 @@ from pathlib import Path
 
 from era.cli.console import Console
 from era.cli.sources import Counted, columns_named, open_for
-from era.collection import of_known_documents, read_documents
+from era.collection import read_documents
 from era.intact import appearing
+from era.io.judgments import of_known_documents
 from era.io.opening import open_hub
 from era.io.writing import collection_folder
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             source = open_for(arguments, Path(arguments.source))
         queries, qrels, left_out = source.queries(), source.qrels(), list[str]()
         if qrels:  # what they judge has to be there, and they are written with the documents
-            qrels, left_out = of_known_documents(qrels, {each.document.doc_id for each in source.documents()})
+            qrels = of_known_documents(qrels, {each.document.doc_id for each in source.documents()}, left_out)
         counted = Counted(read_documents(source, progress))
         collection_folder(folder, counted, queries, qrels)
         if not counted.n:

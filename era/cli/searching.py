@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from era.cli.console import Console
-from era.cli.sources import open_collection, read_queries
+from era.cli.sources import open_collection
 from era.cli.systems import find_run, system_named
 from era.collection import Hits, System
+from era.io.memory import queries_of
 from era.io.writing import trec_run
 from era.trained_adapter import TrainedAdapter
 from era.types import Query, Run
@@ -34,7 +35,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             f"{arguments.system} is a file of rankings, which cannot search. Give the folder of an adapter."
         )
     if arguments.queries is not None:
-        queries = read_queries(arguments.queries)
+        remarks: list[str] = []
+        queries = queries_of(arguments.queries, remarks)
+        for remark in remarks:
+            console.remark(remark)
     else:
         queries = [Query("query", arguments.query, arguments.instruction)]
     system = system_named(arguments.system)

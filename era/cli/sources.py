@@ -8,7 +8,6 @@ from era.cli.console import Console
 from era.collection import Collection
 from era.io.content import Source, SourceDocument
 from era.io.opening import FORMATS, open_source
-from era.types import Query
 
 _ROLES = ("id", "title", "text")
 
@@ -70,22 +69,3 @@ class Counted:
         for document in self._documents:
             self.n += 1
             yield document
-
-
-def read_queries(path: Path) -> list[Query]:
-    """Return the queries of a file, folder or zip; the rows of a plain table count as queries.
-
-    Raises:
-        FormatError: naming the place of what cannot be read.
-        ValueError: if there is none.
-    """
-    source = open_source(path)
-    queries = [each.query for each in source.queries()]
-    if not queries and path.is_file():
-        queries = [
-            Query(each.document.doc_id, each.document.content, each.metadata.get("instruction", ""))
-            for each in source.documents()
-        ]
-    if not queries:
-        raise ValueError(f"There is no query in {path}. It needs a query a line, with id and text.")
-    return queries

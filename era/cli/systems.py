@@ -4,12 +4,11 @@ import zipfile
 from pathlib import Path
 
 from era.collection import ALIGNED, BM25, LIGHT, System
-from era.io.writing import read_run
+from era.io.runs import RunRead, read_run
 from era.trained_adapter import TrainedAdapter
-from era.types import Run
 
 
-def find_run(name: str) -> Run | None:
+def find_run(name: str) -> RunRead | None:
     """Return the rankings if the name is that of a run file; else None: it names something that ranks.
 
     Raises:

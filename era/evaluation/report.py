@@ -115,10 +115,44 @@ def evaluate_runs(
         raise ValueError(
             "No ranked query has a relevant document, so there is nothing to measure. Check the query ids."
         )
+    remarks = [*remarks, *remarks_on_overlap(runs, qrels)]
     values = {
         name: values_of(qrels, {each: run[each] for each in shared}, names, threshold) for name, run in runs.items()
     }
     return Evaluation(values, near_copies(shared, qrels, texts or {}), remarks)
+
+
+def remarks_on_overlap(runs: Mapping[str, Run], qrels: Qrels) -> list[str]:
+    """Return which queries count as 0 for want of judgments, and which are not judged at all.
+
+    Raises:
+        ValueError: if a ranking has no judged document for any query.
+    """
+    remarks = []
+    for run in runs.values():
+        shared = [query_id for query_id in run if query_id in qrels]
+        blind = [query_id for query_id in shared if not any(doc.doc_id in qrels[query_id] for doc in run[query_id])]
+        if shared and len(blind) == len(shared):
+            judged = next(iter(qrels[shared[0]]))
+            ranked = next((doc.doc_id for query_id in shared for doc in run[query_id]), "nothing")
+            raise ValueError(
+                "None of the ranked documents is judged, so there is nothing to measure. Check the document ids: the "
+                f"judgments name {judged!r}, the rankings {ranked!r}."
+            )
+        if blind:
+            remarks.append(f"Of {_queries(blind)} no ranked document is judged, which counts as 0: {_named(blind)}.")
+        if unjudged := [query_id for query_id in run if query_id not in qrels]:
+            are = "is" if len(unjudged) == 1 else "are"
+            remarks.append(f"{_queries(unjudged, 'ranked ')} {are} not judged and left out: {_named(unjudged)}.")
+    return list(dict.fromkeys(remarks))
+
+
+def _queries(ids: Sequence[str], kind: str = "") -> str:
+    return f"1 {kind}query" if len(ids) == 1 else f"{len(ids):,} {kind}queries"
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
 def near_copies(query_ids: Sequence[str], qrels: Qrels, texts: Mapping[str, str]) -> dict[str, int]:
@@ -145,8 +179,10 @@ def evaluate(
         FormatError: if a file cannot be read.
     """
     named = runs if isinstance(runs, Mapping) and all(_is_of_runs(each) for each in runs.values()) else {"run": runs}
-    read = {name: run_of(each) for name, each in named.items()}
-    return evaluate_runs(read, qrels_of(qrels), measures, threshold=threshold)
+    remarks: list[str] = []
+    read = {name: run_of(each, remarks) for name, each in named.items()}
+    judged = qrels_of(qrels, None, remarks)
+    return evaluate_runs(read, judged, measures, remarks=remarks, threshold=threshold)
 
 
 def compare(before: Any, after: Any, qrels: Any, measure: str = "nDCG@10") -> PairedDifference:

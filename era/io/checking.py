@@ -3,14 +3,11 @@
 What can be left out without a doubt is left out and counted, for a person to read; what is contradictory is an error.
 """
 
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from era.errors import FormatError
-from era.io.content import SourceDocument, SourceQuery
+from era.io.content import SourceDocument
 
-MAX_GRADE = 10.0
 _N_NAMED = 5
 _HASH_BITS = 64
 _HASH_MASK = (1 << _HASH_BITS) - 1
@@ -24,19 +21,13 @@ class Place:
     line: int | None = None
     unit: str = "line"
 
+    def __str__(self) -> str:
+        """Return the place in words."""
+        return self.file if self.line is None else f"{self.file}, {self.unit} {self.line:,}"
+
     def error(self, problem: str, column: str | None = None) -> FormatError:
         """Return the error of a problem at this place."""
         return FormatError(problem, self.file, self.line, column, self.unit)
-
-
-@dataclass(frozen=True, slots=True)
-class Judgment:
-    """A line of a file of judgments."""
-
-    query_id: str
-    doc_id: str
-    grade: float
-    place: Place
 
 
 class DocumentCheck:
@@ -46,8 +37,8 @@ class DocumentCheck:
         self._files: list[tuple[str, str]] = []
         self._seen: dict[str, int] = {}  # id -> line and hash of the content in one number
         self._contents: set[int] = set()
-        self._empty = _Named()
-        self._repeated = _Named()
+        self._empty = Named()
+        self._repeated = Named()
         self._n_alike = 0
 
     def begin(self, file: str, unit: str) -> None:
@@ -100,97 +91,30 @@ class DocumentCheck:
         return remarks
 
 
-def checked_queries(found: Iterable[tuple[Place, SourceQuery]], remarks: list[str]) -> list[SourceQuery]:
-    """Return the queries that say something, each id once; what was left out is added to the remarks.
-
-    Raises:
-        FormatError: if an id is used for two different queries.
-    """
-    kept: dict[str, tuple[Place, SourceQuery]] = {}
-    empty = _Named()
-    for place, query in found:
-        if not query.query.text.strip():
-            empty.add(query.query.query_id)
-            continue
-        first, known = kept.setdefault(query.query.query_id, (place, query))
-        if known.query != query.query:
-            where = f"{first.unit} {first.line:,}" if first.file == place.file and first.line else first.file
-            problem = f"the id {query.query.query_id!r} was used in {where} already, for another query."
-            raise place.error(problem)
-    if empty.n:
-        remarks.append(empty.left_out("query without any text", "queries without any text"))
-    return [query for _, query in kept.values()]
-
-
-def checked_qrels(found: Iterable[Judgment], query_ids: set[str], remarks: list[str]) -> dict[str, dict[str, float]]:
-    """Return the grades by query and document; grades below 0 become 0, and of two for one pair the later holds.
-
-    Raises:
-        FormatError: if a grade is out of range, or there is no such query.
-    """
-    qrels: dict[str, dict[str, float]] = {}
-    n_twice = 0
-    for judgment in found:
-        if judgment.query_id not in query_ids:
-            raise judgment.place.error(f"there is no query {judgment.query_id!r} among the queries.")
-        if not judgment.grade <= MAX_GRADE:
-            raise judgment.place.error(f"relevance should be between 0 and {MAX_GRADE:.0f}.")
-        judged = qrels.setdefault(judgment.query_id, {})
-        grade = max(judgment.grade, 0.0)
-        n_twice += judged.get(judgment.doc_id, grade) != grade
-        judged[judgment.doc_id] = grade
-    if n_twice:
-        what = "1 judgment contradicts" if n_twice == 1 else f"{n_twice:,} judgments contradict"
-        remarks.append(f"{what} an earlier one of the same query and document; the last holds.")
-    return qrels
-
-
-def lenient_judgments(found: Iterable[Judgment], query_ids: set[str], remarks: list[str]) -> Iterator[Judgment]:
-    """Yield judgments that can be kept, for files that nobody here can mend; what was left out is remarked.
-
-    Judgments of unknown queries are left out, and grades above `MAX_GRADE` become that.
-    """
-    unknown, n_high = _Named(), 0
-    for judgment in found:
-        if judgment.query_id not in query_ids:
-            unknown.add(judgment.query_id)
-            continue
-        n_high += judgment.grade > MAX_GRADE
-        yield Judgment(judgment.query_id, judgment.doc_id, min(judgment.grade, MAX_GRADE), judgment.place)
-    if unknown.n:
-        remarks.append(
-            unknown.left_out("judgment of a query that is not there", "judgments of queries that are not there")
-        )
-    if n_high:
-        what = "1 grade" if n_high == 1 else f"{n_high:,} grades"
-        remarks.append(f"{what} above {MAX_GRADE:.0f} became {MAX_GRADE:.0f}.")
-
-
-def grade_of(text: str) -> float:
-    """Return a grade.
-
-    Raises:
-        ValueError: if it is not a finite number.
-    """
-    grade = float(text)
-    if not math.isfinite(grade):
-        raise ValueError(f"expected a finite number, got {text!r}")
-    return grade
-
-
-class _Named:
-    """How often something happened, and the first ids it happened to."""
+class Named:
+    """How often something happened, and the first ids or places it happened to."""
 
     def __init__(self) -> None:
+        """Begin at none."""
         self.n = 0
         self._first: list[str] = []
+        self._has_more = False
 
     def add(self, name: str) -> None:
+        """Count one more."""
         self.n += 1
-        if len(self._first) < _N_NAMED and name not in self._first:
-            self._first.append(name)
+        if name not in self._first:
+            self._has_more = len(self._first) == _N_NAMED
+            self._first += [] if self._has_more else [name]
+
+    def listed(self, between: str = ", ") -> str:
+        """Return the first names, and that there are more."""
+        return between.join(self._first) + (f"{between}..." if self._has_more else "")
+
+    def counted(self, one: str, several: str) -> str:
+        """Return in words how often it happened."""
+        return f"1 {one}" if self.n == 1 else f"{self.n:,} {several}"
 
     def left_out(self, one: str, several: str) -> str:
         """Return the remark that so many were left out, and which."""
-        what = f"1 {one} was" if self.n == 1 else f"{self.n:,} {several} were"
-        return f"{what} left out: {', '.join(self._first)}{', ...' if self.n > len(self._first) else ''}."
+        return f"{self.counted(f'{one} was', f'{several} were')} left out: {self.listed()}."

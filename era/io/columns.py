@@ -1,4 +1,4 @@
-"""Which column of a table is the id, the title and the text, and a row turned into a document or a query by them."""
+"""What columns are usually called, which of them hold id, title and text, and a row turned into a document by them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -6,9 +6,9 @@ from typing import Any
 
 from era.corpus import without_half_characters
 from era.errors import FormatError
-from era.io.content import SourceDocument, SourceQuery
+from era.io.content import SourceDocument
 from era.io.rows import Row
-from era.types import Document, Query
+from era.types import Document
 
 ROLES = ("id", "title", "text")
 MAX_FACTS = 20
@@ -24,19 +24,26 @@ _TEXT_NAMES = (
     *("text", "contents", "content", "body", "doc", "document", "passage", "abstract", "full_text", "paragraph"),
     *("description", "summary", "answer", "segment", "chunk", "sentence", "comment", "message"),
 )
-_QUERY_ID_NAMES = ("_id", "id", "qid", "query_id", "topic_id")
-_QUERY_NAMES = ("query", "question", "text", "title", "topic")
-_INSTRUCTION_NAMES = ("instruction", "instruct")
-_NEED_NAMES = ("need", "information_need", "description", "narrative")
+QUERY_ID_NAMES = ("_id", "id", "qid", "query_id", "queryid", "topic_id")
+QUERY_NAMES = ("query", "question", "text", "title", "topic")
+INSTRUCTION_NAMES = ("instruction", "instruct")
+NEED_NAMES = ("need", "information_need", "description", "narrative")
+LABELLED_QUERY_NAMES = ("query_id", "qid", "queryid", "topic_id", "topicid", "topic", "query", "query_text", "question")
+"""What a table of judgments or rankings calls its queries; the last three are texts, or ids for want of another."""
+LABELLED_TEXT_NAMES = ("query", "query_text", "question")
+LABELLED_DOC_NAMES = (
+    *("corpus_id", "doc_id", "docid", "document_id", "documentid", "docno", "pid", "passage_id", "document", "doc"),
+)
+GRADE_NAMES = ("relevance", "rel", "grade", "rating", "label", "judgment", "judgement", "score")
 _KNOWN = {
-    *(*_ID_NAMES, *_TITLE_NAMES, *_TEXT_NAMES, *_QUERY_ID_NAMES, *_QUERY_NAMES, *_INSTRUCTION_NAMES, *_NEED_NAMES),
-    *("score", "relevance", "labels", "metadata", "url"),
+    *(*_ID_NAMES, *_TITLE_NAMES, *_TEXT_NAMES, *QUERY_ID_NAMES, *QUERY_NAMES, *INSTRUCTION_NAMES, *NEED_NAMES),
+    *(*LABELLED_QUERY_NAMES, *LABELLED_DOC_NAMES, *GRADE_NAMES, "labels", "metadata", "url"),
 }
 
 
 def is_known_name(cell: str) -> bool:
     """Return whether a cell is a usual name of a column."""
-    return _as_name(cell) in _KNOWN
+    return as_name(cell) in _KNOWN
 
 
 def guess_mapping(columns: Sequence[str], sample: Sequence[Row]) -> dict[str, str]:
@@ -44,7 +51,7 @@ def guess_mapping(columns: Sequence[str], sample: Sequence[Row]) -> dict[str, st
     found = {
         role: column
         for role, names in (("id", _ID_NAMES), ("title", _TITLE_NAMES), ("text", _TEXT_NAMES))
-        if (column := _named(columns, names))
+        if (column := named(columns, names))
     }
     if "text" not in found:
         others = [column for column in columns if column != found.get("id")]
@@ -58,7 +65,7 @@ def guess_mapping(columns: Sequence[str], sample: Sequence[Row]) -> dict[str, st
 
 def is_about_queries(columns: Sequence[str]) -> bool:
     """Return whether the columns are those of queries: one of them is called so, and none is a text."""
-    names = {_as_name(column) for column in columns}
+    names = {as_name(column) for column in columns}
     if "instruction" in names and names & {"query", "question"}:
         return True
     return bool(names & {"query", "question"}) and not names & set(_TEXT_NAMES) - {"description"}
@@ -148,33 +155,6 @@ class DocumentReader:
         return facts
 
 
-def query_of(row: Row, place: int, file: str, unit: str) -> SourceQuery:
-    """Return the query of a row by the usual names of columns; without an id it is numbered by its place.
-
-    Raises:
-        FormatError: if there is no column of queries, or one does not hold what it should.
-    """
-    columns = list(row)
-    id_column, text_column = _named(columns, _QUERY_ID_NAMES), _named(columns, _QUERY_NAMES)
-    if not text_column:
-        listed = names_in_words(columns)
-        raise FormatError(f"there is no column named query or text. Found: {listed}.", file, place, unit=unit)
-
-    def value(column: str) -> str:
-        if not column:
-            return ""
-        return plain_text(row[column], lambda problem: FormatError(problem, file, place, column, unit))
-
-    try:
-        query_id = id_text(row[id_column]) if id_column else str(place)
-    except ValueError as error:
-        problem = "expected an id that is a text or a whole number."
-        raise FormatError(problem, file, place, id_column, unit) from error
-    needs = [value(name) for name in columns if _as_name(name) in _NEED_NAMES and name != text_column]
-    query = Query(query_id, value(text_column), value(_named(columns, _INSTRUCTION_NAMES)))
-    return SourceQuery(query, "\n\n".join(need for need in needs if need))
-
-
 def id_text(value: Any) -> str:
     """Return an id as a text.
 
@@ -229,11 +209,12 @@ def _clean(text: str) -> str:
     return without_half_characters(text).replace("\0", "\ufffd")
 
 
-def _as_name(column: str) -> str:
+def as_name(column: str) -> str:
+    """Return the name of a column as the lists of usual names have it."""
     return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _named(columns: Sequence[str], names: Sequence[str]) -> str:
+def named(columns: Sequence[str], names: Sequence[str]) -> str:
     """Return the column whose name comes first among the names; empty if there is none."""
-    by_name = {_as_name(column): column for column in reversed(columns)}
+    by_name = {as_name(column): column for column in reversed(columns)}
     return next((by_name[name] for name in names if name in by_name), "")

@@ -11,6 +11,8 @@ from era.io.columns import is_known_name
 from era.io.files import Entry, Lines, Meter, detect_encoding, encoding_remark, open_text, unreadable
 from era.io.rows import PlacedRow, named_twice, too_many_columns, within_limits
 
+Header = Literal["", "yes", "no"]
+
 _DELIMITERS = ("\t", ";", ",", "|")
 _NAMES = {"\t": "a tab", ";": "a semicolon", ",": "a comma", "|": "a vertical bar"}
 _LONGEST_NAME = 60  # characters; what is longer in a first line is no name of a column
@@ -25,8 +27,12 @@ class DelimitedRows:
     unit = "line"
     n_rows = None
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, header: Header = "") -> None:
         """Tell the encoding, the delimiter and the header by the beginning of the file.
+
+        Args:
+            entry: the file.
+            header: whether the first line names the columns, where that is known; empty to judge by the file.
 
         Raises:
             FormatError: if it is not text.
@@ -37,18 +43,24 @@ class DelimitedRows:
         self.encoding = detect_encoding(entry)
         self.remarks = [remark] if (remark := encoding_remark(entry, self.encoding)) else []
         lines = self._first_lines()
-        self._delimiter = "\t" if entry.suffix in (".tsv", ".tab") else _delimiter_of(lines)
+        is_tabbed = entry.suffix in (".tsv", ".tab") and any("\t" in line for line in lines)
+        self._delimiter = "\t" if is_tabbed else _delimiter_of(lines)
         # in TSV a quotation mark is often only what it is
         is_quoted = self._delimiter != "\t" or _quotes_match(lines)
         self._quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
         first = next((cells for _, cells in self._cells(Meter())), [])
-        self._has_header = _is_header(first)
+        self._has_header = header == "yes" or (header != "no" and _is_header(first))
         if len(first) > limits.MAX_COLUMNS:
             raise too_many_columns(len(first), self.name)
         names = first if self._has_header else [f"column {place}" for place in range(1, len(first) + 1)]
         self._columns = _named(entry.name, names)
         if first and not self._has_header:
             self.remarks.append(f"The first line of {entry.name} is no header; its columns are numbered.")
+
+    @property
+    def header(self) -> Header:
+        """Return whether the first line names the columns."""
+        return "yes" if self._has_header else "no"
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order; blank lines are left out, missing cells at the end of a line are empty.

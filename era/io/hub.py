@@ -13,9 +13,10 @@ from typing import Any
 from era.errors import FormatError, SourceUnreachable
 from era.io.columns import check_mapping, guess_mapping, id_text
 from era.io.files import Meter
-from era.io.judgments import judgments_of_rows
+from era.io.judgments import judgments_of_table, labels_of_table
+from era.io.queries import queries_of_table
 from era.io.rows import PlacedRow, columns_of, sample_rows, within_limits
-from era.io.sources import FileSource, RowDocuments, labels_of_rows, queries_of_rows
+from era.io.sources import FileSource, RowDocuments
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAFE_READERS = ("json", "csv", "parquet", "arrow")
@@ -149,16 +150,15 @@ def _source(
         title,
         "hub",
         [RowDocuments(rows, mapping, id_prefix="" if len(documents) == 1 else f"{rows.name}#") for rows in documents],
-        [partial(queries_of_rows, rows) for rows in queries],
+        [partial(queries_of_table, rows) for rows in queries],
         [
-            *(partial(judgments_of_rows, rows) for rows in judged),
-            *(partial(labels_of_rows, rows) for rows in queries),
+            *(partial(judgments_of_table, rows) for rows in judged),
+            *(partial(labels_of_table, rows) for rows in queries),
         ],
         files=[rows.name for rows in (*documents, *queries, *judged)],
         columns=columns,
         mapping=mapping,
         remarks=remarks,
-        is_mendable=False,
     )
 
 

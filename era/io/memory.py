@@ -9,19 +9,20 @@ query_id, doc_id and score; or query id -> document id -> score, or -> documents
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from era.errors import FormatError
 from era.io.columns import guess_mapping
 from era.io.content import Source
 from era.io.files import Meter
 from era.io.hub import is_hub_name
-from era.io.judgments import judgments_of_rows
+from era.io.judgments import checked_qrels, judgments_of_rows, read_qrels
 from era.io.opening import open_hub, open_source
+from era.io.queries import checked_queries, queries_of_rows, read_queries, with_ids
 from era.io.rows import PlacedRow, Row, columns_of, sample_rows
-from era.io.sources import FileSource, RowDocuments, queries_of_rows
-from era.io.writing import read_qrels, read_run
+from era.io.runs import checked_run, places_of_rows, read_run
+from era.io.sources import FileSource, RowDocuments
 from era.types import Document, Qrels, Query, Ranking, Run, ScoredDoc
 
 _JUDGED = ("query_id", "doc_id", "grade")
@@ -72,56 +73,68 @@ def source_of(given: Any, columns: Mapping[str, str] | None = None) -> Source:
     )
 
 
-def queries_of(given: Any) -> list[Query]:
-    """Return queries.
+def queries_of(given: Any, remarks: list[str]) -> list[Query]:
+    """Return queries; how they were read is added to the remarks.
 
     Raises:
-        FormatError: naming the row and column that cannot be a query.
+        FormatError: naming the row and column that cannot be a query, or if there is none.
         TypeError: if it is something else.
     """
     if isinstance(given, str | Path):
-        from era.cli.sources import read_queries
-
-        return read_queries(Path(given))
-    rows = MemoryRows("queries", _rows_of(given, "query"))
-    source = FileSource("queries", "table", queries=[partial(queries_of_rows, rows)])
-    return [each.query for each in source.queries()]
+        return _queries_at(Path(given), remarks)
+    rows = enumerate(_rows_of(given, "query"), start=1)
+    found = checked_queries(queries_of_rows(rows, "queries", "row", remarks), remarks)
+    return [each.query for each in with_ids((query for _, query in found), remarks)]
 
 
-def qrels_of(given: Any) -> Qrels:
-    """Return judgments.
+def _queries_at(path: Path, remarks: list[str]) -> list[Query]:
+    """Return the queries of a file, or of a folder or zip with a file of queries in it."""
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        source = open_source(path)
+        found = source.queries()
+        if not found:
+            raise FormatError("there is no query in it. It needs a file such as queries.jsonl.", str(path))
+        remarks += source.remarks
+    else:
+        read = read_queries(path)
+        remarks += read.remarks
+        found = with_ids((query for _, query in read.queries), remarks)
+    return [each.query for each in found]
+
+
+def qrels_of(given: Any, queries: Sequence[Query] | None, remarks: list[str]) -> Qrels:
+    """Return judgments of the queries, or of any if these are None; how they were read is added to the remarks.
 
     Raises:
-        FormatError: naming the row and column that cannot be a judgment.
+        FormatError: naming the row and column that cannot be a judgment, or if a file has none that can be used.
         TypeError: if it is something else.
     """
     if isinstance(given, str | Path):
-        return read_qrels(Path(given))
+        read = read_qrels(Path(given), queries)
+        remarks += read.remarks
+        return read.qrels
     if isinstance(given, Mapping):
         given = [(q, d, g) for q, judged in given.items() for d, g in _graded(judged)]
     rows = given
     if not _is_frame(given):
         rows = [each if isinstance(each, Mapping) else dict(zip(_JUDGED, each, strict=False)) for each in given]
-    found: dict[str, dict[str, float]] = {}
-    for judgment in judgments_of_rows(MemoryRows("judgments", _rows_of(rows, ""))):
-        found.setdefault(judgment.query_id, {})[judgment.doc_id] = judgment.grade
-    return found
+    placed = enumerate(_rows_of(rows, ""), start=1)
+    return checked_qrels(judgments_of_rows(placed, "judgments", "row", remarks), queries, remarks)
 
 
-def run_of(given: Any) -> Run:
-    """Return rankings.
+def run_of(given: Any, remarks: list[str]) -> Run:
+    """Return rankings; how they were read is added to the remarks.
 
     Raises:
         FormatError: naming the line that is no place of a ranking.
         TypeError: if it is something else.
     """
     if isinstance(given, str | Path):
-        return read_run(Path(given))
+        read = read_run(Path(given))
+        remarks += read.remarks
+        return read.run
     if _is_frame(given):
-        found: dict[str, dict[str, float]] = {}
-        for row in _rows_of(given, ""):
-            found.setdefault(str(row["query_id"]), {})[str(row["doc_id"])] = float(row["score"])
-        given = found
+        return checked_run(places_of_rows(enumerate(_rows_of(given, ""), start=1), "run", "row"), remarks)
     if not isinstance(given, Mapping):
         raise TypeError(f"Expected rankings as a file, a data frame or a mapping, got {type(given).__name__}.")
     return {str(query_id): _ranking_of(ranking) for query_id, ranking in given.items()}

@@ -18,26 +18,25 @@ from era.io.columns import check_mapping, guess_mapping, is_about_queries
 from era.io.content import Source, SourceDocument, SourceQuery
 from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text
 from era.io.hub import hub_source, is_hub_name
-from era.io.judgments import cells_of, judgments_of_lines, judgments_of_rows
+from era.io.judgments import judgments_of, labels_of, labels_of_table
+from era.io.queries import is_topics, queries_of, queries_of_table
 from era.io.rows import RowFile, columns_of, sample_rows
+from era.io.runs import is_run_line
 from era.io.sources import (
     DocumentFile,
     FileSource,
     JudgmentFile,
     QueryFile,
     RowDocuments,
-    labels_of_rows,
-    queries_of_rows,
 )
 from era.io.table import is_table, open_rows
 from era.io.text import TextFiles, is_readable
-from era.io.trec import TrecDocuments, is_run_line, is_topics, is_trec_documents, topics_of
+from era.io.trec import TrecDocuments, is_trec_documents
 
 _DOCUMENT_STEMS = ("corpus", "documents", "docs", "collection", "passages")
 _QUERY_STEMS = ("queries", "query", "questions", "topics")
 _JUDGMENT_STEMS = ("qrels", "qrel", "judgments", "judgements", "relevance")
 _TEXT_LIKE = ("", ".txt", ".text", ".xml", ".sgml", ".sgm", ".trec", ".dat", ".qrels", ".qrel", ".run", ".topics")
-_SPREADSHEETS = (".parquet", ".pq", ".xlsx", ".xlsm", ".json", ".jsonl", ".ndjson")
 _ABOUT_THE_REST = ("readme", "license", "licence", "source", "changelog", "dataset_infos", "croissant")
 _HEAD = 4000  # characters
 _LISTED = "CSV, TSV, JSON, JSON Lines, Parquet, Excel, TREC files, text, Markdown, HTML or PDF"
@@ -104,13 +103,8 @@ def open_files(
         )
         names = [entry.name for entry in texts]
         return FileSource(name, format, [TextFiles(list(texts))], files=names, remarks=[*remarks, *left_out])
-    queries: list[QueryFile] = [partial(topics_of, entry) for entry in files.topics]
-    judgments: list[JudgmentFile] = []
-    for entry in files.qrels:
-        if entry.suffix in _SPREADSHEETS:
-            judgments.append(partial(judgments_of_rows, open_rows(entry)))
-        else:
-            judgments.append(partial(judgments_of_lines, entry))
+    queries: list[QueryFile] = [partial(queries_of, entry) for entry in (*files.topics, *files.queries)]
+    judgments: list[JudgmentFile] = [partial(judgments_of, entry) for entry in files.qrels]
     documents: list[DocumentFile] = []
     columns: tuple[str, ...] = ()
     ignored = [*files.others, *files.runs]
@@ -123,7 +117,7 @@ def open_files(
         ignored += [entry for entry in files.texts if entry.stem not in _ABOUT_THE_REST]
     if files.documents and files.tables:
         ignored += files.tables
-    query_tables = [open_rows(entry) for entry in files.queries]
+    query_tables: list[RowFile] = []
     opened = [] if format == "trec" and files.trec_documents else [open_rows(entry) for entry in tables]
     if opened:
         is_chosen = bool(mapping) or bool(files.documents)
@@ -133,8 +127,9 @@ def open_files(
         documents += _row_documents(document_tables, mapping)
         if document_tables and "id" not in mapping:
             remarks = [*remarks, "There is no column of ids, so the documents are numbered."]
-    queries += [partial(queries_of_rows, file) for file in query_tables]
-    judgments += [partial(labels_of_rows, file) for file in query_tables]
+    queries += [partial(queries_of_table, file) for file in query_tables]
+    judgments += [partial(labels_of, entry) for entry in files.queries]
+    judgments += [partial(labels_of_table, file) for file in query_tables]
     if not documents and not queries:
         raise FormatError("there are no documents and no queries in it.", name)
     read = [*tables, *files.queries, *files.topics, *files.trec_documents, *files.qrels]
@@ -205,7 +200,7 @@ def _kind_by_head(entry: Entry, is_judgments: bool) -> str:
     except (FormatError, UnicodeDecodeError, OSError, EOFError):
         return ""
     first = next((line for line in head.split("\n") if line.strip()), "")
-    cells = cells_of(first)
+    cells = first.split()
     if is_trec_documents(head):
         return "trec_documents"
     if is_topics(head):
@@ -216,8 +211,8 @@ def _kind_by_head(entry: Entry, is_judgments: bool) -> str:
         return "qrels"
     if is_judgments and len(cells) in (3, 4):
         return "qrels"
-    named = any(word in entry.stem for word in ("topic", "quer"))
-    return "topics" if named and len(first.split("\t")) == 2 else ""
+    is_named = any(word in entry.stem for word in ("topic", "quer"))
+    return "topics" if entry.stem in _QUERY_STEMS or (is_named and first.count("\t") == 1) else ""
 
 
 def _kind_of_layout(files: Files) -> str:

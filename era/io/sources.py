@@ -5,24 +5,21 @@ from typing import Protocol
 
 from era.errors import FormatError
 from era.io import limits
-from era.io.checking import (
-    DocumentCheck,
-    Judgment,
-    Place,
-    checked_qrels,
-    checked_queries,
-    lenient_judgments,
-)
-from era.io.columns import MAX_FACT, MAX_FACTS, DocumentReader, query_of
+from era.io.checking import DocumentCheck
+from era.io.columns import MAX_FACT, MAX_FACTS, DocumentReader
 from era.io.content import SourceDocument, SourceQuery
 from era.io.files import Meter
-from era.io.judgments import judgments_of_labels
+from era.io.judgments import Judgment, checked_qrels
 from era.io.limits import most_unpacked
+from era.io.queries import Found, checked_queries, with_ids
 from era.io.rows import RowFile
 
 PlacedDocument = tuple[int, SourceDocument]
-QueryFile = Callable[[], Iterable[tuple[Place, SourceQuery]]]
-JudgmentFile = Callable[[], Iterable[Judgment]]
+QueryFile = Callable[[list[str]], Iterable[Found]]
+"""Yields the queries of a file, and adds to the remarks how they were read."""
+
+JudgmentFile = Callable[[list[str]], Iterable[Judgment]]
+"""Yields the judgments of a file, and adds to the remarks how they were read."""
 
 
 class DocumentFile(Protocol):
@@ -109,7 +106,6 @@ class FileSource:
         columns: Sequence[str] = (),
         mapping: Mapping[str, str] | None = None,
         remarks: Iterable[str] = (),
-        is_mendable: bool = True,
     ) -> None:
         """Keep the files.
 
@@ -123,7 +119,6 @@ class FileSource:
             columns: of the first file of documents, where it is a table.
             mapping: role -> column, where it is a table.
             remarks: what is to be said in any case.
-            is_mendable: whether the person could mend the files; where not, judgments that make no sense are left out.
         """
         self.name = name
         self.format = format
@@ -134,7 +129,6 @@ class FileSource:
         self._query_files = queries
         self._judgment_files = judgments
         self._remarks = list(remarks)
-        self._is_mendable = is_mendable
         self._meter = Meter(sum(file.n_bytes for file in documents))
         self._check = DocumentCheck()
         self._queries: list[SourceQuery] | None = None
@@ -202,32 +196,17 @@ class FileSource:
     def queries(self) -> list[SourceQuery]:
         """Return the queries, each id once."""
         if self._queries is None:
-            self._query_remarks = []
-            found = (each for read in self._query_files for each in read())
-            self._queries = checked_queries(found, self._query_remarks)
+            remarks: list[str] = []
+            found = checked_queries((each for read in self._query_files for each in read(remarks)), remarks)
+            self._queries = with_ids([query for _, query in found], remarks)
+            self._query_remarks = remarks
         return list(self._queries)
 
     def qrels(self) -> dict[str, dict[str, float]]:
         """Return the grades of the queries."""
         remarks: list[str] = []
-        query_ids = {query.query.query_id for query in self.queries()}
-        found: Iterable[Judgment] = (each for read in self._judgment_files for each in read())
-        if not self._is_mendable:
-            found = lenient_judgments(found, query_ids, remarks)
-        qrels = checked_qrels(found, query_ids, remarks)
+        queries = [each.query for each in self.queries()]
+        found = (each for read in self._judgment_files for each in read(remarks))
+        qrels = checked_qrels(found, queries, remarks)
         self._qrels_remarks = remarks
         return qrels
-
-
-def queries_of_rows(file: RowFile) -> Iterator[tuple[Place, SourceQuery]]:
-    """Yield the queries of a table by the usual names of its columns."""
-    for place, row in file.rows(Meter()):
-        yield Place(file.name, place, file.unit), query_of(row, place, file.name, file.unit)
-
-
-def labels_of_rows(file: RowFile) -> Iterator[Judgment]:
-    """Yield the judgments that the queries of a table bring along in a column `labels`."""
-    for place, row in file.rows(Meter()):
-        if row.get("labels") is not None:
-            query = query_of(row, place, file.name, file.unit).query
-            yield from judgments_of_labels(query.query_id, row["labels"], Place(file.name, place, file.unit))

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,20 +18,16 @@ import numpy as np
 
 from era.errors import FormatError
 from era.io.content import SourceDocument, SourceQuery
-from era.io.delimited import defused, undefused
-from era.io.files import Entry
-from era.io.judgments import QUOTED, judgments_of_lines, judgments_of_rows
-from era.io.table import is_table, open_rows
-from era.io.trec import IN_SAMPLE as IN_SAMPLE
-from era.io.trec import QUOTED as QUOTED_RUN
-from era.io.trec import rankings_of, tag_of
+from era.io.delimited import defused
+from era.io.judgments import QUOTED
+from era.io.runs import QUOTED as QUOTED_RUN
 from era.types import Qrels, Run
 
-_UNFIT_BETWEEN_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff]")
-_UNFIT_BETWEEN_TABS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]|\A\s*\Z")
-_QUOTED_CHARACTERS = re.compile(r"[\s%\x00-\x1f\x7f\ufeff]")
+_UNFIT_BETWEEN_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff]|\A[\[{]")
+_UNFIT_BETWEEN_TABS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]|\A[\s\[{]|\s\Z|\A\Z")
+_LIKE_TREC = re.compile(r"\S+\s+Q?0\s+\S+", re.IGNORECASE)  # of two ids with a tab between; read as three columns
+_QUOTED_CHARACTERS = re.compile(r"[\s%\[{\x00-\x1f\x7f\ufeff]")
 _MARK = "\ufeff"  # tells spreadsheets that the file is UTF-8
-_MOST_CELL_CHARACTERS = 50_000_000
 
 
 def trec_qrels(qrels: Qrels) -> str:
@@ -93,82 +89,30 @@ def collection_folder(
             document = each.document
             row: dict[str, Any] = {"id": document.doc_id, "title": document.title, "text": document.text}
             stream.write(_json({**row, "metadata": dict(each.metadata)} if each.metadata else row))
-    with (folder / "queries.jsonl").open("w", encoding="utf-8", newline="\n") as stream:
-        for asked in queries:
-            query = asked.query
-            row = {"id": query.query_id, "text": query.text, "instruction": query.instruction}
-            stream.write(_json({**row, "need": asked.need} if asked.need else row))
+    (folder / "queries.jsonl").write_text(queries_jsonl(queries), encoding="utf-8", newline="\n")
     with (folder / "qrels.tsv").open("w", encoding="utf-8", newline="\n") as stream:
         for query_id, judged in qrels.items():
             stream.writelines(_tabbed(query_id, doc_id, grade) for doc_id, grade in judged.items())
     unfinished.replace(corpus)  # a folder without corpus.jsonl is none, so this comes last
 
 
+def queries_jsonl(queries: Iterable[SourceQuery]) -> str:
+    """Return queries as JSON Lines with `id`, `text`, `instruction` and, where there is one, `need`."""
+    lines = []
+    for each in queries:
+        query = each.query
+        row = {"id": query.query_id, "text": query.text, "instruction": query.instruction}
+        lines.append(_json({**row, "need": each.need} if each.need else row))
+    return "".join(lines)
+
+
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV that a spreadsheet opens without taking any text for a formula; `csv_rows` reads it."""
+    """Return rows as CSV that a spreadsheet opens without taking any text for a formula."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     writer.writerow([_written(cell) for cell in header])
     writer.writerows([[_written(cell) for cell in row] for row in rows])
     return _MARK + written.getvalue()
-
-
-def csv_rows(text: str) -> Iterator[list[str]]:
-    """Yield the rows of a CSV text, header first; what `csv_text` defused reads as it was.
-
-    Raises:
-        FormatError: naming the line where quotation marks do not match.
-    """
-    csv.field_size_limit(_MOST_CELL_CHARACTERS)
-    reader = csv.reader(io.StringIO(text.removeprefix(_MARK), newline=""), strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield [undefused(cell) for cell in cells]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise FormatError(
-            f"the quotation marks of the row that begins here do not match ({error}).", "", line
-        ) from error
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, float]]:
-    """Return the grades of a file of judgments by query and document id; those below 0 are 0.
-
-    Raises:
-        FormatError: naming the line that is no judgment.
-    """
-    entry = _entry(path)
-    is_text = not is_table(entry) or entry.suffix in (".csv", ".tsv", ".tab")
-    qrels: dict[str, dict[str, float]] = {}
-    for judgment in judgments_of_lines(entry) if is_text else judgments_of_rows(open_rows(entry)):
-        qrels.setdefault(judgment.query_id, {})[judgment.doc_id] = max(judgment.grade, 0.0)
-    return qrels
-
-
-def read_run(path: Path) -> Run:
-    """Return the rankings of a TREC run file, ordered by score and, where that is equal, by rank.
-
-    Raises:
-        FormatError: naming the line that is no place of a ranking.
-    """
-    return rankings_of(_entry(path))
-
-
-def read_run_tag(path: Path) -> str:
-    """Return what a TREC run file calls its system; empty for an empty file.
-
-    Raises:
-        FormatError: if the first line is no place of a ranking.
-    """
-    return tag_of(_entry(path))
-
-
-def _entry(path: Path) -> Entry:
-    if not path.is_file():
-        raise FormatError("there is no such file. Check the path.", str(path))
-    return Entry(path.name, path)
 
 
 def _between_blanks(query_id: str, doc_id: str, mark: str, quoted_mark: str) -> tuple[str, str, str]:
@@ -180,7 +124,11 @@ def _between_blanks(query_id: str, doc_id: str, mark: str, quoted_mark: str) -> 
 
 
 def _tabbed(query_id: str, doc_id: str, grade: float) -> str:
-    if _UNFIT_BETWEEN_TABS.search(query_id) or _UNFIT_BETWEEN_TABS.search(doc_id):
+    if (
+        _LIKE_TREC.fullmatch(f"{query_id}\t{doc_id}")
+        or _UNFIT_BETWEEN_TABS.search(query_id)
+        or _UNFIT_BETWEEN_TABS.search(doc_id)
+    ):
         return "\t".join((_quoted(query_id), QUOTED, _quoted(doc_id), _number(grade))) + "\n"
     return "\t".join((query_id, doc_id, _number(grade))) + "\n"
 

@@ -51,7 +51,7 @@ def test_trec_eval_measures_the_exported_runs_as_the_screen_does(judged_desk: De
     files = unzipped(trec_zip(judged_desk.workspace, "ann", view))
     names = ["1-light.run", f"2-{view.sides[1]}.run"]
     names_of = query_names([change.query for change in overall.queries])
-    assert set(files) == {*names, "qrels.txt", "queries.tsv", "README.txt"}
+    assert set(files) == {*names, "qrels.txt", "queries.jsonl", "README.txt"}
     for measure, trec_name in (("nDCG@10", "ndcg_cut.10"), ("RR", "recip_rank")):
         for side, name in enumerate(names):
             found = trec_measures(files["qrels.txt"], files[name], trec_name)
@@ -63,7 +63,7 @@ def test_trec_eval_measures_the_exported_runs_as_the_screen_does(judged_desk: De
 def test_queries_keep_the_ids_of_their_file_where_all_have_one(judged_desk: Desk, view: ComparisonView) -> None:
     files = unzipped(trec_zip(judged_desk.workspace, "ann", view))
     assert {line.split(" ")[0] for line in files["qrels.txt"].splitlines()} == set(QRELS)
-    assert "cat-vet\tcat\tvet\n" in files["queries.tsv"]
+    assert '{"id": "cat-vet", "text": "cat", "instruction": "vet"}\n' in files["queries.jsonl"]
     assert len(files["1-light.run"].splitlines()) == 12 * 16
 
 
@@ -108,7 +108,7 @@ def test_qrels_leave_out_what_whoever_asks_is_still_judging(judged_desk: Desk, v
         files = unzipped(trec_zip(judged_desk.workspace, "ben", each))
         assert {line.split(" ")[0] for line in files["qrels.txt"].splitlines()} == QRELS.keys() - {"cat-vet"}
         assert f"In qrels.txt: {left_out(1)}" in files["README.txt"]
-        assert "cat-vet\tcat\tvet\n" in files["queries.tsv"]
+        assert '{"id": "cat-vet", "text": "cat", "instruction": "vet"}\n' in files["queries.jsonl"]
         assert "cat-vet Q0 " in files[next(iter(files))]
         everything = unzipped(trec_zip(judged_desk.workspace, None, each))  # where nobody can sign in
         assert "cat-vet 0 cat-illness 1\n" in everything["qrels.txt"]

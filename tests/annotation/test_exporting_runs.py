@@ -12,7 +12,7 @@ from annotation.errors import InvalidInputError, NotFoundError
 from annotation.exporting.files import ExportFile
 from annotation.exporting.runs import export_run
 from era.evaluation.measures import evaluate
-from era.io.writing import read_run
+from era.io.runs import read_run
 from tests.annotation.conftest import QRELS, QUERIES, Desk, swapped_topics
 
 
@@ -30,7 +30,7 @@ def test_a_run_file_reads_back_as_the_ranking_that_the_app_shows(judged_desk: De
     path = tmp_path / made.name
     path.write_bytes(made.content if isinstance(made.content, bytes) else b"")
     assert made.name == "animals-aligned.run"
-    found = read_run(path)
+    found = read_run(path).run
     library = judged_desk.workspace.library(judged_desk.collection.id)
     records = [judged_desk.query(judged_desk.query_id(query.query_id)) for query in QUERIES]
     ranked = rank_queries(judged_desk.workspace, library, "aligned", records, 5)

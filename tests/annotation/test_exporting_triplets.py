@@ -1,6 +1,7 @@
 """Training triplets: texts that `datasets` reads, and negatives that were judged or are safe to take for some."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from annotation.errors import InvalidInputError
 from annotation.exporting.triplets import export_triplets
 from annotation.sight import left_out
+from era.corpus import Corpus
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk
 from tests.annotation.judging_world import begin, say
 
@@ -67,3 +69,30 @@ def test_nothing_relevant_is_nothing_to_learn_from(desk: Desk) -> None:
         triplets_of(desk)
     with pytest.raises(InvalidInputError, match="From 1 to 100"):
         triplets_of(desk, n_negatives=0)
+
+
+def test_no_two_texts_of_a_triplet_are_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text decides and not the id: of two documents with one text, one may be relevant and one not."""
+    query = desk.ask("what cats eat")
+    grades = {"cat-feeding": 1.0, "cat-illness": 0.0, "dog-feeding": 1.0, "dog-illness": 0.0, "moth-feeding": 0.0}
+    for doc_id, grade in grades.items():
+        say(desk, "ann", query, doc_id, grade)
+    library = desk.workspace.library(desk.collection.id)
+    texts = {
+        "cat-illness": "cat  feeding",  # as a relevant document
+        "dog-feeding": "cat\tfeeding",  # relevant, as another one
+        "dog-illness": " what cats\neat",  # as the query
+        "wren-illness": "cat feeding ",  # unjudged, as a relevant document
+    }
+    documents = [replace(d, title="", text=texts[d.doc_id]) if d.doc_id in texts else d for d in library.corpus]
+    monkeypatch.setattr(library, "corpus", Corpus(documents))
+    found = triplets_of(desk, n_negatives=100)
+    said = [[" ".join(text.split()) for text in each.values()] for each in found]
+    assert ["what cats eat", "cat feeding", "moth feeding"] in said
+    assert {positive for _, positive, _ in said} == {"cat feeding"}
+    assert all(len(set(each)) == 3 for each in said)
+    negatives = [negative for _, _, negative in said]
+    assert len(negatives) == len(set(negatives))
+    made = export_triplets(desk.workspace, "ann", desk.label_set_id)
+    said_the_same = "Left out, since they say the same as a relevant document, another one or the query"
+    assert f"{said_the_same}: 3 judged documents." in made.remarks

@@ -263,11 +263,41 @@ def test_a_file_with_one_bad_line_stores_nothing(
 def test_references_may_have_any_grade_up_to_ten(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "qrels"
     path.write_text("cat-vet 0 cat-illness 3\ncat-vet 0 dog-illness -1\n", encoding="utf-8")
-    bring(desk, path)
-    assert desk.qrels() == {desk.query_id("cat-vet"): {"cat-illness": 3.0, "dog-illness": 0.0}}
+    assert bring(desk, path).remarks == (
+        "1 grade below 0 was left out: such documents are unjudged, as trec_eval has it. "
+        "-1 for dog-illness (qrels, line 2).",
+    )
+    assert desk.qrels() == {desk.query_id("cat-vet"): {"cat-illness": 3.0}}
     path.write_text("cat-vet 0 cat-illness 11\n", encoding="utf-8")
-    with pytest.raises(FormatError, match="expected at most 10"):
+    with pytest.raises(FormatError, match='qrels, line 1, column "grade": expected a number from 0 to 10, not 11'):
         bring(desk, path)
+
+
+def test_ratings_of_other_tools_name_queries_by_text_and_columns_by_name(desk: Desk, tmp_path: Path) -> None:
+    asked = desk.ask("what moths eat", "")
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "query,docid,annotator,rating\nwhat  moths eat,moth-feeding,x,1.0\ncat,cat-illness,x,1\nwhales,d,x,1\n"
+    )
+    came = bring(desk, path)
+    assert (came.n_new, came.n_queries_added) == (1, 0)
+    assert desk.qrels() == {asked: {"moth-feeding": 1.0}}
+    assert came.remarks == (
+        "Of ratings.csv, these columns are not read: annotator.",
+        "Judgments of queries that this collection does not have were left out: whales.",
+        "Judgments of documents that this collection does not have were left out: d.",
+        "Judgments were left out since several queries have the text that they name: cat.",
+    )
+
+
+def test_two_grades_of_one_pair_are_said(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "dup.txt"
+    path.write_text("cat-vet 0 cat-illness 1\ncat-vet 0 cat-illness 0\n", encoding="utf-8")
+    assert bring(desk, path).remarks == (
+        "1 judgment contradicts an earlier one of the same query and document; the last holds. "
+        "cat-illness: 1 (dup.txt, line 1), then 0 (dup.txt, line 2).",
+    )
+    assert desk.qrels() == {desk.query_id("cat-vet"): {"cat-illness": 0.0}}
 
 
 def test_only_who_is_signed_in_brings_judgments_in(desk: Desk, tmp_path: Path) -> None:

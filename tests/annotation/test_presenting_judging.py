@@ -24,12 +24,12 @@ from annotation.presenting.judging import (
     query_terms,
     saved_panel,
 )
-from annotation.query_files import ImportedQuery
 from annotation.querying import ImportOutcome, QueryLine
 from annotation.rankers import Ranker
 from annotation.searching import NOT_STORED
 from era.corpus import content_hash
-from era.types import Document
+from era.io.content import SourceQuery
+from era.types import Document, Query
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, QueryRecord
 from tests.annotation.conftest import as_json
 
@@ -308,14 +308,15 @@ def test_query_list_says_what_is_mine_and_what_is_done() -> None:
 
 
 def test_import_panel_shows_five_examples_in_short() -> None:
-    new = [ImportedQuery(None, f"{number}" * 300, "i" * 300, "") for number in range(7)]
-    shown = as_json(import_panel(ImportOutcome(new, 2), is_done=False))
+    new = [SourceQuery(Query("", f"{number}" * 300, "i" * 300)) for number in range(7)]
+    shown = as_json(import_panel(ImportOutcome(new, 2, ("Said.",)), is_done=False))
     assert shown.pop("nonce")
     assert shown == {
         "kind": "import",
         "n_new": 7,
         "n_known": 2,
         "examples": [{"text": f"{number}" * 200, "instruction": "i" * 200} for number in range(5)],
+        "remarks": ["Said."],
         "is_done": False,
     }
 

@@ -5,9 +5,11 @@ import pytest
 import storage.queries
 from annotation.desk import lay_out_pool, lay_out_ranking, look_now
 from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError, NotFoundError
-from annotation.query_files import ImportedQuery
-from annotation.querying import QueryLine, import_queries, list_lines, look_through, set_need
+from annotation.querying import MAX_BYTES, MAX_QUERIES, QueryLine, import_queries, list_lines, look_through, set_need
 from annotation.sight import hidden_queries
+from era.errors import FormatError
+from era.io.content import SourceQuery
+from era.types import Query
 from storage.errors import DatabaseBusy
 from storage.records import QueryRecord
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QUERIES, Desk
@@ -121,9 +123,9 @@ def test_look_through_tells_what_is_new_and_stores_nothing(desk: Desk) -> None:
     n_before = len(stored_queries(desk))
     outcome = look_through(desk.workspace, "ann", desk.collection.id, "queries.csv", FILE)
     assert outcome.new == [
-        ImportedQuery("q1", "Cats at night", "Find laws", "All of it"),
-        ImportedQuery("q2", "Dogs", "", ""),
-        ImportedQuery("q4", "cat", "judge", ""),
+        SourceQuery(Query("q1", "Cats at night", "Find laws"), "All of it"),
+        SourceQuery(Query("q2", "Dogs")),
+        SourceQuery(Query("q4", "cat", "judge")),
     ]
     assert outcome.n_known == 1
     assert len(stored_queries(desk)) == n_before
@@ -151,9 +153,9 @@ def test_import_queries_stores_what_is_new_with_id_need_and_author(desk: Desk) -
 def test_import_queries_stores_nothing_of_a_file_with_a_bad_line(desk: Desk) -> None:
     before = stored_queries(desk)
     bad = FILE + b"q1,Another text,,\n"
-    with pytest.raises(CollectionFileError, match="line 6"):
+    with pytest.raises(FormatError, match="line 6"):
         import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", bad)
-    with pytest.raises(CollectionFileError, match="line 6"):
+    with pytest.raises(FormatError, match="line 6"):
         look_through(desk.workspace, "ann", desk.collection.id, "queries.csv", bad)
     assert stored_queries(desk) == before
 
@@ -175,6 +177,35 @@ def test_import_queries_stores_nothing_when_the_database_gives_up_half_way(
         import_queries(desk.workspace, "ann", desk.collection.id, "queries.csv", FILE)
     assert stored == ["one"]
     assert stored_queries(desk) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"x" * (MAX_BYTES + 1), "a.txt has 5.0 MB"),
+        ("folder/a.csv", f"id,query\n{'x' * 201},cats\n".encode(), "a.csv, line 2: the id is longer than 200"),
+        ("a.txt", ("cats\n" + "word " * 1001).encode(), "a.txt, line 2: This query has 1,001 words"),
+        (
+            "a.csv",
+            ("query,need\ncats,pets\ndogs," + "word " * 1001).encode(),
+            "line 3: This information need has 1,001",
+        ),
+        (
+            "a.txt",
+            "\n".join(map(str, range(MAX_QUERIES + 1))).encode(),
+            "line 5,001: there are more than 5,000 queries",
+        ),
+    ],
+)
+def test_a_file_out_of_bounds_is_refused(desk: Desk, name: str, content: bytes, message: str) -> None:
+    with pytest.raises((CollectionFileError, FormatError), match=message):
+        look_through(desk.workspace, "ann", desk.collection.id, name, content)
+
+
+def test_how_a_file_was_read_is_said_and_each_text_comes_in_once(desk: Desk) -> None:
+    outcome = look_through(desk.workspace, "ann", desk.collection.id, "a.tsv", b"1\tnew\n2\tnew \n3\tnewer\n")
+    assert [(each.query.query_id, each.query.text) for each in outcome.new] == [("1", "new"), ("3", "newer")]
+    assert outcome.remarks == ("a.tsv names no columns: what is before the tab is the id, what follows is the query.",)
 
 
 def test_import_queries_refuses_visitors(desk: Desk) -> None:

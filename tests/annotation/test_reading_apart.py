@@ -15,13 +15,16 @@ import pytest
 
 from annotation import reading_places
 from annotation.errors import CollectionFileError, InvalidInputError
-from annotation.exporting.judgment_files import JudgmentLine, jsonl_text, read_judgments
+from annotation.exporting.judgment_files import JudgmentLine, JudgmentsRead, jsonl_text, read_judgments
 from annotation.exporting.run_files import RunFile, read_run_file
-from annotation.query_files import ImportedQuery, read_queries
 from annotation.reading_apart import LOOKING, Bounds, call_apart, never, source_apart
 from annotation.reading_places import N_EACH, ReadingPlaces
 from era.errors import Cancelled, FormatError, SourceUnreachable
+from era.io.checking import Place
+from era.io.content import SourceQuery
 from era.io.opening import open_source, preview
+from era.io.queries import read_queries
+from era.types import Query
 from storage.records import JudgmentRole
 from tests.annotation.conftest import Desk, wait_until
 from tests.annotation.importing_world import write_folder
@@ -68,8 +71,10 @@ def test_what_is_read_apart_is_what_is_read_here(tmp_path: Path) -> None:
 
 def test_queries_judgments_and_rankings_cross_as_they_are(tmp_path: Path) -> None:
     content = "id,query\n,wo ist es?\n7,\u00e9t\u00e9\n".encode()
-    found = call_apart("x.csv", LOOKING, never, read_queries, "x.csv", content)
-    assert found == [ImportedQuery(None, "wo ist es?", "", ""), ImportedQuery("7", "\u00e9t\u00e9", "", "")]
+    (tmp_path / "x").write_bytes(content)
+    found = call_apart("x.csv", LOOKING, never, read_queries, tmp_path / "x", "x.csv")
+    assert found == read_queries(tmp_path / "x", "x.csv")
+    assert found.queries[1] == (Place("x.csv", 3), SourceQuery(Query("7", "\u00e9t\u00e9")))
     when = datetime(2026, 5, 3, 12, 30, tzinfo=UTC)
     lines = [
         JudgmentLine("q", "cat", "", "", "d1", 2.0, False, "😀", "ann", JudgmentRole.JUDGE, when, 1.5, 3),
@@ -77,10 +82,10 @@ def test_queries_judgments_and_rankings_cross_as_they_are(tmp_path: Path) -> Non
     ]
     (tmp_path / "x.jsonl").write_text(jsonl_text(lines, with_people=True, with_notes=True))
     here = read_judgments(tmp_path / "x.jsonl", "x.jsonl")
-    assert here[0] == lines[0]
+    assert here == JudgmentsRead(tuple(lines), ())
     assert call_apart("x", LOOKING, never, read_judgments, tmp_path / "x.jsonl", "x.jsonl") == here
     (tmp_path / "x.run").write_text("q Q0 d1 1 2.5 mine\nq Q0 d2 2 1 mine\n")
-    run = RunFile({"q": [("d1", 2.5), ("d2", 1.0)]}, is_in_sample=False)
+    run = RunFile({"q": [("d1", 2.5), ("d2", 1.0)]}, is_in_sample=False, remarks=())
     assert call_apart("x.run", LOOKING, never, read_run_file, tmp_path / "x.run", "x.run") == run
 
 

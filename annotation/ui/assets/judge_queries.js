@@ -153,7 +153,7 @@ function openImport() {
 }
 
 function drawImport(answer) {
-  const chooser = h("input", { type: "file", "aria-label": t("import.choose"), accept: ".csv,.tsv,.jsonl,.json,.txt,.xml,.topics", onchange: async () => {
+  const chooser = h("input", { type: "file", "aria-label": t("import.choose"), accept: ".csv,.tsv,.jsonl,.json,.txt,.xml,.topics,.parquet,.xlsx", onchange: async () => {
     const [file] = chooser.files;
     if (!file) return;
     if (file.size > 5e6) return drawImport({ error: t("import.too_large") });
@@ -170,7 +170,8 @@ function drawImport(answer) {
       h("p", {}, t("import.found", { n: answer.n_new, known: answer.n_known })),
       h("ol", { class: "era-examples" }, answer.examples.map((each) => h("li", {}, each.text, each.instruction ? h("span", { class: "era-quiet" }, ` \u2014 ${each.instruction}`) : null))),
       answer.n_new ? h("button", { type: "button", class: "era-button era-primary", onclick: () => trigger("import", { ...ids(), ...importFile, is_sure: true }) }, t("import.do", { n: answer.n_new })) : null] : null,
-    answer.is_done ? h("p", {}, t("import.done", { n: answer.n_new })) : null);
+    answer.is_done ? h("p", {}, t("import.done", { n: answer.n_new })) : null,
+    answer.remarks?.length ? h("ul", { class: "era-remarks" }, answer.remarks.map((remark) => h("li", {}, remark))) : null);
   fill(importDialog,
     h("h2", {}, t("import.title")), h("p", { class: "era-quiet" }, t("import.formats")), chooser, outcome,
     h("form", { method: "dialog" }, h("button", { class: "era-button" }, t("dialog.close"))));

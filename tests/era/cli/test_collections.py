@@ -42,7 +42,7 @@ def test_a_beir_folder_becomes_one_with_what_was_judged(era: CommandLine, tmp_pa
     (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td9\t1\n")
     answer = era("import", "beir", "fish", "--json")
     assert answer.values["judgments"] == 1
-    assert "1 judgments of documents that are not there were left out, of d9." in answer.err
+    assert "1 judgment of a document that is not there was left out: d9." in answer.err
     assert (tmp_path / "fish" / "qrels.tsv").read_text().split() == ["q1", "d1", "2"]
 
 

@@ -99,6 +99,47 @@ def test_what_cannot_be_measured_is_said(era: CommandLine, tmp_path: Path) -> No
     assert "nothing to measure" in era.fail("evaluate", "good.run", "--qrels", "other.txt")
 
 
+def test_what_fits_nothing_is_refused_and_what_fits_in_part_is_said(era: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "a.run").write_text("q1 Q0 d1 1 9 a\nq2 Q0 d2 1 9 a\nq3 Q0 d2 1 9 a\n")
+    (tmp_path / "anno.csv").write_text("query_id,doc_id,annotator,grade\nq1,d1,ann,1\nq2,d8,ann,1\n")
+    answer = era("evaluate", "a.run", "--qrels", "anno.csv", "--measures", "RR", "--json")
+    assert answer.values["means"]["system"]["RR"] == 0.5
+    assert answer.values["remarks"] == [
+        "Of anno.csv, these columns are not read: annotator.",
+        "Of 1 query no ranked document is judged, which counts as 0: q2.",
+        "1 ranked query is not judged and left out: q3.",
+    ]
+    assert all(remark in answer.err for remark in answer.values["remarks"])
+    (tmp_path / "elsewhere.txt").write_text("q1 0 ann 1\nq2 0 ann 1\n")
+    message = era.fail("evaluate", "a.run", "--qrels", "elsewhere.txt")
+    assert "None of the ranked documents is judged" in message
+    assert "the judgments name 'ann', the rankings 'd1'" in message
+
+
+def test_every_command_says_how_judgments_and_queries_were_read(era: CommandLine, tmp_path: Path) -> None:
+    write_animals(tmp_path / "animals")
+    era.do("index", "animals", "animals.index")
+    (tmp_path / "asked.txt").write_text("cat\ndog\n")
+    (tmp_path / "rated.csv").write_text(
+        "query,docid,rating\ncat,cat-feeding,1\ndog,dog-illness,1\nyak,x,1\ndog,gone,1\n"
+    )
+    words = ["--index", "animals.index", "--queries", "asked.txt", "--qrels", "rated.csv", "--measures", "R@2"]
+    evaluated = era("evaluate", "light", *words, "--json")
+    assert evaluated.values["n_queries"] == 2
+    expected = [
+        "The queries have no ids, so they are numbered from 1.",
+        "3 judgments name the query by its text, not its id.",
+        "1 judgment of a query that is not there was left out: yak.",
+        "1 judgment of a document that is not there was left out: gone.",
+    ]
+    assert evaluated.values["remarks"] == expected
+    adapted = era("adapt", "animals.index", "made", "--queries", "asked.txt", "--qrels", "rated.csv", "--json")
+    assert adapted.values["remarks"] == expected
+    exported = era("export", "qrels", "rated.csv", "again.jsonl", "--to", "jsonl", "--json")
+    assert exported.values["remarks"] == []
+    assert era.fail("adapt", "animals.index", "other", "--queries", "asked.txt", "--qrels", "animals/qrels.tsv")
+
+
 def write_adapter(folder: Path, text: str, instruction: str, is_named: bool) -> None:
     """Save the light model as an adapter that learned from one query, held out with the vector of a moth's illness."""
     vector = np.zeros((1, 11), np.float32)

@@ -123,7 +123,7 @@ def test_adapting_takes_queries_and_judgments_from_files(era: CommandLine, tmp_p
     words = ["adapt", "animals.index", "own", "--queries", "queries.jsonl", "--qrels", "judged.qrels"]
     answer = era(*words, "--json")
     assert answer.values["n"] == 2
-    assert "1 judgments of documents that are not there were left out, of gone." in answer.err
+    assert "1 judgment of a document that is not there was left out: gone." in answer.err
     (tmp_path / "judged.qrels").write_text("a 0 cat-feeding 0\n")
     assert "nothing to learn" in era.fail(*words[:2], "none", *words[3:])
     assert not (tmp_path / "none").exists()

@@ -17,9 +17,10 @@ from era.errors import FormatError
 from era.io import limits
 from era.io import text as extracting
 from era.io.files import Entry, Meter
+from era.io.judgments import read_qrels
 from era.io.opening import open_source, preview
+from era.io.runs import read_run
 from era.io.table import open_rows
-from era.io.writing import read_qrels, read_run
 from tests.era.io.hostile_files import book, cells, growing_zip, nested_gzips, read_apart
 from tests.era.io.writing_files import documents_of, pdf_of, write, write_jsonl
 

@@ -58,10 +58,10 @@ def test_the_layout_of_beir_and_mteb_is_read(tmp_path: Path) -> None:
     assert (source.format, source.name) == ("hub", "scifact")
     assert documents_of(source) == [Document("d1", "One", "first"), Document("d2", "", "second")]
     assert [each.query for each in source.queries()] == [Query("q1", "which?"), Query("q2", "why?")]
-    assert source.qrels() == {"q1": {"d1": 2.0}, "q2": {"d2": 10.0}}
+    assert source.qrels() == {"q1": {"d1": 2.0}, "q2": {"d2": 99.0}}
     assert source.remarks == [
         "1 judgment of a query that is not there was left out: gone.",
-        "1 grade above 10 became 10.",
+        "1 grade is above 10, where the scale of the app ends. 99 for q2, d2 (scifact/default/test, row 3).",
     ]
     seen = preview_hub(str(folder), n=1)
     assert [each.document.doc_id for each in seen.documents] == ["d1"]
@@ -103,7 +103,7 @@ def test_one_of_several_languages_is_chosen(tmp_path: Path) -> None:
         open_hub(str(folder))
     source = open_hub(str(folder), "de")
     assert source.name == "several de"
-    assert source.qrels() == {"q1": {"d1": 2.0}, "q2": {"d2": 10.0}}
+    assert source.qrels() == {"q1": {"d1": 2.0}, "q2": {"d2": 99.0}}
 
 
 def mair(folder: Path) -> Path:
