@@ -110,6 +110,7 @@ def test_the_report_lays_out_the_first_tens_of_gains_and_losses(judged_desk: Des
     assert "cat ✓ 1" in lost
     assert page.count("ol") == 4
     assert page.count("li") == 40
+    assert page.count("bdi") == 42  # the titles and the two queries, each in its own direction
 
 
 def test_the_report_says_of_each_move_whether_it_helps(judged_desk: Desk, view: ComparisonView) -> None:

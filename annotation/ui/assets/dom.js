@@ -3,6 +3,15 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Whatever shows or takes a text has the direction of that text: Arabic and Hebrew from the right, also beside English.
+const TYPED = "textarea, select, input:not([type]), input[type=text], input[type=search]";
+function giveDirection(node, children) {
+  const hasText = node.matches(TYPED) || children.some((child) => typeof child === "string" && child.trim());
+  if (hasText && node instanceof HTMLElement && !node.matches("mark, [dir]")) node.dir = "auto";
+}
+
+const present = (children) => children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+
 // Make an element. Text becomes text nodes, so nothing from a document or a person can turn into markup.
 function h(tag, attributes, ...children) {
   const svgTags = ["svg", "path", "circle", "line"];
@@ -13,7 +22,8 @@ function h(tag, attributes, ...children) {
     else if (name === "value") node.value = value;
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...present(children));
+  giveDirection(node, present(children));
   return node;
 }
 
@@ -31,7 +41,8 @@ function textWithTerms(text, terms) {
 }
 
 function fill(node, ...children) {
-  node.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  node.replaceChildren(...present(children));
+  giveDirection(node, present(children));
   return node;
 }
 

@@ -49,7 +49,7 @@ function draw() {
   fill(root,
     h("div", { class: "era-header" },
       h("button", { type: "button", class: "era-link", title: t("header.where"), onclick: () => openTab("Collection") },
-        collection, h("span", { class: "era-quiet" }, ` \u00b7 ${label_set}`)),
+        h("span", {}, collection), h("span", { class: "era-quiet" }, ` \u00b7 ${label_set}`)),
       person ? h("span", { class: "era-quiet", title: t("header.person") }, person,
         view.can_sign_out ? h("a", { href: "logout", class: "era-link" }, t("header.sign_out")) : null)
         : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in"))),

@@ -4,6 +4,11 @@ const language = (navigator.languages || [navigator.language]).map((tag) => tag.
   .find((code) => window.eraWords?.[code]) || "en";
 const plurals = new Intl.PluralRules(language);
 
+// A text that is put into another, kept from turning the words around it when it runs from right to left (Unicode's
+// first strong isolate).
+const FROM_THE_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+const isolated = (text) => (FROM_THE_RIGHT.test(text) ? `\u2068${text}\u2069` : text);
+
 // Return the text of a key; {name} is filled in, and with a number `n` the key may end in .zero, .one or .other.
 function t(key, values = {}) {
   const texts = window.eraWords?.[language] || {};
@@ -13,6 +18,6 @@ function t(key, values = {}) {
   const text = texts[none] ?? texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? english[form] ?? english[`${key}.other`] ?? english[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
-    return value === undefined || value === null ? whole : typeof value === "number" ? value.toLocaleString(language) : String(value);
+    return value === undefined || value === null ? whole : typeof value === "number" ? value.toLocaleString(language) : isolated(String(value));
   });
 }

@@ -113,7 +113,11 @@ def test_a_workbook_whose_only_filled_sheet_is_hidden_is_read_and_says_so(tmp_pa
 )
 @pytest.mark.parametrize("header", [["id", "title", "text", "lang"], ["Nr", "Was", "Inhalt", "Sprache"]])
 def test_the_header_may_stand_below_titles(tmp_path: Path, above: list[list[Any]], header: list[str]) -> None:
-    rows = [["a", "A", "the first text of them", "en"], [], ["b", "B", "another text that is longer", None]]
+    rows: list[list[Any]] = [
+        ["a", "A", "the first text of them", "en"],
+        [],
+        ["b", "B", "another text that is longer", None],
+    ]
     shown = preview(saved(tmp_path / "x.xlsx", [*above, header, *rows]))
     assert shown.columns == tuple(header)
     assert [each.document.text for each in shown.documents] == [rows[0][2], rows[2][2]]
@@ -141,7 +145,9 @@ def test_cells_merged_in_the_header_and_below_it_are_read_once_which_is_said(tmp
 
 
 def test_a_first_row_that_is_no_header_is_a_document(tmp_path: Path) -> None:
-    rows = [[n, f"a text that is long enough to tell that it is no name of a column, number {n}"] for n in (1, 2)]
+    rows: list[list[Any]] = [
+        [n, f"a text that is long enough to tell that it is no name of a column, number {n}"] for n in (1, 2)
+    ]
     shown = preview(saved(tmp_path / "x.xlsx", rows))
     assert shown.columns == ("column 1", "column 2")
     assert [each.document.text for each in shown.documents] == [row[1] for row in rows]
