@@ -209,7 +209,7 @@ def test_rankings_of_other_systems_are_measured_beside(docs: Collection, tmp_pat
 
 def test_judgments_of_documents_that_are_not_there_are_told(docs: Collection) -> None:
     measured = docs.evaluate(None, {"1": "cat feeding"}, {"1": {"cat-feeding": 1, "gone": 2}}, "RR")
-    assert measured.remarks == ["1 judgments of documents that are not there were left out, of gone."]
+    assert measured.remarks == ["1 judgment of a document that is not there was left out: gone."]
 
 
 def test_runs_come_out_as_frames_and_files(docs: Collection, tmp_path: Path) -> None:

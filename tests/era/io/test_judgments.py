@@ -20,6 +20,7 @@ from era.io.judgments import (
     read_qrels,
 )
 from era.io.opening import open_source
+from era.io.rows import PlacedRow
 from era.io.runs import read_run
 from era.io.writing import collection_folder, csv_text, trec_qrels
 from era.types import Query
@@ -222,7 +223,10 @@ def test_queries_that_are_not_there_do_not_stop_a_collection(tmp_path: Path) -> 
 
 def test_rows_of_any_origin_are_read_like_those_of_files() -> None:
     remarks: list[str] = []
-    rows = [(1, {"query_id": 7, "doc_id": " d ", "grade": 2, "by": "ann"}), (2, {"r": {"d": 1}, "s": {"e": 0}})]
+    rows: list[PlacedRow] = [
+        (1, {"query_id": 7, "doc_id": " d ", "grade": 2, "by": "ann"}),
+        (2, {"r": {"d": 1}, "s": {"e": 0}}),
+    ]
     found = checked_qrels(judgments_of_rows(rows, "qrels", "row", remarks), None, remarks)
     assert found == {"7": {"d": 2.0}, "r": {"d": 1.0}, "s": {"e": 0.0}}
     assert remarks == ["Of qrels, these columns are not read: by."]

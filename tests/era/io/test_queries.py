@@ -16,6 +16,7 @@ from era.errors import FormatError
 from era.io.content import SourceQuery
 from era.io.opening import open_source
 from era.io.queries import QueriesRead, checked_queries, queries_of_rows, read_queries, with_ids
+from era.io.rows import PlacedRow
 from era.io.writing import csv_text, queries_jsonl
 from era.types import Query
 from tests.era.io.writing_files import write
@@ -417,7 +418,10 @@ def test_read_queries_names_every_problem_when_there_are_few() -> None:
 
 def test_rows_of_any_origin_are_read_like_those_of_files() -> None:
     remarks: list[str] = []
-    rows = [(1, {"qid": 7, "query": "who purrs", "x": 1}), (2, {"qid": "", "query": "who barks", "x": None})]
+    rows: list[PlacedRow] = [
+        (1, {"qid": 7, "query": "who purrs", "x": 1}),
+        (2, {"qid": "", "query": "who barks", "x": None}),
+    ]
     found = checked_queries(queries_of_rows(rows, "queries", "row", remarks), remarks)
     assert [each for _, each in found] == [query("who purrs", "7"), query("who barks")]
     assert remarks == ["Of queries, these columns were not read as part of the queries: x."]
