@@ -155,9 +155,9 @@ def test_live_ranking_moves_only_what_is_below_and_unjudged(
 
 def test_queries_are_imported_after_a_look(app: App, visit: Visits, tmp_path: Path) -> None:
     broken, good = tmp_path / "broken.csv", tmp_path / "good.jsonl"
-    broken.write_text('text,instruction\n"one",\n"",why\n')
+    broken.write_text("id,text\n1,one\n1,two\n")
     rows = [
-        {"id": f"imp-{i}", "text": f"an imported query {i}", "instruction": "", "need": "**all** of it"}
+        {"id": f"imp-{i}", "text": f"an imported query {i}", "instruction": "", "need": "**all** of it", "level": i}
         for i in range(3)
     ]
     good.write_text("\n".join(json.dumps(row) for row in rows))
@@ -170,6 +170,9 @@ def test_queries_are_imported_after_a_look(app: App, visit: Visits, tmp_path: Pa
     expect(dialog.get_by_role("alert")).to_contain_text("line 3")
     dialog.get_by_label("Choose a file of queries").set_input_files(good)
     expect(dialog).to_contain_text("3 new queries; already in the collection: 0. Nothing is stored yet.")
+    expect(dialog.get_by_role("listitem").last).to_have_text(
+        "Of good.jsonl, these columns were not read as part of the queries: level."
+    )
     assert app.rows("SELECT count(*) FROM query")[0][0] == before
     dialog.get_by_role("button", name="Import 3 queries").click()
     expect(dialog).to_contain_text("3 queries were added")
