@@ -16,6 +16,7 @@ from xml.etree.ElementTree import Element, ParseError, iterparse
 from xml.parsers import expat
 
 from era.errors import FormatError
+from era.extras import require
 from era.io import limits
 from era.io.columns import is_known_name
 from era.io.files import Entry, Meter, open_whole
@@ -53,6 +54,7 @@ class ExcelRows:
         Raises:
             FormatError: if it is not an Excel workbook, or unpacks to more than a table could.
         """
+        require("openpyxl", "files")
         self.name = entry.name
         self.n_bytes = entry.n_bytes
         self._entry = entry

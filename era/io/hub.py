@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError, SourceUnreachable
+from era.extras import require
 from era.io.columns import check_mapping, guess_mapping, id_text
 from era.io.files import Meter
 from era.io.judgments import judgments_of_table, labels_of_table
@@ -193,6 +194,7 @@ def _separate_qrels(name: str, revision: str) -> list[HubRows]:
 
 
 def _configs(name: str, revision: str) -> list[str]:
+    require("datasets", "hub")
     from datasets import get_dataset_config_names
     from datasets.exceptions import DatasetsError
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from era.errors import FormatError
+from era.extras import require
 from era.io import limits
 from era.io.files import Entry, Meter
 from era.io.limits import most_unpacked, size_in_words
@@ -25,6 +26,7 @@ class ParquetRows:
         Raises:
             FormatError: if it is not Parquet.
         """
+        require("pyarrow", "files")
         import pyarrow
         import pyarrow.parquet
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from era.corpus import without_half_characters
 from era.errors import FormatError
+from era.extras import require
 from era.io import limits
 from era.io.columns import MAX_FACT
 from era.io.content import SourceDocument
@@ -218,6 +219,7 @@ def _heading(line: str) -> str:
 
 
 def _html(entry: Entry) -> Extracted:
+    require("bs4", "files")
     from bs4 import BeautifulSoup
     from bs4.exceptions import ParserRejectedMarkup
 
@@ -297,6 +299,7 @@ def _pdf(entry: Entry, clock: _Clock) -> Extracted:
     """Return the text of a PDF; what is only a picture of text has none."""
     import logging
 
+    require("pypdf", "files")
     from pypdf import PdfReader
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw
