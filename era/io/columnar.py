@@ -2,8 +2,9 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
@@ -12,7 +13,7 @@ from era.errors import FormatError
 from era.io import limits
 from era.io.files import Entry, Meter, open_whole
 from era.io.limits import most_unpacked, size_in_words
-from era.io.rows import PlacedRow, named_twice, too_many_columns, within_limits
+from era.io.rows import ColumnStats, PlacedRow, named_twice, stats_of, too_many_columns, within_limits
 
 _BATCH = 256  # a long text can be held once, and referred to by every row
 _CELLS_AT_ONCE = 1_000_000
@@ -45,6 +46,7 @@ class ParquetRows:
         try:
             with pyarrow.parquet.ParquetFile(entry.path) as opened:
                 about = opened.metadata
+                schema = opened.schema_arrow
                 self.n_rows: int | None = about.num_rows
                 self._n_columns = about.num_columns
                 n_bytes = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
@@ -52,9 +54,15 @@ class ParquetRows:
             raise FormatError(f"this is not a Parquet file ({_first_line(error)}).", self.name) from error
         if self._n_columns > limits.MAX_COLUMNS:
             raise too_many_columns(self._n_columns, self.name)
+        self.columns = tuple(schema.names)
+        self.nested = tuple(each.name for each in schema if _is_nested(each.type))
         if n_bytes > most_unpacked(self.n_bytes):
             problem = f"unpacks to {size_in_words(n_bytes)}, which no text does. Write it again without compression."
             raise FormatError(problem, self.name)
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds over the whole file."""
+        return stats_of(self)
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order.
@@ -84,12 +92,23 @@ class ParquetRows:
             raise FormatError(problem, self.name, number + 1, unit=self.unit) from error
 
 
+def _is_nested(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_nested(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return not (types.is_string(kind.value_type) or types.is_large_string(kind.value_type))
+    return types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+
+
 class ExcelRows:
     """Rows of the first sheet of an Excel workbook that has any; its first filled row names the columns."""
 
     unit = "row"
     encoding = ""
     n_rows = None
+    nested: tuple[str, ...] = ()
 
     def __init__(self, entry: Entry) -> None:
         """Choose the sheet.
@@ -105,6 +124,22 @@ class ExcelRows:
         if others:
             listed = ", ".join(others)
             self.remarks.append(f'Of {entry.name} the sheet "{self._sheet}" was read, and not: {listed}.')
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names in the first filled row."""
+        try:
+            with self._opened(Meter()) as book:
+                number, cells = next(self._cells(book[self._sheet]))
+        except MemoryError:
+            raise
+        except _OF_BROKEN_BOOKS as error:
+            raise self._broken(error, 1) from error
+        return tuple(self._names(cells, number))
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds over the whole sheet."""
+        return stats_of(self)
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order; empty ones are left out, and of a formula its last result is read.
@@ -135,8 +170,11 @@ class ExcelRows:
         except MemoryError:
             raise
         except _OF_BROKEN_BOOKS as error:
-            problem = f"could not be read to its end ({_first_line(error)}). Save it again, or as CSV."
-            raise FormatError(problem, self.name, number + 1, unit=self.unit) from error
+            raise self._broken(error, number + 1) from error
+
+    def _broken(self, error: Exception, number: int) -> FormatError:
+        problem = f"could not be read to its end ({_first_line(error)}). Save it again, or as CSV."
+        return FormatError(problem, self.name, number, unit=self.unit)
 
     def _cells(self, sheet: Any) -> Iterator[tuple[int, list[Any]]]:
         """Yield the rows that have any cell filled, as they stand in the file, without their empty cells at the end.

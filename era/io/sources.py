@@ -1,6 +1,6 @@
 """A source put together from files of documents, of queries and of judgments, whichever formats these have."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from era.errors import FormatError
@@ -13,7 +13,17 @@ from era.io.checking import (
     checked_queries,
     lenient_judgments,
 )
-from era.io.columns import MAX_FACT, MAX_FACTS, DocumentReader, query_of
+from era.io.columns import (
+    MAX_FACT,
+    MAX_FACTS,
+    DocumentReader,
+    Roles,
+    check_roles,
+    chosen_roles,
+    guess_roles,
+    query_of,
+    roles_in_words,
+)
 from era.io.content import SourceDocument, SourceQuery
 from era.io.files import Meter
 from era.io.judgments import judgments_of_labels
@@ -63,14 +73,14 @@ class DocumentFile(Protocol):
 class RowDocuments:
     """The rows of a table as documents."""
 
-    def __init__(self, file: RowFile, mapping: Mapping[str, str], id_prefix: str = "") -> None:
+    def __init__(self, file: RowFile, roles: Roles, id_prefix: str = "") -> None:
         self.name = file.name
         self.unit = file.unit
         self.encoding = file.encoding
         self.n_documents = file.n_rows
         self.n_bytes = file.n_bytes
         self._file = file
-        self._mapping = mapping
+        self._roles = roles
         self._id_prefix = id_prefix
         self._n_cut = 0
 
@@ -81,17 +91,43 @@ class RowDocuments:
             f"Of {self.name}, {self._n_cut:,} facts were shortened or left out: a document keeps {MAX_FACTS} besides "
             f"title and text, of {MAX_FACT} characters each."
         )
-        return [*self._file.remarks, *([cut] if self._n_cut else [])]
+        columns = roles_in_words(self._roles, self._file.columns, self._file.nested)
+        return [*self._file.remarks, *columns, *([cut] if self._n_cut else [])]
 
     def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
         """Yield a document for each row."""
-        reader = DocumentReader(self.name, self.unit, self._mapping, self._id_prefix)
+        reader = DocumentReader(self.name, self.unit, self._roles, self._id_prefix)
         read = reader.read
         try:
             for place, row in self._file.rows(meter):
                 yield place, read(place, row)
         finally:
             self._n_cut = reader.n_cut
+
+
+def roles_of(
+    files: Sequence[RowFile],
+    mapping: Mapping[str, str | Sequence[str]] | None,
+    judged_ids: Callable[[], Collection[str]],
+) -> tuple[list[Roles], list[str]]:
+    """Return the columns of each role in each table, chosen or guessed, and a remark where there are no ids.
+
+    Raises:
+        FormatError: if a column was chosen that a table lacks.
+    """
+    chosen = chosen_roles(mapping)
+    for file in files:
+        if chosen:
+            check_roles(chosen, file.columns, file.name)
+    roles = [chosen or guess_roles(file, judged_ids) for file in files]
+    is_numbered = any("id" not in each for each in roles)
+    return roles, ["There is no column of ids, so the documents are numbered."] if is_numbered else []
+
+
+def row_documents(files: Sequence[RowFile], roles: Sequence[Roles]) -> list[DocumentFile]:
+    """Return the documents of tables; where there are several, the numbers of their rows begin with their names."""
+    prefixes = [""] if len(files) == 1 else [f"{file.name}#" for file in files]
+    return [RowDocuments(*each) for each in zip(files, roles, prefixes, strict=True)]
 
 
 class FileSource:
@@ -107,7 +143,8 @@ class FileSource:
         *,
         files: Sequence[str] = (),
         columns: Sequence[str] = (),
-        mapping: Mapping[str, str] | None = None,
+        roles: Roles | None = None,
+        header: str = "",
         remarks: Iterable[str] = (),
         is_mendable: bool = True,
     ) -> None:
@@ -121,7 +158,8 @@ class FileSource:
             judgments: each gives its judgments.
             files: the names of all files that are read.
             columns: of the first file of documents, where it is a table.
-            mapping: role -> column, where it is a table.
+            roles: role -> its columns, where it is a table.
+            header: `yes` or `no` where the first file of documents is delimited text, as its first line was taken.
             remarks: what is to be said in any case.
             is_mendable: whether the person could mend the files; where not, judgments that make no sense are left out.
         """
@@ -129,7 +167,8 @@ class FileSource:
         self.format = format
         self.files = tuple(files)
         self.columns = tuple(columns)
-        self.mapping = dict(mapping or {})
+        self.roles = dict(roles or {})
+        self.header = header
         self._documents = documents
         self._query_files = queries
         self._judgment_files = judgments

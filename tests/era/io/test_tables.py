@@ -106,7 +106,7 @@ def test_facts_that_are_long_or_many_are_cut_and_counted(tmp_path: Path) -> None
 
 def test_a_mapping_chooses_the_columns(tmp_path: Path) -> None:
     file = write(tmp_path / "x.csv", "nr,name,text,notes\n5,N,T,long notes\n")
-    assert preview(file).mapping == {"title": "name", "text": "text"}
+    assert preview(file).mapping == {"id": ("nr",), "title": ("name",), "text": ("text",)}
     (found,) = open_source(file, mapping={"id": "nr", "text": "notes", "title": ""}).documents()
     assert found.document == Document("5", "", "long notes")
     assert found.metadata == {"name": "N", "text": "T"}
@@ -126,7 +126,11 @@ def test_without_usual_names_the_longest_column_is_the_text_and_rows_are_numbere
         (Document("1", "", "ein langer Text"), {"wo": "hier"}),
         (Document("2", "", "noch ein langer"), {"wo": "dort"}),
     ]
-    assert source.remarks == ["There is no column of ids, so the documents are numbered."]
+    assert source.remarks == [
+        "There is no column of ids, so the documents are numbered.",
+        "The first line of x.csv is read as the names of its columns: wo, was.",
+        "Columns read: text: was. Only shown: wo.",
+    ]
 
 
 def test_a_table_without_header_is_told_by_its_first_line(tmp_path: Path) -> None:
