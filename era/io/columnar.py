@@ -99,7 +99,7 @@ def _is_nested(kind: Any) -> bool:
         return _is_nested(kind.value_type)
     if types.is_list(kind) or types.is_large_list(kind):
         return not (types.is_string(kind.value_type) or types.is_large_string(kind.value_type))
-    return types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+    return bool(types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
 
 
 class ExcelRows:

@@ -17,6 +17,8 @@ from era.types import Document, Query
 ROLES = ("id", "title", "text")
 Roles = Mapping[str, tuple[str, ...]]
 """The role `id`, `title` or `text` -> its columns; of ids there is one, of the others the columns are joined."""
+ChosenColumns = Mapping[str, str | Sequence[str]]
+"""As a person writes `Roles`: a name alone is one column, and an empty one is none."""
 
 MAX_FACTS = 20
 MAX_FACT_NAME = 60
@@ -57,12 +59,12 @@ _KNOWN = {
     *(*_ID_NAMES, *_TITLE_NAMES, *_TEXT_NAMES, *_QUERY_ID_NAMES, *_QUERY_NAMES, *_INSTRUCTION_NAMES, *_NEED_NAMES),
     *("score", "relevance", "labels", "metadata", "url"),
 }
-_ENDS_IN_ID = re.compile(r"(?:.*[\W_])?(?i:id|uid|nr|no|番号|编号|編號|번호|номер)|.*[a-z](?:Id|ID)")
+_NAMES_IDS = re.compile(r"(?i:(?:\w+[ _.-])?(?:id|uid|nr)|\w+[ _.-]no|番号|编号|編號|번호|номер)|\w*[a-z](?:Id|ID)")
 
 
 def is_known_name(cell: str) -> bool:
     """Return whether a cell is a usual name of a column."""
-    return _as_name(cell) in _KNOWN
+    return _as_name(cell) in _KNOWN or _NAMES_IDS.fullmatch(cell.strip()) is not None
 
 
 def has_usual_names(columns: Sequence[str]) -> bool:
@@ -84,8 +86,9 @@ def guess_roles(file: RowFile, judged_ids: Callable[[], Collection[str]]) -> Rol
     names = (("id", _ID_NAMES), ("title", _TITLE_NAMES), ("text", _TEXT_NAMES))
     found = {role: column for role, known in names if (column := _named(file.columns, known))}
     if "text" not in found:
-        lengths = {column: each.n_characters for column, each in file.stats().items() if column != found.get("id")}
-        if longest := max(lengths, key=lambda column: lengths[column], default=""):
+        stats = {column: each for column, each in file.stats().items() if column != found.get("id")}
+        texts = [column for column, each in stats.items() if not each.are_ids] or list(stats)
+        if longest := max(texts, key=lambda column: stats[column].n_characters, default=""):
             found = {role: column for role, column in found.items() if column != longest} | {"text": longest}
     if "id" not in found and (column := _ids_of(file, set(found.values()), judged_ids())):
         found["id"] = column
@@ -95,7 +98,7 @@ def guess_roles(file: RowFile, judged_ids: Callable[[], Collection[str]]) -> Rol
 def _ids_of(file: RowFile, taken: Container[str], judged_ids: Collection[str]) -> str:
     """Return the column of ids by what it holds; empty if there is none."""
     columns = [column for column in file.columns if column not in taken and column not in file.nested]
-    called_so = [column for column in columns if _ENDS_IN_ID.fullmatch(column.strip())]
+    called_so = [column for column in columns if _NAMES_IDS.fullmatch(column.strip())]
     likely = [*called_so, *(column for column in file.columns[:1] if column in columns)]
     if not judged_ids and not likely:
         return ""
@@ -126,7 +129,7 @@ def names_in_words(columns: Iterable[str]) -> str:
     return ", ".join(first[:_N_NAMED]) + more
 
 
-def chosen_roles(mapping: Mapping[str, str | Sequence[str]] | None) -> Roles:
+def chosen_roles(mapping: ChosenColumns | None) -> Roles:
     """Return the columns that a person chose for each role, one name or several; roles without any are left out."""
     found = {
         role: tuple(filter(None, (columns,) if isinstance(columns, str) else columns))
@@ -154,7 +157,7 @@ def check_roles(roles: Roles, columns: Sequence[str], file: str) -> None:
         raise FormatError(f"choose the column that holds the text. Found: {listed}.", file)
 
 
-def roles_in_words(roles: Roles, columns: Sequence[str], nested: Sequence[str]) -> list[str]:
+def roles_in_words(file: str, roles: Roles, columns: Sequence[str], nested: Sequence[str]) -> list[str]:
     """Return what is said of the columns: which are read as what, which are only shown, and which are left out."""
     used = {column for chosen in roles.values() for column in chosen}
     shown = [column for column in columns if column not in used and column not in (*nested, "metadata")]
@@ -162,10 +165,12 @@ def roles_in_words(roles: Roles, columns: Sequence[str], nested: Sequence[str]) 
     is_plain = all([_as_name(each) for each in chosen] in ([role], ["_id"]) for role, chosen in roles.items())
     said = []
     if shown or not is_plain:
-        read = "; ".join(f"{role}: {' + '.join(roles[role])}" for role in ROLES if role in roles)
-        said.append(f"Columns read: {read}." + (f" Only shown: {names_in_words(shown)}." if shown else ""))
+        read = " and ".join(f"{' + '.join(roles[role])} as the {role}" for role in ("title", "text") if role in roles)
+        ids = f" The id is {roles['id'][0]}." if "id" in roles else ""
+        only = f" Only shown: {names_in_words(shown)}." if shown else ""
+        said.append(f"Of {file}, the models read {read}.{ids}{only}")
     if dropped:
-        said.append(f"Left out, since lists and objects are no text: {names_in_words(dropped)}.")
+        said.append(f"Of {file}, lists and objects are left out: {names_in_words(dropped)}.")
     return said
 
 
@@ -178,6 +183,7 @@ class DocumentReader:
         self._unit = unit
         self._id = next(iter(roles.get("id", ())), "")
         self._titles, self._texts = roles.get("title", ()), roles.get("text", ())
+        self._title, self._text = (each[0] if len(each) == 1 else "" for each in (self._titles, self._texts))
         self._used = {column for chosen in roles.values() for column in chosen}
         self._id_prefix = id_prefix
         self._n_read = 0
@@ -190,19 +196,20 @@ class DocumentReader:
             FormatError: naming the column that does not hold what it should.
         """
         self._n_read += 1
-        doc_id = self._id_of(row.get(self._id), place) if self._id else f"{self._id_prefix}{self._n_read}"
-        title, text = self._joined(row, self._titles, place, " "), self._joined(row, self._texts, place, "\n")
+        get = row.get
+        doc_id = self._id_of(get(self._id), place) if self._id else f"{self._id_prefix}{self._n_read}"
+        title, text = get(self._title) if self._title else None, get(self._text) if self._text else None
+        if type(title) is not str or not title.isascii() or "\0" in title:
+            title = self._joined(row, self._titles, place, " ")
+        if type(text) is not str or not text.isascii() or "\0" in text:
+            text = self._joined(row, self._texts, place, "\n")
         has_others = not self._used.issuperset(row)
         return SourceDocument(Document(doc_id, title, text), self._facts(row) if has_others else {})
 
     def _joined(self, row: Row, columns: Sequence[str], place: int, between: str) -> str:
         """Return what the columns say, one after the other."""
-        if len(columns) == 1:
-            value = row.get(columns[0])
-            is_plain = type(value) is str and value.isascii() and "\0" not in value
-            return value if is_plain else self._plain(value, place, columns[0])  # type: ignore[return-value]
-        parts = (self._plain(row.get(column), place, column) for column in columns)
-        return between.join(part for part in parts if part.strip())
+        parts = [self._plain(row.get(column), place, column) for column in columns]
+        return parts[0] if len(parts) == 1 else between.join(part for part in parts if part.strip())
 
     def _id_of(self, value: Any, place: int) -> str:
         try:

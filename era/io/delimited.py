@@ -201,11 +201,12 @@ class DelimitedRows:
         self._entry = entry
         self._chosen = header
         self.encoding = detect_encoding(entry)
+        self._about_encoding = encoding_remark(entry, self.encoding)
 
     @cached_property
     def _survey(self) -> _Survey:
         """Return what the file looks like in the dialect that fits it best."""
-        sample = self._sample()
+        sample = self._sample
         separator = _SEPARATOR_LINE.match(sample[0]) if sample else None
         first_line = 2 if separator else 1
         if separator:
@@ -281,8 +282,8 @@ class DelimitedRows:
         """Return how the file is read, where another way is thinkable."""
         survey, name, remarks = self._survey, self.name, []
         delimiter = survey.dialect.delimiter
-        if remark := encoding_remark(self._entry, self.encoding):
-            remarks.append(remark)
+        if self._about_encoding:
+            remarks.append(self._about_encoding)
         if delimiter == _ONE_COLUMN and any(mark in cell for mark in _DELIMITERS for cell in survey.first):
             remarks.append(f"Every line of {name} is read as one text, since nothing divides all lines into columns.")
         elif delimiter not in ("\t" if self._entry.suffix in _TAB_SUFFIXES else ",", _ONE_COLUMN):
@@ -321,7 +322,8 @@ class DelimitedRows:
             return stats_of(self)
         if not self._has_header:
             survey.take([survey.first])
-        return dict(zip_longest(self.columns, survey.stats[: len(self.columns)], fillvalue=ColumnStats()))
+        missing = [ColumnStats() for _ in self.columns[len(survey.stats) :]]
+        return dict(zip(self.columns, [*survey.stats, *missing], strict=False))
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order; blank lines are left out, missing cells at the end of a line are empty.
@@ -350,29 +352,36 @@ class DelimitedRows:
         """Yield the cells of each row that has any, with the line where it begins; a survey sees the lines as well."""
         line = 1
         try:
-            with open_text(self._entry, self.encoding, meter, newline="") as stream:
+            with open_text(self._entry, self.encoding, meter, newline=self._newline) as stream:
                 lines = Lines(stream, self.name)
                 while lines.number < dialect.first_line - 1:
                     next(lines, "")
                     lines.begin()
                 line = dialect.first_line
                 for cells in dialect.reader(lines if survey is None else survey.seen(lines)):
-                    if any(map(str.strip, cells)):
+                    if cells and (cells[0].strip() or any(map(str.strip, cells))):
                         if survey is not None and lines.number > line:
                             survey.joined_line = survey.joined_line or line
                         yield line, dialect.cells(cells)
                     line = lines.number + 1
                     lines.begin()
         except csv.Error as error:
-            raise FormatError(
+            problem = (
                 f"the quotation marks of the row that begins here do not match ({error}). Close every quote, and write "
-                "a quotation mark inside a quoted text twice.",
-                self.name,
-                line,
-            ) from error
+                "a quotation mark inside a quoted text twice."
+            )
+            if "new-line" in str(error):
+                problem = "the row that begins here has a line break in it. Put its text into quotation marks."
+            raise FormatError(problem, self.name, line) from error
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise unreadable(self._entry, error, line) from error
 
+    @property
+    def _newline(self) -> str:
+        """Return what ends lines, as `open` takes it: where line feeds do, no carriage return alone does."""
+        return "\n" if any(line.endswith("\n") for line in self._sample) else ""
+
+    @cached_property
     def _sample(self) -> list[str]:
         """Return the first lines, the last of them perhaps not whole."""
         try:

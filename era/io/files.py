@@ -15,7 +15,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -326,8 +326,26 @@ _OF_SEVERAL_BYTES = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _SAMPLE = 200_000
 _BETWEEN_CHARACTERS = re.compile(rb"[\x00-\x2f]")  # in none of the candidates a part of a longer character
 
-ENCODINGS = ("utf-8", *_CANDIDATES)
-"""What a person may choose for text that is not Unicode throughout."""
+ENCODINGS: Mapping[str, str] = {
+    "utf-8": "Unicode (UTF-8)",
+    "cp1252": "Western (Windows-1252)",
+    "iso8859_15": "Western (ISO 8859-15)",
+    "mac_roman": "Western (Macintosh)",
+    "cp437": "Western (DOS)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp932": "Japanese (Shift JIS)",
+    "euc_jp": "Japanese (EUC)",
+    "gb18030": "Chinese (GB 18030)",
+    "big5": "Chinese (Big5)",
+    "cp949": "Korean (CP949)",
+}
+"""codec that a person may choose for text that is not Unicode throughout -> what a person calls it."""
 
 
 def detect_encoding(entry: Entry) -> str:

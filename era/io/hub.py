@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError, SourceUnreachable
-from era.io.columns import id_text
+from era.io.columns import ChosenColumns, id_text
 from era.io.files import Meter
 from era.io.judgments import judgments_of_rows
 from era.io.rows import ColumnStats, PlacedRow, Row, is_nested, within_limits
-from era.io.sources import FileSource, labels_of_rows, queries_of_rows, roles_of, row_documents
+from era.io.sources import FileSource, Tables, labels_of_rows, queries_of_rows
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _N_SAMPLED = 50
@@ -104,7 +104,7 @@ def is_hub_name(name: str) -> bool:
     return _HUB_NAME.fullmatch(name) is not None and ".." not in name and not Path(name).exists()
 
 
-def hub_source(name: str, config: str, revision: str, mapping: Mapping[str, str | Sequence[str]] | None) -> FileSource:
+def hub_source(name: str, config: str, revision: str, mapping: ChosenColumns | None) -> FileSource:
     """Return the source of a dataset; `era.io.opening.open_hub` says what it takes."""
     if not is_hub_name(name) and not (Path(name).is_absolute() and Path(name).is_dir()):
         raise FormatError(
@@ -134,9 +134,7 @@ def hub_source(name: str, config: str, revision: str, mapping: Mapping[str, str 
     return _source(title, documents, asked, judged, mapping, remarks)
 
 
-def _mair(
-    name: str, repository: str, config: str, revision: str, mapping: Mapping[str, str | Sequence[str]] | None
-) -> FileSource:
+def _mair(name: str, repository: str, config: str, revision: str, mapping: ChosenColumns | None) -> FileSource:
     """Return a task of MAIR-Bench; tasks with several splits are several collections, named as `task/split`."""
     base = name if Path(name, _MAIR_QUERIES).is_dir() else name.rstrip("/").rpartition("/")[0]
     task, _, wanted = config.partition("/")
@@ -163,23 +161,22 @@ def _source(
     documents: Sequence[HubRows],
     queries: Sequence[HubRows],
     judged: Sequence[HubRows],
-    mapping: Mapping[str, str | Sequence[str]] | None,
+    mapping: ChosenColumns | None,
     remarks: Sequence[str],
 ) -> FileSource:
-    roles, table_remarks = roles_of(documents, mapping, set)
-    remarks = [*remarks, *table_remarks]
+    tables = Tables(documents, mapping)
+    tables.roles  # noqa: B018 - asks the hub now, so that a dataset that cannot be read is refused when it is opened
     return FileSource(
         title,
         "hub",
-        row_documents(documents, roles),
+        tables.documents(),
         [partial(queries_of_rows, rows) for rows in queries],
         [
             *(partial(judgments_of_rows, rows) for rows in judged),
             *(partial(labels_of_rows, rows) for rows in queries),
         ],
         files=[rows.name for rows in (*documents, *queries, *judged)],
-        columns=documents[0].columns,
-        roles=roles[0],
+        tables=tables,
         remarks=remarks,
         is_mendable=False,
     )

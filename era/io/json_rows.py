@@ -10,7 +10,7 @@ from era.errors import FormatError
 from era.io import limits
 from era.io.columns import has_usual_names, is_known_name, names_in_words
 from era.io.files import Entry, Lines, Meter, detect_encoding, encoding_remark, open_text, unreadable
-from era.io.rows import ColumnStats, PlacedRow, is_nested, stats_of, too_many_columns, within_limits
+from era.io.rows import ColumnStats, PlacedRow, names_of, stats_of, within_limits
 
 _BLOCK = 1_000_000  # characters
 _BLANKS = re.compile(r"[\s,:]*")  # between two values of what json has read already
@@ -33,38 +33,27 @@ class JsonRows:
         self.n_bytes = entry.n_bytes
         self._entry = entry
         self.encoding = detect_encoding(entry)
+        self._about_encoding = encoding_remark(entry, self.encoding)
         self._said: list[str] = []
 
     @cached_property
-    def _names(self) -> tuple[dict[str, None], dict[str, None]]:
-        """Return the names that any row has, and those of them that hold what no text says, in order."""
-        names: dict[str, None] = {}
-        nested: dict[str, None] = {}
-        for line, row in self.rows(Meter()):
-            if not row.keys() <= names.keys():
-                names |= dict.fromkeys(row)
-                if len(names) > limits.MAX_COLUMNS:
-                    raise too_many_columns(len(names), self.name, line)
-            for name, value in row.items():
-                if type(value) is not str and name not in nested and is_nested(value):
-                    nested[name] = None
-        return names, nested
+    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return names_of(self._rows(Meter()), self.name, self.unit)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the names that any object has, in the order of their first appearance."""
-        return tuple(self._names[0])
+        return self._names[0]
 
     @property
     def nested(self) -> tuple[str, ...]:
         """Return the names that hold lists or objects."""
-        return tuple(self._names[1])
+        return self._names[1]
 
     @property
     def remarks(self) -> list[str]:
         """Return how the file is read, where another way is thinkable."""
-        remark = encoding_remark(self._entry, self.encoding)
-        return [*([remark] if remark else []), *self._said]
+        return [*filter(None, (self._about_encoding,)), *self._said]
 
     def stats(self) -> Mapping[str, ColumnStats]:
         """Return what each column holds over the whole file."""

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 from era.errors import FormatError
-from era.io.columns import Roles, is_about_queries
+from era.io.columns import ChosenColumns, is_about_queries
 from era.io.content import Source, SourceDocument, SourceQuery
-from era.io.delimited import DelimitedRows, Header
+from era.io.delimited import Header
 from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text, unpack, with_encoding
 from era.io.hub import hub_source, is_hub_name
 from era.io.judgments import cells_of, judgments_of_lines, judgments_of_rows
@@ -25,10 +25,9 @@ from era.io.sources import (
     FileSource,
     JudgmentFile,
     QueryFile,
+    Tables,
     labels_of_rows,
     queries_of_rows,
-    roles_of,
-    row_documents,
 )
 from era.io.table import is_table, open_rows
 from era.io.text import TextFiles, is_readable
@@ -106,7 +105,7 @@ def open_files(
     name: str,
     format: str,
     files: Files,
-    mapping: Mapping[str, str | Sequence[str]] | None,
+    mapping: ChosenColumns | None,
     header: Header = "",
 ) -> FileSource:
     """Return the source of some files in a format.
@@ -132,8 +131,8 @@ def open_files(
             judgments.append(partial(judgments_of_lines, entry))
     documents: list[DocumentFile] = []
     remarks: list[str] = []
-    roles: list[Roles] = []
     document_tables: list[RowFile] = []
+    held: Tables | None = None
     ignored = [*files.others, *files.runs]
     tables = list(files.documents) or list(files.tables)
     if format == "trec":
@@ -150,9 +149,9 @@ def open_files(
         is_chosen = bool(mapping) or bool(files.documents)
         document_tables = [file for file in opened if is_chosen or not is_about_queries(file.columns)]
         query_tables += [file for file in opened if file not in document_tables]
-        judged = [*judgments, *(partial(labels_of_rows, file) for file in query_tables)]
-        roles, remarks = roles_of(document_tables, mapping, lambda: {each.doc_id for read in judged for each in read()})
-        documents += row_documents(document_tables, roles)
+        judged: list[JudgmentFile] = [*judgments, *(partial(labels_of_rows, file) for file in query_tables)]
+        held = Tables(document_tables, mapping, lambda: {each.doc_id for read in judged for each in read()})
+        documents += held.documents()
     queries += [partial(queries_of_rows, file) for file in query_tables]
     judgments += [partial(labels_of_rows, file) for file in query_tables]
     if not documents and not queries:
@@ -168,9 +167,7 @@ def open_files(
         queries,
         judgments,
         files=[entry.name for entry in read],
-        columns=tuple(dict.fromkeys(column for file in document_tables for column in file.columns)),
-        roles=roles[0] if roles else {},
-        header=next((file.header for file in document_tables if isinstance(file, DelimitedRows)), ""),
+        tables=held,
         remarks=[*remarks, *_left_out(ignored)],
     )
 
@@ -309,7 +306,7 @@ class Preview:
 def open_source(
     path: Path,
     format: str = "",
-    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    mapping: ChosenColumns | None = None,
     choices: Choices = AS_THEY_LOOK,
 ) -> Source:
     """Open a file, a folder or a zip; of the documents nothing but the beginning is read yet.
@@ -330,9 +327,7 @@ def open_source(
     return _opened(path, format, mapping, choices)
 
 
-def open_hub(
-    name: str, config: str = "", revision: str = "", mapping: Mapping[str, str | Sequence[str]] | None = None
-) -> Source:
+def open_hub(name: str, config: str = "", revision: str = "", mapping: ChosenColumns | None = None) -> Source:
     """Open a dataset of the Hugging Face Hub in the layout of BEIR and mteb, or of MAIR-Bench.
 
     Args:
@@ -352,7 +347,7 @@ def open_hub(
 def preview(
     path: Path,
     format: str = "",
-    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    mapping: ChosenColumns | None = None,
     choices: Choices = AS_THEY_LOOK,
     n: int = 5,
 ) -> Preview:
@@ -368,7 +363,7 @@ def preview_hub(
     name: str,
     config: str = "",
     revision: str = "",
-    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    mapping: ChosenColumns | None = None,
     n: int = 5,
 ) -> Preview:
     """Return the first `n` documents and queries of what `open_hub` opens.
@@ -379,7 +374,7 @@ def preview_hub(
     return _preview_of(hub_source(name, config, revision, mapping), n)
 
 
-def _opened(path: Path, format: str, mapping: Mapping[str, str | Sequence[str]] | None, choices: Choices) -> FileSource:
+def _opened(path: Path, format: str, mapping: ChosenColumns | None, choices: Choices) -> FileSource:
     if format and format not in FORMATS:
         raise ValueError(f"expected one of {', '.join(FORMATS)}, got {format!r}")
     if format == "hub":
@@ -411,9 +406,9 @@ def _preview_of(source: FileSource, n: int) -> Preview:
         name=source.name,
         files=source.files,
         encoding="utf-8" if source.encoding == "utf-8-sig" else source.encoding,
-        columns=source.columns,
-        mapping=source.roles,
-        header=source.header,
+        columns=source.tables.columns,
+        mapping=next(iter(source.tables.roles), {}),
+        header=source.tables.header,
         documents=first,
         queries=tuple(queries[:n]),
         n_qrels=n_qrels,

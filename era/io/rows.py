@@ -18,6 +18,7 @@ PlacedRow = tuple[int, Row]
 
 _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 512, 1_000_000
 _LONGEST_ID = 100  # characters
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 _DIGIT = re.compile(r"\d")
 
 
@@ -61,7 +62,7 @@ class ColumnStats:
     @property
     def could_be_ids(self) -> bool:
         """Return whether every cell is filled, one short word, and there only once."""
-        return bool(self._hashes) and len(np.unique(np.frombuffer(self._hashes, np.int64))) == self.n_cells
+        return bool(self._hashes) and len(np.unique(np.array(self._hashes, np.int64))) == self.n_cells
 
     @property
     def are_ids(self) -> bool:
@@ -148,6 +149,24 @@ def too_many_columns(n_columns: int, file: str, place: int | None = None, unit: 
     """Return the error of a table that is too wide."""
     problem = f"there are {n_columns:,} columns; at most {limits.MAX_COLUMNS:,} can be read. Leave some out."
     return FormatError(problem, file, place, unit=unit)
+
+
+def names_of(rows: Iterator[PlacedRow], file: str, unit: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that any row has, and those of them that hold what no text says.
+
+    Raises:
+        FormatError: if there are more than a table could have.
+    """
+    names: dict[str, None] = {}
+    nested: dict[str, None] = {}
+    for place, row in rows:
+        if not row.keys() <= names.keys():
+            names |= dict.fromkeys(row)
+            if len(names) > limits.MAX_COLUMNS:
+                raise too_many_columns(len(names), file, place, unit)
+        if not _PLAIN.issuperset(map(type, row.values())):
+            nested |= {name: None for name, value in row.items() if is_nested(value)}
+    return tuple(names), tuple(nested)
 
 
 def stats_of(file: RowFile) -> dict[str, ColumnStats]:

@@ -72,7 +72,7 @@ def test_a_collection_folder_is_read(tmp_path: Path) -> None:
     assert source.qrels() == {"q 1": {"d1": 0.5}}
     assert source.remarks == [
         "1 file was not read: notes.pdf.",
-        "Columns read: id: id; title: title; text: text. Only shown: n.",
+        "Of corpus.jsonl, the models read title as the title and text as the text. The id is id. Only shown: n.",
     ]
 
 

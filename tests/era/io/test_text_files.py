@@ -216,15 +216,12 @@ def test_long_text_of_several_bytes_a_character_is_told_wherever_a_sample_ends(
 def test_a_guess_has_to_know_every_byte_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample is Western; the byte 0x81 at the end is a letter in cp437 and in Mac Roman, and none in cp1252."""
     monkeypatch.setattr(entries, "_SAMPLE", 1000)
-    western = "Die Prüfung der Größe wäre möglich. Straße und Übung, für Jäger."
+    western = "Die Prüfung der Größe wäre möglich. Straße und Übung für Jäger."
     content = "".join(f"{n},{western}\n" for n in range(100)).encode("cp1252")
     (tmp_path / "x.csv").write_bytes(b"id,text\n" + content + b"z,\x81\n")
-    try:
-        codec = preview(tmp_path / "x.csv").encoding
-    except FormatError as error:
-        assert "line 2" in str(error)
-    else:
-        assert (b"\x81").decode(codec) != "\ufffd"
+    codec = preview(tmp_path / "x.csv").encoding
+    assert codec != "cp1252"
+    assert documents_of(open_source(tmp_path / "x.csv"))[-1].text == b"\x81".decode(codec)
 
 
 BAD = "id,text\n1,Gr\u00f6\u00dfe und L\u00e4nge\n2,sch\u00f6n\n".encode() + b'3,"na\xefve, \xff"\n'
@@ -233,13 +230,13 @@ BAD = "id,text\n1,Gr\u00f6\u00dfe und L\u00e4nge\n2,sch\u00f6n\n".encode() + b'3
 def test_one_bad_byte_in_utf_8_is_named_by_line_and_column(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(BAD)
     with pytest.raises(
-        DamagedText, match="x.csv, line 4: the byte 0xEF in column 6 is not UTF-8; the file has 2 places"
+        DamagedText, match=r"x.csv, line 4: the byte 0xEF in column 6 is not UTF-8; the file has 2 places"
     ):
         open_source(tmp_path / "x.csv")
     utf_16 = "id,text\n1,one\n".encode("utf-16") + b"\x00"
     (tmp_path / "y.csv").write_bytes(utf_16)
     with pytest.raises(
-        DamagedText, match="y.csv, line 3: what stands in column 1 is not utf-16; the file has one place"
+        DamagedText, match=r"y.csv, line 3: what stands in column 1 is not utf-16; the file has one place"
     ):
         open_source(tmp_path / "y.csv")
 
@@ -255,7 +252,7 @@ def test_bad_bytes_are_replaced_where_an_encoding_is_chosen(tmp_path: Path) -> N
     source = open_source(tmp_path / "x.csv", choices=Choices(encoding="windows-1252"))
     assert documents_of(source)[-1].text == "naïve, ÿ"
     assert source.remarks == ["x.csv was read as cp1252, which was chosen."]
-    with pytest.raises(ValueError, match="There is no encoding 'rot13'. Use one of: utf-8, cp1252"):
+    with pytest.raises(ValueError, match=r"There is no encoding 'rot13'. Use one of: utf-8, cp1252"):
         open_source(tmp_path / "x.csv", choices=Choices(encoding="rot13"))
 
 
