@@ -1,6 +1,6 @@
 """Look at what somebody brings, files that were sent or a data set of the Hugging Face Hub, before it is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,9 +9,13 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.encoders.spec import PairSpec
+from era.errors import DamagedText
 from era.io import opening
 from era.io.content import Source
-from era.io.opening import Preview
+from era.io.delimited import Header
+from era.io.files import ENCODINGS
+from era.io.opening import AS_THEY_LOOK, Preview
+from era.io.opening import Choices as Choices
 
 N_SHOWN = 5  # documents and queries
 
@@ -21,8 +25,36 @@ def formats() -> Mapping[str, str]:
     return {key: label for key, label in opening.FORMATS.items() if key != "hub"}
 
 
+def encodings() -> Mapping[str, str]:
+    """Return the encodings that a person may choose: codec -> what a person calls it."""
+    return ENCODINGS
+
+
+def choices_of(header: str, encoding: str) -> Choices:
+    """Return how a person wants files read where they can be read in more than one way; empty: as they look.
+
+    Raises:
+        InvalidInputError: if there is no such way.
+    """
+    headers: dict[str, Header] = {"": "", "yes": "yes", "no": "no"}
+    if header not in headers or encoding not in ("", *ENCODINGS):
+        raise InvalidInputError("This way of reading is not known. Choose one from the list.")
+    return Choices(headers[header], encoding)
+
+
+def needs_encoding(error: Exception) -> bool:
+    """Return whether what could not be read can be read once a person chooses an encoding."""
+    return isinstance(error, DamagedText)
+
+
 def preview_files(
-    workspace: Workspace, author: str | None, reading: str, path: Path, format: str, mapping: Mapping[str, str]
+    workspace: Workspace,
+    author: str | None,
+    reading: str,
+    path: Path,
+    format: str,
+    mapping: Mapping[str, Sequence[str]],
+    choices: Choices = AS_THEY_LOOK,
 ) -> Preview:
     """Return how the beginning of files would be imported.
 
@@ -32,7 +64,8 @@ def preview_files(
         reading: what for, as `annotation.reading_places.ReadingPlaces.call` says.
         path: a file, a folder or a zip.
         format: a key of `formats()`; empty to find out.
-        mapping: role -> column; empty for a good guess.
+        mapping: role -> columns; empty for a good guess.
+        choices: how to read what can be read in more than one way.
 
     Raises:
         NotAllowedError: if nobody is signed in.
@@ -40,12 +73,12 @@ def preview_files(
         FormatError: naming the place of what cannot be read.
     """
     _require_signed_in(author)
-    about = path, _known(format), mapping or None, N_SHOWN
+    about = path, _known(format), mapping or None, choices, N_SHOWN
     return workspace.reading_places.call(author, reading, path.name, opening.preview, *about)
 
 
 def preview_hub(
-    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, str]
+    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, Sequence[str]]
 ) -> Preview:
     """Return how the beginning of a data set of the Hub would be imported; an empty mapping is for a good guess.
 
@@ -61,16 +94,22 @@ def preview_hub(
 
 
 def open_files(
-    workspace: Workspace, author: str | None, reading: str, path: Path, format: str, mapping: Mapping[str, str]
+    workspace: Workspace,
+    author: str | None,
+    reading: str,
+    path: Path,
+    format: str,
+    mapping: Mapping[str, Sequence[str]],
+    choices: Choices = AS_THEY_LOOK,
 ) -> AbstractContextManager[Source]:
     """Return the source of files, once it is entered, as `preview_files` takes and refuses it."""
     _require_signed_in(author)
-    about = path, _known(format), mapping or None
+    about = path, _known(format), mapping or None, choices
     return workspace.reading_places.source(author, reading, path.name, opening.open_source, *about)
 
 
 def open_dataset(
-    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, str]
+    workspace: Workspace, author: str | None, reading: str, name: str, config: str, mapping: Mapping[str, Sequence[str]]
 ) -> AbstractContextManager[Source]:
     """Return the source of a data set of the Hub, once it is entered, as `preview_hub` takes and refuses it."""
     _require_signed_in(author)

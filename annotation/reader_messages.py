@@ -132,7 +132,8 @@ def _maker(kind: Any) -> Callable[[Any], Any]:
         return _dataclass_maker(kind)
     if origin in (Union, types.UnionType):
         some = next((make for each in inner if (make := _maker(each)) is not _as_it_is), _as_it_is)
-        return _as_it_is if some is _as_it_is else lambda value: None if value is None else some(value)
+        kept = (str, type(None)) if str in inner else type(None)
+        return _as_it_is if some is _as_it_is else lambda value: value if isinstance(value, kept) else some(value)
     if origin is tuple and inner[-1] is not Ellipsis:
         makers = [_maker(each) for each in inner]
         return lambda values: tuple(make(value) for make, value in zip(makers, values, strict=True))

@@ -59,6 +59,10 @@ class SourceUnreachable(FormatError):  # noqa: N818 - says what is the matter, a
     """What is to be read does not answer at the moment; trying again later may help."""
 
 
+class DamagedText(FormatError):  # noqa: N818 - says what is the matter, as `Cancelled` does
+    """A text file has bytes that are not of its encoding; if a person chooses one, they are replaced."""
+
+
 class NotExportableError(EraError):
     """Something cannot be written in the form that was asked for."""
 

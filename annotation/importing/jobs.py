@@ -21,7 +21,7 @@ from annotation.importing.updating import require_arranger
 from annotation.permissions import require, why_not_manage
 from annotation.workspace import Workspace
 from era.encoders.spec import PairSpec
-from era.io.opening import is_hub_name
+from era.io.opening import AS_THEY_LOOK, Choices, is_hub_name
 from storage.errors import NameTaken
 from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState, NewImportJob
 
@@ -41,7 +41,8 @@ class ImportRequest:
         hub: name of a dataset of the Hugging Face Hub.
         config: of that dataset.
         format: a key of `era.io.opening.FORMATS`; empty to find out.
-        mapping: the role `id`, `title` or `text` -> the column chosen for it.
+        mapping: the role `id`, `title` or `text` -> the columns chosen for it.
+        choices: how to read what can be read in more than one way.
         embedders: a `PairSpec` as JSON; None for the bundled pair of a new collection, or the one it has.
         collection_id: which collection changes; None for a new one.
     """
@@ -53,7 +54,8 @@ class ImportRequest:
     hub: str = ""
     config: str = ""
     format: str = ""
-    mapping: Mapping[str, str] | None = None
+    mapping: Mapping[str, Sequence[str]] | None = None
+    choices: Choices = AS_THEY_LOOK
     embedders: Mapping[str, Any] | None = None
     collection_id: int | None = None
 

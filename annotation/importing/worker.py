@@ -25,7 +25,7 @@ from annotation.workspace import Workspace
 from era.encoders.spec import BUNDLED, PairSpec
 from era.errors import Cancelled, EraError, FormatError, SourceUnreachable
 from era.io.content import Source
-from era.io.opening import open_hub, open_source
+from era.io.opening import Choices, open_hub, open_source
 from storage.errors import NameTaken, StorageError, UnknownRecord
 from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState
 
@@ -231,7 +231,7 @@ def _opened(workspace: Workspace, job: ImportJobRecord, progress: ImportReporter
         about = request["hub"], request["config"], "", request["mapping"]
         return source_apart(request["hub"], IMPORTING, progress.is_over, open_hub, *about)
     path = import_folder(workspace, job.id) / request["file"]
-    as_wanted = path, request["format"], request["mapping"]
+    as_wanted = path, request["format"], request["mapping"], Choices(**request.get("choices", {}))
     return source_apart(path.name, IMPORTING, progress.is_over, open_source, *as_wanted)
 
 

@@ -40,7 +40,9 @@ def preview_payload(preview: Preview, formats: Mapping[str, str]) -> Payload:
         "can_choose_format": preview.format in formats,
         "name": preview.name,
         "columns": list(preview.columns),
-        "mapping": dict(preview.mapping),
+        "mapping": {role: list(columns) for role, columns in preview.mapping.items()},
+        "header": preview.header,
+        "can_choose_encoding": bool(preview.encoding) and not preview.encoding.startswith("utf"),
         "facts": [fact for fact in facts if fact[1]],
         "documents": [
             {

@@ -65,6 +65,7 @@ class CollectionTab:
         return panel | {
             "jobs": jobs_payload(list_jobs(self._workspace), list_changeable(self._workspace, author)),
             "formats": [list(each) for each in previews.formats().items()],
+            "encodings": [list(each) for each in previews.encodings().items()],
             "presets": presets_payload(presets),
             "embedders": embedders_payload(embedders_of(self._workspace, page.collection.id), presets),
             "most_bytes": self._limits.bytes_each,

@@ -57,10 +57,12 @@ class CollectionAnswers:
         try:
             path = self._uploads.path(author, token)
             format = message.text("format")
-            found = previews.preview_files(self._workspace, author, reading, path, format, mapping)
+            choices = self._choices_of(message)
+            found = previews.preview_files(self._workspace, author, reading, path, format, mapping, choices)
             return {"token": token, "preview": preview_payload(found, previews.formats())}
         except Exception as error:  # noqa: BLE001 - what was sent is kept, so that other columns can be tried
-            return {"token": token, "error": explain(error)}
+            wanted = {"needs_encoding": True} if previews.needs_encoding(error) else {}
+            return {"token": token, "error": explain(error), **wanted}
 
     def _forget(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         given_up = message.name("given_up")
@@ -106,6 +108,7 @@ class CollectionAnswers:
                 config=message.name("config").strip(),
                 format="" if hub else message.text("format"),
                 mapping=mapping_of(message),
+                choices=self._choices_of(message),
                 embedders=embedders,
                 collection_id=None if kind == "new" else page.collection.id,
             )
@@ -153,7 +156,10 @@ class CollectionAnswers:
         if path is None:
             hub, config = message.name("hub").strip(), message.name("config").strip()
             return previews.open_dataset(*about, hub, config, mapping_of(message))
-        return previews.open_files(*about, path, message.text("format"), mapping_of(message))
+        return previews.open_files(*about, path, message.text("format"), mapping_of(message), self._choices_of(message))
+
+    def _choices_of(self, message: Message) -> previews.Choices:
+        return previews.choices_of(message.text("header"), message.text("encoding"))
 
     def _choice(self, author: str | None, message: Message) -> choosing_embedders.PairSpec:
         values = message.values("embedders")
@@ -173,9 +179,12 @@ def sent_files(message: Message) -> list[SentFile]:
     return [SentFile(each.text("path"), each.text("name")) for each in files]
 
 
-def mapping_of(message: Message) -> dict[str, str]:
-    """Return role -> column as a page chose it; a role without a column is left out."""
-    values = message.values("mapping") or {}
-    return {
-        role: column for role, column in values.items() if isinstance(column, str) and isinstance(role, str) and column
-    }
+def mapping_of(message: Message) -> dict[str, list[str]]:
+    """Return role -> columns as a page chose them; a role without any is left out."""
+    found: dict[str, list[str]] = {}
+    for role, columns in (message.values("mapping") or {}).items():
+        several = columns if isinstance(columns, list) else [columns]
+        named = [each for each in several if isinstance(each, str) and each]
+        if isinstance(role, str) and named:
+            found[role] = named
+    return found

@@ -205,7 +205,19 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ROLE=COLUMN",
-        help="which column of a table is the id, the title or the text; may be given several times",
+        help="which column of a table is the id, the title or the text; given several times for titles and texts of "
+        "several columns",
+    )
+    parser.add_argument(
+        "--header",
+        choices=("yes", "no"),
+        default="",
+        help="whether the first line of delimited text names its columns; default: as it looks",
+    )
+    parser.add_argument(
+        "--encoding",
+        default="",
+        help="of text that is not Unicode throughout, such as utf-8 or cp1251; what does not fit becomes \ufffd",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from era.cli.console import Console
 from era.collection import Collection
 from era.io.content import Source, SourceDocument
-from era.io.opening import FORMATS, open_source
+from era.io.opening import FORMATS, Choices, open_source
 
 _ROLES = ("id", "title", "text")
 
@@ -21,21 +21,22 @@ def open_for(arguments: argparse.Namespace, path: Path) -> Source:
     """
     if arguments.format and arguments.format not in FORMATS:
         raise ValueError(f"There is no format {arguments.format!r}. Use one of: {', '.join(FORMATS)}.")
-    return open_source(path, arguments.format, columns_named(arguments.column))
+    choices = Choices(arguments.header, arguments.encoding)
+    return open_source(path, arguments.format, columns_named(arguments.column), choices)
 
 
-def columns_named(texts: Sequence[str]) -> dict[str, str] | None:
-    """Return role -> column of `--column ROLE=COLUMN`; None without any, to find out.
+def columns_named(texts: Sequence[str]) -> dict[str, list[str]] | None:
+    """Return role -> columns of each `--column ROLE=COLUMN`; None without any, to find out.
 
     Raises:
         ValueError: if a text is something else.
     """
-    mapping = {}
+    mapping: dict[str, list[str]] = {}
     for text in texts:
         role, equals, column = text.partition("=")
         if not equals or role not in _ROLES or not column:
             raise ValueError(f"Expected --column ROLE=COLUMN with a role of {', '.join(_ROLES)}, got {text!r}.")
-        mapping[role] = column
+        mapping.setdefault(role, []).append(column)
     return mapping or None
 
 

@@ -35,7 +35,8 @@ class DocumentCheck:
 
     def __init__(self) -> None:
         self._files: list[tuple[str, str]] = []
-        self._seen: dict[str, int] = {}  # id -> line and hash of the content in one number
+        self._n_read = 0
+        self._seen: dict[str, int] = {}  # id -> number, line, file and hash of the content in one number
         self._contents: set[int] = set()
         self._empty = Named()
         self._repeated = Named()
@@ -52,20 +53,26 @@ class DocumentCheck:
             FormatError: if its id was used for another document.
         """
         document = found.document
+        self._n_read += 1
         if not document.text.strip() and not document.title.strip():
             self._empty.add(document.doc_id)
             return False
         digest = hash(document.content) & _HASH_MASK
         file = len(self._files) - 1
-        known = self._seen.setdefault(document.doc_id, (line << 20 | file) << _HASH_BITS | digest)
-        if known >> _HASH_BITS != line << 20 | file:
+        n_known = len(self._seen)
+        known = self._seen.setdefault(
+            document.doc_id, ((self._n_read << 40 | line) << 20 | file) << _HASH_BITS | digest
+        )
+        if len(self._seen) == n_known:
             if known & _HASH_MASK == digest:
                 self._repeated.add(document.doc_id)
                 return False
             name, unit = self._files[file]
-            first, first_line = self._files[known >> _HASH_BITS & 0xFFFFF], known >> _HASH_BITS + 20
+            place = known >> _HASH_BITS
+            first, first_line, first_number = self._files[place & 0xFFFFF], place >> 20 & 0xFFFFFFFFFF, place >> 60
             where = f"{unit} {first_line:,}" if first[0] == name else f"{first[0]}, {first[1]} {first_line:,},"
-            problem = f"the id {document.doc_id!r} was used in {where} already, for another text."
+            by = f"by document {first_number:,}, and this is document {self._n_read:,}" if first_line == line else ""
+            problem = f"the id {document.doc_id!r} was used in {where} already, {by or 'for another text'}."
             raise FormatError(problem, name, line, unit=unit)
         n_before = len(self._contents)
         self._contents.add(digest)

@@ -7,7 +7,7 @@ a cell is of; that is checked before it is believed, and what lies empty between
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,7 @@ from era.io import limits
 from era.io.columns import is_known_name
 from era.io.files import Entry, Meter, open_whole
 from era.io.limits import most_unpacked, size_in_words
-from era.io.rows import PlacedRow, named_twice, within_limits
+from era.io.rows import ColumnStats, PlacedRow, named_twice, stats_of, within_limits
 
 _BLOCK = 65536
 _N_ROWS_LOOKED_AT = 20  # for the header
@@ -47,6 +47,7 @@ class ExcelRows:
     unit = "row"
     encoding = ""
     n_rows = None
+    nested: tuple[str, ...] = ()
 
     def __init__(self, entry: Entry) -> None:
         """Choose the sheet and the header.
@@ -76,6 +77,15 @@ class ExcelRows:
         self._sheet = filled[0]
         self._header_at, self._names = self._header_of(first)
         self._decided = self._said_of(filled, [number for number, _ in first])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return tuple(self._names)
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds over the whole sheet."""
+        return stats_of(self)
 
     @property
     def remarks(self) -> list[str]:

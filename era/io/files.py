@@ -1,19 +1,22 @@
 """The files of a folder, compressed or not, and their text in whichever encoding it is.
 
-UTF-8 is checked over the whole file, so that one old letter at its end is found before anything was read; what is not
-UTF-8 is guessed, and said to be a guess.
+An encoding is checked over the whole file, so that one old letter at its end is found before anything was read; what is
+not Unicode is guessed, and said to be a guess.
 """
 
 import codecs
+import contextlib
 import gzip
 import io
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, AnyStr, BinaryIO, cast
 
-from era.errors import FormatError
+from era.errors import DamagedText, FormatError
 from era.io import limits
 from era.io.limits import most_unpacked, size_in_words
 
@@ -48,12 +51,14 @@ class Budget:
 class Entry:
     """A file by the name a person knows, with `/` between folders, and the path where it lies.
 
-    The `budget` is for what is compressed by gzip; None for one of its own.
+    The `budget` is for what is compressed by gzip; None for one of its own. The `encoding` is what a person chose for
+    text that is not Unicode throughout; what does not fit it is read as U+FFFD. If it is empty, all text has to fit.
     """
 
     name: str
     path: Path
     budget: Budget | None = field(default=None, compare=False)
+    encoding: str = ""
 
     @property
     def is_gzipped(self) -> bool:
@@ -243,54 +248,178 @@ _CANDIDATES = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "iso8859_15", "koi8_r", "mac_roman"),
     *("cp437", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
 )
+_OF_SEVERAL_BYTES = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _SAMPLE = 200_000
+_BETWEEN_CHARACTERS = re.compile(rb"[\x00-\x2f]")  # in none of the candidates a part of a longer character
+
+ENCODINGS: Mapping[str, str] = {
+    "utf-8": "Unicode (UTF-8)",
+    "cp1252": "Western (Windows-1252)",
+    "iso8859_15": "Western (ISO 8859-15)",
+    "mac_roman": "Western (Macintosh)",
+    "cp437": "Western (DOS)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp932": "Japanese (Shift JIS)",
+    "euc_jp": "Japanese (EUC)",
+    "gb18030": "Chinese (GB 18030)",
+    "big5": "Chinese (Big5)",
+    "cp949": "Korean (CP949)",
+}
+"""codec that a person may choose for text that is not Unicode throughout -> what a person calls it."""
 
 
 def detect_encoding(entry: Entry) -> str:
-    """Return the codec of a text file: `utf-8`, `utf-8-sig`, `utf-16`, `utf-32`, or the best guess at another.
+    """Return the codec of a text file that reads all of it.
+
+    What is Unicode throughout is read so. For anything else the codec is the one that was chosen for the entry, which
+    replaces what it does not know, or the best guess that knows every byte.
 
     Raises:
-        FormatError: if it is not text, or in no encoding that is known here.
+        DamagedText: naming the first place that does not fit, if the text is Unicode but for a few bytes.
+        FormatError: if it is not text.
     """
     with open_bytes(entry, Meter()) as stream:
         head = _read(entry, stream, 4096)
-        if head.startswith(_BINARY):
-            raise FormatError("this is not a text file, whatever its name says.", entry.name)
-        for mark, codec in _MARKS:
-            if head.startswith(mark):
-                return codec
-        if b"\0" in head:
-            return _without_mark(entry, head)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        before, block = b"", head
+    if head.startswith(_BINARY):
+        raise FormatError("this is not a text file, whatever its name says.", entry.name)
+    marked = next((codec for mark, codec in _MARKS if head.startswith(mark)), "")
+    codec = marked or (_without_mark(entry, head) if b"\0" in head else "utf-8")
+    sample = _around_misfit(entry, codec)
+    if sample is None:
+        return codec
+    if entry.encoding:
+        return codec if codec != "utf-8" else entry.encoding
+    misfits = _misfits_of(entry, codec)
+    if codec == "utf-8" and misfits.n_good < 10 * misfits.n_bad:
+        guess = _guess(entry, sample)
+        if guess and (misfits.n_good < misfits.n_bad or guess in _OF_SEVERAL_BYTES):
+            return guess
+    raise misfits.error(entry, codec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Misfits:
+    """Where a text first has what its codec does not know, and how often.
+
+    Attributes:
+        line: from 1.
+        column: the character of that line, from 1.
+        byte: what it is, where the codec reads byte by byte; else empty.
+        n_bad: how often something does not fit.
+        n_good: characters that fit and that not every codec has.
+    """
+
+    line: int
+    column: int
+    byte: str
+    n_bad: int
+    n_good: int
+
+    def error(self, entry: Entry, codec: str) -> DamagedText:
+        name = "UTF-8" if codec.startswith("utf-8") else codec
+        what = f"the byte {self.byte}" if self.byte else "what stands"
+        places = "one place" if self.n_bad == 1 else f"{self.n_bad:,} places"
+        return DamagedText(
+            f"{what} in column {self.column:,} is not {name}; the file has {places} like that. Save it again as "
+            f"UTF-8, or choose its encoding: as {name} it can be read with \ufffd in those places.",
+            entry.name,
+            self.line,
+        )
+
+
+def _around_misfit(entry: Entry, codec: str) -> bytes | None:
+    """Return the bytes around the first that a codec does not know; None if it knows all."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    before, n_before = b"", 0
+    with open_bytes(entry, Meter()) as stream:
         while True:
+            block = _read(entry, stream, _BLOCK)
             try:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                sample = before[-_SAMPLE:] + block[: error.start + _SAMPLE]
-                return _guess(entry, sample)
+                known = before + block
+                misfit = len(before) + error.start + len(block) - len(error.object)  # it begins with what was pending
+                start = max(0, misfit - _SAMPLE)
+                if start or n_before:  # it may be within a character
+                    boundary = _BETWEEN_CHARACTERS.search(known, start, misfit)
+                    start = boundary.start() if boundary else misfit
+                return (known + _read(entry, stream, _SAMPLE))[start : misfit + _SAMPLE]
             if not block:
-                return "utf-8"
-            before, block = block, _read(entry, stream, _BLOCK)
+                return None
+            n_before += len(before)
+            before = block
+
+
+def _misfits_of(entry: Entry, codec: str) -> _Misfits:
+    """Count over the whole file what a codec does not know."""
+    is_by_byte = codec.startswith("utf-8")
+    bad = re.compile("[\udc80-\udcff]" if is_by_byte else "\ufffd")
+    decoder = codecs.getincrementaldecoder(codec)("surrogateescape" if is_by_byte else "replace")
+    lines = io.IncrementalNewlineDecoder(decoder, translate=True)
+    line = column = 1
+    first, n_bad, n_beyond_ascii = None, 0, 0
+    with open_bytes(entry, Meter()) as stream:
+        while block := _read(entry, stream, _BLOCK):
+            text = lines.decode(block)
+            n_bad += len(bad.findall(text))
+            n_beyond_ascii += len(text) - len(text.encode("ascii", "ignore"))
+            if first is None:
+                first = bad.search(text)
+                until = text[: first.start()] if first else text
+                line += until.count("\n")
+                column = len(until) - until.rfind("\n") if "\n" in until else column + len(until)
+    n_bad += len(lines.decode(b"", final=True))  # a character that the end of the file cuts
+    byte = f"0x{ord(first[0]) - 0xDC00:02X}" if first and is_by_byte else ""
+    return _Misfits(line, column, byte, n_bad, n_beyond_ascii - n_bad)
 
 
 def encoding_remark(entry: Entry, codec: str) -> str:
-    """Return what a person should know about the encoding a file was read in; empty for Unicode."""
-    if codec.startswith("utf"):
-        return ""
-    return (
-        f"{entry.name} is not UTF-8; it was read as {codec}, which is a guess. "
-        "Look at its accented letters, and save it as UTF-8 if they are wrong."
-    )
+    """Return what a person should know about the encoding a file was read in; empty for sound Unicode."""
+    if not entry.encoding:
+        return (
+            ""
+            if codec.startswith("utf")
+            else f"{entry.name} is not UTF-8; it was read as {codec}, which is a guess. "
+            "Look at its accented letters, and save it as UTF-8 if they are wrong."
+        )
+    misfits = _misfits_of(entry, codec)
+    if misfits.n_bad:
+        replaced = "1 place" if misfits.n_bad == 1 else f"{misfits.n_bad:,} places"
+        where = f"line {misfits.line:,}, column {misfits.column:,}"
+        return (
+            f"{entry.name} was read as {codec}; \ufffd replaces what did not fit in {replaced}, the first in {where}."
+        )
+    return "" if codec.startswith("utf") else f"{entry.name} was read as {codec}, which was chosen."
+
+
+def with_encoding(entries: Sequence[Entry], encoding: str) -> list[Entry]:
+    """Return files for which a person chose an encoding; as they are if it is empty.
+
+    Raises:
+        ValueError: if it is none of `ENCODINGS`, by any of its names.
+    """
+    try:
+        known = {codecs.lookup(each).name: each for each in ENCODINGS}
+        chosen = known[codecs.lookup(encoding).name] if encoding else ""
+    except LookupError as error:
+        raise ValueError(f"There is no encoding {encoding!r}. Use one of: {', '.join(ENCODINGS)}.") from error
+    return [replace(entry, encoding=chosen) for entry in entries]
 
 
 def open_text(entry: Entry, codec: str, meter: Meter, newline: str | None = None) -> IO[str]:
-    """Open a text file; reading it may raise `UnicodeDecodeError`, which `undecodable` turns into words.
+    """Open a text file in the codec that `detect_encoding` tells.
 
     Raises:
         FormatError: if the file cannot be opened.
     """
-    return io.TextIOWrapper(open_bytes(entry, meter), encoding=codec, newline=newline)
+    errors = "replace" if entry.encoding else "strict"
+    return io.TextIOWrapper(open_bytes(entry, meter), encoding=codec, errors=errors, newline=newline)
 
 
 class Lines:
@@ -375,12 +504,24 @@ def _without_mark(entry: Entry, head: bytes) -> str:
 
 
 def _guess(entry: Entry, sample: bytes) -> str:
-    """Return the most plausible codec of a sample; where Western and Central European fit, it is Western."""
+    """Return the most plausible codec of a sample that knows every byte of the file; empty if there is none.
+
+    Where Western and Central European fit, it is Western.
+    """
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(sample, cp_isolation=list(_CANDIDATES), threshold=0.5)
-    best = matches.best()
-    if best is None:
-        raise FormatError("its encoding could not be told. Save the file as UTF-8.", entry.name)
-    fitting = {name for match in matches for name in (match.encoding, *match.could_be_from_charset)}
-    return "cp1252" if best.encoding in ("cp1250", "iso8859_15") and "cp1252" in fitting else best.encoding
+    by_pending: dict[int, list[str]] = {}  # bytes at the end that are no whole character -> codecs
+    for codec in _CANDIDATES:
+        decoder = codecs.getincrementaldecoder(codec)()
+        with contextlib.suppress(UnicodeDecodeError):
+            decoder.decode(sample)
+            by_pending.setdefault(len(decoder.getstate()[0]), []).append(codec)
+    matches = sorted(
+        match
+        for n_pending, some in by_pending.items()
+        for match in from_bytes(sample[: len(sample) - n_pending], cp_isolation=some, threshold=0.5)
+    )
+    ranked = list(dict.fromkeys(name for match in matches for name in (match.encoding, *match.could_be_from_charset)))
+    if ranked and ranked[0] in ("cp1250", "iso8859_15") and "cp1252" in ranked:
+        ranked = ["cp1252", *ranked]
+    return next((codec for codec in ranked if _around_misfit(entry, codec) is None), "")

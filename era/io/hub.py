@@ -7,19 +7,21 @@ otherwise name any file of this machine, or a format that executes what it holds
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError, SourceUnreachable
 from era.extras import require
-from era.io.columns import check_mapping, guess_mapping, id_text
+from era.io.columns import ChosenColumns, id_text
 from era.io.files import Meter
 from era.io.judgments import judgments_of_table, labels_of_table
 from era.io.queries import queries_of_table
-from era.io.rows import PlacedRow, columns_of, sample_rows, within_limits
-from era.io.sources import FileSource, RowDocuments
+from era.io.rows import ColumnStats, PlacedRow, Row, is_nested, within_limits
+from era.io.sources import FileSource, Tables
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_N_SAMPLED = 50
 _SAFE_READERS = ("json", "csv", "parquet", "arrow")
 _MAIR_QUERIES, _MAIR_DOCS = "MAIR-Queries", "MAIR-Docs"
 _EXPECTED = 'expected parts named "corpus", "queries" and "default" (the judgments), as BEIR and mteb have them'
@@ -46,8 +48,31 @@ class HubRows:
         self._builder = builder
         self._split = split
         self._added = added
+        self._sample: list[Row] | None = None
         known = (builder.info.splits or {}).get(split)
         self.n_rows: int | None = known.num_examples if known is not None else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns; a dataset has the same in every row."""
+        return tuple(dict.fromkeys(name for row in self._first_rows() for name in row))
+
+    @property
+    def nested(self) -> tuple[str, ...]:
+        """Return the columns that hold lists or objects."""
+        return tuple(name for name in self.columns if any(is_nested(row.get(name)) for row in self._first_rows()))
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds over the first rows: what is streamed is not read twice."""
+        stats = {name: ColumnStats() for name in self.columns if name not in self.nested}
+        for name, each in stats.items():
+            each.add([str(row.get(name) or "").strip() for row in self._first_rows()])
+        return stats
+
+    def _first_rows(self) -> list[Row]:
+        if self._sample is None:
+            self._sample = [row for _, row in islice(self.rows(Meter()), _N_SAMPLED)]
+        return self._sample
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order.
@@ -81,7 +106,7 @@ def is_hub_name(name: str) -> bool:
     return _HUB_NAME.fullmatch(name) is not None and ".." not in name and not Path(name).exists()
 
 
-def hub_source(name: str, config: str, revision: str, mapping: Mapping[str, str] | None) -> FileSource:
+def hub_source(name: str, config: str, revision: str, mapping: ChosenColumns | None) -> FileSource:
     """Return the source of a dataset; `era.io.opening.open_hub` says what it takes."""
     if not is_hub_name(name) and not (Path(name).is_absolute() and Path(name).is_dir()):
         raise FormatError(
@@ -111,7 +136,7 @@ def hub_source(name: str, config: str, revision: str, mapping: Mapping[str, str]
     return _source(title, documents, asked, judged, mapping, remarks)
 
 
-def _mair(name: str, repository: str, config: str, revision: str, mapping: Mapping[str, str] | None) -> FileSource:
+def _mair(name: str, repository: str, config: str, revision: str, mapping: ChosenColumns | None) -> FileSource:
     """Return a task of MAIR-Bench; tasks with several splits are several collections, named as `task/split`."""
     base = name if Path(name, _MAIR_QUERIES).is_dir() else name.rstrip("/").rpartition("/")[0]
     task, _, wanted = config.partition("/")
@@ -138,27 +163,22 @@ def _source(
     documents: Sequence[HubRows],
     queries: Sequence[HubRows],
     judged: Sequence[HubRows],
-    mapping: Mapping[str, str] | None,
+    mapping: ChosenColumns | None,
     remarks: Sequence[str],
 ) -> FileSource:
-    sample = sample_rows(documents[0])
-    columns = columns_of(sample)
-    mapping = {role: column for role, column in (mapping or {}).items() if column} or guess_mapping(columns, sample)
-    check_mapping(mapping, columns, documents[0].name)
-    if "id" not in mapping:
-        remarks = [*remarks, "There is no column of ids, so the documents are numbered."]
+    tables = Tables(documents, mapping)
+    tables.roles  # noqa: B018 - asks the hub now, so that a dataset that cannot be read is refused when it is opened
     return FileSource(
         title,
         "hub",
-        [RowDocuments(rows, mapping, id_prefix="" if len(documents) == 1 else f"{rows.name}#") for rows in documents],
+        tables.documents(),
         [partial(queries_of_table, rows) for rows in queries],
         [
             *(partial(judgments_of_table, rows) for rows in judged),
             *(partial(labels_of_table, rows) for rows in queries),
         ],
         files=[rows.name for rows in (*documents, *queries, *judged)],
-        columns=columns,
-        mapping=mapping,
+        tables=tables,
         remarks=remarks,
     )
 

@@ -9,20 +9,21 @@ query_id, doc_id and score; or query id -> document id -> score, or -> documents
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from era.errors import FormatError
-from era.io.columns import guess_mapping
+from era.io.columns import ChosenColumns
 from era.io.content import Source
 from era.io.files import Meter
 from era.io.hub import is_hub_name
 from era.io.judgments import checked_qrels, judgments_of_rows, read_qrels
 from era.io.opening import open_hub, open_source
 from era.io.queries import checked_queries, queries_of_rows, read_queries, with_ids
-from era.io.rows import PlacedRow, Row, columns_of, sample_rows
+from era.io.rows import ColumnStats, PlacedRow, Row, names_of, stats_of
 from era.io.runs import checked_run, places_of_rows, read_run
-from era.io.sources import FileSource, RowDocuments
+from era.io.sources import FileSource, Tables
 from era.types import Document, Qrels, Query, Ranking, Run, ScoredDoc
 
 _JUDGED = ("query_id", "doc_id", "grade")
@@ -42,12 +43,30 @@ class MemoryRows:
         self.n_rows: int | None = len(rows)
         self._rows = rows
 
+    @cached_property
+    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return names_of(self.rows(Meter()), self.name, self.unit)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names that any row has, in the order of their first appearance."""
+        return self._names[0]
+
+    @property
+    def nested(self) -> tuple[str, ...]:
+        """Return the names that hold lists or objects."""
+        return self._names[1]
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds."""
+        return stats_of(self)
+
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order, from 1."""
         yield from enumerate(self._rows, start=1)
 
 
-def source_of(given: Any, columns: Mapping[str, str] | None = None) -> Source:
+def source_of(given: Any, columns: ChosenColumns | None = None) -> Source:
     """Return the source of documents.
 
     Raises:
@@ -61,16 +80,8 @@ def source_of(given: Any, columns: Mapping[str, str] | None = None) -> Source:
             return open_hub(str(given), mapping=columns)
         return open_source(Path(given), mapping=columns)
     rows = MemoryRows("documents", _rows_of(given, "text"))
-    sample = sample_rows(rows)
-    mapping = dict(columns) if columns else guess_mapping(columns_of(sample), sample)
-    return FileSource(
-        "documents",
-        "table",
-        [RowDocuments(rows, mapping)],
-        columns=columns_of(sample),
-        mapping=mapping,
-        remarks=[] if "id" in mapping else ["There is no column of ids, so the documents are numbered."],
-    )
+    tables = Tables([rows], columns)
+    return FileSource("documents", "table", tables.documents(), tables=tables)
 
 
 def queries_of(given: Any, remarks: list[str]) -> list[Query]:

@@ -14,20 +14,21 @@ from pathlib import Path
 
 from era.errors import FormatError
 from era.io.archive import unpack
-from era.io.columns import check_mapping, guess_mapping, is_about_queries
+from era.io.columns import ChosenColumns, is_about_queries
 from era.io.content import Source, SourceDocument, SourceQuery
-from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text
+from era.io.delimited import Header
+from era.io.files import Entry, Meter, detect_encoding, list_entries, open_text, with_encoding
 from era.io.hub import hub_source, is_hub_name
 from era.io.judgments import judgments_of, labels_of, labels_of_table
 from era.io.queries import is_topics, queries_of, queries_of_table
-from era.io.rows import RowFile, columns_of, sample_rows
+from era.io.rows import Row, RowFile
 from era.io.runs import is_run_line
 from era.io.sources import (
     DocumentFile,
     FileSource,
     JudgmentFile,
     QueryFile,
-    RowDocuments,
+    Tables,
 )
 from era.io.table import is_table, open_rows
 from era.io.text import TextFiles, is_readable
@@ -86,8 +87,29 @@ def format_of(files: Files, where: str) -> str:
     raise FormatError(f"nothing here can be read{unread}. Expected {_LISTED}.", where)
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How a person wants files to be read where they can be read in more than one way; empty: as they look.
+
+    Attributes:
+        header: `yes` if the first line of a delimited table of documents names its columns, `no` if it is a row.
+        encoding: one of `ENCODINGS`, for text that is not Unicode throughout; what does not fit becomes U+FFFD.
+    """
+
+    header: Header = ""
+    encoding: str = ""
+
+
+AS_THEY_LOOK = Choices()
+
+
 def open_files(
-    name: str, format: str, files: Files, mapping: Mapping[str, str] | None, remarks: Sequence[str] = ()
+    name: str,
+    format: str,
+    files: Files,
+    mapping: ChosenColumns | None,
+    header: Header = "",
+    remarks: Sequence[str] = (),
 ) -> FileSource:
     """Return the source of some files in a format.
 
@@ -106,7 +128,8 @@ def open_files(
     queries: list[QueryFile] = [partial(queries_of, entry) for entry in (*files.topics, *files.queries)]
     judgments: list[JudgmentFile] = [partial(judgments_of, entry) for entry in files.qrels]
     documents: list[DocumentFile] = []
-    columns: tuple[str, ...] = ()
+    document_tables: list[RowFile] = []
+    held: Tables | None = None
     ignored = [*files.others, *files.runs]
     tables = list(files.documents) or list(files.tables)
     if format == "trec":
@@ -118,15 +141,18 @@ def open_files(
     if files.documents and files.tables:
         ignored += files.tables
     query_tables: list[RowFile] = []
-    opened = [] if format == "trec" and files.trec_documents else [open_rows(entry) for entry in tables]
+    opened = [] if format == "trec" and files.trec_documents else [open_rows(entry, header) for entry in tables]
     if opened:
         is_chosen = bool(mapping) or bool(files.documents)
-        document_tables = [file for file in opened if is_chosen or not is_about_queries(columns_of(sample_rows(file)))]
+        document_tables = [file for file in opened if is_chosen or not is_about_queries(file.columns)]
         query_tables += [file for file in opened if file not in document_tables]
-        columns, mapping = _mapped(document_tables, mapping)
-        documents += _row_documents(document_tables, mapping)
-        if document_tables and "id" not in mapping:
-            remarks = [*remarks, "There is no column of ids, so the documents are numbered."]
+        judged: list[JudgmentFile] = [
+            *judgments,
+            *(partial(labels_of, entry) for entry in files.queries),
+            *(partial(labels_of_table, file) for file in query_tables),
+        ]
+        held = Tables(document_tables, mapping, lambda: {each.doc_id for read in judged for each in read([])})
+        documents += held.documents()
     queries += [partial(queries_of_table, file) for file in query_tables]
     judgments += [partial(labels_of, entry) for entry in files.queries]
     judgments += [partial(labels_of_table, file) for file in query_tables]
@@ -143,29 +169,9 @@ def open_files(
         queries,
         judgments,
         files=[entry.name for entry in read],
-        columns=columns,
-        mapping=mapping,
+        tables=held,
         remarks=[*remarks, *_left_out(ignored)],
     )
-
-
-def _mapped(files: Sequence[RowFile], mapping: Mapping[str, str] | None) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the columns of the first table, and the mapping, guessed where nobody chose it."""
-    if not files:
-        return (), {}
-    sample = sample_rows(files[0])
-    columns = columns_of(sample)
-    if mapping:
-        chosen = {role: column for role, column in mapping.items() if column}
-        check_mapping(chosen, columns, files[0].name)
-        return columns, chosen
-    return columns, guess_mapping(columns, sample)
-
-
-def _row_documents(files: Sequence[RowFile], mapping: Mapping[str, str]) -> list[DocumentFile]:
-    if len(files) == 1:
-        return [RowDocuments(files[0], mapping)]
-    return [RowDocuments(file, mapping, id_prefix=f"{file.name}#") for file in files]
 
 
 def _kind_of(entry: Entry, is_alone: bool) -> str:
@@ -226,11 +232,15 @@ def _kind_of_layout(files: Files) -> str:
 
 
 def _has_labels(entries: Sequence[Entry]) -> bool:
-    return any("labels" in columns_of(sample_rows(open_rows(entry))) for entry in entries[:1])
+    return any("labels" in _first_row(entry) for entry in entries[:1])
 
 
 def _has_beir_ids(entries: Sequence[Entry]) -> bool:
-    return any("_id" in columns_of(sample_rows(open_rows(entry))) for entry in entries[:1])
+    return any("_id" in _first_row(entry) for entry in entries[:1])
+
+
+def _first_row(entry: Entry) -> Row:
+    return next((row for _, row in open_rows(entry).rows(Meter())), {})
 
 
 def _is_number(cell: str) -> bool:
@@ -271,7 +281,8 @@ class Preview:
         files: the files that are read, by the names a person knows them by.
         encoding: of the first file of documents, such as `utf-8`; empty where that says nothing.
         columns: of the documents, where they come as a table.
-        mapping: the role `id`, `title` or `text` -> its column.
+        mapping: the role `id`, `title` or `text` -> its columns, of ids one.
+        header: `yes` or `no` where the documents are delimited text, as its first line was taken; else empty.
         documents: the first ones.
         queries: the first ones.
         n_qrels: how many judgments there are.
@@ -285,7 +296,8 @@ class Preview:
     files: tuple[str, ...]
     encoding: str
     columns: tuple[str, ...]
-    mapping: Mapping[str, str]
+    mapping: Mapping[str, tuple[str, ...]]
+    header: str
     documents: tuple[SourceDocument, ...]
     queries: tuple[SourceQuery, ...]
     n_qrels: int
@@ -293,7 +305,12 @@ class Preview:
     remarks: tuple[str, ...]
 
 
-def open_source(path: Path, format: str = "", mapping: Mapping[str, str] | None = None) -> Source:
+def open_source(
+    path: Path,
+    format: str = "",
+    mapping: ChosenColumns | None = None,
+    choices: Choices = AS_THEY_LOOK,
+) -> Source:
     """Open a file, a folder or a zip; of the documents nothing but the beginning is read yet.
 
     A zip is unpacked into a temporary folder, which goes when the source is no longer used.
@@ -301,16 +318,18 @@ def open_source(path: Path, format: str = "", mapping: Mapping[str, str] | None 
     Args:
         path: what is read.
         format: a key of `FORMATS`; told by the files if empty.
-        mapping: the role `id`, `title` or `text` -> its column, for documents that come as a table; guessed if empty.
+        mapping: the role `id`, `title` or `text` -> its column or columns, for documents that come as a table; what
+            several hold is joined, titles by blanks and texts by line breaks; guessed if empty.
+        choices: how to read what can be read in more than one way.
 
     Raises:
         FormatError: if it cannot be read in this format, or in none; naming the place and what is expected there.
         ValueError: if there is no such format.
     """
-    return _opened(path, format, mapping)
+    return _opened(path, format, mapping, choices)
 
 
-def open_hub(name: str, config: str = "", revision: str = "", mapping: Mapping[str, str] | None = None) -> Source:
+def open_hub(name: str, config: str = "", revision: str = "", mapping: ChosenColumns | None = None) -> Source:
     """Open a dataset of the Hugging Face Hub in the layout of BEIR and mteb, or of MAIR-Bench.
 
     Args:
@@ -327,17 +346,27 @@ def open_hub(name: str, config: str = "", revision: str = "", mapping: Mapping[s
     return hub_source(name, config, revision, mapping)
 
 
-def preview(path: Path, format: str = "", mapping: Mapping[str, str] | None = None, n: int = 5) -> Preview:
+def preview(
+    path: Path,
+    format: str = "",
+    mapping: ChosenColumns | None = None,
+    choices: Choices = AS_THEY_LOOK,
+    n: int = 5,
+) -> Preview:
     """Return the first `n` documents and queries of what `open_source` opens.
 
     Raises:
         FormatError: as `open_source`, and if these documents, a query or a judgment cannot be read.
     """
-    return _preview_of(_opened(path, format, mapping), n)
+    return _preview_of(_opened(path, format, mapping, choices), n)
 
 
 def preview_hub(
-    name: str, config: str = "", revision: str = "", mapping: Mapping[str, str] | None = None, n: int = 5
+    name: str,
+    config: str = "",
+    revision: str = "",
+    mapping: ChosenColumns | None = None,
+    n: int = 5,
 ) -> Preview:
     """Return the first `n` documents and queries of what `open_hub` opens.
 
@@ -347,7 +376,7 @@ def preview_hub(
     return _preview_of(hub_source(name, config, revision, mapping), n)
 
 
-def _opened(path: Path, format: str, mapping: Mapping[str, str] | None) -> FileSource:
+def _opened(path: Path, format: str, mapping: ChosenColumns | None, choices: Choices) -> FileSource:
     if format and format not in FORMATS:
         raise ValueError(f"expected one of {', '.join(FORMATS)}, got {format!r}")
     if format == "hub":
@@ -355,14 +384,14 @@ def _opened(path: Path, format: str, mapping: Mapping[str, str] | None) -> FileS
     name = path.resolve().name
     if path.suffix.lower() != ".zip" or not path.is_file():
         is_file = path.is_file()
-        files = sorted_out(list_entries(path))
+        files = sorted_out(with_encoding(list_entries(path), choices.encoding))
         name = path.stem.removesuffix(".csv").removesuffix(".jsonl") if is_file else name
-        return open_files(name, format or format_of(files, path.name), files, mapping)
+        return open_files(name, format or format_of(files, path.name), files, mapping, choices.header)
     folder = Path(tempfile.mkdtemp(prefix="era-unpacked-"))
     try:
         entries, remarks = unpack(path, folder)
-        files = sorted_out(entries)
-        source = open_files(path.stem, format or format_of(files, path.name), files, mapping, remarks)
+        files = sorted_out(with_encoding(entries, choices.encoding))
+        source = open_files(path.stem, format or format_of(files, path.name), files, mapping, choices.header, remarks)
     except FormatError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -380,8 +409,9 @@ def _preview_of(source: FileSource, n: int) -> Preview:
         name=source.name,
         files=source.files,
         encoding="utf-8" if source.encoding == "utf-8-sig" else source.encoding,
-        columns=source.columns,
-        mapping=source.mapping,
+        columns=source.tables.columns,
+        mapping=next(iter(source.tables.roles), {}),
+        header=source.tables.header,
         documents=first,
         queries=tuple(queries[:n]),
         n_qrels=n_qrels,

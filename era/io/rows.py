@@ -1,9 +1,12 @@
 """What every table has in common, whatever its kind of file: named columns, and rows at places that can be named."""
 
+import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Protocol
+
+import numpy as np
 
 from era.errors import FormatError
 from era.io import limits
@@ -13,7 +16,58 @@ Row = Mapping[str, Any]
 PlacedRow = tuple[int, Row]
 """The line or row from 1 at which it begins, and its values by column."""
 
-N_SAMPLED = 50
+_ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 512, 1_000_000
+_LONGEST_ID = 100  # characters
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_DIGIT = re.compile(r"\d")
+
+
+class ColumnStats:
+    """What a column of a whole table holds, as far as it tells ids, names and texts apart.
+
+    Attributes:
+        n_cells: how many cells.
+        n_filled: how many of them have anything in them.
+        n_spaced: how many have a blank between words.
+        n_characters: of all cells together.
+        shortest: characters of the shortest filled cell; 0 without any.
+        longest: characters of the longest cell.
+        has_digits: whether every cell has a digit.
+    """
+
+    def __init__(self) -> None:
+        self.n_cells = self.n_filled = self.n_spaced = self.n_characters = self.shortest = self.longest = 0
+        self.has_digits = True
+        self._hashes: array[int] | None = array("q")  # None once a cell is no id
+
+    def add(self, cells: Sequence[str]) -> None:
+        """Count some cells, without blanks around them."""
+        lengths = [length for cell in cells if (length := len(cell))]
+        self.n_cells += len(cells)
+        if not lengths:
+            self._hashes = None
+            return
+        shortest, longest = min(lengths), max(lengths)
+        self.n_filled += len(lengths)
+        self.n_characters += sum(lengths)
+        self.n_spaced += sum(" " in cell for cell in cells)
+        self.shortest = min(self.shortest, shortest) or shortest
+        self.longest = max(self.longest, longest)
+        self.has_digits = self.has_digits and all(map(_DIGIT.search, cells))
+        if self.longest > _LONGEST_ID or self.n_spaced or self.n_filled < self.n_cells:
+            self._hashes = None
+        elif self._hashes is not None:
+            self._hashes.extend(map(hash, cells))
+
+    @property
+    def could_be_ids(self) -> bool:
+        """Return whether every cell is filled, one short word, and there only once."""
+        return bool(self._hashes) and len(np.unique(np.array(self._hashes, np.int64))) == self.n_cells
+
+    @property
+    def are_ids(self) -> bool:
+        """Return whether these are ids by all looks: such words, each with a digit in it."""
+        return self.has_digits and self.could_be_ids
 
 
 class RowFile(Protocol):
@@ -42,6 +96,25 @@ class RowFile(Protocol):
     @property
     def remarks(self) -> list[str]:
         """Return what a person should know of how the file is read."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that any row has, in the order of their first appearance.
+
+        Raises:
+            FormatError: at the first place that cannot be read.
+        """
+
+    @property
+    def nested(self) -> tuple[str, ...]:
+        """Return the columns that hold lists, objects or bytes, as far as a text does not say the same."""
+
+    def stats(self) -> Mapping[str, ColumnStats]:
+        """Return what each column holds over the whole table.
+
+        Raises:
+            FormatError: at the first place that cannot be read.
+        """
 
     def rows(self, meter: Meter) -> Iterator[PlacedRow]:
         """Yield the rows in order.
@@ -78,14 +151,52 @@ def too_many_columns(n_columns: int, file: str, place: int | None = None, unit: 
     return FormatError(problem, file, place, unit=unit)
 
 
-def sample_rows(file: RowFile) -> list[Row]:
-    """Return the first rows."""
-    return [row for _, row in islice(file.rows(Meter()), N_SAMPLED)]
+def names_of(rows: Iterator[PlacedRow], file: str, unit: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that any row has, and those of them that hold what no text says.
+
+    Raises:
+        FormatError: if there are more than a table could have.
+    """
+    names: dict[str, None] = {}
+    nested: dict[str, None] = {}
+    for place, row in rows:
+        if not row.keys() <= names.keys():
+            names |= dict.fromkeys(row)
+            if len(names) > limits.MAX_COLUMNS:
+                raise too_many_columns(len(names), file, place, unit)
+        if not _PLAIN.issuperset(map(type, row.values())):
+            nested |= {name: None for name, value in row.items() if is_nested(value)}
+    return tuple(names), tuple(nested)
 
 
-def columns_of(rows: list[Row]) -> tuple[str, ...]:
-    """Return the columns that the rows have, in the order of their first appearance."""
-    return tuple(dict.fromkeys(name for row in rows for name in row))
+def stats_of(file: RowFile) -> dict[str, ColumnStats]:
+    """Return what each column of a table holds, by reading all of it."""
+    stats = {column: ColumnStats() for column in file.columns if column not in file.nested}
+    cells: dict[str, list[str]] = {column: [] for column in stats}
+    n_characters = 0
+
+    def take() -> None:
+        for column, some in cells.items():
+            stats[column].add(some)
+            some.clear()
+
+    for number, (_, row) in enumerate(file.rows(Meter()), start=1):
+        for column, some in cells.items():
+            value = row.get(column)
+            some.append(cell := "" if value is None else str(value).strip())
+            n_characters += len(cell)
+        if number % _ROWS_AT_ONCE == 0 or n_characters > _CHARACTERS_AT_ONCE:
+            take()
+            n_characters = 0
+    take()
+    return stats
+
+
+def is_nested(value: Any) -> bool:
+    """Return whether a value is a list, an object or bytes; a list of texts is not, since one text can say it."""
+    if isinstance(value, list | tuple):
+        return not all(isinstance(each, str) for each in value)
+    return isinstance(value, dict | bytes)
 
 
 def named_twice(names: Sequence[str]) -> list[str]:

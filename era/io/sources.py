@@ -1,13 +1,25 @@
 """A source put together from files of documents, of queries and of judgments, whichever formats these have."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Protocol
 
 from era.errors import FormatError
 from era.io import limits
 from era.io.checking import DocumentCheck
-from era.io.columns import MAX_FACT, MAX_FACTS, DocumentReader
+from era.io.columns import (
+    MAX_FACT,
+    MAX_FACTS,
+    ChosenColumns,
+    DocumentReader,
+    Roles,
+    check_roles,
+    chosen_roles,
+    guess_roles,
+    roles_in_words,
+)
 from era.io.content import SourceDocument, SourceQuery
+from era.io.delimited import DelimitedRows
 from era.io.files import Meter
 from era.io.judgments import Judgment, checked_qrels
 from era.io.limits import most_unpacked
@@ -60,14 +72,14 @@ class DocumentFile(Protocol):
 class RowDocuments:
     """The rows of a table as documents."""
 
-    def __init__(self, file: RowFile, mapping: Mapping[str, str], id_prefix: str = "") -> None:
+    def __init__(self, file: RowFile, roles: Callable[[], Roles], id_prefix: str = "") -> None:
         self.name = file.name
         self.unit = file.unit
         self.encoding = file.encoding
         self.n_documents = file.n_rows
         self.n_bytes = file.n_bytes
         self._file = file
-        self._mapping = mapping
+        self._roles = roles
         self._id_prefix = id_prefix
         self._n_cut = 0
 
@@ -78,17 +90,80 @@ class RowDocuments:
             f"Of {self.name}, {self._n_cut:,} facts were shortened or left out: a document keeps {MAX_FACTS} besides "
             f"title and text, of {MAX_FACT} characters each."
         )
-        return [*self._file.remarks, *([cut] if self._n_cut else [])]
+        columns = roles_in_words(self.name, self._roles(), self._file.columns, self._file.nested)
+        return [*self._file.remarks, *columns, *([cut] if self._n_cut else [])]
 
     def documents(self, meter: Meter) -> Iterator[PlacedDocument]:
         """Yield a document for each row."""
-        reader = DocumentReader(self.name, self.unit, self._mapping, self._id_prefix)
+        reader = DocumentReader(self.name, self.unit, self._roles(), self._id_prefix)
         read = reader.read
         try:
             for place, row in self._file.rows(meter):
                 yield place, read(place, row)
         finally:
             self._n_cut = reader.n_cut
+
+
+class Tables:
+    """The tables of documents of a source, and which of their columns are what.
+
+    Where nobody chose the columns, every row counts: they are read for it once, when the columns are first asked for.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        mapping: ChosenColumns | None = None,
+        judged_ids: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        """Keep the files.
+
+        Args:
+            files: the tables.
+            mapping: role -> its column or columns, where a person chose them.
+            judged_ids: gives the ids that the judgments name.
+
+        Raises:
+            FormatError: if a column was chosen that a table lacks.
+        """
+        self._files = files
+        self._chosen = chosen_roles(mapping)
+        self._judged_ids = judged_ids
+        for file in files:
+            if self._chosen:
+                check_roles(self._chosen, file.columns, file.name)
+
+    @cached_property
+    def roles(self) -> list[Roles]:
+        """Return the columns of each role in each table."""
+        return [self._chosen or guess_roles(file, self._judged_ids) for file in self._files]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that any of the tables has."""
+        return tuple(dict.fromkeys(column for file in self._files for column in file.columns))
+
+    @property
+    def header(self) -> str:
+        """Return `yes` or `no` where the first table is delimited text, as its first line was taken; else empty."""
+        return next((file.header for file in self._files if isinstance(file, DelimitedRows)), "")
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return whether ids are made up."""
+        is_numbered = any("id" not in each for each in self.roles)
+        return ["There is no column of ids, so the documents are numbered."] if is_numbered else []
+
+    def documents(self) -> list[DocumentFile]:
+        """Return the documents; where there are several tables, the numbers of rows begin with their names."""
+        prefixes = [""] if len(self._files) == 1 else [f"{file.name}#" for file in self._files]
+        return [
+            RowDocuments(file, partial(self._roles_of, place), prefix)
+            for place, (file, prefix) in enumerate(zip(self._files, prefixes, strict=True))
+        ]
+
+    def _roles_of(self, place: int) -> Roles:
+        return self.roles[place]
 
 
 class FileSource:
@@ -103,8 +178,7 @@ class FileSource:
         judgments: Sequence[JudgmentFile] = (),
         *,
         files: Sequence[str] = (),
-        columns: Sequence[str] = (),
-        mapping: Mapping[str, str] | None = None,
+        tables: Tables | None = None,
         remarks: Iterable[str] = (),
     ) -> None:
         """Keep the files.
@@ -116,15 +190,13 @@ class FileSource:
             queries: each gives its queries with their places.
             judgments: each gives its judgments.
             files: the names of all files that are read.
-            columns: of the first file of documents, where it is a table.
-            mapping: role -> column, where it is a table.
+            tables: those that hold the documents, where these come as tables.
             remarks: what is to be said in any case.
         """
         self.name = name
         self.format = format
         self.files = tuple(files)
-        self.columns = tuple(columns)
-        self.mapping = dict(mapping or {})
+        self.tables = tables or Tables(())
         self._documents = documents
         self._query_files = queries
         self._judgment_files = judgments
@@ -139,7 +211,14 @@ class FileSource:
     def remarks(self) -> list[str]:
         """Return what a person should know, as far as it was read."""
         of_files = [remark for file in self._documents for remark in file.remarks]
-        return [*self._remarks, *of_files, *self._check.remarks(), *self._query_remarks, *self._qrels_remarks]
+        return [
+            *self._remarks,
+            *self.tables.remarks,
+            *of_files,
+            *self._check.remarks(),
+            *self._query_remarks,
+            *self._qrels_remarks,
+        ]
 
     @property
     def n_bytes(self) -> int:

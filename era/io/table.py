@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from era.errors import FormatError
-from era.io.delimited import DelimitedRows
+from era.io.delimited import DelimitedRows, Header
 from era.io.excel import ExcelRows
 from era.io.files import Entry, Meter, detect_encoding, open_text, unreadable
 from era.io.json_rows import JsonRows
@@ -14,18 +14,21 @@ from era.io.rows import RowFile
 
 def is_table(entry: Entry) -> bool:
     """Return whether the name says that a file is a table."""
-    return entry.suffix in _OPENERS
+    return entry.suffix in _OPENERS or entry.suffix in (".csv", ".tsv", ".tab")
 
 
-def open_rows(entry: Entry) -> RowFile:
+def open_rows(entry: Entry, header: Header = "") -> RowFile:
     """Open a table by what its name says of its kind; unknown kinds are taken for delimited text.
+
+    Whether the first line of delimited text names the columns is judged by the file if `header` is empty.
 
     Raises:
         FormatError: if it is of a kind that cannot be read, or in no known encoding.
     """
     if entry.suffix in (".xls", ".ods"):
         raise FormatError("this kind of spreadsheet cannot be read. Save it as .xlsx or CSV.", entry.name)
-    return _OPENERS.get(entry.suffix, DelimitedRows)(entry)
+    opener = _OPENERS.get(entry.suffix)
+    return DelimitedRows(entry, header) if opener is None else opener(entry)
 
 
 def named_table(entry: Entry, is_header: Callable[[Sequence[str]], bool]) -> RowFile | None:
@@ -72,7 +75,6 @@ _JSON_START = re.compile(r'\{\s*["}]|\[\s*[{\["\]]')
 _DELIMITED = (".csv", ".tsv", ".tab")
 _JSON = (".json", ".jsonl", ".ndjson")
 _OPENERS: Mapping[str, Callable[[Entry], RowFile]] = {
-    **dict.fromkeys(_DELIMITED, DelimitedRows),
     **dict.fromkeys(_JSON, JsonRows),
     **dict.fromkeys((".parquet", ".pq"), ParquetRows),
     **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), ExcelRows),

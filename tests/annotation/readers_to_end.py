@@ -12,7 +12,7 @@ from pathlib import Path
 from annotation.errors import CollectionFileError
 from era.errors import FormatError
 from era.io.content import SourceDocument, SourceQuery
-from era.io.opening import Preview, preview
+from era.io.opening import Choices, Preview, preview
 from era.types import Document
 
 
@@ -36,9 +36,11 @@ def compute_for_ever(file: Path) -> str:
     return str(re.match("(a+)+$", "a" * 60 + "b"))
 
 
-def preview_without_end(path: Path, format: str, mapping: dict[str, str] | None, n: int) -> Preview:
+def preview_without_end(
+    path: Path, format: str, mapping: dict[str, list[str]] | None, choices: Choices, n: int
+) -> Preview:
     time.sleep(1e6)
-    return preview(path, format, mapping, n)
+    return preview(path, format, mapping, choices, n)
 
 
 def take_memory(file: Path) -> str:

@@ -77,7 +77,7 @@ def test_preview_shows_documents_as_they_will_be_and_again_with_other_columns(
     first = preview(judged_desk, tab, files=send(uploads, ANIMALS_CSV), format="", mapping={})
     seen = first["preview"]
     assert (seen["format"], seen["columns"], seen["can_choose_format"]) == ("table", ["key", "animal", "said"], True)
-    chosen = {"id": "key", "title": "animal", "text": "said"}
+    chosen = {"id": ["key"], "title": ["animal"], "text": ["said"]}
     seen = preview(judged_desk, tab, token=first["token"], format="table", mapping=chosen)["preview"]
     assert seen["mapping"] == chosen
     assert [(each["id"], each["title"], each["text"]) for each in seen["documents"]] == [
@@ -89,6 +89,27 @@ def test_preview_shows_documents_as_they_will_be_and_again_with_other_columns(
     [document, *_] = unnumbered["preview"]["documents"]
     assert (document["title"], document["text"]) == ("", "feeding")
     assert document["metadata"] == [["key", "cat-feeding"], ["animal", "cat"]]
+
+
+def test_a_person_chooses_several_columns_the_header_and_an_encoding(
+    judged_desk: Desk, tab: CollectionTab, uploads: Uploads
+) -> None:
+    seen = preview(judged_desk, tab, files=send(uploads, "B1,red cup,Acme\nB2,blue pot,Bolt\n"))
+    assert (seen["preview"]["header"], len(seen["preview"]["documents"])) == ("no", 2)
+    mapping = {"id": ["B1"], "text": ["red cup", "Acme"]}
+    again = preview(judged_desk, tab, token=seen["token"], header="yes", mapping=mapping)["preview"]
+    assert (again["header"], again["mapping"]) == ("yes", mapping)
+    assert [(each["id"], each["text"]) for each in again["documents"]] == [("B2", "blue pot\nBolt")]
+    assert "error" in preview(judged_desk, tab, token=seen["token"], header="perhaps")
+    assert "error" in preview(judged_desk, tab, token=seen["token"], encoding="rot13")
+
+    [file] = send(uploads, "id,text\n1,one\n", "damaged.csv")
+    Path(file["path"]).write_bytes("id,text\n1,schön\n2,na".encode() + b"\xef\n")
+    damaged = preview(judged_desk, tab, files=[file])
+    assert "damaged.csv, line 3: the byte 0xEF in column 5 is not UTF-8" in damaged["error"]
+    assert damaged["needs_encoding"]
+    read = preview(judged_desk, tab, token=damaged["token"], encoding="utf-8")["preview"]
+    assert [each["text"] for each in read["documents"]] == ["schön", "na\ufffd"]
 
 
 def test_file_that_cannot_be_read_is_kept_and_the_error_names_the_place(
@@ -160,12 +181,12 @@ def test_columns_chosen_for_a_data_set_are_used_by_its_preview_its_costs_and_its
     for handler in (tab._answers._preview, tab._answers._count_costs):
         with pytest.raises(InvalidInputError, match="enough"):
             handler(judged_desk.page, "ann", Message(about))
-    chosen = "mteb/pets", "en", "", {"text": "said"}
+    chosen = "mteb/pets", "en", "", {"text": ["said"]}
     assert asked == [(opening.preview_hub, *chosen, 5), (opening.open_hub, *chosen)]
     tab._answers._import(judged_desk.page, "ann", Message({**about, "kind": "new", "name": "pets"}))
     with judged_desk.workspace.reading() as session:
         [job] = storage.import_jobs.list_all(session)
-    assert (job.request["hub"], job.request["mapping"]) == ("mteb/pets", {"text": "said"})
+    assert (job.request["hub"], job.request["mapping"]) == ("mteb/pets", {"text": ["said"]})
 
 
 def test_where_several_people_use_an_app_its_key_and_its_folders_are_not_theirs(tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ from annotation.opening import list_collections, list_label_sets
 from annotation.settings import Settings
 from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
+from era.io.opening import Choices
 from era.types import Document
 from storage.errors import NameTaken
+from storage.schema.importing import ImportJobRow
 from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, wait_until
 from tests.annotation.importing_world import (
     PETS,
@@ -166,6 +168,34 @@ def test_file_that_cannot_be_read_is_named_by_its_line_and_leaves_nothing(world:
     assert "line 11" in job.error
     assert world.names == ["animals"]
     assert left_behind(world.workspace) == []
+
+
+def test_what_a_person_chose_of_columns_header_and_encoding_is_imported(world: World, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("id,text,more\n1,schön,a\n2,na".encode() + b"\xef,b\n")
+    mapping = {"id": ["column 1"], "text": ["column 2", "column 3"]}
+    job = import_and_wait(world.workspace, wanted(tmp_path / "x.csv", mapping=mapping, choices=Choices("no", "utf-8")))
+    assert job.state == "finished"
+    found = stored(world.workspace, job.collection_id or 0)
+    assert [(each.doc_id, each.text) for each in found] == [
+        ("id", "text\nmore"),
+        ("1", "schön\na"),
+        ("2", "na\ufffd\nb"),
+    ]
+
+
+def test_an_import_that_an_earlier_version_queued_is_done(world: World, tmp_path: Path) -> None:
+    """Then a role had one column, and nothing else could be chosen."""
+    file = tmp_path / "x.csv"
+    file.write_text("key,said\na,cat\nb,dog\n")
+    request = wanted(file, mapping={"id": "key", "text": "said"})
+    job = start_import(world.workspace, "ann", request)
+    with world.workspace.writing() as session:
+        row = session.get_one(ImportJobRow, job.id)
+        row.request = {key: value for key, value in row.request.items() if key != "choices"}
+    with working(world.workspace):
+        assert ended(world.workspace, job.id).state == "finished"
+    [new] = [each for each in list_collections(world.workspace) if each.name == "pets"]
+    assert [(each.doc_id, each.text) for each in stored(world.workspace, new.id)] == [("a", "cat"), ("b", "dog")]
 
 
 def test_import_without_any_text_is_refused_in_plain_words(world: World, tmp_path: Path) -> None:

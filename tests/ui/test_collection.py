@@ -105,6 +105,45 @@ def test_files_are_looked_at_imported_and_searched(own: App, visit: Visits, sent
     assert one.complaints == []
 
 
+def test_columns_header_and_encoding_are_chosen_in_the_preview(own: App, visit: Visits, sent: Any) -> None:
+    one = visit(own, {"collection": 1})
+    panel = one.tab("Collection")
+    panel.get_by_role("button", name="New collection", exact=True).click()
+    remarks = panel.get_by_role("region", name="New collection").locator(".era-remarks")
+    path = sent("cups.csv", "")
+    Path(path).write_bytes("B1,red cup,für Tee,5\nB2,blue pot,Caf".encode() + b"\xe9,7\n")
+    one.page.locator("input[name=new]").set_input_files(path)
+    expect(panel.get_by_role("alert")).to_contain_text("cups.csv, line 2: the byte 0xE9 in column 16 is not UTF-8")
+    panel.get_by_label("Encoding").select_option("utf-8")
+    documents = panel.locator(".era-previewed li")
+    expect(documents).to_have_count(2)
+    expect(remarks).to_contain_text("cups.csv was read as utf-8")
+    panel.get_by_label("Column for the text").select_option("column 2")
+    panel.get_by_label("Column 2 for the text").select_option("column 3")
+    expect(documents.nth(1).locator("p").first).to_have_text("blue pot\nCaf\ufffd")
+    expect(panel.get_by_label("Column 3 for the text")).to_be_visible()
+    expect(remarks).to_contain_text("the models read column 2 + column 3 as the text")
+    assert violations(one.page) == []
+    assert sticking_out(one.page) == []
+    panel.get_by_label("First line").select_option("yes")
+    expect(documents).to_have_count(1)
+    expect(panel.get_by_label("Column for the text").locator("option")).to_contain_text(["choose", "B1", "red cup"])
+    panel.get_by_label("First line").select_option("no")
+    expect(documents).to_have_count(2)
+    panel.get_by_label("Column for the text").select_option("column 2")
+    panel.get_by_label("Column 2 for the text").select_option("column 3")
+    expect(documents.nth(1).locator("p").first).to_have_text("blue pot\nCaf\ufffd")
+    panel.get_by_label("Name of the new collection").fill("Cups")
+    panel.get_by_role("button", name="Import", exact=True).click()
+    expect(job(one, "Import of Cups").locator(".era-state")).to_have_text("done", timeout=LONG_MS)
+    stored = own.rows(
+        "SELECT doc_id, text FROM document JOIN collection ON collection.id = collection_id WHERE name = 'Cups' "
+        "ORDER BY position"
+    )
+    assert stored == [("B1", "red cup\nfür Tee"), ("B2", "blue pot\nCaf\ufffd")]
+    assert one.complaints == []
+
+
 def test_documents_change_after_a_plan_and_other_embedders_keep_the_index(own: App, visit: Visits, sent: Any) -> None:
     one = visit(own, {"collection": 1})
     card = bring_in(one, sent("waters.csv", RIVERS), "Waters")

@@ -5,7 +5,7 @@ let documents = null; // { picker, mode, token, preview, plan, ... } while they 
 const MODES = [["add", "Add, and change those whose text differs"], ["replace", "Make the collection equal to the files: what they lack is removed"]];
 
 function forgetDocuments() {
-  documents = { picker: documents?.picker || {}, mode: documents?.mode || "add", token: "", preview: null, plan: null, error: "", isReading: false, isPlanning: false, begun: false, removal: null };
+  documents = { picker: documents?.picker || {}, mode: documents?.mode || "add", token: "", preview: null, choices: {}, needsEncoding: false, plan: null, error: "", isReading: false, isPlanning: false, begun: false, removal: null };
 }
 
 function lookAtDocuments(data) {
@@ -13,11 +13,11 @@ function lookAtDocuments(data) {
   Object.assign(documents, { isReading: true, isPlanning: false, error: "", plan: null });
   choose(documents, data);
   drawDocuments();
-  ask("preview-documents", "documents-preview", { token: documents.token, format: documents.preview?.format || "", mapping: documents.preview?.mapping || {}, ...data });
+  ask("preview-documents", "documents-preview", { token: documents.token, ...asChosen(documents), ...data });
 }
 
 answered("documents-preview", (answer) => {
-  Object.assign(documents, { isReading: false, error: answer.error || "", token: answer.token || documents.token, preview: answer.preview || documents.preview });
+  Object.assign(documents, { isReading: false, error: answer.error || "", needsEncoding: Boolean(answer.needs_encoding), token: answer.token || documents.token, preview: answer.preview || documents.preview });
   if (!answer.error) return planDocuments();
   drawDocuments();
 });
@@ -28,7 +28,7 @@ function planDocuments() {
   ask("plan-documents", "documents-plan", documentsRequest());
 }
 
-const documentsRequest = () => ({ kind: documents.mode, token: documents.token, format: documents.preview.format, mapping: documents.preview.mapping });
+const documentsRequest = () => ({ kind: documents.mode, token: documents.token, ...asChosen(documents) });
 
 answered("documents-plan", (answer) => {
   Object.assign(documents, { isPlanning: false, error: answer.error || "", plan: answer.plan || null });
@@ -87,7 +87,7 @@ function drawDocuments() {
     select("What to do with the files", MODES, state.mode, (mode) => { state.mode = mode; if (state.token && state.preview) planDocuments(); else drawDocuments(); }, { "data-hold": "documents mode" }),
     chooser("documents", state.picker, drawDocuments, (files) => { state.preview = null; lookAtDocuments({ files, token: "", format: "", mapping: {} }); }, { hasFolder: true }),
     state.isReading && busy("Reading the first documents \u2026"),
-    state.preview ? previewOf("documents", state, lookAtDocuments) : notice(state.error),
+    previewOf("documents", state, lookAtDocuments),
     state.isPlanning && busy("Comparing with the documents that are here \u2026"),
     state.plan && planOfDocuments(state.plan),
     removal()));

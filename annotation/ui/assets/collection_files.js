@@ -147,18 +147,39 @@ const shorten = (text, n) => (text.length > n ? `${text.slice(0, n - 1).trimEnd(
 
 const ROLES = [["id", "Id", "row number"], ["title", "Title", "none"], ["text", "Text", "choose"]];
 
-// Keep what was chosen until the answer is there; the next choice may come before.
-const choose = (state, { format, mapping }) => { if (state.preview) Object.assign(state.preview, { format: format ?? state.preview.format, mapping: mapping ?? state.preview.mapping }); };
+// Keep what was chosen until the answer is there; the next choice may come before. Other files are read as they look.
+function choose(state, { files, format, mapping, header, encoding }) {
+  if (files) state.choices = {};
+  Object.assign(state.choices, header && { header }, encoding !== undefined && { encoding });
+  if (state.preview) Object.assign(state.preview, { format: format ?? state.preview.format, mapping: mapping ?? state.preview.mapping });
+}
+
+// What a preview and an import are told of how to read.
+const asChosen = (state) => ({ format: state.preview?.format || "", mapping: state.preview?.mapping || {}, ...state.choices });
+
+const encodingField = (name, state, again) => field("Encoding", select("Encoding", [["", "as it looks"], ...view.encodings], state.choices.encoding || "", (encoding) => again({ encoding }), { "data-hold": `${name} encoding` }),
+  "How the letters are written in files that are not Unicode throughout; what does not fit becomes \ufffd");
 
 // The first documents as they will be, what the files were taken for, and which column is what; `again` asks anew.
 function previewOf(name, state, again) {
   const seen = state.preview;
-  if (!seen) return [notice(state.error)];
-  const byColumn = (role, label, none) => field(label, select(`Column for the ${label.toLowerCase()}`, [["", none], ...seen.columns.map((column) => [column, column])], seen.mapping[role] || "",
-    (column) => again({ mapping: { ...seen.mapping, [role]: column } }), { "data-hold": `${name} ${role}` }));
+  const encoding = (state.needsEncoding || seen?.can_choose_encoding || state.choices.encoding) && encodingField(name, state, again);
+  if (!seen) return [notice(state.error), encoding && h("div", { class: "era-row era-fields" }, encoding)];
+  const byColumn = (role, label, none) => {
+    const chosen = seen.mapping[role] || [];
+    const places = role === "id" || !chosen.length ? [0] : [...chosen.keys(), chosen.length]; // and one more
+    return places.map((place) => {
+      const what = place ? `Column ${place + 1} for the ${label.toLowerCase()}` : `Column for the ${label.toLowerCase()}`;
+      const free = seen.columns.filter((column) => column === chosen[place] || !chosen.includes(column));
+      const set = (column) => again({ mapping: { ...seen.mapping, [role]: [...chosen.slice(0, place), column, ...chosen.slice(place + 1)].filter(Boolean) } });
+      return (!place || free.length > 0) && field(place ? `and` : label, select(what, [["", place ? "nothing else" : none], ...free.map((column) => [column, column])], chosen[place] || "", set, { "data-hold": `${name} ${role} ${place}` }));
+    });
+  };
   return [
     h("div", { class: "era-row era-fields" },
       seen.can_choose_format && field("Read as", select("Read as", view.formats, seen.format, (format) => again({ format, mapping: {} }), { "data-hold": `${name} format` })),
+      seen.header && field("First line", select("First line", [["yes", "names of the columns"], ["no", "a document"]], seen.header, (header) => again({ header, mapping: {} }), { "data-hold": `${name} header` })),
+      encoding,
       seen.columns.length ? ROLES.map((role) => byColumn(...role)) : null),
     notice(state.error),
     seen.facts.length ? facts(seen.facts) : null,

@@ -4,7 +4,7 @@ let wizard = null; // { state fields of the chooser, hub, config, token, preview
 let isReadingNew = false;
 
 function openWizard() {
-  wizard = { picker: {}, source: "files", hub: "", config: "", error: "", preview: null, embedders: startingEmbedders() };
+  wizard = { picker: {}, source: "files", hub: "", config: "", error: "", preview: null, choices: {}, embedders: startingEmbedders() };
   drawNew();
   newBox.querySelector("[data-hold='new choose']")?.focus();
 }
@@ -27,7 +27,7 @@ function forgetSent() {
 function forgetLook() {
   for (const kind of ["new-preview", "import-costs"]) giveUp(kind);
   isReadingNew = false;
-  Object.assign(wizard, { preview: null, isUsable: false, error: "", refused: "", isCounting: false, costs: null });
+  Object.assign(wizard, { preview: null, choices: {}, needsEncoding: false, isUsable: false, error: "", refused: "", isCounting: false, costs: null });
 }
 
 function lookAtNew(data) {
@@ -37,7 +37,7 @@ function lookAtNew(data) {
   choose(wizard, data);
   drawNew();
   const about = wizard.source === "hub" ? { hub: wizard.hub, config: wizard.config } : { token: wizard.token || "" };
-  ask("preview", "new-preview", { ...about, format: wizard.preview?.format || "", mapping: wizard.preview?.mapping || {}, ...data });
+  ask("preview", "new-preview", { ...about, ...asChosen(wizard), ...data });
 }
 
 answered("new-preview", (answer) => {
@@ -45,6 +45,7 @@ answered("new-preview", (answer) => {
   if (!wizard) return;
   if (answer.token) wizard.token = answer.token;
   wizard.error = answer.error || "";
+  wizard.needsEncoding = Boolean(answer.needs_encoding);
   if (answer.preview) wizard.preview = answer.preview;
   wizard.isUsable = Boolean(answer.preview) && !answer.error;
   drawNew();
@@ -61,7 +62,7 @@ const isPaidFor = ({ spec }) => [spec.strong, spec.light].some((each) => each.ki
 function startImport(event) {
   event.preventDefault();
   const { elements } = event.target;
-  const request = { kind: "new", token: wizard.token || "", hub: wizard.source === "hub" ? wizard.hub : "", config: wizard.config, format: wizard.preview.format, mapping: wizard.preview.mapping,
+  const request = { kind: "new", token: wizard.token || "", hub: wizard.source === "hub" ? wizard.hub : "", config: wizard.config, ...asChosen(wizard),
     name: elements.name.value, description: elements.description.value, embedders: chosenSpec(wizard.embedders) };
   wizard.refused = "";
   if (isPaidFor(wizard.embedders) && !wizard.costs) {
@@ -163,6 +164,6 @@ function drawNew() {
     h("div", { class: "era-row" }, h("h2", { class: "era-grow" }, "New collection"), link("close", closeWizard, { "aria-label": "Close the new collection", "data-hold": "new collection" })),
     sourceStep(),
     isReadingNew && busy("Reading the first documents \u2026"),
-    wizard.preview ? previewOf("new", wizard, (change) => lookAtNew(change)) : notice(wizard.error),
+    previewOf("new", wizard, (change) => lookAtNew(change)),
     wizard.isUsable && nameStep());
 }

@@ -219,7 +219,7 @@ def test_columns_that_were_chosen_are_read(tmp_path: Path) -> None:
     card(folder, {"corpus": {"corpus": "corpus.jsonl"}, "queries": {"queries": "queries.jsonl"}})
     chosen = {"id": "", "text": "title"}
     seen = preview_hub(str(folder), mapping=chosen)
-    assert (seen.columns, seen.mapping) == (("_id", "title", "text"), {"text": "title"})
+    assert (seen.columns, seen.mapping) == (("_id", "title", "text"), {"text": ("title",)})
     assert [(each.document.doc_id, each.document.title, each.document.text) for each in seen.documents] == [
         ("1", "", "One")
     ]

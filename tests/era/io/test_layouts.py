@@ -76,7 +76,10 @@ def test_a_collection_folder_is_read(tmp_path: Path) -> None:
     (found,) = source.queries()
     assert (found.query, found.need) == (Query("q 1", "which?", "Find."), "All.")
     assert source.qrels() == {"q 1": {"d1": 0.5}}
-    assert source.remarks == ["1 file was not read: notes.pdf."]
+    assert source.remarks == [
+        "1 file was not read: notes.pdf.",
+        "Of corpus.jsonl, the models read title as the title and text as the text. The id is id. Only shown: n.",
+    ]
 
 
 def test_a_mair_folder_brings_judgments_with_its_queries(tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_a_preview_shows_the_beginning(tmp_path: Path) -> None:
     assert [each.document for each in seen.documents] == DOCUMENTS[:1]
     assert [each.query for each in seen.queries] == [Query("q1", "which?")]
     assert (seen.format, seen.label, seen.encoding, seen.n_qrels) == ("beir", "BEIR folder", "utf-8", 2)
-    assert seen.mapping == {"id": "_id", "title": "title", "text": "text"}
+    assert seen.mapping == {"id": ("_id",), "title": ("title",), "text": ("text",)}
     assert seen.columns == ("_id", "title", "text")
     assert seen.files == ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "qrels/train.tsv")
     assert seen.n_documents is None

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from era.errors import FormatError
+from era.errors import DamagedText, FormatError
 from era.io import files as entries
-from era.io.opening import open_source, preview
+from era.io.opening import Choices, open_source, preview
 from era.io.text import Block, chunks_of
 from tests.era.io.writing_files import documents_of, pdf_of, write
 
@@ -215,6 +215,69 @@ def test_encodings_are_told(tmp_path: Path, codec: str, text: str) -> None:
     is_unicode = codec.startswith("utf")
     assert any("not UTF-8" in remark for remark in source.remarks) == (not is_unicode)
     assert preview(file).encoding == ("utf-8" if codec == "utf-8-sig" else codec)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("gb18030", "如何在图书馆借书以及归还书籍，电饭锅的清洁方法"),
+        ("cp932", "これは文書検索のための日本語の文章です。検索エンジンについて"),
+        ("euc_jp", "これは文書検索のための日本語の文章です。検索エンジンについて"),
+        ("cp949", "이것은 문서 검색을 위한 한국어 문장입니다"),
+    ],
+)
+def test_long_text_of_several_bytes_a_character_is_told_wherever_a_sample_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, text: str, shift: int
+) -> None:
+    monkeypatch.setattr(entries, "_SAMPLE", 6001)
+    long = "x" * shift + text * 1500
+    file = write(tmp_path / "x.csv", f"id,text\na,{long}\nb,{text}\n", codec)
+    assert [d.text for d in documents_of(open_source(file))] == [long, text]
+    assert preview(file).encoding == codec
+
+
+def test_a_guess_has_to_know_every_byte_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample is Western; the byte 0x81 at the end is a letter in cp437 and in Mac Roman, and none in cp1252."""
+    monkeypatch.setattr(entries, "_SAMPLE", 1000)
+    western = "Die Prüfung der Größe wäre möglich. Straße und Übung für Jäger."
+    content = "".join(f"{n},{western}\n" for n in range(100)).encode("cp1252")
+    (tmp_path / "x.csv").write_bytes(b"id,text\n" + content + b"z,\x81\n")
+    codec = preview(tmp_path / "x.csv").encoding
+    assert codec != "cp1252"
+    assert documents_of(open_source(tmp_path / "x.csv"))[-1].text == b"\x81".decode(codec)
+
+
+BAD = "id,text\n1,Gr\u00f6\u00dfe und L\u00e4nge\n2,sch\u00f6n\n".encode() + b'3,"na\xefve, \xff"\n'
+
+
+def test_one_bad_byte_in_utf_8_is_named_by_line_and_column(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(BAD)
+    with pytest.raises(
+        DamagedText, match=r"x.csv, line 4: the byte 0xEF in column 6 is not UTF-8; the file has 2 places"
+    ):
+        open_source(tmp_path / "x.csv")
+    utf_16 = "id,text\n1,one\n".encode("utf-16") + b"\x00"
+    (tmp_path / "y.csv").write_bytes(utf_16)
+    with pytest.raises(
+        DamagedText, match=r"y.csv, line 3: what stands in column 1 is not utf-16; the file has one place"
+    ):
+        open_source(tmp_path / "y.csv")
+
+
+def test_bad_bytes_are_replaced_where_an_encoding_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(BAD)
+    source = open_source(tmp_path / "x.csv", choices=Choices(encoding="utf-8"))
+    assert [d.text for d in documents_of(source)] == ["Größe und Länge", "schön", "na\ufffdve, \ufffd"]
+    assert source.remarks == [
+        "x.csv was read as utf-8; \ufffd replaces what did not fit in 2 places, the first in line 4, column 6."
+    ]
+    (tmp_path / "x.csv").write_bytes(BAD.replace("ö".encode(), b"o"))
+    source = open_source(tmp_path / "x.csv", choices=Choices(encoding="windows-1252"))
+    assert documents_of(source)[-1].text == "naïve, ÿ"
+    assert source.remarks == ["x.csv was read as cp1252, which was chosen."]
+    with pytest.raises(ValueError, match=r"There is no encoding 'rot13'. Use one of: utf-8, cp1252"):
+        open_source(tmp_path / "x.csv", choices=Choices(encoding="rot13"))
 
 
 def test_one_old_letter_at_the_end_of_a_long_file_is_found(tmp_path: Path) -> None:
