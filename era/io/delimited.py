@@ -380,7 +380,7 @@ class DelimitedRows:
     @property
     def _newline(self) -> str:
         """Return what ends lines, as `open` takes it: where line feeds do, no carriage return alone does."""
-        return "\n" if any(line.endswith("\n") for line in self._sample) else ""
+        return "\n" if any(line.endswith("\n") and line.strip() for line in self._sample) else ""
 
     @cached_property
     def _sample(self) -> list[str]:

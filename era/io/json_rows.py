@@ -23,8 +23,12 @@ class JsonRows:
     unit = "line"
     n_rows = None
 
-    def __init__(self, entry: Entry) -> None:
-        """Tell the encoding and the kind by the beginning of the file.
+    def __init__(self, entry: Entry, has_ids_as_names: bool = True) -> None:
+        """Tell the encoding.
+
+        Args:
+            entry: the file.
+            has_ids_as_names: whether an object of objects is a table of rows by their ids; else it is one row.
 
         Raises:
             FormatError: if it is not text.
@@ -34,6 +38,7 @@ class JsonRows:
         self._entry = entry
         self.encoding = detect_encoding(entry)
         self._about_encoding = encoding_remark(entry, self.encoding)
+        self._has_ids_as_names = has_ids_as_names
         self._said: list[str] = []
 
     @cached_property
@@ -174,7 +179,7 @@ class JsonRows:
             if others := [name for name in value if name != lists[0]]:
                 self._said = [f'The documents of {self.name} are its "{lists[0]}"; not read: {names_in_words(others)}.']
             yield from self._items(text, next(start for name, _, start in members if name == lists[0]))
-        elif not is_one and value and (_are_objects(value.values()) or _are_texts(value)):
+        elif self._has_ids_as_names and not is_one and value and (_are_objects(value.values()) or _are_texts(value)):
             self._said = [f"The names in {self.name} are read as the ids of its documents."]
             for name, each, start in members:
                 row = {"id": name, **each} if isinstance(each, dict) else {"id": name, "text": each}

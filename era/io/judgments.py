@@ -113,7 +113,7 @@ def judgments_with_rows(
 
     `others_read` are the usual names of columns that the caller reads besides, about which nothing is remarked.
     """
-    file = named_table(entry, names_labels)
+    file = named_table(entry, names_labels, has_ids_as_names=False)
     if file is None:
         yield from ((judgment, {}) for judgment in _of_lines(entry, remarks))
         return

@@ -59,7 +59,7 @@ def read_run(path: Path, name: str = "") -> RunRead:
         raise FormatError("there is no such file. Check the path.", str(path))
     entry = Entry(name or path.name, path)
     remarks: list[str] = []
-    file = named_table(entry, names_labels)
+    file = named_table(entry, names_labels, has_ids_as_names=False)
     if file is not None:
         run = checked_run(places_of_rows(file.rows(Meter()), file.name, file.unit), remarks)
         return RunRead(run, "", (*remarks, *file.remarks))

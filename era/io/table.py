@@ -31,12 +31,15 @@ def open_rows(entry: Entry, header: Header = "") -> RowFile:
     return DelimitedRows(entry, header) if opener is None else opener(entry)
 
 
-def named_table(entry: Entry, is_header: Callable[[Sequence[str]], bool]) -> RowFile | None:
+def named_table(
+    entry: Entry, is_header: Callable[[Sequence[str]], bool], has_ids_as_names: bool = True
+) -> RowFile | None:
     """Return the table that a file holds whatever its name; None if it is text whose columns have no names.
 
     Args:
         entry: the file; a CSV is a table also without names.
         is_header: tells by its cells whether the first row names the columns.
+        has_ids_as_names: as `JsonRows` takes it.
 
     Raises:
         FormatError: if it cannot be read.
@@ -45,7 +48,7 @@ def named_table(entry: Entry, is_header: Callable[[Sequence[str]], bool]) -> Row
         return open_rows(entry)
     head = head_of(entry)
     if entry.suffix in _JSON or _JSON_START.match(head):
-        return JsonRows(entry)
+        return JsonRows(entry, has_ids_as_names)
     first = head.partition("\n")[0]
     cells = [[cell.strip(' "\r') for cell in first.split(mark)] for mark in ("\t" if "\t" in first else ";,|")]
     is_named = any(len(each) > 1 and is_header(each) for each in cells)

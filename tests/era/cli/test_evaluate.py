@@ -197,7 +197,7 @@ def test_judgments_and_runs_are_written_for_other_tools(era: CommandLine, tmp_pa
     assert era("export", "qrels", "qrels.tsv").out == "q1 0 d1 1\nq1 0 d2 0.5\n=q 0 d3 2\n"
     rows = list(csv.reader(io.StringIO(era("export", "qrels", "qrels.tsv", "--to", "csv").out.lstrip("\ufeff"))))
     assert rows[0] == ["query_id", "doc_id", "grade"]
-    assert rows[-1][0] == "'=q"  # no formula for a spreadsheet
+    assert rows[-1][0] == "'\u2060=q"  # no formula for a spreadsheet
     assert era.do("export", "qrels", "qrels.tsv", "out.jsonl", "--to", "jsonl")["lines"] == 3
     first = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     assert first == {"query_id": "q1", "doc_id": "d1", "grade": 1.0}
