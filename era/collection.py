@@ -5,6 +5,7 @@ judgments as a collection folder (`era.io.writing.collection_folder`), their vec
 read; it can be moved and copied.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -176,6 +177,7 @@ class Collection:
         Raises:
             FormatError: naming the place of what cannot be read.
             FileExistsError: if the folder holds something else.
+            PermissionError: if it cannot be written.
             EmbedderUnavailableError: if an encoder cannot be loaded.
         """
         from era.encoders.devices import choose_device
@@ -186,6 +188,14 @@ class Collection:
             spec = spec_in(target) or BUNDLED
         if target is not None and not (target / ABOUT_FILE).is_file():
             require_free(target)
+        if (
+            target is not None
+            and target.absolute().parent.is_dir()
+            and not os.access(target.absolute().parent, os.W_OK)
+        ):
+            raise PermissionError(
+                f"{target} cannot be written. Name another place: Collection.build(..., folder=PATH)."
+            )
         source = source_of(documents, columns)
         with _shown(progress) as report:
             found = list(read_documents(source, report))

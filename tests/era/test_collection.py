@@ -328,6 +328,14 @@ def test_a_folder_of_something_else_is_neither_opened_nor_overwritten(tmp_path: 
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=r"docs cannot be written\. Name another place"):
+        build(DOCUMENTS, folder=tmp_path / "docs")
+
+
 def test_runs_are_measured_and_compared_without_a_collection(tmp_path: Path) -> None:
     qrels = {"q1": {"a": 1}, "q2": {"b": 1}}
     before, after = {"q1": ["b", "a"], "q2": ["a", "b"]}, {"q1": {"a": 2.0, "b": 1.0}, "q2": [ScoredDoc("a", 1.0)]}
