@@ -34,6 +34,23 @@ def test_a_table_becomes_a_collection_folder(era: CommandLine, tmp_path: Path) -
     ]
 
 
+def test_columns_header_and_encoding_are_chosen_and_what_was_decided_is_said(era: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "cups.csv").write_bytes("B1,red cup,für Tee\nB2,blue pot,Caf".encode() + b"\xe9\n")
+    assert "cups.csv, line 2: the byte 0xE9 in column 16 is not UTF-8" in era.fail("import", "cups.csv", "cups")
+    assert "There is no encoding 'nope'" in era.fail("import", "cups.csv", "cups", "--encoding", "nope")
+    texts = ["--column", "text=column 2", "--column", "text=column 3", "--column", "id=column 1"]
+    answer = era("import", "cups.csv", "cups", "--encoding", "utf-8", "--header", "no", *texts, "--json")
+    assert answer.values["remarks"] == [
+        "cups.csv was read as utf-8; \ufffd replaces what did not fit in 1 place, the first in line 2, column 16.",
+        "The first line of cups.csv is no header; its columns are numbered.",
+        "Of cups.csv, the models read column 2 + column 3 as the text. The id is column 1.",
+    ]
+    assert [(row["id"], row["text"]) for row in rows_of(tmp_path / "cups" / "corpus.jsonl")] == [
+        ("B1", "red cup\nfür Tee"),
+        ("B2", "blue pot\nCaf\ufffd"),
+    ]
+
+
 def test_a_beir_folder_becomes_one_with_what_was_judged(era: CommandLine, tmp_path: Path) -> None:
     beir = tmp_path / "beir"
     (beir / "qrels").mkdir(parents=True)
