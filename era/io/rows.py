@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from era.errors import FormatError
 from era.io import limits
 from era.io.files import Meter
@@ -62,7 +60,11 @@ class ColumnStats:
     @property
     def could_be_ids(self) -> bool:
         """Return whether every cell is filled, one short word, and there only once."""
-        return bool(self._hashes) and len(np.unique(np.array(self._hashes, np.int64))) == self.n_cells
+        if not self._hashes:
+            return False
+        import numpy as np  # not before it is needed: what only opens a file starts without it
+
+        return len(np.unique(np.array(self._hashes, np.int64))) == self.n_cells
 
     @property
     def are_ids(self) -> bool:
