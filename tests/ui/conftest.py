@@ -19,11 +19,6 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from annotation.importing import ensure_demo
-from annotation.settings import Settings
-from annotation.workspace import Workspace
-from era.encoders.cache import VectorCache
-from era.encoders.loading import load_pair
 from era.encoders.spec import N_ALIGNMENT_TEXTS
 
 Parameters = Mapping[str, str | int]
@@ -60,12 +55,11 @@ def vectors_of_the_demo() -> Path:
     with FileLock(_shared / "vectors.lock"):
         if not vectors.is_dir():
             folder = _shared / "demo"
-            settings, cache = Settings(data_dir=folder, device="cpu"), VectorCache(folder / "vectors")
-            workspace = Workspace(settings, lambda spec, device: load_pair(spec, device, cache))
-            ensure_demo(workspace)
-            workspace.prepare()
-            workspace.close()
-            cache.close()
+            command = [sys.executable, "-m", "tests.ui.demo_vectors", str(folder)]
+            environment = {
+                name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))
+            }
+            subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
             (folder / "vectors").rename(vectors)
     return vectors
 

@@ -1,0 +1,28 @@
+"""Compute what an app computes after its first start: `python -m tests.ui.demo_vectors FOLDER`.
+
+In a process of its own, since the demo is read from the interpreter, and pytest replaces some of its functions: other
+documents would make another sample for the alignment, and every app would compute its own.
+"""
+
+import sys
+from pathlib import Path
+
+from annotation.importing import ensure_demo
+from annotation.settings import Settings
+from annotation.workspace import Workspace
+from era.encoders.cache import VectorCache
+from era.encoders.loading import load_pair
+
+
+def main(folder: Path) -> None:
+    """Fill `folder`/vectors with the vectors of the demo."""
+    settings, cache = Settings(data_dir=folder, device="cpu"), VectorCache(folder / "vectors")
+    workspace = Workspace(settings, lambda spec, device: load_pair(spec, device, cache))
+    ensure_demo(workspace)
+    workspace.prepare()
+    workspace.close()
+    cache.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
