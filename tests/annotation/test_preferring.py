@@ -236,5 +236,5 @@ def test_preferences_csv_says_who_preferred_what_and_where_it_stood(judged_desk:
         "query id", "query", "instruction", "first", "second", "preferred", "shown left", "person", "at",
     ]  # fmt: skip
     name = name_of_text("=cmd feeding", "+read")
-    assert ann[:8] == [name, "'=cmd feeding", "'+read", *LABELS, LABELS[1], LABELS[0], "'@ann"]
+    assert ann[:8] == [name, "'\u2060=cmd feeding", "'\u2060+read", *LABELS, LABELS[1], LABELS[0], "'\u2060@ann"]
     assert ben[5:8] == ["neither", LABELS[0], "ben"]

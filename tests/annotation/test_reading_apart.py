@@ -188,7 +188,7 @@ def test_reader_ends_with_the_app_and_leaves_no_files(tmp_path: Path) -> None:
         "from tests.annotation.readers_to_end import compute_for_ever; "
         "about = 'x', LOOKING, never, compute_for_ever, noted; "
         "threading.Thread(target=call_apart, args=about, daemon=True).start()\n"
-        "while not noted.exists(): pass"
+        "while not (noted.exists() and noted.read_text()): pass"
     )
     command, environment = [sys.executable, "-c", program, str(noted)], {**os.environ, "TMPDIR": str(tmp_path)}
     subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
