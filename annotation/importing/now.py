@@ -67,13 +67,13 @@ def import_now(
                 session, staging.id, corpus_fingerprint=fingerprint, n_documents=n_documents, document_embedder=""
             )
             collection = storage.collections.publish(session, staging.id)
-        if path is not None:
-            adopt_index(path, workspace.collection_folder(collection.id), fingerprint)
     except SourceUnreachable:
         raise
     except Exception:
         discard_staging(workspace, staging.id)
         raise
+    if path is not None:
+        adopt_index(path, workspace.collection_folder(collection.id), fingerprint)
     for remark in [*source.remarks, *collected.remarks]:
         logger.info("%s", remark)
     logger.info("Imported %s into %s.", counted(n_documents, "document"), collection.name)
