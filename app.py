@@ -17,7 +17,7 @@ with contextlib.suppress(ImportError):  # on a Space with shared GPUs this has t
     import spaces  # noqa: F401
 
 from annotation.errors import AnnotationError, InvalidInputError
-from annotation.people_file import warn_of_clear_passwords
+from annotation.people.password_file import read_people, warn_of_clear_passwords
 from annotation.settings import Settings
 from era.errors import EraError
 from era.io.opening import FORMATS
@@ -46,7 +46,7 @@ def main() -> int:
     try:
         settings = Settings()
         _require_free_port(settings)
-        warn_of_clear_passwords(settings.people, settings.read_people())
+        warn_of_clear_passwords(settings.people, read_people(settings.people))
         return _run(settings, arguments)
     except (StorageError, AnnotationError, EraError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - command-line output
@@ -74,18 +74,19 @@ def _require_free_port(settings: Settings) -> None:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Open the workspace, serve it until the app is stopped, and return the exit code."""
     # Not before the port is known to be free: these take seconds.
-    from annotation.alignment_worker import AlignmentWorker
-    from annotation.importing import ensure_demo
-    from annotation.importing.worker import ImportWorker
-    from annotation.signing_in import SignIn
+    from annotation.collections.alignment import AlignmentWorker
+    from annotation.collections.import_worker import ImportWorker
+    from annotation.collections.preparation import prepare
+    from annotation.collections.store_whole import ensure_demo
+    from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+    from annotation.people.sign_in import SignIn
     from annotation.training.worker import TrainingWorker
-    from annotation.ui.api import add_search
     from annotation.ui.app import build_ui
-    from annotation.ui.damage_page import serve_damage
     from annotation.ui.downloads import Downloads
-    from annotation.ui.serving import serve
+    from annotation.ui.server.api import add_search
+    from annotation.ui.server.damage_page import serve_damage
+    from annotation.ui.server.serving import serve
     from annotation.ui.words import translations
-    from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
     from annotation.workspace import Workspace
     from era.encoders.cache import VectorCache
     from era.encoders.loading import load_pair
@@ -109,7 +110,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     for worker in workers:
         worker.start()
     settings.prepare_server()
-    people, i18n = settings.read_people(), translations()
+    people, i18n = read_people(settings.people), translations()
     sign_in = SignIn(people) if people else None
     uploads = Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
     downloads = Downloads(settings.received_folder / DOWNLOADS)
@@ -118,7 +119,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         add_search(blocks, workspace, sign_in)
     serve(blocks, settings, uploads, downloads, sign_in, i18n)
     logger.info("Open %s in your browser", blocks.local_url)
-    threading.Thread(target=workspace.prepare, name="preparation", daemon=True).start()
+    threading.Thread(target=prepare, args=(workspace,), name="preparation", daemon=True).start()
     threading.Thread(target=_keep_backups, args=[workspace], name="backups", daemon=True).start()
     try:
         blocks.block_thread()
@@ -150,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     import storage.collections
-    from annotation.importing.now import import_now
+    from annotation.collections.import_now import import_now
     from era.collection import spec_in
     from era.encoders.loading import spec_of
     from era.io.opening import open_hub, open_source
@@ -172,8 +173,8 @@ def _agree_to_costs(settings: Settings, source: "Source", author: str, embedders
     Raises:
         InvalidInputError: if nobody agrees, or nobody can be asked.
     """
-    from annotation.presenting.embedders import costs_payload
-    from annotation.previews import costs_of_reading
+    from annotation.collections.preview import costs_of_reading
+    from annotation.ui.payloads.embedders import costs_payload
 
     print(costs_payload(*costs_of_reading(settings, author, source, embedders))["text"])  # noqa: T201 - command-line output
     if is_agreed:

@@ -8,8 +8,6 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from annotation import people_file
-from annotation.people_file import Person
 from era.encoders.spec import N_ALIGNMENT_TEXTS, EmbedderSpec
 
 _SPACE_DISK = Path("/data")
@@ -98,14 +96,6 @@ class Settings(BaseSettings):
         if self.space_id and os.access(_SPACE_DISK, os.W_OK):
             return _SPACE_DISK / "era"
         return Path(platformdirs.user_data_dir("era", appauthor=False))
-
-    def read_people(self) -> list[Person]:
-        """Return everybody who may sign in, in the order of the file; empty if nobody has to.
-
-        Raises:
-            InvalidInputError: if the file cannot be read, or a line is not `name:password` or `name:hash`.
-        """
-        return [] if self.people is None else people_file.read_people(self.people.expanduser())
 
     @property
     def local_name(self) -> str:

@@ -1,6 +1,7 @@
 """What one app process holds: settings, database, embedders, and the collections opened so far.
 
-Importing this module is quick; the embedders, which take seconds, are loaded by `prepare` in the background.
+Importing this module is quick; the embedders, which take seconds, are loaded in the background
+(`annotation.collections.preparation`).
 """
 
 import json
@@ -8,7 +9,9 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
@@ -18,14 +21,12 @@ import storage.documents
 import storage.engine
 import storage.queries
 from annotation.errors import NotFoundError, NotReadyError
-from annotation.indexing import open_library
-from annotation.library import Library
-from annotation.loaded_pairs import LoadedPairs, PairLoader
-from annotation.preparing import Preparation
-from annotation.preparing import Readiness as Readiness
-from annotation.reading_places import ReadingPlaces
+from annotation.jobs.child_places import ReadingPlaces
+from annotation.labels.current import Standings
+from annotation.retrieval.indexing import open_indexed
+from annotation.retrieval.loaded_pairs import LoadedPairs, PairLoader
+from annotation.retrieval.open_collection import OpenCollection
 from annotation.settings import Settings
-from annotation.standings import Standings
 from era.corpus import Corpus
 from era.encoders.base import EmbedderIdentity, EmbedderPair
 from era.encoders.spec import BUNDLED, PairSpec
@@ -40,6 +41,15 @@ logger = logging.getLogger(__name__)
 
 _QUERIES_AHEAD = 500
 _DATABASE = "era.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How far the background preparation is; `message` is for the person at the screen."""
+
+    state: Literal["preparing", "ready", "failed"]
+    message: str
+    fraction: float
 
 
 class Workspace:
@@ -70,11 +80,11 @@ class Workspace:
         self._reading = storage.engine.reading_session_factory(self._engine)
         self.pairs = LoadedPairs(load_pair)
         self.reading_places = ReadingPlaces()
-        self._libraries: dict[int, Library] = {}
+        self._opened: dict[int, OpenCollection] = {}
         self._standings: dict[int, Standings] = {}
         self._opening = threading.RLock()
         self._n_holding = 0  # who needs collections to stay aligned as they are
-        self._holding = threading.Lock()  # of that number, and of putting another library in its place
+        self._holding = threading.Lock()  # of that number, and of putting another value in its place
         self._turn = threading.Lock()  # to write
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
@@ -135,8 +145,8 @@ class Workspace:
 
     def close(self) -> None:
         """End what still reads documents, close the database, and let another process use the data folder."""
-        for library in self._libraries.values():
-            library.strong_reading.close()
+        for opened in self._opened.values():
+            opened.strong_reading.close()
         storage.engine.close(self._engine)
         self._lock_file.release()
 
@@ -160,30 +170,26 @@ class Workspace:
         """Return where the adapter of a training run is kept."""
         return self.folder / "adapters" / f"run-{training_run_id}"
 
-    def prepare(self) -> None:
-        """Load the embedders and open every collection; meant for a background thread, reports in `readiness`."""
-        Preparation(self).run()
-
-    def library(self, collection_id: int, progress: Progress | None = None) -> Library:
+    def open(self, collection_id: int, progress: Progress | None = None) -> OpenCollection:
         """Return an opened collection, opening it if need be.
 
         Raises:
             NotReadyError: if the embedders are still being loaded, or could not be.
             UnknownRecord: if there is no such collection.
         """
-        if collection_id in self._libraries:
-            return self._libraries[collection_id]
+        if collection_id in self._opened:
+            return self._opened[collection_id]
         if self.pairs.device is None and self.readiness.state == "failed":
             raise NotReadyError(self.readiness.message)
         self.pair_for(collection_id)  # may take long, so not while others wait to open theirs
         with self._opening:
-            if collection_id not in self._libraries:
-                self._libraries[collection_id] = self._open(
+            if collection_id not in self._opened:
+                self._opened[collection_id] = self._open(
                     collection_id, self.pair_for(collection_id), progress or self._quiet
                 )
             if self.readiness.state == "failed":
                 self.readiness = Readiness("ready", "", 1.0)
-            return self._libraries[collection_id]
+            return self._opened[collection_id]
 
     def spec_of(self, collection_id: int) -> PairSpec:
         """Return which embedders a collection uses; the bundled ones if it names none.
@@ -228,14 +234,14 @@ class Workspace:
         """
         pair = self.pairs.load(spec)
         with self._opening:
-            before = self._libraries.get(collection_id)
+            before = self._opened.get(collection_id)
             with self.writing() as session:
                 indexed_by = storage.collections.get(session, collection_id).document_embedder
                 if indexed_by:
                     pair.light.identity.require(EmbedderIdentity(**json.loads(indexed_by)), "The document index")
                 storage.collections.set_embedders(session, collection_id, spec.to_json())
             if before is not None:
-                self._libraries[collection_id] = before.with_pair(pair)
+                self._opened[collection_id] = before.with_pair(pair)
         if before is not None:
             before.strong_reading.close()
         self.forget_unused_pairs()
@@ -248,7 +254,7 @@ class Workspace:
         """
         with self._opening:
             yield
-            self.close_library(collection_id)
+            self.close_opened(collection_id)
 
     def forget_unused_pairs(self) -> None:
         """Let go of embedders that no collection uses any more."""
@@ -256,13 +262,13 @@ class Workspace:
             stored = [collection.embedders for collection in storage.collections.list_all(session)]
         self.pairs.keep_only([BUNDLED if each is None else PairSpec.from_json(each) for each in stored])
 
-    def close_library(self, collection_id: int) -> None:
+    def close_opened(self, collection_id: int) -> None:
         """Forget an opened collection, whose documents or embedders have changed; it is opened anew when asked for."""
         with self._opening:
-            library = self._libraries.pop(collection_id, None)
+            opened = self._opened.pop(collection_id, None)
             self._standings.clear()  # marks of documents that are gone count no more, and no mark says so
-        if library is not None:
-            library.strong_reading.close()
+        if opened is not None:
+            opened.strong_reading.close()
 
     @contextmanager
     def holding_alignments(self) -> Iterator[None]:
@@ -275,28 +281,28 @@ class Workspace:
             with self._holding:
                 self._n_holding -= 1
 
-    def replace_library(self, collection_id: int, before: Library, after: Library) -> bool:
-        """Put a library that is aligned by more texts in the place of an opened one; those who hold that go on with it.
+    def replace_opened(self, collection_id: int, before: OpenCollection, after: OpenCollection) -> bool:
+        """Put a collection aligned by more texts in the place of the opened one; those who hold that go on with it.
 
         Returns:
             Whether it was done: not while `holding_alignments`, and not if `before` is not the opened one any more.
         """
         with self._opening, self._holding:
-            if self._n_holding or self._libraries.get(collection_id) is not before:
+            if self._n_holding or self._opened.get(collection_id) is not before:
                 return False
-            self._libraries[collection_id] = after
+            self._opened[collection_id] = after
             return True
 
-    def opened(self, collection_id: int) -> Library | None:
+    def opened(self, collection_id: int) -> OpenCollection | None:
         """Return the collection if it is open already."""
-        return self._libraries.get(collection_id)
+        return self._opened.get(collection_id)
 
-    def _open(self, collection_id: int, pair: EmbedderPair, progress: Progress) -> Library:
+    def _open(self, collection_id: int, pair: EmbedderPair, progress: Progress) -> OpenCollection:
         with self.reading() as session:
             record = storage.collections.get(session, collection_id)
             rows = storage.documents.iter_all(session, collection_id)
             corpus = Corpus(Document(row.doc_id, row.title, row.text) for row in rows)
-        library, is_new = open_library(
+        opened, is_new = open_indexed(
             corpus, record.corpus_fingerprint, pair, self.collection_folder(collection_id), progress
         )
         if is_new:
@@ -306,9 +312,9 @@ class Workspace:
                     collection_id,
                     corpus_fingerprint=corpus.fingerprint,
                     n_documents=len(corpus),
-                    document_embedder=library.index.embedder.to_json(),
+                    document_embedder=opened.index.embedder.to_json(),
                 )
-        return library
+        return opened
 
     @staticmethod
     def _quiet(stage: str, fraction: float, detail: str = "") -> None:

@@ -15,17 +15,18 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotation.collections import CollectionContent
+from annotation.collections.content import CollectionContent
+from annotation.collections.page import list_queries, open_page
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import ensure_demo, store
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.one_query import compare_query
-from annotation.comparing.views import ComparisonView
-from annotation.importing import ensure_demo, store
-from annotation.opening import list_queries, open_page
-from annotation.presenting.comparing import compare_panel
-from annotation.rankers import list_rankers, retriever
-from annotation.ranking_keys import ALIGNED, LIGHT
+from annotation.comparing.view import ComparisonView
+from annotation.ranking.rankers import list_rankers, retriever
+from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.retrieval.strong_index import StrongState
 from annotation.settings import Settings
-from annotation.strong_reading import StrongState
+from annotation.ui.payloads.comparing import compare_panel
 from annotation.workspace import Workspace
 from benchmarks.environment import describe_environment
 from benchmarks.figures import Figure, Target, to_json, to_markdown
@@ -67,11 +68,11 @@ def open_first(folder: Path, n_documents: int, n_queries: int) -> list[Figure]:
     """Store the collection and open the comparison for the first time."""
     workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
-        workspace.prepare()
+        prepare(workspace)
         ensure_demo(workspace)
         content = make_collection(workspace, n_documents, n_queries)
         collection = store(workspace, content, author="benchmark", labels="Made up", is_demo=False)
-        workspace.library(collection.id).aligned()
+        workspace.open(collection.id).aligned()
         seconds = _seconds(lambda: _open(workspace))
         return [_figure("for the first time, queries embedded too", seconds, _searches(workspace))]
     finally:
@@ -82,9 +83,9 @@ def open_again(folder: Path) -> list[Figure]:
     """Open the comparison after a restart, and then again."""
     workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
-        workspace.prepare()
+        prepare(workspace)
         collection_id = _collection_id(workspace)
-        workspace.library(collection_id).aligned()
+        workspace.open(collection_id).aligned()
         restarted = _seconds(lambda: _open(workspace))
         again = min(_seconds(lambda: _open(workspace)) for _ in range(_N_OPENINGS))
         searches = _searches(workspace)
@@ -98,7 +99,7 @@ def open_again(folder: Path) -> list[Figure]:
 
 def make_collection(workspace: Workspace, n_documents: int, n_queries: int) -> CollectionContent:
     """Return made-up documents of three demo documents each; a query is the title of one and wants those made of it."""
-    random, demo = Random(0), workspace.library(_collection_id(workspace, is_demo=True)).corpus
+    random, demo = Random(0), workspace.open(_collection_id(workspace, is_demo=True)).corpus
     known = [demo[doc_id] for doc_id in demo.doc_ids]
     wanted = random.sample(range(len(known)), n_queries)
     made_of: dict[int, list[str]] = {row: [] for row in wanted}
@@ -137,10 +138,10 @@ def _open(workspace: Workspace) -> str:
 def _searches(workspace: Workspace) -> float:
     """Return how long the searches of both sides alone take, the query vectors given."""
     page = open_page(workspace, _collection_id(workspace), None)
-    library = workspace.library(page.collection.id)
+    opened = workspace.open(page.collection.id)
     asked = [Query("", each.query.text, each.query.instruction) for each in list_queries(workspace, page)]
-    vectors = [retriever(workspace, library, key)[0].query_vectors(asked) for key in (LIGHT, ALIGNED)]
-    return _seconds(lambda: [library.index.search(each, _DEPTH) for each in vectors])
+    vectors = [retriever(workspace, opened, key)[0].query_vectors(asked) for key in (LIGHT, ALIGNED)]
+    return _seconds(lambda: [opened.index.search(each, _DEPTH) for each in vectors])
 
 
 def _collection_id(workspace: Workspace, is_demo: bool = False) -> int:

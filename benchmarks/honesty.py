@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm import tqdm
 
-from annotation.collections import content_of
-from annotation.pooling import compose, extend, samples_of
+from annotation.collections.content import content_of
+from annotation.judging.pool import compose, extend, samples_of
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.environment import describe_environment
 from benchmarks.judged_collections import find_collections

@@ -94,8 +94,9 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
 
     With `kill_at` the process kills itself at that fraction and returns nothing; a later call goes on.
     """
-    from annotation.importing.jobs import ImportRequest, list_jobs, resume_import, start_import
-    from annotation.importing.worker import ImportWorker
+    from annotation.collections.import_worker import ImportWorker
+    from annotation.collections.imports import ImportRequest, list_jobs, resume_import, start_import
+    from annotation.collections.preparation import prepare
     from annotation.settings import Settings
     from annotation.workspace import Workspace
     from era.encoders.loading import load_pair
@@ -103,7 +104,7 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
 
     sys.setswitchinterval(0.001)  # as in app.py
     workspace = Workspace(Settings(data_dir=data, device="cpu"), load_pair)
-    workspace.prepare()
+    prepare(workspace)
     workspace.pairs.load(BUNDLED).light.encode_documents(["warm"])
     worker = ImportWorker(workspace)
     worker.start()
@@ -127,14 +128,14 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
         raise RuntimeError(f"The import {job.state}: {job.error}")
     while workspace.opened(job.collection_id) is None:
         time.sleep(0.1)
-    opened = time.perf_counter() - started
-    library = workspace.opened(job.collection_id)
-    fingerprint = int(library.index.fingerprint[:8], 16) if library is not None else 0
+    opened_s = time.perf_counter() - started
+    opened = workspace.opened(job.collection_id)
+    fingerprint = int(opened.index.fingerprint[:8], 16) if opened is not None else 0
     worker.close()
     workspace.close()
     return {
         "seconds": seconds,
-        "opened": opened,
+        "opened": opened_s,
         "memory": peak_memory_bytes() / _GIBIBYTE,
         "fingerprint": fingerprint,
     }

@@ -11,10 +11,9 @@ import storage.judgments
 import storage.label_sets
 import storage.pools
 import storage.queries
-from annotation import desk_setup
-from annotation.desk_setup import DeskSetup
-from annotation.importing import ensure_demo
-from annotation.ranking_keys import ALIGNED, LIGHT
+from annotation.collections.store_whole import ensure_demo
+from annotation.judging.setup import DeskSetup, set_up
+from annotation.retrieval.ranking import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.encoders.loading import load_pair
@@ -52,8 +51,8 @@ def seed(folder: Path, n_queries: int, n_judgments: int) -> Seeded:
     workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
         collection = ensure_demo(workspace)
-        setup = DeskSetup(n_judges=len(AUTHORS) - 1, depth=N_POOL)  # so that nothing is left out as judged enough
-        desk_setup.set_up(workspace, AUTHORS[0], collection.id, setup)
+        arranged = DeskSetup(n_judges=len(AUTHORS) - 1, depth=N_POOL)  # so that nothing is left out as judged enough
+        set_up(workspace, AUTHORS[0], collection.id, arranged)
         with workspace.writing() as session:
             documents = list(storage.documents.iter_all(session, collection.id))
             known = len(storage.queries.list_all(session, collection.id))

@@ -16,8 +16,8 @@ import gradio as gr
 import pytest
 from safetensors.numpy import load_file
 
+from annotation.collections.page import list_collections
 from annotation.errors import InvalidInputError
-from annotation.opening import list_collections
 from annotation.workspace import Workspace
 from era.errors import FormatError
 from tests.annotation.conftest import bare_workspace as bare_workspace
@@ -150,7 +150,8 @@ def test_passwords_as_typed_are_warned_of_with_the_remedy(tmp_path: Path) -> Non
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0] == (
-        f"{people} holds 2 passwords as typed. Hash what is there: python -m annotation.people_file {people} --convert"
+        f"{people} holds 2 passwords as typed. Hash what is there: "
+        f"python -m annotation.people.password_file {people} --convert"
     )
     assert "first" not in ended.stderr
 
@@ -178,7 +179,7 @@ def test_the_app_lets_the_strong_model_read_on_once_search_is_ready(
         wait_until(lambda: n_texts_kept(data_dir), lambda n: n == 4000)
 
     monkeypatch.setattr("era.encoders.loading.load_pair", lambda spec, device, cache: word_pair())
-    monkeypatch.setattr("annotation.ui.serving.serve", serve)
+    monkeypatch.setattr("annotation.ui.server.serving.serve", serve)
     monkeypatch.setattr(gr.Blocks, "block_thread", wait_until_all_is_read)
     app: dict[str, Any] = runpy.run_path(str(APP), run_name="app")
     assert app["_run"](settings_at(data_dir), app["_parser"]().parse_args([])) == 0

@@ -82,36 +82,81 @@ def test_gradio_stays_in_the_screens() -> None:
 
 def test_sqlalchemy_stays_in_storage_but_for_the_type_of_a_session() -> None:
     outside = [file for file in PRODUCT if not name_of(file).startswith("storage/")]
-    holders = ("annotation/workspace.py", "annotation/judging.py", "annotation/standings.py")
+    holders = ("annotation/workspace.py", "annotation/judging/marks.py", "annotation/labels/current.py")
     assert imported(outside, "sqlalchemy", "alembic") == {(file, "sqlalchemy.orm.Session") for file in holders}
 
 
+ROOMS = (
+    ("errors", "settings", "demo"),
+    ("people", "jobs"),
+    ("retrieval", "labels"),
+    ("workspace",),
+    ("ranking",),
+    ("collections",),
+    ("judging",),
+    ("training",),
+    ("comparing",),
+    ("transfer",),
+    ("ui",),
+)
+"""The rooms of `annotation`, from the lowest floor up: each imports itself and lower floors alone."""
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_room_of_annotation_has_its_floor() -> None:
+    rooms = {file.relative_to(REPOSITORY / "annotation").parts[0].removesuffix(".py") for file in inside("annotation")}
+    assert rooms - {"__init__"} == {room for floor in ROOMS for room in floor}
+
+
+def test_rooms_import_lower_floors_alone() -> None:
+    floors = {room: number for number, floor in enumerate(ROOMS) for room in floor}
+    upwards = {
+        (name, target)
+        for name, target in imported(inside("annotation"), *(f"annotation.{room}" for room in floors))
+        if room_of(name.replace("/", ".")).removesuffix(".py") != room_of(target)
+        and floors[room_of(name.replace("/", "."))] <= floors[room_of(target)]
+    }
+    assert upwards == set()
+
+
+def screens() -> list[Path]:
+    return [file for file in inside("annotation/ui") if "/payloads/" not in name_of(file)]
+
+
 def test_the_screens_take_nothing_from_storage_and_the_method_but_their_errors() -> None:
-    assert imported(inside("annotation/ui"), "storage", "era") == {
-        ("annotation/ui/damage_page.py", "storage.errors.DatabaseDamaged"),
+    assert imported(screens(), "storage", "era") == {
+        ("annotation/ui/server/damage_page.py", "storage.errors.DatabaseDamaged"),
         ("annotation/ui/feedback.py", "storage.errors.StorageError"),
         ("annotation/ui/feedback.py", "era.errors.EraError"),
     }
 
 
-def test_presenting_takes_only_records_from_storage_and_never_the_screens() -> None:
-    files = inside("annotation/presenting")
+def test_payloads_take_only_records_from_storage_and_know_no_screen() -> None:
+    files = inside("annotation/ui/payloads")
     assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}
-    assert imported(files, "annotation.ui") == set()
+    assert imported(files, "gradio") == set()
+    assert {target.split(".")[2] for _, target in imported(files, "annotation.ui")} == {"payloads"}
 
 
 def test_what_only_computes_takes_values_and_no_session() -> None:
-    names = ("agreement", "consensus", "duplicates", "quality", "reading")
+    names = (
+        "judging/agreement",
+        "labels/consensus",
+        "judging/duplicates",
+        "judging/suspect_marks",
+        "judging/sentences",
+    )
     files = [REPOSITORY / "annotation" / f"{name}.py" for name in names]
     assert all(file.is_file() for file in files)
     assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}
-    assert imported(files, "annotation.workspace", "annotation.library", "sqlalchemy") == set()
+    assert imported(files, "annotation.workspace", "annotation.retrieval.open_collection", "sqlalchemy") == set()
 
 
-def test_workflows_never_import_the_screens_or_what_they_show() -> None:
-    screens = [*inside("annotation/ui"), *inside("annotation/presenting")]
-    workflows = [file for file in inside("annotation") if file not in screens]
-    assert imported(workflows, "annotation.ui", "annotation.presenting") == set()
+def test_what_ranks_knows_no_database() -> None:
+    assert imported(inside("annotation/retrieval"), "storage.engine", "sqlalchemy", "annotation.workspace") == set()
 
 
 def test_rows_of_the_database_stay_in_storage() -> None:
@@ -181,8 +226,11 @@ def test_importing_storage_loads_neither_torch_nor_gradio(tmp_path: Path) -> Non
 
 
 def test_importing_the_workflows_loads_nothing_that_takes_seconds(tmp_path: Path) -> None:
-    workflows = [name for name in modules_of("annotation") if not name.startswith("annotation.ui")]
-    assert {"annotation.training", "annotation.comparing", "annotation.presenting.judging"} <= set(workflows)
+    screens = tuple(name_of(file).removesuffix(".py").replace("/", ".") for file in inside("annotation/ui"))
+    of_screens = tuple(name for name in screens if ".payloads" not in name)
+    workflows = [name for name in modules_of("annotation") if not f"{name}.".startswith("annotation.ui.server.")]
+    workflows = [name for name in workflows if name not in of_screens]
+    assert {"annotation.training", "annotation.comparing", "annotation.ui.payloads.judging"} <= set(workflows)
     loaded = import_in_fresh_process(workflows, tmp_path / "home", WRITE_LOADED).split()
     assert not {"torch", "sentence_transformers", "transformers", "gradio"} & set(loaded)
 

@@ -7,9 +7,10 @@ import pytest
 
 import storage.queries
 import storage.training_runs
+from annotation.collections.preparation import prepare
 from annotation.comparing.rankings import rank_queries
-from annotation.exporting.adapters import import_adapter
-from annotation.rankers import default_ranker
+from annotation.ranking.rankers import default_ranker
+from annotation.transfer.adapters import import_adapter
 from annotation.workspace import Workspace
 from era import Collection, TrainedAdapter
 from era.cli.program import main
@@ -57,9 +58,9 @@ def test_the_commands_read_them_too(
 def test_a_data_folder_opens_with_its_marks_and_its_training_run(old: Path) -> None:
     strong, light = strong_embedder(), light_embedder()
     workspace = Workspace(settings_at(old / "data"), lambda spec, device: EmbedderPair(strong, light))
-    workspace.prepare()
-    library = workspace.library(1)
-    assert list(library.corpus) == DOCUMENTS
+    prepare(workspace)
+    opened = workspace.open(1)
+    assert list(opened.corpus) == DOCUMENTS
     with workspace.reading() as session:
         [run] = storage.training_runs.list_for(session, 1)
         labels = storage.training_runs.label_snapshot(session, run.id)
@@ -69,9 +70,9 @@ def test_a_data_folder_opens_with_its_marks_and_its_training_run(old: Path) -> N
     assert len(workspace.standings(run.label_set_id).qrels()) == len(QRELS)
     assert "run-1" in default_ranker(workspace, 1, run.label_set_id)
     [query] = [each for each in queries.values() if each.public_id == "cat-vet"]
-    [ranked] = rank_queries(workspace, library, "run-1", [query]).values()
+    [ranked] = rank_queries(workspace, opened, "run-1", [query]).values()
     assert ranked.origin == "held_out"
-    library.alignment_texts()
+    opened.alignment_texts()
     assert not CONTENTS & {*strong.texts_read, *light.texts_read}
     workspace.close()
 

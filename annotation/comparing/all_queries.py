@@ -15,13 +15,13 @@ import numpy as np
 import storage.queries
 from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
-from annotation.comparing.views import ComparisonView
-from annotation.kept_for_testing import kept_for_testing
-from annotation.main_measure import MainMeasure
-from annotation.near_copies import group_numbers
-from annotation.pooling import sampled_queries
-from annotation.ranking_keys import RankingKey
-from annotation.searching import DEPTH
+from annotation.comparing.view import ComparisonView
+from annotation.judging.pool import sampled_queries
+from annotation.judging.search import DEPTH
+from annotation.judging.test_queries import kept_for_testing
+from annotation.ranking.main_measure import MainMeasure
+from annotation.retrieval.near_copies import group_numbers
+from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.incomplete_judgments import Bounds, SampledQuery, bound_difference
 from era.evaluation.measures import depth_of, evaluate, main_of
@@ -233,7 +233,7 @@ def rank_sides(
 
     Arguments and errors are those of `compare_all`.
     """
-    library = workspace.library(view.collection_id)
+    opened = workspace.open(view.collection_id)
     standings = workspace.standings(view.label_set_id)
     qrels = standings.qrels() if qrels is None else qrels
     with workspace.reading() as session:
@@ -242,15 +242,15 @@ def rank_sides(
     if not labelled:
         return None
     depth = depth_of(view.measures)
-    sides = [rank_queries(workspace, library, key, labelled, depth, view.is_in_sample) for key in view.sides]
+    sides = [rank_queries(workspace, opened, key, labelled, depth, view.is_in_sample) for key in view.sides]
     queries = {query.id: query for query in labelled if all(query.id in side for side in sides)}
     return RankedSides(
         queries=queries,
         qrels={query_id: qrels[query_id] for query_id in queries},
         disputed=set(standings.conflicts()),
         sides=[{query_id: side[query_id] for query_id in queries} for side in sides],
-        groups=group_numbers(library, queries.values(), qrels),
-        sampled=sampled_queries(workspace, view.label_set_id, library, {q: qrels[q] for q in queries}),
+        groups=group_numbers(opened, queries.values(), qrels),
+        sampled=sampled_queries(workspace, view.label_set_id, opened, {q: qrels[q] for q in queries}),
         for_testing=kept_for_testing(workspace, view.label_set_id) & queries.keys(),
         n_left_out=len(labelled) - len(queries),
         n_without_relevant=sum(bool(qrels.get(query.id)) for query in listed) - len(labelled),

@@ -1,17 +1,44 @@
-"""Which unjudged documents to judge, so that a comparison is no longer decided by what nobody looked at."""
+"""How much of the first ten documents is judged, and which unjudged ones would settle a comparison (pool coverage)."""
 
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log2
 
-from annotation.comparing.all_queries import N_TO_SETTLE, rank_sides, unjudged_on_top
-from annotation.comparing.views import ComparisonView
-from annotation.desk import Desk
-from annotation.second_looks import lay_out_pairs
+from annotation.comparing.all_queries import N_TO_SETTLE, compare_all, rank_sides, unjudged_on_top
+from annotation.comparing.view import ComparisonView
+from annotation.judging.review import lay_out_pairs
+from annotation.judging.view import Desk
+from annotation.ranking.rankers import default_ranker
+from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.evaluation.incomplete_judgments import is_sampled
 from storage.records import JudgmentRole
 
 Why = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the first ten is judged, averaged over labelled queries, in [0, 1]."""
+
+    n_queries: int
+    before: float
+    after: float
+
+
+def coverage(workspace: Workspace, collection_id: int, label_set_id: int) -> Coverage | None:
+    """Return how much of the first ten of the light model and of the ranking in use is judged; None without labels.
+
+    Raises:
+        NotReadyError: if the embedders are still being loaded.
+    """
+    best = default_ranker(workspace, collection_id, label_set_id)
+    overall = compare_all(workspace, ComparisonView(collection_id, label_set_id, (LIGHT, best), None))
+    if overall is None or not overall.queries:
+        return None
+    before, after = (statistics.fmean(judged) for judged in zip(*(q.judged for q in overall.queries), strict=True))
+    return Coverage(len(overall.queries), before, after)
 
 
 def documents_to_settle(

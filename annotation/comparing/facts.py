@@ -8,9 +8,9 @@ import storage.queries
 import storage.snapshots
 import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
-from annotation.comparing.views import ComparisonView
-from annotation.rankers import labels_of, list_rankers
-from annotation.ranking_keys import ALIGNED, BM25, RankingKey
+from annotation.comparing.view import ComparisonView
+from annotation.ranking.rankers import labels_of, list_rankers
+from annotation.retrieval.ranking import ALIGNED, BM25, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.overlap import MeanOverlap
@@ -53,22 +53,22 @@ def _provenance(workspace: Workspace, view: ComparisonView, key: str) -> dict[st
     if kept is not None:
         record, place = kept
         return {**record.about["sides"][place]["provenance"], "kept_in": record.slug}
-    library, parsed = workspace.library(view.collection_id), RankingKey.parse(key)
+    opened, parsed = workspace.open(view.collection_id), RankingKey.parse(key)
     found: dict[str, Any] = {
-        "strong_embedder": asdict(library.pair.strong.identity),
-        "light_embedder": asdict(library.pair.light.identity),
-        "index_fingerprint": library.index.fingerprint,
-        "corpus_fingerprint": library.corpus.fingerprint,
+        "strong_embedder": asdict(opened.pair.strong.identity),
+        "light_embedder": asdict(opened.pair.light.identity),
+        "index_fingerprint": opened.index.fingerprint,
+        "corpus_fingerprint": opened.corpus.fingerprint,
         "counts_matching_words": parsed.has_words or key == BM25,
     }
     if parsed.base == ALIGNED:
-        found["n_texts"] = library.aligned().adapter.provenance["n_texts"]
+        found["n_texts"] = opened.aligned().adapter.provenance["n_texts"]
     if parsed.is_reread:
         found["n_reread_by_strong_embedder"] = N_REREAD
     number = parsed.run_id
     if number is None:
         return found
-    adapter = library.trained(find_training_run(workspace, number))[0].adapter
+    adapter = opened.trained(find_training_run(workspace, number))[0].adapter
     found |= {name: adapter.provenance[name] for name in (*_FROM_RUN, *_FROM_RUN_TOO) if name in adapter.provenance}
     with workspace.reading() as session:
         run = storage.training_runs.get(session, number)

@@ -5,8 +5,8 @@ import json
 import logging
 
 import storage.comparison_looks
-from annotation.comparing.views import ComparisonView
-from annotation.searching import CANNOT_WRITE_NOW
+from annotation.comparing.view import ComparisonView
+from annotation.judging.search import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
 from era.evaluation.measures import main_of
 

@@ -6,13 +6,13 @@ from typing import Literal
 
 from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
-from annotation.comparing.views import ComparisonView
+from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError
-from annotation.library import Library
-from annotation.rankers import expectation
-from annotation.ranking_keys import ALIGNED, RankingKey
-from annotation.searching import DEPTH, open_query
-from annotation.sight import sight_of
+from annotation.judging.search import DEPTH, open_query
+from annotation.judging.visibility import sight_of
+from annotation.ranking.rankers import expectation
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.retrieval.ranking import ALIGNED, RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import MIN_DEPTH, depth_of, evaluate
 from era.method.certainty import Expectation
@@ -101,24 +101,24 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
     record = open_query(workspace, view.collection_id, view.query_id)
     sight = sight_of(workspace, author, view.collection_id, view.label_set_id, [record.id])
     is_in_sample = view.is_in_sample and record.id not in sight.hidden
-    library = workspace.library(view.collection_id)
+    opened = workspace.open(view.collection_id)
     grades = sight.grades(record.id, workspace.standings(view.label_set_id).marks_of(record.id))
     depth, ranked = depth_of(view.measures), {}
     for key in view.sides:
-        found = rank_queries(workspace, library, key, [record], depth, is_in_sample)
+        found = rank_queries(workspace, opened, key, [record], depth, is_in_sample)
         ranked[key] = found.get(record.id, RankedQuery((), "stored"))
     places = [_places(ranked[key]) for key in view.sides]
     labels = side_labels(workspace, view)
     last, expected, is_as_aligned = view.sides[-1], None, False
     parsed = RankingKey.parse(last)
     if parsed.run_id is not None and not parsed.is_reread and not ranked[last].is_learned:
-        expected = expectation(workspace, library, last)
-        aligned = rank_queries(workspace, library, str(replace(parsed, base=ALIGNED)), [record], depth)[record.id]
+        expected = expectation(workspace, opened, last)
+        aligned = rank_queries(workspace, opened, str(replace(parsed, base=ALIGNED)), [record], depth)[record.id]
         is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]
     first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
     return QueryComparison(
         query=record,
-        sides=[_side(library, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
+        sides=[_side(opened, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
         n_shared=len(set.intersection(*first_tens)),
         expected=expected,
         is_as_aligned=is_as_aligned,
@@ -131,7 +131,7 @@ def _places(ranked: RankedQuery) -> dict[str, int]:
 
 
 def _side(
-    library: Library,
+    opened: OpenCollection,
     view: ComparisonView,
     key: str,
     label: str,
@@ -141,7 +141,7 @@ def _side(
 ) -> Side:
     results = []
     for rank, doc in enumerate(ranked.ranking[:DEPTH], start=1):
-        document = library.corpus[doc.doc_id]
+        document = opened.corpus[doc.doc_id]
         ranks = tuple(places_of_side.get(doc.doc_id) for places_of_side in places)
         grade = grades.get(doc.doc_id)
         results.append(ComparedResult(doc.doc_id, document.title, document.text, rank, doc.score, grade, ranks))

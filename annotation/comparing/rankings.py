@@ -17,10 +17,10 @@ import storage.queries
 import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.library import Library
-from annotation.near_copies import copies_among
-from annotation.rankers import retriever
-from annotation.ranking_keys import BM25, RankingKey
+from annotation.ranking.rankers import retriever
+from annotation.retrieval.near_copies import copies_among
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.retrieval.ranking import BM25, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HeldOut
 from era.encoders.base import Vectors
@@ -58,7 +58,7 @@ class RankedQuery:
 
 def rank_queries(
     workspace: Workspace,
-    library: Library,
+    opened: OpenCollection,
     key: str,
     queries: Sequence[QueryRecord],
     depth: int = MIN_DEPTH,
@@ -68,7 +68,7 @@ def rank_queries(
 
     Args:
         workspace: of this process.
-        library: of the collection that the queries belong to.
+        opened: the collection that the queries belong to.
         key: of the ranker, or of a side of a snapshot; that one lacks the queries it never ranked.
         queries: to be ranked.
         depth: how many documents of each ranking.
@@ -81,26 +81,26 @@ def rank_queries(
     """
     parsed = RankingKey.parse(key)
     if parsed.stored_side is not None:
-        return _stored(workspace, library, key, queries, depth)
+        return _stored(workspace, opened, key, queries, depth)
     plain = str(parsed.without_words())
-    without, held_out = retriever(workspace, library, plain)
+    without, held_out = retriever(workspace, opened, plain)
     honest = {} if is_in_sample else held_out
     rows = {query.id: honest.get(str(query.id)) for query in queries}
     names = {query.id: _query_name(query, rows[query.id], parsed.has_words) for query in queries}
-    beside = _words_name(parsed, without.adapter.word_weight, depth) + _rereading_name(library, parsed)
-    ranker = _ranker_name(library, without, beside)
-    known = library.runs.find(ranker, names.values(), depth)
+    beside = _words_name(parsed, without.adapter.word_weight, depth) + _rereading_name(opened, parsed)
+    ranker = _ranker_name(opened, without, beside)
+    known = opened.runs.find(ranker, names.values(), depth)
     missing = [query for query in queries if names[query.id] not in known]
     if missing:
-        chosen, _ = retriever(workspace, library, key)  # not before: counting words takes seconds
+        chosen, _ = retriever(workspace, opened, key)  # not before: counting words takes seconds
         asked = [Query(str(query.id), query.text, query.instruction) for query in missing]
         given = [rows[query.id] for query in missing]
         weights = [chosen.adapter.word_weight if each is None else each.word_weight for each in given]
         fresh = chosen.rank(asked, _vectors(chosen, asked, given), depth, weights)
         named = {names[query.id]: ranking for query, ranking in zip(missing, fresh, strict=True)}
-        library.runs.keep(ranker, named, depth)
+        opened.runs.keep(ranker, named, depth)
         known |= named
-    ranked, learned = {}, _learned_from(workspace, library, plain, held_out, queries)
+    ranked, learned = {}, _learned_from(workspace, opened, plain, held_out, queries)
     for query in queries:
         is_learned = query.id in learned
         origin: Origin = "plain"
@@ -112,7 +112,7 @@ def rank_queries(
 
 def _learned_from(
     workspace: Workspace,
-    library: Library,
+    opened: OpenCollection,
     key: str,
     held_out: Mapping[str, HeldOut],
     queries: Sequence[QueryRecord],
@@ -126,11 +126,11 @@ def _learned_from(
         run = storage.training_runs.get(session, number)
         listed = storage.queries.list_all(session, run.collection_id)
     taught = [query for query in listed if str(query.id) in held_out]
-    return learned | copies_among(library, others, taught, workspace.standings(run.label_set_id).qrels())
+    return learned | copies_among(opened, others, taught, workspace.standings(run.label_set_id).qrels())
 
 
 def _stored(
-    workspace: Workspace, library: Library, key: str, queries: Sequence[QueryRecord], depth: int
+    workspace: Workspace, opened: OpenCollection, key: str, queries: Sequence[QueryRecord], depth: int
 ) -> dict[int, RankedQuery]:
     """Return what a side of a snapshot ranked, but for documents that are no longer there."""
     slug, side = RankingKey.parse(key).stored_side or ("", 0)
@@ -148,7 +148,7 @@ def _stored(
         found = storage.snapshots.rankings(session, snapshot.id, side, here)
     return {
         query_id: RankedQuery(
-            [ScoredDoc(doc_id, score) for doc_id, score in kept.ranking[:depth] if doc_id in library.corpus],
+            [ScoredDoc(doc_id, score) for doc_id, score in kept.ranking[:depth] if doc_id in opened.corpus],
             "stored",
             kept.is_held_out or kept.is_flattered,
             kept.is_flattered,
@@ -178,11 +178,11 @@ def _query_name(query: QueryRecord, held_out: HeldOut | None, has_words: bool) -
     return digest.digest()
 
 
-def _rereading_name(library: Library, key: RankingKey) -> str:
+def _rereading_name(opened: OpenCollection, key: RankingKey) -> str:
     """Return what stands for how the strong model orders what is on top; empty if it does not."""
     if not key.is_reread:
         return ""
-    texts = tuple(library.alignment_texts().doc_ids[:N_SPREAD_TEXTS])
+    texts = tuple(opened.alignment_texts().doc_ids[:N_SPREAD_TEXTS])
     return f", {N_REREAD} reread weighing {STRONG_WEIGHT} by {texts}"
 
 
@@ -197,16 +197,16 @@ def _words_name(key: RankingKey, weight: float, depth: int) -> str:
     return f"{candidates}, bm25s {version('bm25s')}, stems of pystemmer {version('pystemmer')}"
 
 
-def _ranker_name(library: Library, without: Retriever, beside: str) -> str:
+def _ranker_name(opened: OpenCollection, without: Retriever, beside: str) -> str:
     """Return 64 digits that stand for everything that decides how queries are ranked, but for the queries.
 
     Args:
-        library: of the collection.
+        opened: the collection.
         without: the retriever, words not counted and nothing reread.
         beside: what stands for either; empty for neither.
     """
     adapter, embedders = without.adapter, (without.pair.strong.identity, without.pair.light.identity)
-    about = (RANKING_VERSION, library.corpus.fingerprint, without.index.fingerprint, adapter.views, beside)
+    about = (RANKING_VERSION, opened.corpus.fingerprint, without.index.fingerprint, adapter.views, beside)
     digest = hashlib.sha256(repr((about, [embedder.to_json() for embedder in embedders])).encode())
     arrays = [adapter.weight, adapter.bias]
     if (near := adapter.neighbourhood) is not None:

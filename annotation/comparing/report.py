@@ -14,9 +14,9 @@ from annotation.comparing import charts
 from annotation.comparing.facts import side_facts, side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import judgments_then, kept_comparison
-from annotation.comparing.views import ComparisonView, to_json
-from annotation.library import Library
-from annotation.searching import DEPTH
+from annotation.comparing.view import ComparisonView, to_json
+from annotation.judging.search import DEPTH
+from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
 from era.evaluation.figures import figure, signed
 from era.evaluation.measures import depth_of
@@ -135,12 +135,12 @@ def _lay_out(
     queries: Sequence[Mapping[str, Any]],
     kept: SnapshotRecord | None,
 ) -> list[_Laid]:
-    library = workspace.library(view.collection_id)
+    opened = workspace.open(view.collection_id)
     wanted = {query["id"] for query in queries}
     with workspace.reading() as session:
         records = [each for each in storage.queries.list_all(session, view.collection_id) if each.id in wanted]
     ranked = [
-        rank_queries(workspace, library, key, records, depth_of(view.measures), view.is_in_sample) if records else {}
+        rank_queries(workspace, opened, key, records, depth_of(view.measures), view.is_in_sample) if records else {}
         for key in view.sides
     ]
     qrels: Mapping[int, Mapping[str, float]]
@@ -154,7 +154,7 @@ def _lay_out(
         ]
         lists = [
             [
-                _row(library, view, doc_id, grades.get(doc_id), _move(tops, side, place))
+                _row(opened, view, doc_id, grades.get(doc_id), _move(tops, side, place))
                 for place, doc_id in enumerate(top)
             ]
             for side, top in enumerate(tops)
@@ -163,8 +163,8 @@ def _lay_out(
     return laid
 
 
-def _row(library: Library, view: ComparisonView, doc_id: str, grade: float | None, move: tuple[int, str]) -> _Row:
-    title = library.corpus[doc_id].title if doc_id in library.corpus else ""
+def _row(opened: OpenCollection, view: ComparisonView, doc_id: str, grade: float | None, move: tuple[int, str]) -> _Row:
+    title = opened.corpus[doc_id].title if doc_id in opened.corpus else ""
     is_relevant = grade is not None and (grade > 0 if view.threshold is None else grade >= view.threshold)
     by, where = move
     effect = "" if grade is None else "better" if is_relevant == (by > 0) else "worse"

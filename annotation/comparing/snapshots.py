@@ -19,12 +19,12 @@ from annotation.comparing.facts import (
     side_labels,
 )
 from annotation.comparing.rankings import RankedQuery, rank_queries
-from annotation.comparing.views import ComparisonView, slug_name, to_json
+from annotation.comparing.view import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.permissions import require, why_not_manage
-from annotation.rankers import is_imported
-from annotation.ranking_keys import ALIGNED, RankingKey
-from annotation.searching import clean_text
+from annotation.judging.search import clean_text
+from annotation.people.permissions import require, why_not_manage
+from annotation.ranking.rankers import is_imported
+from annotation.retrieval.ranking import ALIGNED, RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from storage.records import CollectionRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
@@ -67,14 +67,14 @@ def take(workspace: Workspace, author: str | None, view: ComparisonView, name: s
     if not 0 < len(name) <= MAX_NAME:
         raise InvalidInputError(f"Give this comparison a name of at most {MAX_NAME} characters.")
     with workspace.holding_alignments():  # numbers, rankings and facts are of one adapter
-        library = workspace.library(view.collection_id)
+        opened = workspace.open(view.collection_id)
         qrels = workspace.standings(view.label_set_id).qrels()
         overall = compare_all(workspace, view, qrels)  # not by what is judged by now, but by the judgments kept below
         with workspace.reading() as session:
             listed = storage.queries.list_all(session, view.collection_id)
         queries = [query for query in listed if query.id in qrels or query.id == view.query_id]
         depth = depth_of(view.measures)
-        rankings = [rank_queries(workspace, library, key, queries, depth, view.is_in_sample) for key in view.sides]
+        rankings = [rank_queries(workspace, opened, key, queries, depth, view.is_in_sample) for key in view.sides]
         labels = side_labels(workspace, view)
         flattered = ", in sample" if view.is_in_sample else ""
         about = {

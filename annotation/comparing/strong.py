@@ -2,8 +2,8 @@
 
 import storage.collections
 from annotation.errors import NotAllowedError
-from annotation.permissions import require, why_not_manage
-from annotation.strong_reading import StrongState
+from annotation.people.permissions import require, why_not_manage
+from annotation.retrieval.strong_index import StrongState
 from annotation.workspace import Workspace
 
 
@@ -16,7 +16,7 @@ def read_all(workspace: Workspace, author: str | None, collection_id: int) -> No
     """
     if author is None:
         raise NotAllowedError("Sign in to let the strong model read every document.")
-    workspace.library(collection_id).strong_reading.start(author)
+    workspace.open(collection_id).strong_reading.start(author)
 
 
 def read_none(workspace: Workspace, author: str | None, collection_id: int) -> None:
@@ -26,25 +26,23 @@ def read_none(workspace: Workspace, author: str | None, collection_id: int) -> N
         NotAllowedError: if it is neither the person's own reading nor theirs to manage.
         NotReadyError: if the embedders are still being loaded.
     """
-    reading = workspace.library(collection_id).strong_reading
+    reading = workspace.open(collection_id).strong_reading
     require(_why_not_stop(workspace, author, collection_id, reading.started_by))
     reading.stop()
 
 
 def may_stop(workspace: Workspace, author: str | None, collection_id: int) -> bool:
     """Return whether a person may stop the reading that is under way."""
-    library = workspace.opened(collection_id)
-    return library is not None and not _why_not_stop(
-        workspace, author, collection_id, library.strong_reading.started_by
-    )
+    opened = workspace.opened(collection_id)
+    return opened is not None and not _why_not_stop(workspace, author, collection_id, opened.strong_reading.started_by)
 
 
 def strong_state(workspace: Workspace, collection_id: int) -> StrongState:
     """Return whether the strong model alone can be compared; while the collection is being opened, that it cannot."""
-    library = workspace.opened(collection_id)
-    if library is None:
+    opened = workspace.opened(collection_id)
+    if opened is None:
         return StrongState("absent", 0.0, "The documents are still being prepared.")
-    return library.strong_reading.state
+    return opened.strong_reading.state
 
 
 def _why_not_stop(workspace: Workspace, author: str | None, collection_id: int, started_by: str) -> str:

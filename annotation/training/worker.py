@@ -12,11 +12,11 @@ from typing import TypeVar
 import storage.label_sets
 import storage.training_runs
 from annotation.errors import AnnotationError
-from annotation.rankers import chosen_key
-from annotation.training import managing
-from annotation.training.curves import CurveKeeper
-from annotation.training.job import Outcome, train
-from annotation.training.reporting import Reporter
+from annotation.ranking.rankers import chosen_key
+from annotation.training import manage
+from annotation.training.learning_curves import CurveKeeper
+from annotation.training.progress import Reporter
+from annotation.training.train import Outcome, train
 from annotation.workspace import Workspace
 from era.errors import Cancelled, EraError
 from storage.errors import StorageError, UnknownRecord
@@ -47,7 +47,7 @@ class TrainingWorker:
             n_left = storage.training_runs.mark_interrupted_all_running(session)
         if n_left:
             logger.warning("%d training run was interrupted when the app stopped; resume it when you like.", n_left)
-        managing.sweep(self._workspace)
+        manage.sweep(self._workspace)
         self._thread.start()
         self._wake.set()
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from annotation.opening import OpenPage, open_page
-from annotation.presenting.wording import nonce
+from annotation.collections.page import OpenPage, open_page
+from annotation.ui.author import author_of
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, make_panel, on
-from annotation.ui.people import author_of
+from annotation.ui.payloads.wording import nonce
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]

@@ -6,22 +6,22 @@ from typing import Any
 
 import gradio as gr
 
-from annotation import judging
-from annotation.comparing.views import open_shared
-from annotation.notices import notices
-from annotation.opening import OpenPage, likeliest_collection, open_page, use_collection
-from annotation.presenting.header import header
-from annotation.presenting.wording import nonce
+from annotation.collections.page import OpenPage, likeliest_collection, open_page, use_collection
+from annotation.collections.uploads import Uploads
+from annotation.comparing.view import open_shared
+from annotation.judging import marks
 from annotation.training.worker import TrainingWorker
-from annotation.ui.collection import CollectionTab
-from annotation.ui.compare import CompareTab
+from annotation.ui.author import author_of
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
-from annotation.ui.judge import JudgeTab
+from annotation.ui.notices import notices
 from annotation.ui.panel import Message, make_panel, on
-from annotation.ui.people import author_of
-from annotation.ui.train import BUSY_SECONDS, TrainTab
-from annotation.uploads import Uploads
+from annotation.ui.payloads.header import header
+from annotation.ui.payloads.wording import nonce
+from annotation.ui.tabs.collection import CollectionTab
+from annotation.ui.tabs.compare import CompareTab
+from annotation.ui.tabs.judge import JudgeTab
+from annotation.ui.tabs.train import BUSY_SECONDS, TrainTab
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
@@ -186,7 +186,7 @@ class Page:
         page = self._page(event._data)
         try:
             collection_id = page.as_asked().collection.id
-            label_set_id = judging.start_label_set(self._workspace, author, collection_id, message.text("name"))
+            label_set_id = marks.start_label_set(self._workspace, author, collection_id, message.text("name"))
             page = open_page(self._workspace, page.collection.id, label_set_id)
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import quote
 
-from annotation.exporting.files import ExportFile
+from annotation.transfer.files import ExportFile
 
 KEPT_S = 3600.0
 MOST_EACH = 20

@@ -18,15 +18,16 @@ import pytest
 import storage.collections
 import storage.queries
 import storage.training_runs
-from annotation.collections import CollectionContent
-from annotation.importing import store
-from annotation.judging import Mark, Saved, judge
-from annotation.opening import OpenPage, open_page
+from annotation.collections.content import CollectionContent
+from annotation.collections.page import OpenPage, open_page
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
+from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+from annotation.judging.marks import Mark, Saved, judge
 from annotation.settings import Settings
-from annotation.training.queueing import start
+from annotation.training.start import start
 from annotation.training.worker import TrainingWorker
 from annotation.ui.downloads import Downloads
-from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderPair, Vectors
@@ -164,7 +165,7 @@ class Desk:
 
         The provenance of the adapter is added to what a training run writes down.
         """
-        index = self.workspace.library(self.collection.id).index
+        index = self.workspace.open(self.collection.id).index
         held_out = held_out or {}
         about = {
             "index_fingerprint": index.fingerprint,
@@ -219,7 +220,7 @@ def open_desk(settings: Settings, collection: CollectionRecord) -> Desk:
     """Open a folder that holds the collection, with fresh embedders, and prepare it in this thread."""
     strong, light = staged_pair()
     workspace = Workspace(settings, lambda spec, device: EmbedderPair(strong, light))
-    workspace.prepare()
+    prepare(workspace)
     return Desk(workspace, strong, light, collection)
 
 
@@ -228,7 +229,7 @@ def new_desk(data_dir: Path, content: CollectionContent) -> Desk:
     strong, light = staged_pair()
     workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong, light))
     collection = store(workspace, content, author="ann", labels="Ann's labels", is_demo=False)
-    workspace.prepare()
+    prepare(workspace)
     return Desk(workspace, strong, light, collection)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import storage.collections
 import storage.documents
-from annotation.importing.jobs import ImportJob, ImportRequest, find_job, start_import
-from annotation.importing.worker import ImportWorker
-from annotation.opening import list_collections
+from annotation.collections.import_worker import ImportWorker
+from annotation.collections.imports import ImportJob, ImportRequest, find_job, start_import
+from annotation.collections.page import list_collections
+from annotation.collections.preparation import prepare
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.encoders.spec import PairSpec
@@ -78,7 +79,7 @@ class World:
         self.light, self.other = CountedEmbedder(), CountedEmbedder("other")
         self.collection = first.collection
         self.workspace = Workspace(settings_at(data_dir), self.load)
-        self.workspace.prepare()
+        prepare(self.workspace)
         self.light.texts_read.clear()  # the queries, embedded ahead
 
     def load(self, spec: PairSpec, device: str) -> EmbedderPair:
@@ -89,7 +90,7 @@ class World:
         self.workspace.close()
         self.light = CountedEmbedder()
         self.workspace = Workspace(self.workspace.settings, self.load)
-        self.workspace.prepare()
+        prepare(self.workspace)
         self.light.texts_read.clear()  # the queries, embedded ahead
 
     @property
@@ -146,7 +147,7 @@ def import_and_wait(workspace: Workspace, request: ImportRequest, author: str = 
         done = ended(workspace, job.id)
         if done.state == "finished" and done.collection_id is not None:
             collection_id = done.collection_id
-            wait_until(lambda: workspace.opened(collection_id), lambda library: library is not None)
+            wait_until(lambda: workspace.opened(collection_id), lambda opened: opened is not None)
     return done
 
 

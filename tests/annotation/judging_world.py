@@ -9,10 +9,10 @@ import storage.collections
 import storage.judgments
 import storage.pools
 import storage.queries
-from annotation.desk import Card, Revealed
-from annotation.desk import Desk as LaidOut
-from annotation.desk_setup import DeskSetup
-from annotation.judging import Mark, Saved, judge
+from annotation.judging.marks import Mark, Saved, judge
+from annotation.judging.setup import DeskSetup
+from annotation.judging.view import Card, Revealed
+from annotation.judging.view import Desk as LaidOut
 from annotation.workspace import Workspace
 from era.types import Document
 from storage.records import JudgmentRole, NewJudgment, PoolDocument, QueryRecord

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.agreement import (
+from annotation.judging.agreement import (
     Agreement,
     PairAgreement,
     agreement,

@@ -12,11 +12,12 @@ from safetensors.numpy import load_file
 
 import storage.collections
 import storage.training_runs
-from annotation.alignment_worker import AlignmentWorker
+from annotation.collections.alignment import AlignmentWorker
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
 from annotation.comparing.rankings import rank_queries
-from annotation.importing import store
-from annotation.library import Library
-from annotation.ranking_keys import ALIGNED
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.retrieval.ranking import ALIGNED
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
@@ -64,12 +65,12 @@ class Reading:
         content = small_world(qrels=QRELS, documents=MANY)
         self.collection = collection or store(self.workspace, content, author="ann", labels="Ann's", is_demo=False)
         self.worker = AlignmentWorker(self.workspace)
-        self.workspace.prepare()
+        prepare(self.workspace)
 
     @property
-    def library(self) -> Library:
+    def opened(self) -> OpenCollection:
         """Return the collection as it is opened now."""
-        return self.workspace.library(self.collection.id)
+        return self.workspace.open(self.collection.id)
 
     @property
     def desk(self) -> Desk:
@@ -78,7 +79,7 @@ class Reading:
 
     def read_until(self, n: int) -> None:
         """Wait until the collection is aligned by so many texts."""
-        wait_until(lambda: self.library.n_texts, lambda n_texts: n_texts >= n)
+        wait_until(lambda: self.opened.n_texts, lambda n_texts: n_texts >= n)
 
     def kept(self) -> int:
         """Return how many texts are kept on disk."""
@@ -117,23 +118,23 @@ def open_app(data_dir: Path) -> Iterator[Open]:
 
 def test_search_is_ready_after_the_first_texts_and_gets_better_adapters_step_by_step(open_app: Open) -> None:
     app = open_app(patience=2000)
-    first = app.library
+    first = app.opened
     assert (first.n_texts, first.is_aligned, app.strong.n_documents) == (1000, True, 1000)
     before = first.aligned().adapter
     app.worker.start()
     assert app.strong.is_reached.wait(PATIENCE_S)
     app.read_until(2000)
-    second = app.library
+    second = app.opened
     assert (second.n_texts, app.kept()) == (2000, 2000)
     app.strong.gate.set()
     app.read_until(2500)
     assert (app.kept(), app.strong.n_documents) == (2500, 2500)
-    assert len(set(app.library.alignment_texts().doc_ids)) == 2500
+    assert len(set(app.opened.alignment_texts().doc_ids)) == 2500
     pair = EmbedderPair(strong_embedder(), light_embedder())
     expected = align_by_decoding(read_alignment_texts(first.corpus, first.index, pair))
-    np.testing.assert_allclose(app.library.aligned().adapter.weight, expected.weight, atol=1e-5)
+    np.testing.assert_allclose(app.opened.aligned().adapter.weight, expected.weight, atol=1e-5)
     assert first.aligned().adapter is before  # whoever holds a library goes on with its adapter
-    assert first.alignment_texts().doc_ids == app.library.alignment_texts().doc_ids[:1000]
+    assert first.alignment_texts().doc_ids == app.opened.alignment_texts().doc_ids[:1000]
     assert [each.aligned().adapter.provenance["n_texts"] for each in (first, second)] == [1000, 2000]
 
 
@@ -145,7 +146,7 @@ def test_a_restart_goes_on_with_what_was_kept_and_reads_nothing_twice(open_app: 
     app.close()
     assert app.kept() == 2000
     again = open_app()
-    assert (again.library.n_texts, again.strong.n_documents) == (2000, 0)
+    assert (again.opened.n_texts, again.strong.n_documents) == (2000, 0)
     again.worker.start()
     again.read_until(2500)
     assert again.strong.n_documents == 500
@@ -183,7 +184,7 @@ def test_a_collection_that_was_closed_is_read_no_further(open_app: Open) -> None
     app = open_app(patience=1000)
     app.worker.start()
     assert app.strong.is_reached.wait(PATIENCE_S)
-    app.workspace.close_library(app.collection.id)
+    app.workspace.close_opened(app.collection.id)
     app.strong.gate.set()
     app.worker.close()
     assert app.strong.n_documents < 2000
@@ -197,21 +198,21 @@ def test_other_embedders_are_not_aligned_by_what_the_ones_before_have_read(open_
     assert app.strong.is_reached.wait(PATIENCE_S)
     other = replace(BUNDLED, strong=EmbedderSpec("sentence-transformers", "other/strong"))
     app.workspace.use_pair(app.collection.id, other)
-    assert app.library.n_texts == 0
+    assert app.opened.n_texts == 0
     app.strong.gate.set()
     app.worker.close()
-    assert app.library.n_texts == 0  # it is not aligned yet, and nothing reads for it
+    assert app.opened.n_texts == 0  # it is not aligned yet, and nothing reads for it
     assert app.kept() == 1000
 
 
 def test_a_collection_that_nobody_has_aligned_is_not_read(open_app: Open) -> None:
     app = open_app(alignment_texts=2000)
     later = store(app.workspace, small_world("later", documents=MANY), author="ann", labels="", is_demo=False)
-    assert app.workspace.library(later.id).n_texts == 0
+    assert app.workspace.open(later.id).n_texts == 0
     step = app.worker._next_step()
     assert step is not None
     assert step.collection_id == app.collection.id  # though the other one was used last
-    app.workspace.library(later.id).aligned()
+    app.workspace.open(later.id).aligned()
     step = app.worker._next_step()
     assert step is not None
     assert step.collection_id == later.id
@@ -230,8 +231,8 @@ def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.Monke
     looked: list[bool] = []
     has_to_wait = app.worker._has_to_wait
 
-    def look(library: Library) -> bool:
-        looked.append(has_to_wait(library))
+    def look(opened: OpenCollection) -> bool:
+        looked.append(has_to_wait(opened))
         return looked[-1]
 
     monkeypatch.setattr(app.worker, "_has_to_wait", look)
@@ -239,7 +240,7 @@ def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.Monke
     app.worker.start()
     wait_until(lambda: len(looked), lambda n: n >= 2)
     assert (set(looked), app.strong.n_documents) == ({True}, 1000)
-    with app.library.pair._asking():
+    with app.opened.pair._asking():
         with app.workspace.writing() as session:
             storage.training_runs.cancel_request(session, run.id)
         n = len(looked)
@@ -250,27 +251,27 @@ def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.Monke
 
 def test_nothing_is_aligned_anew_under_a_comparison(open_app: Open) -> None:
     app = open_app()
-    library = app.library
-    after = library.aligned_by(read_alignment_texts(library.corpus, library.index, library.pair))
+    opened = app.opened
+    after = opened.aligned_by(read_alignment_texts(opened.corpus, opened.index, opened.pair))
     with app.workspace.holding_alignments(), app.workspace.holding_alignments():
-        assert not app.workspace.replace_library(app.collection.id, library, after)
-        assert app.library is library
-    assert app.workspace.replace_library(app.collection.id, library, after)
-    assert app.library is after
-    assert not app.workspace.replace_library(app.collection.id, library, after)  # it is not the opened one any more
+        assert not app.workspace.replace_opened(app.collection.id, opened, after)
+        assert app.opened is opened
+    assert app.workspace.replace_opened(app.collection.id, opened, after)
+    assert app.opened is after
+    assert not app.workspace.replace_opened(app.collection.id, opened, after)  # it is not the opened one any more
 
 
 def test_rankings_kept_for_comparisons_follow_the_adapter(open_app: Open) -> None:
     app = open_app()
-    before = app.library
+    before = app.opened
     other = QueryAdapter(("light",), -np.eye(11, dtype=np.float32), np.zeros(11, np.float32), {"n_texts": 2500})
     after = before.aligned_by(before.alignment_texts())
     after._aligned = other
     query = app.desk.query(app.desk.query_id("cat-vet"))
 
-    for library in (before, after, before):
-        found = rank_queries(app.workspace, library, ALIGNED, [query])[query.id].ranking
-        expected = library.aligned().search(Query("", query.text, query.instruction), len(found))
+    for opened in (before, after, before):
+        found = rank_queries(app.workspace, opened, ALIGNED, [query])[query.id].ranking
+        expected = opened.aligned().search(Query("", query.text, query.instruction), len(found))
         assert [doc.doc_id for doc in found] == [doc.doc_id for doc in expected]
     assert after.words() is before.words()
 
@@ -280,21 +281,21 @@ def test_a_training_run_takes_the_texts_there_are_when_it_starts_and_stays_as_it
     run = app.desk.train()
     folder = app.workspace.adapter_folder(run.id)
     query = Query("", "cat", "vet")
-    trained, _ = app.library.trained(folder)
+    trained, _ = app.opened.trained(folder)
     ranking = trained.search(query, 20)
     app.worker.start()
     app.read_until(2500)
-    again, _ = app.library.trained(folder)
+    again, _ = app.opened.trained(folder)
     assert again.adapter is trained.adapter
     assert again.search(query, 20) == ranking
     second = app.desk.train()
-    newer, _ = app.library.trained(app.workspace.adapter_folder(second.id))
+    newer, _ = app.opened.trained(app.workspace.adapter_folder(second.id))
     assert (trained.adapter.provenance["n_texts"], newer.adapter.provenance["n_texts"]) == (1000, 2500)
 
 
 def test_reading_is_tried_again_after_a_failure(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app()
-    monkeypatch.setattr("annotation.alignment_worker._PAUSE_S", 0.01)
+    monkeypatch.setattr("annotation.collections.alignment._PAUSE_S", 0.01)
     failed: list[str] = []
     encode = app.strong.encode_documents
 

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from annotation.importing.managing_collections import archive
-from annotation.importing.storing import store
-from annotation.opening import OpenPage
+from annotation.collections.manage import archive
+from annotation.collections.page import OpenPage
+from annotation.collections.store_whole import store
 from annotation.ui.answers import _answering
 from annotation.ui.panel import Message
 from tests.annotation.conftest import Desk, small_world

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.collections import CollectionContent, content_of
+from annotation.collections.content import CollectionContent, content_of
 from era.io.opening import open_source
 from era.types import Document
 from tests.annotation.importing_world import PET_QUERIES, PETS, ListedSource

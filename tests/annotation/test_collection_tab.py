@@ -11,19 +11,20 @@ import gradio as gr
 import pytest
 
 import storage.import_jobs
-from annotation import reading_places
-from annotation.choosing_embedders import presets, read_choice
+from annotation.collections import imports
+from annotation.collections.choosing_embedders import presets, read_choice
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
+from annotation.collections.uploads import Uploads
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
-from annotation.importing import jobs, store
-from annotation.opening import open_page
+from annotation.jobs import child_places
 from annotation.settings import Settings
 from annotation.training.worker import TrainingWorker
 from annotation.ui.app import Page
-from annotation.ui.collection import CollectionTab
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import Message
+from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.words import translations
-from annotation.uploads import Uploads
 from era.encoders.spec import BUNDLED
 from era.errors import EmbedderUnavailableError
 from era.io import opening
@@ -132,7 +133,7 @@ def test_what_an_endpoint_costs_is_counted_before_anything_is_imported(
     costs = as_json(tab._answers._count_costs(judged_desk.page, "ann", Message(request)))["costs"]
     # "1234cat feeding" has 15 bytes, "1234owl feeding at night" 24 and "1234cat old illness" 19: 4, 6 and 5 tokens
     assert costs["text"] == "3 documents. The endpoint is sent about 15 tokens: about $15.00."
-    assert jobs.list_jobs(judged_desk.workspace) == []
+    assert imports.list_jobs(judged_desk.workspace) == []
 
 
 def test_visitor_brings_nothing_in(judged_desk: Desk, tab: CollectionTab, uploads: Uploads) -> None:
@@ -176,7 +177,7 @@ def test_columns_chosen_for_a_data_set_are_used_by_its_preview_its_costs_and_its
         raise InvalidInputError("That is enough.")
 
     for name in ("call_apart", "source_apart"):
-        monkeypatch.setattr(reading_places, name, answer)
+        monkeypatch.setattr(child_places, name, answer)
     about = {"hub": "mteb/pets", "config": "en", "mapping": {"id": "", "text": "said"}, "embedders": BUNDLED_JSON}
     for handler in (tab._answers._preview, tab._answers._count_costs):
         with pytest.raises(InvalidInputError, match="enough"):
@@ -269,7 +270,7 @@ def test_plan_of_the_embedders_in_use_changes_nothing_and_another_query_side_kee
     assert (same["is_change"], same["facts"]) == (False, [])
     other = {"strong": {"kind": "sentence-transformers", "name": "some/model"}, "light": {"kind": "bundled-light"}}
     plan = as_json(tab._answers._plan_embedders(page, "ann", Message({"embedders": other})))["plan"]
-    fingerprint = judged_desk.workspace.library(page.collection.id).index.fingerprint[:16]
+    fingerprint = judged_desk.workspace.open(page.collection.id).index.fingerprint[:16]
     assert plan["is_change"]
     assert [fact[1] for fact in plan["facts"]] == [fingerprint, f"{fingerprint}, unchanged"]
     other["light"] = {"kind": "sentence-transformers", "name": "some/other"}

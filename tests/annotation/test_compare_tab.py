@@ -11,13 +11,13 @@ import gradio as gr
 import pytest
 
 import storage.label_sets
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
 from annotation.comparing.snapshots import take
-from annotation.comparing.views import read_view
+from annotation.comparing.view import read_view
 from annotation.errors import NotAllowedError, NotFoundError
-from annotation.importing import store
-from annotation.opening import open_page
-from annotation.ui.compare import CompareTab
 from annotation.ui.panel import Message
+from annotation.ui.tabs.compare import CompareTab
 from tests.annotation.conftest import GRADED_TEXT, Desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin, say
 

@@ -8,10 +8,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from annotation.comparing.one_query import QueryComparison, Side, compare_query
-from annotation.comparing.views import ComparisonView
+from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError, NotReadyError
-from annotation.judging import start_label_set
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT, STRONG
+from annotation.judging.marks import start_label_set
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT, STRONG
 from era.adapter import QueryAdapter
 from era.types import Document, Query
 from tests.annotation.conftest import (
@@ -43,7 +43,7 @@ def doc_ids(side: Side) -> list[str]:
 
 def read_all(desk: Desk) -> None:
     """Let the strong model read every document."""
-    reading = desk.workspace.library(desk.collection.id).strong_reading
+    reading = desk.workspace.open(desk.collection.id).strong_reading
     reading.start()
     wait_until(lambda: reading.state, lambda state: state.state == "ready")
 
@@ -205,8 +205,8 @@ def test_compare_query_of_a_trained_run_uses_another_vector_than_the_deployed_on
     row = adapter.provenance["query_ids"].index(str(query_id))
     held_out = load_file(folder / "adapter.safetensors")["extra.held_out"][row]
     np.testing.assert_array_equal(held_out, extra["held_out"][row])
-    library = trained_desk.workspace.library(trained_desk.collection.id)
-    retriever, _ = library.trained(folder)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
+    retriever, _ = opened.trained(folder)
     before, after = compare(trained_desk, ALIGNED, "run-1", query_id=query_id).sides
     documents = light_embedder().encode_documents([document.content for document in DOCUMENTS])
     scores = dict(zip([document.doc_id for document in DOCUMENTS], documents @ held_out, strict=True))

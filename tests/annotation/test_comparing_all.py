@@ -8,16 +8,16 @@ import pytest
 
 import storage.pools
 import storage.snapshots
+from annotation.collections.page import open_page
 from annotation.comparing import all_queries
 from annotation.comparing.all_queries import OverallComparison, Part, PartKind, QueryChange, compare_all, extremes
 from annotation.comparing.one_query import compare_query
-from annotation.comparing.views import ComparisonView
-from annotation.desk_setup import FOUR_GRADES
+from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging import start_label_set
-from annotation.opening import open_page
-from annotation.rankers import list_rankers
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT
+from annotation.judging.marks import start_label_set
+from annotation.judging.setup import FOUR_GRADES
+from annotation.ranking.rankers import list_rankers
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
 from era.evaluation.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics

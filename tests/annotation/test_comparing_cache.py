@@ -11,8 +11,8 @@ import pytest
 from annotation.comparing import rankings
 from annotation.comparing.all_queries import OverallComparison, compare_all
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.views import ComparisonView
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT
+from annotation.comparing.view import ComparisonView
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
 from era.encoders.base import Vectors
 from era.index import lexical
 from era.index.dense import DenseIndex
@@ -83,7 +83,7 @@ def test_only_new_queries_are_searched_for(judged_desk: Desk, searches: list[int
 
 
 def test_a_held_out_vector_is_part_of_what_a_ranking_is_kept_by(judged_desk: Desk) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     query_id = judged_desk.ask(GRADED_TEXT)
     runs = [
         judged_desk.finish_by_hand(swapped_topics(), {query_id: light_embedder().encode_documents([text])[0]})
@@ -92,7 +92,7 @@ def test_a_held_out_vector_is_part_of_what_a_ranking_is_kept_by(judged_desk: Des
 
     def first_of(number: int, is_in_sample: bool = False) -> str:
         key, query = f"run-{runs[number].id}", judged_desk.query(query_id)
-        found = rank_queries(judged_desk.workspace, library, key, [query], is_in_sample=is_in_sample)
+        found = rank_queries(judged_desk.workspace, opened, key, [query], is_in_sample=is_in_sample)
         return found[query_id].ranking[0].doc_id
 
     for _ in range(2):
@@ -101,11 +101,11 @@ def test_a_held_out_vector_is_part_of_what_a_ranking_is_kept_by(judged_desk: Des
 
 
 def test_a_deeper_ranking_is_searched_for_and_a_shallower_one_cut(judged_desk: Desk, searches: list[int]) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     query = judged_desk.query(judged_desk.ask(GRADED_TEXT))
 
     def ranking(depth: int) -> list[str]:
-        found = rank_queries(judged_desk.workspace, library, LIGHT, [query], depth)
+        found = rank_queries(judged_desk.workspace, opened, LIGHT, [query], depth)
         return [doc.doc_id for doc in found[query.id].ranking]
 
     assert ranking(5) == GRADED_RANKING[:5]
@@ -119,11 +119,11 @@ def test_a_ranking_that_counts_words_is_the_same_whatever_was_searched_for_befor
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lexical, "_DEPTH", 1)
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     query = judged_desk.query(judged_desk.ask("cat feeding feeding feeding dog"))
 
     def ranking(depth: int) -> list[str]:
-        found = rank_queries(judged_desk.workspace, library, f"{LIGHT}+words", [query], depth)
+        found = rank_queries(judged_desk.workspace, opened, f"{LIGHT}+words", [query], depth)
         return [doc.doc_id for doc in found[query.id].ranking]
 
     assert ranking(9)[0] == "dog-feeding"
@@ -135,12 +135,12 @@ def test_a_ranking_that_counts_words_is_the_same_whatever_was_searched_for_befor
 def test_rankings_of_other_code_are_searched_for_again(
     judged_desk: Desk, searches: list[int], monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     query = judged_desk.query(judged_desk.ask("cat feeding"))
 
     def is_searched() -> bool:
         searches.clear()
-        rank_queries(judged_desk.workspace, library, key, [query])
+        rank_queries(judged_desk.workspace, opened, key, [query])
         return bool(searches)
 
     assert is_searched()
@@ -170,7 +170,7 @@ def test_damaged_rankings_are_searched_for_again(
 ) -> None:
     first = compared(judged_desk, LIGHT, ALIGNED)
     n_searched = len(searches)
-    judged_desk.workspace.close_library(judged_desk.collection.id)
+    judged_desk.workspace.close_opened(judged_desk.collection.id)
     damage(judged_desk.workspace.collection_folder(judged_desk.collection.id) / "runs" / "cache.sqlite3")
     again = judged_desk.again()
     try:

@@ -4,8 +4,8 @@ import pytest
 
 import storage.pools
 from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
-from annotation.comparing.views import ComparisonView
-from annotation.ranking_keys import LIGHT
+from annotation.comparing.view import ComparisonView
+from annotation.retrieval.ranking import LIGHT
 from storage.records import PoolDraw
 from tests.annotation.conftest import GRADED_TEXT, Desk, swapped_topics
 from tests.annotation.judging_world import bring_reference, ids

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from annotation.collections.page import list_queries
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, compare_all
 from annotation.comparing.one_query import compare_query
-from annotation.comparing.views import ComparisonView
-from annotation.opening import list_queries
-from annotation.presenting.comparing import compare_panel
-from annotation.rankers import list_rankers
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT
-from annotation.strong_reading import StrongState
+from annotation.comparing.view import ComparisonView
+from annotation.ranking.rankers import list_rankers
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.retrieval.strong_index import StrongState
+from annotation.ui.payloads.comparing import compare_panel
 from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.measures import COMPARISON_MEASURES
 from era.evaluation.overlap import MeanOverlap
@@ -40,7 +40,7 @@ def panel(desk: Desk, view: ComparisonView, **parts: Any) -> dict[str, Any]:
         list_queries(desk.workspace, desk.page),
         view,
         GRADES,
-        desk.workspace.library(desk.collection.id).strong_reading.state,
+        desk.workspace.open(desk.collection.id).strong_reading.state,
         **parts,
     )
     return as_json(shown)

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from annotation.comparing.run_cache import RunCache
+from annotation.retrieval.run_cache import RunCache
 from era.types import ScoredDoc
 from tests.annotation.conftest import PATIENCE_S
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from annotation.errors import NotReadyError
-from annotation.rankers import list_rankers
-from annotation.ranking_keys import STRONG
-from annotation.strong_reading import StrongReading, StrongState, in_words
+from annotation.ranking.rankers import list_rankers
+from annotation.retrieval.ranking import STRONG
+from annotation.retrieval.strong_index import StrongReading, StrongState, in_words
 from era.corpus import Corpus
 from era.encoders.base import EmbedderPair, Vectors
 from era.progress import Progress, no_progress
@@ -159,15 +159,15 @@ def test_a_damaged_reading_has_to_be_done_again(tmp_path: Path) -> None:
 
 
 def test_the_alignment_tells_how_long_a_reading_takes(judged_desk: Desk) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
-    library.aligned()
-    assert library.strong_reading.seconds_per_text is not None  # as measured when the folder was made
-    assert "less than a minute" in library.strong_reading.state.text
-    for file in library.folder.glob("alignment-*"):
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
+    opened.aligned()
+    assert opened.strong_reading.seconds_per_text is not None  # as measured when the folder was made
+    assert "less than a minute" in opened.strong_reading.state.text
+    for file in opened.folder.glob("alignment-*"):
         file.unlink()
     again = judged_desk.again()
     try:
-        assert again.workspace.library(judged_desk.collection.id).strong_reading.seconds_per_text is not None
+        assert again.workspace.open(judged_desk.collection.id).strong_reading.seconds_per_text is not None
     finally:
         again.workspace.close()
 
@@ -178,7 +178,7 @@ def test_the_strong_model_is_offered_once_it_has_read_everything(judged_desk: De
         return [ranker.key for ranker in found]
 
     assert STRONG not in offered()
-    finish(judged_desk.workspace.library(judged_desk.collection.id).strong_reading)
+    finish(judged_desk.workspace.open(judged_desk.collection.id).strong_reading)
     assert {STRONG, f"{STRONG}+words"} <= set(offered())
     shutil.rmtree(judged_desk.workspace.collection_folder(judged_desk.collection.id) / "strong-index")
     assert STRONG in offered()  # it is in memory

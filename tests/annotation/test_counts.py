@@ -2,8 +2,9 @@
 
 import pytest
 
-from annotation.collection_facts import all_collections
-from annotation.counts import (
+from annotation.collections.catalogue import all_collections
+from annotation.collections.page import list_label_sets
+from annotation.labels.counts import (
     LabelCounts,
     PersonCounts,
     QueryStanding,
@@ -14,8 +15,7 @@ from annotation.counts import (
     standing_by_query,
     state_of,
 )
-from annotation.opening import list_label_sets
-from annotation.training.queueing import labels_to_learn_from, outlook
+from annotation.training.start import labels_to_learn_from, outlook
 from storage.records import JudgmentRole, StandingMark
 from tests.annotation.conftest import Desk
 from tests.annotation.judging_world import bring_reference, say, write_query

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import storage.judgments
-from annotation.desk import Desk as LaidOut
-from annotation.desk import Opinion, Revealed, lay_out_pool, lay_out_ranking, lay_out_similar, look_now
 from annotation.errors import NotFoundError
-from annotation.judging import Said
-from annotation.ranking_keys import LIGHT
-from annotation.searching import ask, run_query
+from annotation.judging.marks import Said
+from annotation.judging.search import ask, run_query
+from annotation.judging.view import Desk as LaidOut
+from annotation.judging.view import Opinion, Revealed, lay_out_pool, lay_out_ranking, lay_out_similar, look_now
+from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document

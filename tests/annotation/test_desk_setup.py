@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import storage.collections
-from annotation.desk import setup_of
-from annotation.desk_setup import (
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.judging.setup import (
     FOUR_GRADES,
     MAX_GUIDELINES,
     DeskSetup,
@@ -17,7 +17,7 @@ from annotation.desk_setup import (
     has_acknowledged,
     set_up,
 )
-from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.judging.view import setup_of
 from storage.errors import UnknownRecord
 from tests.annotation.conftest import Desk
 from tests.annotation.judging_world import with_setup

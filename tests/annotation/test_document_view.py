@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annotation.document_view import look_into
 from annotation.errors import NotFoundError
-from annotation.ranking_keys import LIGHT
+from annotation.judging.document import look_into
+from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document

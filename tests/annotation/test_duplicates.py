@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotation import duplicates
-from annotation.duplicates import are_identical, identical_documents, near_duplicates, shingles
+from annotation.judging import duplicates
+from annotation.judging.duplicates import are_identical, identical_documents, near_duplicates, shingles
 from era.corpus import Corpus
 from era.encoders.base import Vectors
 from era.index.dense import DenseIndex

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import storage.collections
-from annotation import loaded_pairs
-from annotation.embedders import change_plan, change_query_embedder, embedders_of
+from annotation.collections.embedders import change_plan, change_query_embedder, embedders_of
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError, NotReadyError
-from annotation.importing import store
+from annotation.retrieval import loaded_pairs
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.encoders.loading import load_pair
@@ -78,7 +79,7 @@ def add(workspace: Workspace, name: str, spec: PairSpec | None = None) -> Collec
 
 
 def names(workspace: Workspace, collection_id: int) -> tuple[str, str]:
-    pair = workspace.library(collection_id).pair
+    pair = workspace.open(collection_id).pair
     return pair.strong.identity.name, pair.light.identity.name
 
 
@@ -91,7 +92,7 @@ def test_every_collection_gets_its_own_embedders_and_equal_ones_are_loaded_once(
 ) -> None:
     first, second = add(workspace, "one", OTHER_QUERIES), add(workspace, "two")
     third, fourth = add(workspace, "three", OTHER_DOCUMENTS), add(workspace, "four", OTHER_QUERIES)
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.readiness.state == "ready"
     assert names(workspace, first.id) == ("other/strong", "WordLlama 256")
     assert names(workspace, second.id) == ("all-MiniLM-L6-v2", "WordLlama 256")
@@ -106,12 +107,12 @@ def test_embedders_that_cannot_be_reached_leave_the_other_collections_usable(
 ) -> None:
     good, bad = add(workspace, "good"), add(workspace, "bad", OTHER_QUERIES)
     shelf.unreachable = {"other/strong"}
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.readiness.state == "ready"
     assert workspace.opened(good.id) is not None
     for _ in range(2):  # asked once only: a hub that cannot be reached takes long to say so
         with pytest.raises(NotReadyError, match="other/strong cannot be reached"):
-            workspace.library(bad.id)
+            workspace.open(bad.id)
     assert shelf.asked.count(OTHER_QUERIES) == 1
 
 
@@ -120,12 +121,12 @@ def test_embedders_that_could_not_be_reached_are_tried_again_after_a_while(
 ) -> None:
     collection = add(workspace, "bad", OTHER_QUERIES)
     shelf.unreachable = {"other/strong"}
-    workspace.prepare()
+    prepare(workspace)
     assert state_of(workspace) == "failed"
     assert "other/strong cannot be reached" in workspace.readiness.message
     monkeypatch.setattr(loaded_pairs, "_TRY_AGAIN_AFTER_S", 0.0)
     with pytest.raises(NotReadyError, match="cannot be reached"):
-        workspace.library(collection.id)
+        workspace.open(collection.id)
     assert shelf.asked == [OTHER_QUERIES] * 2
     shelf.unreachable = set()
     assert names(workspace, collection.id) == ("other/strong", "WordLlama 256")
@@ -138,20 +139,20 @@ def test_embedders_that_were_stored_but_cannot_be_read_leave_the_other_collectio
     good, bad = add(workspace, "good"), add(workspace, "bad")
     with workspace.writing() as session:
         storage.collections.set_embedders(session, bad.id, {"strong": {"kind": "of the future"}, "light": {}})
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.opened(good.id) is not None
     with pytest.raises(NotReadyError, match="kind of an embedder is 'of the future'"):
-        workspace.library(bad.id)
+        workspace.open(bad.id)
 
 
 def test_a_page_does_not_wait_for_embedders_that_another_thread_loads(workspace: Workspace, shelf: Shelf) -> None:
     good, slow = add(workspace, "good"), add(workspace, "slow", OTHER_QUERIES)
-    preparation = threading.Thread(target=workspace.prepare)
+    preparation = threading.Thread(target=prepare, args=(workspace,))
     shelf.gate.clear()
     preparation.start()
     wait_until(lambda: len(shelf.asked), lambda n: n == 1)
     with pytest.raises(NotReadyError, match="still being loaded"):
-        workspace.library(good.id)
+        workspace.open(good.id)
     shelf.gate.set()
     preparation.join(PATIENCE_S)
     assert names(workspace, slow.id) == ("other/strong", "WordLlama 256")
@@ -159,13 +160,13 @@ def test_a_page_does_not_wait_for_embedders_that_another_thread_loads(workspace:
 
 def test_another_query_embedder_leaves_the_index_as_it_is(workspace: Workspace, shelf: Shelf) -> None:
     collection, other = add(workspace, "one"), add(workspace, "two", OTHER_DOCUMENTS)
-    workspace.prepare()
-    before = workspace.library(collection.id)
+    prepare(workspace)
+    before = workspace.open(collection.id)
     fingerprint = before.index.fingerprint
     files = sorted(workspace.collection_folder(collection.id).glob("index*/*"))
     written = [file.stat().st_mtime_ns for file in files]
     change_query_embedder(workspace, "ann", collection.id, OTHER_QUERIES)
-    after = workspace.library(collection.id)
+    after = workspace.open(collection.id)
     assert after.index is before.index
     assert after.index.fingerprint == fingerprint
     assert len(files) == 2
@@ -180,20 +181,20 @@ def test_another_query_embedder_leaves_the_index_as_it_is(workspace: Workspace, 
 
 def test_another_query_embedder_stays_after_a_restart(workspace: Workspace, shelf: Shelf) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     change_query_embedder(workspace, "ann", collection.id, OTHER_QUERIES)
-    fingerprint = workspace.library(collection.id).index.fingerprint
+    fingerprint = workspace.open(collection.id).index.fingerprint
     workspace.close()
     again = Workspace(workspace.settings, shelf.load)
-    again.prepare()
+    prepare(again)
     assert names(again, collection.id) == ("other/strong", "WordLlama 256")
-    assert again.library(collection.id).index.fingerprint == fingerprint
+    assert again.open(collection.id).index.fingerprint == fingerprint
     again.close()
 
 
 def test_embedders_that_no_collection_uses_any_more_are_let_go(workspace: Workspace) -> None:
     first, second = add(workspace, "one"), add(workspace, "two")
-    workspace.prepare()
+    prepare(workspace)
     gone = weakref.ref(workspace.pair_for(first.id))
     change_query_embedder(workspace, "ann", first.id, OTHER_QUERIES)
     gc.collect()
@@ -205,19 +206,19 @@ def test_embedders_that_no_collection_uses_any_more_are_let_go(workspace: Worksp
 
 def test_embedders_stay_as_they_were_when_the_new_ones_cannot_be_loaded(workspace: Workspace, shelf: Shelf) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
-    before = workspace.library(collection.id)
+    prepare(workspace)
+    before = workspace.open(collection.id)
     shelf.unreachable = {"other/strong"}
     with pytest.raises(EmbedderUnavailableError, match="cannot be reached"):
         change_query_embedder(workspace, "ann", collection.id, OTHER_QUERIES)
     assert embedders_of(workspace, collection.id) == BUNDLED
-    assert workspace.library(collection.id) is before
+    assert workspace.open(collection.id) is before
 
 
 def test_a_collection_whose_embedder_is_gone_can_be_given_another_one(workspace: Workspace, shelf: Shelf) -> None:
     collection = add(workspace, "one", OTHER_QUERIES)
     shelf.unreachable = {"other/strong"}
-    workspace.prepare()
+    prepare(workspace)
     assert state_of(workspace) == "failed"
     change_query_embedder(workspace, "ann", collection.id, BUNDLED)
     assert names(workspace, collection.id) == ("all-MiniLM-L6-v2", "WordLlama 256")
@@ -226,7 +227,7 @@ def test_a_collection_whose_embedder_is_gone_can_be_given_another_one(workspace:
 
 def test_another_document_embedder_is_not_just_switched_on(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     with pytest.raises(InvalidInputError, match="needs a new index"):
         change_query_embedder(workspace, "ann", collection.id, OTHER_DOCUMENTS)
     with pytest.raises(IdentityMismatchError, match="was made with WordLlama 256"):
@@ -238,7 +239,7 @@ def test_embedders_are_changed_only_by_somebody_who_is_signed_in_and_where_there
     workspace: Workspace,
 ) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     with pytest.raises(NotAllowedError, match="Sign in"):
         change_query_embedder(workspace, None, collection.id, OTHER_QUERIES)
     for ask in (change_plan, lambda *given: change_query_embedder(given[0], "ann", *given[1:])):
@@ -248,7 +249,7 @@ def test_embedders_are_changed_only_by_somebody_who_is_signed_in_and_where_there
 
 def test_a_training_run_can_be_used_again_once_its_embedders_are_back(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     strong, light = workspace.pair_for(collection.id).strong, workspace.pair_for(collection.id).light
     desk = Desk(workspace, strong, light, collection)  # type: ignore[arg-type]
     run = desk.train()
@@ -260,32 +261,32 @@ def test_a_training_run_can_be_used_again_once_its_embedders_are_back(workspace:
     assert "1 training run made with all-MiniLM-L6-v2 over WordLlama 256 cannot be used" in plan.text
     change_query_embedder(workspace, "ann", collection.id, OTHER_QUERIES)
     with pytest.raises(IdentityMismatchError, match="made with all-MiniLM-L6-v2, but other/strong is loaded"):
-        workspace.library(collection.id).trained(folder)
+        workspace.open(collection.id).trained(folder)
     second = desk.train()
-    workspace.library(collection.id).trained(workspace.adapter_folder(second.id))
+    workspace.open(collection.id).trained(workspace.adapter_folder(second.id))
     change_query_embedder(workspace, "ann", collection.id, BUNDLED)
-    workspace.library(collection.id).trained(folder)
+    workspace.open(collection.id).trained(folder)
 
 
 def test_exchanging_opens_the_collection_anew_and_lets_nobody_open_it_meanwhile(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
-    before = workspace.library(collection.id)
+    prepare(workspace)
+    before = workspace.open(collection.id)
     opened: list[object] = []
-    workspace.close_library(collection.id)
+    workspace.close_opened(collection.id)
     with workspace.exchanging(collection.id):
-        waiting = threading.Thread(target=lambda: opened.append(workspace.library(collection.id)))
+        waiting = threading.Thread(target=lambda: opened.append(workspace.open(collection.id)))
         waiting.start()
         waiting.join(0.2)
         assert opened == []
     waiting.join(PATIENCE_S)
-    assert opened == [workspace.library(collection.id)]
+    assert opened == [workspace.open(collection.id)]
     assert opened[0] is not before
 
 
 def test_the_plan_says_that_nothing_changes_for_other_batches(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     same = PairSpec(replace(BUNDLED.strong, batch_size=2), BUNDLED.light)
     plan = change_plan(workspace, collection.id, same)
     assert (plan.changes_queries, plan.changes_documents, plan.needs_new_index) == (False, False, False)
@@ -295,10 +296,10 @@ def test_the_plan_says_that_nothing_changes_for_other_batches(workspace: Workspa
 
 def test_the_plan_for_another_query_embedder_keeps_the_index(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     plan = change_plan(workspace, collection.id, OTHER_QUERIES)
     assert (plan.changes_queries, plan.changes_documents, plan.needs_new_index) == (True, False, False)
-    assert plan.index_fingerprint == workspace.library(collection.id).index.fingerprint
+    assert plan.index_fingerprint == workspace.open(collection.id).index.fingerprint
     assert plan.n_texts == 16  # all documents of the small world, which are fewer than the share of 1,000
     assert plan.seconds is None  # not loaded yet
     assert plan.text == (
@@ -310,7 +311,7 @@ def test_the_plan_for_another_query_embedder_keeps_the_index(workspace: Workspac
 
 def test_the_plan_for_another_document_embedder_is_a_new_index(workspace: Workspace) -> None:
     collection = add(workspace, "one")
-    workspace.prepare()
+    prepare(workspace)
     plan = change_plan(workspace, collection.id, OTHER_DOCUMENTS)
     assert (plan.changes_queries, plan.changes_documents, plan.needs_new_index) == (False, True, True)
     assert plan.n_texts == 16
@@ -324,7 +325,7 @@ def test_the_plan_for_an_endpoint_says_what_it_costs(
 ) -> None:
     collection = add(workspace, "one")
     if is_open:
-        workspace.prepare()
+        prepare(workspace)
     endpoint = EmbedderSpec("openai", "big", document_prompt="1234", price_per_million_tokens=price)
     plan = change_plan(workspace, collection.id, PairSpec(endpoint, endpoint))
     # "1234cat feeding" has 15 bytes, 4 tokens; so have all with 13 to 16 bytes; trout makes 17, so 5 tokens, twice
@@ -339,7 +340,7 @@ def test_the_plan_measures_embedders_that_are_loaded(tmp_path: Path) -> None:
     pair = PairSpec(EmbedderSpec("sentence-transformers", str(folder)), BUNDLED.light)
     workspace = Workspace(settings_at(tmp_path / "data"), load_pair)
     first, second = add(workspace, "one", pair), add(workspace, "two", PairSpec(BUNDLED.light, BUNDLED.light))
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.readiness.state == "ready"
     plan = change_plan(workspace, second.id, pair)
     assert plan.seconds is not None

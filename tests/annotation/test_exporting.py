@@ -11,15 +11,15 @@ import pytest
 import pytrec_eval
 
 from annotation.comparing.all_queries import compare_all
-from annotation.comparing.exporting import queries_csv, trec_zip
+from annotation.comparing.export import queries_csv, trec_zip
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import snapshot_view, take
-from annotation.comparing.views import ComparisonView, read_view
-from annotation.exporting.judgments import import_judgments
-from annotation.exporting.run_imports import import_run
-from annotation.presenting.snapshots import snapshots_panel
-from annotation.query_names import query_names
-from annotation.sight import left_out
+from annotation.comparing.view import ComparisonView, read_view
+from annotation.judging.query_names import query_names
+from annotation.judging.visibility import left_out
+from annotation.transfer.judgments import import_judgments
+from annotation.transfer.run_imports import import_run
+from annotation.ui.payloads.snapshots import snapshots_panel
 from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QRELS, Desk, new_desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin
@@ -135,10 +135,10 @@ def test_files_come_in_again_for_the_same_queries(judged_desk: Desk, view: Compa
         (tmp_path / name).write_text(files[name])
     found = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, tmp_path / "1-light.run")
     assert (found.n_queries, found.remarks) == (13, ())
-    library = desk.workspace.library(desk.collection.id)
+    opened = desk.workspace.open(desk.collection.id)
     queries = [desk.query(own), desk.query(desk.query_id("cat-vet"))]
-    after = rank_queries(desk.workspace, library, found.ranker.key, queries)
-    before = rank_queries(desk.workspace, library, "light", queries)
+    after = rank_queries(desk.workspace, opened, found.ranker.key, queries)
+    before = rank_queries(desk.workspace, opened, "light", queries)
     for query in queries:
         found_ids = [doc.doc_id for doc in after[query.id].ranking]
         assert found_ids == [doc.doc_id for doc in before[query.id].ranking[: len(found_ids)]]
@@ -150,7 +150,7 @@ def test_run_that_had_learned_from_its_queries_says_so_when_it_comes_in_again(
     judged_desk: Desk, view: ComparisonView, tmp_path: Path
 ) -> None:
     desk = judged_desk
-    index = desk.workspace.library(desk.collection.id).index
+    index = desk.workspace.open(desk.collection.id).index
     vectors = {desk.query_id("cat-vet"): np.asarray(index.vectors(["moth-feeding"])[0])}
     run = desk.finish_by_hand(swapped_topics(), vectors)
     seen = replace(view, sides=("light", f"run-{run.id}"), is_in_sample=True)
@@ -161,11 +161,11 @@ def test_run_that_had_learned_from_its_queries_says_so_when_it_comes_in_again(
     [line] = snapshots_panel([found.record], [])["list"]
     assert "It had learned from them (in sample)." in line["summary"]
     query = desk.query(desk.query_id("cat-vet"))
-    library = desk.workspace.library(desk.collection.id)
-    assert rank_queries(desk.workspace, library, found.ranker.key, [query])[query.id].is_flattered
+    opened = desk.workspace.open(desk.collection.id)
+    assert rank_queries(desk.workspace, opened, found.ranker.key, [query])[query.id].is_flattered
     path.write_text(files["1-light.run"])
     honest = import_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, path)
-    assert not rank_queries(desk.workspace, library, honest.ranker.key, [query])[query.id].is_flattered
+    assert not rank_queries(desk.workspace, opened, honest.ranker.key, [query])[query.id].is_flattered
 
 
 def test_queries_csv_has_a_line_for_each_query_and_a_column_for_each_measure_and_side(

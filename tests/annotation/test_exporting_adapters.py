@@ -13,19 +13,19 @@ import pytest
 
 import storage.queries
 import storage.training_runs
+from annotation.collections.page import open_page
+from annotation.comparing.explain import _learned
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.reasons import _learned
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.exporting.adapter_files import unpack_zip
-from annotation.exporting.adapters import export_adapter, import_adapter
-from annotation.exporting.files import exports_folder
-from annotation.opening import open_page
-from annotation.presenting.training import train_panel
-from annotation.presenting.training_details import details_panel
-from annotation.rankers import list_usable
-from annotation.sight import left_out
-from annotation.training.details import details
-from annotation.training.queueing import outlook
+from annotation.judging.visibility import left_out
+from annotation.ranking.rankers import list_usable
+from annotation.training.describe import details
+from annotation.training.start import outlook
+from annotation.transfer.adapter_files import unpack_zip
+from annotation.transfer.adapters import export_adapter, import_adapter
+from annotation.transfer.files import exports_folder
+from annotation.ui.payloads.training import train_panel
+from annotation.ui.payloads.training_run import details_panel
 from era.adapter import QueryAdapter
 from era.errors import AdapterDamagedError, FormatError, IdentityMismatchError
 from storage.records import TrainingRunRecord, TrainingRunState
@@ -121,13 +121,13 @@ def test_queries_it_learned_from_are_found_again_by_their_words(trained: Desk, e
     assert len(listed) == 3 + len(QRELS)
     assert {query.public_id for query in listed.values()} - {None} == set(QRELS) - {"cat-vet"}
     before, after = trained.workspace, elsewhere.workspace
-    old_vectors = before.library(trained.collection.id).trained(before.adapter_folder(1))[1]
-    new_vectors = after.library(elsewhere.collection.id).trained(after.adapter_folder(came.id))[1]
+    old_vectors = before.open(trained.collection.id).trained(before.adapter_folder(1))[1]
+    new_vectors = after.open(elsewhere.collection.id).trained(after.adapter_folder(came.id))[1]
     new, old = new_vectors[str(known)], old_vectors[str(trained.query_id("cat-vet"))]
     np.testing.assert_array_equal(new.vector, old.vector)
     assert new.word_weight == old.word_weight
-    library = after.library(elsewhere.collection.id)
-    [ranked] = rank_queries(after, library, f"run-{came.id}", [listed[known]]).values()
+    opened = after.open(elsewhere.collection.id)
+    [ranked] = rank_queries(after, opened, f"run-{came.id}", [listed[known]]).values()
     assert ranked.origin == "held_out"
     influence = _learned(after.adapter_folder(came.id))
     assert influence is not None
@@ -185,8 +185,8 @@ def test_marks_of_queries_that_one_is_still_judging_do_not_leave(judged_desk: De
 
 def test_other_embedders_are_refused_by_name(packed: Path, tmp_path: Path, closed_desk: Desk) -> None:
     other = copied_desk(closed_desk, tmp_path / "other")
-    library = other.workspace.library(other.collection.id)
-    library.pair.strong = WordEmbedder("another strong one", [*ANIMALS, *TOPICS])
+    opened = other.workspace.open(other.collection.id)
+    opened.pair.strong = WordEmbedder("another strong one", [*ANIMALS, *TOPICS])
     with pytest.raises(IdentityMismatchError) as raised:
         bring(other, packed)
     assert "trained with strong (revision 1, 13 dimensions) for queries" in str(raised.value)
@@ -266,7 +266,7 @@ def test_only_four_names_are_looked_at_and_sizes_are_limited(
         archive.writestr("/tmp/escaped", "x")
     assert bring(desk, odd).state is TrainingRunState.FINISHED
     assert not list(tmp_path.rglob("escaped"))
-    monkeypatch.setattr("annotation.exporting.adapter_files.MAX_JSON_BYTES", 100)
+    monkeypatch.setattr("annotation.transfer.adapter_files.MAX_JSON_BYTES", 100)
     with pytest.raises(FormatError, match="which no adapter is"):
         unpack_zip(packed, tmp_path)
 
@@ -308,7 +308,7 @@ def test_a_visitor_brings_nothing_in_and_nothing_goes_where_it_does_not_belong(d
 
 
 def other_label_set(desk: Desk) -> int:
-    from annotation.importing import store
+    from annotation.collections.store_whole import store
 
     other = store(desk.workspace, small_world("other"), author="ann", labels="x", is_demo=False)
     return open_page(desk.workspace, other.id, None).label_set.id
@@ -325,6 +325,6 @@ def assert_nothing_came(desk: Desk) -> None:
 def test_documents_that_are_gone_do_not_matter(data_dir: Path, packed: Path) -> None:
     desk = new_desk(data_dir, small_world(documents=DOCUMENTS[2:]))
     came = bring(desk, packed)
-    retriever, _ = desk.workspace.library(desk.collection.id).trained(desk.workspace.adapter_folder(came.id))
+    retriever, _ = desk.workspace.open(desk.collection.id).trained(desk.workspace.adapter_folder(came.id))
     assert retriever.adapter.provenance["recipe"] == "era"
     desk.workspace.close()

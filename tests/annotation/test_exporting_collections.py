@@ -9,17 +9,18 @@ import pytest
 
 import storage.documents
 import storage.queries
+from annotation.collections.imports import import_now
+from annotation.collections.page import open_page
+from annotation.collections.preparation import prepare
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import NotAllowedError
-from annotation.exporting.adapters import import_adapter
-from annotation.exporting.collections import export_collection
-from annotation.importing.jobs import import_now
-from annotation.opening import open_page
-from annotation.presenting.training import train_panel
-from annotation.presenting.training_details import details_panel
-from annotation.rankers import list_usable
-from annotation.training.details import details
-from annotation.training.queueing import outlook
+from annotation.ranking.rankers import list_usable
+from annotation.training.describe import details
+from annotation.training.start import outlook
+from annotation.transfer.adapters import import_adapter
+from annotation.transfer.collections import export_collection
+from annotation.ui.payloads.training import train_panel
+from annotation.ui.payloads.training_run import details_panel
 from annotation.workspace import Workspace
 from era import Collection, TrainedAdapter
 from era.encoders.base import EmbedderPair
@@ -35,7 +36,7 @@ from tests.fakes import WordEmbedder, light_embedder, strong_embedder, word_pair
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The small world with its judgments, aligned."""
     made = new_desk(tmp_path_factory.mktemp("app"), small_world(qrels=QRELS))
-    made.workspace.library(made.collection.id).alignment_texts()
+    made.workspace.open(made.collection.id).alignment_texts()
     yield made
     made.workspace.close()
 
@@ -52,20 +53,20 @@ def folder(judged: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target / "animals-collection"
 
 
-def opened(folder: Path, pair: EmbedderPair) -> Collection:
+def open_in_library(folder: Path, pair: EmbedderPair) -> Collection:
     return Collection.open(folder, pair, progress=no_progress)
 
 
 def test_the_library_opens_what_the_app_has_taken_out_and_reads_nothing_again(judged: Desk, folder: Path) -> None:
     pair = word_pair()
-    docs = opened(folder, pair)
-    library = judged.workspace.library(judged.collection.id)
+    docs = open_in_library(folder, pair)
+    opened = judged.workspace.open(judged.collection.id)
     assert list(docs.corpus) == DOCUMENTS
-    assert docs.index.fingerprint == library.index.fingerprint
+    assert docs.index.fingerprint == opened.index.fingerprint
     assert {name: dict(judged) for name, judged in docs.qrels.items()} == QRELS
     assert {query.query_id for query in docs.queries} == set(QRELS)
     query = docs.queries[0]
-    in_app = library.with_words(library.aligned()).search(query, 5)
+    in_app = opened.with_words(opened.aligned()).search(query, 5)
     found = docs.search(query, adapter="aligned", k=5)
     assert [hit.doc_id for hit in found] == [doc.doc_id for doc in in_app]
     np.testing.assert_allclose([hit.score for hit in found], [doc.score for doc in in_app], atol=1e-6)
@@ -78,7 +79,7 @@ def test_the_library_opens_what_the_app_has_taken_out_and_reads_nothing_again(ju
 def test_an_adapter_of_the_library_goes_into_the_app_with_its_honest_rankings(
     judged: Desk, folder: Path, tmp_path: Path
 ) -> None:
-    learned = opened(folder, word_pair()).fit()
+    learned = open_in_library(folder, word_pair()).fit()
     came = import_adapter(
         judged.workspace, "ann", judged.collection.id, judged.label_set_id, learned.save(tmp_path / "made.zip")
     )
@@ -88,12 +89,12 @@ def test_an_adapter_of_the_library_goes_into_the_app_with_its_honest_rankings(
     assert came.measures is not None
     assert came.measures["means"] == learned.measures["means"]
     assert came.measures["choice"]["ranking"] in came.measures["means"]
-    library = judged.workspace.library(judged.collection.id)
+    opened = judged.workspace.open(judged.collection.id)
     with judged.workspace.reading() as session:
         [query, *_] = storage.queries.list_all(session, judged.collection.id)
-    [ranked] = rank_queries(judged.workspace, library, f"run-{came.id}", [query]).values()
+    [ranked] = rank_queries(judged.workspace, opened, f"run-{came.id}", [query]).values()
     assert ranked.origin == "held_out"
-    retriever, held_out = library.trained(judged.workspace.adapter_folder(came.id))
+    retriever, held_out = opened.trained(judged.workspace.adapter_folder(came.id))
     np.testing.assert_array_equal(retriever.adapter.weight, learned.adapter.weight)
     own = learned.held_out[str(query.public_id)]
     np.testing.assert_array_equal(held_out[str(query.id)].vector, own.vector)
@@ -109,7 +110,7 @@ def test_an_adapter_of_the_library_goes_into_the_app_with_its_honest_rankings(
 def test_an_adapter_that_learned_nothing_or_does_not_tell_from_what_is_refused(
     judged: Desk, folder: Path, tmp_path: Path
 ) -> None:
-    docs = opened(folder, word_pair())
+    docs = open_in_library(folder, word_pair())
     place = judged.workspace, "ann", judged.collection.id, judged.label_set_id
     with pytest.raises(FormatError, match="has learned from no judgments"):
         import_adapter(*place, docs.align().save(tmp_path / "aligned.zip"))
@@ -122,7 +123,7 @@ def test_an_adapter_that_learned_nothing_or_does_not_tell_from_what_is_refused(
 def test_an_adapter_from_before_words_were_kept_finds_its_queries_by_their_hashes(
     judged: Desk, folder: Path, tmp_path: Path
 ) -> None:
-    learned = opened(folder, word_pair()).fit()
+    learned = open_in_library(folder, word_pair()).fit()
     old = learned.with_provenance(queries=None, query_hashes=dict(learned.hashes))
     came = import_adapter(
         judged.workspace, "ann", judged.collection.id, judged.label_set_id, old.save(tmp_path / "old.zip")
@@ -136,10 +137,10 @@ def test_the_app_imports_what_the_library_has_indexed_without_reading_it_again(f
     strong, light = strong_embedder(), light_embedder()
     workspace = Workspace(settings_at(tmp_path / "data"), lambda spec, device: EmbedderPair(strong, light))
     collection = import_now(workspace, open_source(folder), "ann", path=folder)
-    workspace.prepare()
-    library = workspace.library(collection.id)
-    assert list(library.corpus) == DOCUMENTS
-    library.alignment_texts()
+    prepare(workspace)
+    opened = workspace.open(collection.id)
+    assert list(opened.corpus) == DOCUMENTS
+    opened.alignment_texts()
     assert not {document.content for document in DOCUMENTS} & {*strong.texts_read, *light.texts_read}
     workspace.close()
 
@@ -157,8 +158,8 @@ def test_an_index_of_other_documents_is_not_adopted(folder: Path, tmp_path: Path
     light = light_embedder()
     workspace = Workspace(settings_at(tmp_path / "data"), lambda spec, device: EmbedderPair(strong_embedder(), light))
     collection = import_now(workspace, open_source(changed), "ann", path=changed)
-    workspace.prepare()
-    assert len(workspace.library(collection.id).index) == len(DOCUMENTS) + 1
+    prepare(workspace)
+    assert len(workspace.open(collection.id).index) == len(DOCUMENTS) + 1
     assert {document.content for document in DOCUMENTS} <= {*light.texts_read}
     workspace.close()
 

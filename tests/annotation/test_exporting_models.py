@@ -15,10 +15,11 @@ from huggingface_hub import HfApi
 from sentence_transformers import SentenceTransformer
 
 import storage.training_runs
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.files import exports_folder
-from annotation.exporting.models import HubError, PushPlan, export_model, push_model
-from annotation.importing import store
+from annotation.transfer.files import exports_folder
+from annotation.transfer.models import HubError, PushPlan, export_model, push_model
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderPair
@@ -59,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     workspace = Workspace(settings_at(folder / "data"), lambda spec, device: pair)
     collection = store(workspace, small_world(qrels=QRELS), author="ann", labels="Ann's labels", is_demo=False)
-    workspace.prepare()
+    prepare(workspace)
     single = finished(workspace, collection.id, pair, ("instructed",), "era-single")
     dual = finished(workspace, collection.id, pair, ("mean", "light"), "era")
     yield World(workspace, pair, collection.id, single, dual)
@@ -70,15 +71,15 @@ def finished(
     workspace: Workspace, collection_id: int, pair: EmbedderPair, views: tuple[Any, ...], recipe: str
 ) -> TrainingRunRecord:
     """Store a finished training run with a random adapter."""
-    library = workspace.library(collection_id)
+    opened = workspace.open(collection_id)
     rng, m = np.random.default_rng(5), 12
     weight = rng.normal(size=(sum(12 if view == "light" else 16 for view in views), m)).astype(np.float32)
     about = {
         "recipe": recipe,
         "strong_embedder": asdict(pair.strong.identity),
         "light_embedder": asdict(pair.light.identity),
-        "index_fingerprint": library.index.fingerprint,
-        "corpus_fingerprint": library.corpus.fingerprint,
+        "index_fingerprint": opened.index.fingerprint,
+        "corpus_fingerprint": opened.corpus.fingerprint,
         "versions": {"torch": "2.13.0"},
         "query_ids": [],
     }
@@ -101,15 +102,15 @@ def test_the_zip_holds_a_model_that_searches_as_the_app_does(world: World, tmp_p
     with zipfile.ZipFile(made.content) as archive:
         archive.extractall(tmp_path)
     model = SentenceTransformer(str(tmp_path / "animals-run-1-query-encoder"), device="cpu")
-    library = world.workspace.library(world.collection_id)
-    retriever, _ = library.trained(world.workspace.adapter_folder(world.single.id))
+    opened = world.workspace.open(world.collection_id)
+    retriever, _ = opened.trained(world.workspace.adapter_folder(world.single.id))
     vectors = np.concatenate(
         [model.encode_query([query.text], prompt=instruction_prompt(query.instruction)) for query in QUERIES]
     )
     np.testing.assert_allclose(vectors, retriever.query_vectors(QUERIES), atol=1e-5, rtol=0)
-    doc_ids = list(library.corpus.doc_ids)
-    indexed = library.index.vectors(doc_ids)
-    np.testing.assert_allclose(model.encode_document(library.corpus.contents(doc_ids)), indexed, atol=1e-5, rtol=0)
+    doc_ids = list(opened.corpus.doc_ids)
+    indexed = opened.index.vectors(doc_ids)
+    np.testing.assert_allclose(model.encode_document(opened.corpus.contents(doc_ids)), indexed, atol=1e-5, rtol=0)
 
 
 def test_the_card_says_what_it_learned_from(world: World) -> None:

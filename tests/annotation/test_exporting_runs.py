@@ -9,8 +9,8 @@ import pytrec_eval
 
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.exporting.files import ExportFile
-from annotation.exporting.runs import export_run
+from annotation.transfer.files import ExportFile
+from annotation.transfer.runs import export_run
 from era.evaluation.measures import evaluate
 from era.io.runs import read_run
 from tests.annotation.conftest import QRELS, QUERIES, Desk, swapped_topics
@@ -31,9 +31,9 @@ def test_a_run_file_reads_back_as_the_ranking_that_the_app_shows(judged_desk: De
     path.write_bytes(made.content if isinstance(made.content, bytes) else b"")
     assert made.name == "animals-aligned.run"
     found = read_run(path).run
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     records = [judged_desk.query(judged_desk.query_id(query.query_id)) for query in QUERIES]
-    ranked = rank_queries(judged_desk.workspace, library, "aligned", records, 5)
+    ranked = rank_queries(judged_desk.workspace, opened, "aligned", records, 5)
     assert found.keys() == QRELS.keys()
     for record in records:
         expected = ranked[record.id].ranking
@@ -43,9 +43,9 @@ def test_a_run_file_reads_back_as_the_ranking_that_the_app_shows(judged_desk: De
 
 
 def test_trec_eval_measures_the_file_as_the_app_does(judged_desk: Desk) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     records = [judged_desk.query(judged_desk.query_id(query.query_id)) for query in QUERIES]
-    ranked = rank_queries(judged_desk.workspace, library, "light", records)
+    ranked = rank_queries(judged_desk.workspace, opened, "light", records)
     shown = evaluate(QRELS, {record.public_id or "": ranked[record.id].ranking for record in records})["nDCG@10"]
     evaluator = pytrec_eval.RelevanceEvaluator(
         {query_id: {doc_id: int(grade) for doc_id, grade in judged.items()} for query_id, judged in QRELS.items()},
@@ -57,7 +57,7 @@ def test_trec_eval_measures_the_file_as_the_app_does(judged_desk: Desk) -> None:
 
 def test_what_was_learned_from_is_ranked_by_adapters_that_had_not_seen_it(judged_desk: Desk) -> None:
     query = judged_desk.query_id("cat-vet")
-    index = judged_desk.workspace.library(judged_desk.collection.id).index
+    index = judged_desk.workspace.open(judged_desk.collection.id).index
     run = judged_desk.finish_by_hand(swapped_topics(), {query: np.asarray(index.vectors(["moth-feeding"])[0])})
     made = run_of(judged_desk, f"run-{run.id}")
     lines = [line.split(" ") for line in text_of(made).splitlines()]

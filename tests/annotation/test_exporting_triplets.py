@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from annotation.errors import InvalidInputError
-from annotation.exporting.triplets import export_triplets
-from annotation.sight import left_out
+from annotation.judging.visibility import left_out
+from annotation.transfer.triplets import export_triplets
 from era.corpus import Corpus
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk
 from tests.annotation.judging_world import begin, say
@@ -77,15 +77,15 @@ def test_no_two_texts_of_a_triplet_are_the_same(desk: Desk, monkeypatch: pytest.
     grades = {"cat-feeding": 1.0, "cat-illness": 0.0, "dog-feeding": 1.0, "dog-illness": 0.0, "moth-feeding": 0.0}
     for doc_id, grade in grades.items():
         say(desk, "ann", query, doc_id, grade)
-    library = desk.workspace.library(desk.collection.id)
+    opened = desk.workspace.open(desk.collection.id)
     texts = {
         "cat-illness": "cat  feeding",  # as a relevant document
         "dog-feeding": "cat\tfeeding",  # relevant, as another one
         "dog-illness": " what cats\neat",  # as the query
         "wren-illness": "cat feeding ",  # unjudged, as a relevant document
     }
-    documents = [replace(d, title="", text=texts[d.doc_id]) if d.doc_id in texts else d for d in library.corpus]
-    monkeypatch.setattr(library, "corpus", Corpus(documents))
+    documents = [replace(d, title="", text=texts[d.doc_id]) if d.doc_id in texts else d for d in opened.corpus]
+    monkeypatch.setattr(opened, "corpus", Corpus(documents))
     found = triplets_of(desk, n_negatives=100)
     said = [[" ".join(text.split()) for text in each.values()] for each in found]
     assert ["what cats eat", "cat feeding", "moth feeding"] in said

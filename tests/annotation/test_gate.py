@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from annotation.settings import Settings
-from annotation.ui.gate import Gate, Rules
+from annotation.ui.server.gate import Gate, Rules
 from tests.asynchronous import finish
 
 OWN = {"origin": "http://localhost:7860"}

@@ -11,9 +11,8 @@ import pytest
 import storage.collections
 import storage.import_jobs
 import storage.queries
-from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing import collecting, jobs, worker
-from annotation.importing.jobs import (
+from annotation.collections import import_source, import_worker, imports
+from annotation.collections.imports import (
     ImportJob,
     ImportRequest,
     cancel_import,
@@ -23,7 +22,8 @@ from annotation.importing.jobs import (
     resume_import,
     start_import,
 )
-from annotation.opening import list_collections, list_label_sets
+from annotation.collections.page import list_collections, list_label_sets
+from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.settings import Settings
 from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
@@ -52,7 +52,7 @@ OTHER = PairSpec(EmbedderSpec("bundled-strong"), EmbedderSpec("sentence-transfor
 
 @pytest.fixture
 def world(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(collecting, "BATCH", 2)
+    monkeypatch.setattr(import_source, "BATCH", 2)
     made = World(data_dir)
     yield made
     made.workspace.close()
@@ -80,12 +80,12 @@ def test_new_collection_comes_with_documents_queries_and_judgments(world: World,
 def test_imported_collection_is_searched_without_embedding_it_again(world: World, tmp_path: Path) -> None:
     job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "pets.jsonl")))
     assert job.collection_id is not None
-    index = world.workspace.library(job.collection_id).index
+    index = world.workspace.open(job.collection_id).index
     assert world.light.texts_read == [document.content for document in PETS]
     expected = CountedEmbedder().encode_documents([document.content for document in PETS])
     assert index.vectors(["p1", "p2", "p3"]).tolist() == expected.tolist()
     world.restart()
-    assert world.workspace.library(job.collection_id).index.fingerprint == index.fingerprint
+    assert world.workspace.open(job.collection_id).index.fingerprint == index.fingerprint
     assert world.light.texts_read == []
 
 
@@ -137,13 +137,13 @@ def test_nothing_is_stored_any_more_when_a_cancelled_import_is_discarded(
 
     def discard(*about: Any) -> None:
         at_work.extend(thread.name for thread in threading.enumerate())
-        jobs.discard(*about)
+        imports.discard(*about)
 
     def cancel(n_read: int) -> None:
         if n_read == 2:
             cancel_import(world.workspace, "ann", 1)
 
-    monkeypatch.setattr(worker, "discard", discard)
+    monkeypatch.setattr(import_worker, "discard", discard)
     world.light.before = cancel
     many = [Document(f"m{n}", "", f"cat {n}") for n in range(2000)]  # the reader is never done before
     job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "many.jsonl", many)))
@@ -242,8 +242,8 @@ def test_import_stopped_by_closing_the_app_is_interrupted_and_resumed(world: Wor
     assert done.collection_id is not None
     fresh = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "fresh.jsonl", MANY), "fresh"))
     assert fresh.collection_id is not None
-    library = world.workspace.library(fresh.collection_id)
-    assert world.workspace.library(done.collection_id).index.fingerprint == library.index.fingerprint
+    opened = world.workspace.open(fresh.collection_id)
+    assert world.workspace.open(done.collection_id).index.fingerprint == opened.index.fingerprint
 
 
 def test_dismissed_import_leaves_nothing(world: World, tmp_path: Path) -> None:
@@ -283,14 +283,14 @@ def test_other_embedders_read_the_documents_again_and_the_old_index_is_used_unti
     world: World, tmp_path: Path
 ) -> None:
     collection_id = world.collection.id
-    before = world.workspace.library(collection_id).index
+    before = world.workspace.open(collection_id).index
     seen: list[str] = []
-    world.other.before = lambda n: seen.append(world.workspace.library(collection_id).index.fingerprint)
+    world.other.before = lambda n: seen.append(world.workspace.open(collection_id).index.fingerprint)
     request = ImportRequest(kind="embedders", embedders=OTHER.to_json(), collection_id=collection_id)
     job = import_and_wait(world.workspace, request)
     assert (job.state, job.name, job.collection_id) == ("finished", "animals", collection_id)
     assert set(seen) == {before.fingerprint}
-    after = world.workspace.library(collection_id).index
+    after = world.workspace.open(collection_id).index
     assert after.embedder.name == "other"
     contents = [document.content for document in DOCUMENTS]
     assert sorted(text for text in world.other.texts_read if text in contents) == sorted(contents)
@@ -299,7 +299,7 @@ def test_other_embedders_read_the_documents_again_and_the_old_index_is_used_unti
     assert left_behind(world.workspace) == []
     world.other.texts_read.clear()
     world.restart()
-    assert world.workspace.library(collection_id).index.fingerprint == after.fingerprint
+    assert world.workspace.open(collection_id).index.fingerprint == after.fingerprint
     assert not {document.content for document in DOCUMENTS} & set(world.other.texts_read)
 
 
@@ -307,7 +307,7 @@ def test_new_collection_gets_the_embedders_that_were_chosen(world: World, tmp_pa
     file = write_documents(tmp_path / "pets.jsonl")
     job = import_and_wait(world.workspace, wanted(file, embedders=OTHER.to_json()))
     assert job.collection_id is not None
-    assert world.workspace.library(job.collection_id).index.embedder.name == "other"
+    assert world.workspace.open(job.collection_id).index.embedder.name == "other"
     assert world.workspace.spec_of(job.collection_id) == OTHER
 
 

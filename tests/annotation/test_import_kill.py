@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from annotation.importing.jobs import list_jobs, resume_import
-from annotation.opening import list_collections
+from annotation.collections.imports import list_jobs, resume_import
+from annotation.collections.page import list_collections
+from annotation.collections.preparation import prepare
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document
@@ -20,8 +21,9 @@ DOCUMENTS = [Document(f"m{n}", "", f"cat {n}") for n in range(20)]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from annotation.importing import collecting
-from annotation.importing.jobs import ImportRequest, start_import
+from annotation.collections import import_source
+from annotation.collections.imports import ImportRequest, start_import
+from annotation.collections.preparation import prepare
 from annotation.workspace import Workspace
 from era.index import building as index_building
 from era.encoders.base import EmbedderPair
@@ -33,11 +35,11 @@ def kill(n_read):
     if n_read == 12:
         os.kill(os.getpid(), signal.SIGKILL)
 
-collecting.BATCH, index_building._NOTED_EVERY_S = 2, 0.0
+import_source.BATCH, index_building._NOTED_EVERY_S = 2, 0.0
 data, file = Path(sys.argv[1]), sys.argv[2]
 pair = EmbedderPair(strong_embedder(), CountedEmbedder("l", kill))
 workspace = Workspace(settings_at(data), lambda spec, device: pair)
-workspace.prepare()
+prepare(workspace)
 with working(workspace) as worker:
     start_import(workspace, "ann", ImportRequest(kind="new", name="many", path=file))
     worker._thread.join(60)
@@ -59,7 +61,7 @@ def test_import_goes_on_after_its_process_was_killed(data_dir: Path, tmp_path: P
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     light = CountedEmbedder("l")
     workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong_embedder(), light))
-    workspace.prepare()
+    prepare(workspace)
     with working(workspace):
         [job] = list_jobs(workspace)
         assert (job.state, job.can_resume) == ("interrupted", True)
@@ -69,10 +71,10 @@ def test_import_goes_on_after_its_process_was_killed(data_dir: Path, tmp_path: P
         assert (done.state, done.text) == ("finished", "20 documents")
         assert done.collection_id is not None
         collection_id = done.collection_id
-        wait_until(lambda: workspace.opened(collection_id), lambda library: library is not None)
+        wait_until(lambda: workspace.opened(collection_id), lambda opened: opened is not None)
     assert [document.doc_id for document in stored(workspace, collection_id)] == [each.doc_id for each in DOCUMENTS]
     assert light.texts_read == [document.content for document in DOCUMENTS[12:]]
-    index = workspace.library(collection_id).index
+    index = workspace.open(collection_id).index
     expected = CountedEmbedder("l").encode_documents([document.content for document in DOCUMENTS])
     assert index.vectors([document.doc_id for document in DOCUMENTS]).tolist() == expected.tolist()
     assert left_behind(workspace) == []

@@ -13,13 +13,15 @@ import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.collections import CollectionContent
+from annotation.collections import import_source
+from annotation.collections.content import CollectionContent
+from annotation.collections.imports import import_now
+from annotation.collections.page import list_collections, list_label_sets, open_page
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import ensure_demo, store
 from annotation.demo.library_docs import COLLECTION_NAME, build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from annotation.errors import CollectionFileError
-from annotation.importing import collecting, ensure_demo, store
-from annotation.importing.jobs import import_now
-from annotation.opening import list_collections, list_label_sets, open_page
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.encoders.base import EmbedderPair
@@ -169,9 +171,9 @@ def test_import_now_leaves_embedding_to_the_opening(data_dir: Path) -> None:
     workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong_embedder(), light))
     collection = import_now(workspace, pets_source(), "ann")
     assert light.texts_read == []
-    workspace.prepare()
+    prepare(workspace)
     assert light.texts_read[:2] == [document.content for document in PETS.documents]
-    assert len(workspace.library(collection.id).index) == 2
+    assert len(workspace.open(collection.id).index) == 2
     workspace.close()
 
 
@@ -209,7 +211,7 @@ def test_import_now_leaves_nothing_when_it_fails(bare_workspace: Workspace) -> N
 def test_import_now_goes_on_after_a_kill_and_begins_anew_when_the_files_have_changed(
     bare_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, is_same: bool
 ) -> None:
-    monkeypatch.setattr(collecting, "BATCH", 1)
+    monkeypatch.setattr(import_source, "BATCH", 1)
 
     class KilledSource(ListedSource):
         def documents(self) -> Iterator[SourceDocument]:
@@ -264,7 +266,7 @@ def test_queries_that_are_the_same_become_one_and_it_is_said(bare_workspace: Wor
     collection = import_now(bare_workspace, source, "ann")
     with bare_workspace.reading() as session:
         assert len(storage.queries.list_all(session, collection.id)) == 1
-    again = collecting.store_queries(bare_workspace, source, collection.id, "ann", f"import-{collection.id}")
+    again = import_source.store_queries(bare_workspace, source, collection.id, "ann", f"import-{collection.id}")
     assert again.remarks == ["Queries q1 and q2 are the same and became one."]
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 import storage.judgments
 import storage.pools
 from annotation.errors import InvalidInputError
-from annotation.judging import Mark
-from annotation.ui.judge import JudgeTab, mark_of
+from annotation.judging.marks import Mark
 from annotation.ui.panel import Message
+from annotation.ui.tabs.judge import JudgeTab, mark_of
 from storage.errors import DatabaseBusy
 from storage.records import PoolDocument
 from tests.annotation.conftest import Desk

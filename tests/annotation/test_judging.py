@@ -13,12 +13,12 @@ import storage.documents
 import storage.engine
 import storage.judgments
 import storage.queries
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing import store
-from annotation.judging import Mark, Said, Saved, judge, query_hash
-from annotation.opening import open_page
-from annotation.ui.judge import mark_of
+from annotation.judging.marks import Mark, Said, Saved, judge, query_hash
 from annotation.ui.panel import Message
+from annotation.ui.tabs.judge import mark_of
 from era.corpus import content_hash
 from era.types import Document
 from storage.errors import DatabaseBusy

@@ -10,8 +10,8 @@ import pytest
 import pytrec_eval
 
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.judgments import EVERYBODY, export_judgments
-from annotation.sight import left_out
+from annotation.judging.visibility import left_out
+from annotation.transfer.judgments import EVERYBODY, export_judgments
 from tests.annotation.conftest import QRELS, Desk
 from tests.annotation.judging_world import begin, bring_reference, offer, say
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.exporting.judgment_files import JudgmentLine, csv_table, jsonl_text, read_judgments
+from annotation.transfer.judgment_files import JudgmentLine, csv_table, jsonl_text, read_judgments
 from era.errors import FormatError
 from storage.records import JudgmentRole
 

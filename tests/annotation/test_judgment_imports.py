@@ -15,9 +15,9 @@ import storage.documents
 import storage.judgment_exchange
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.judgments import EVERYBODY, ImportedJudgments, export_judgments, import_judgments
-from annotation.judging import Mark, judge, start_label_set
+from annotation.judging.marks import Mark, judge, start_label_set
 from annotation.settings import Settings
+from annotation.transfer.judgments import EVERYBODY, ImportedJudgments, export_judgments, import_judgments
 from era.errors import FormatError
 from storage.records import JudgmentRecord, JudgmentRole
 from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, copied_desk

@@ -7,15 +7,15 @@ import pytest
 import storage.queries_for_testing
 import storage.training_runs
 from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.views import ComparisonView
+from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.triplets import export_triplets
-from annotation.kept_for_testing import keep_some, kept_for_testing, learnable, release
-from annotation.live import follow
-from annotation.ranking_keys import ALIGNED, LIGHT
-from annotation.training import queueing
-from annotation.training.details import details
+from annotation.judging.live_ranking import follow
+from annotation.judging.test_queries import keep_some, kept_for_testing, learnable, release
+from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.training import start
+from annotation.training.describe import details
 from annotation.training.label_changes import changes_between
+from annotation.transfer.triplets import export_triplets
 from storage.records import TrainingRunRecord
 from tests.annotation.conftest import DOCUMENTS, Desk, swapped_topics
 from tests.annotation.judging_world import say, say_all, write_query
@@ -101,7 +101,7 @@ def test_no_run_learns_from_what_is_kept_and_the_outlook_says_so(desk: Desk) -> 
     labelled = label_some(desk, 20)
     before = desk.start()
     assert snapshot(desk, before) == set(labelled)
-    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    seen = start.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     assert (seen.n_to_learn_from, seen.n_for_testing, seen.can_keep_some) == (20, 0, True)
     draw(desk)
     rest = set(labelled) - kept(desk)
@@ -109,10 +109,10 @@ def test_no_run_learns_from_what_is_kept_and_the_outlook_says_so(desk: Desk) -> 
     after = desk.start()
     assert snapshot(desk, after) == rest
     assert (after.n_queries, after.n_relevant) == (15, 30)
-    again = queueing.rerun_with_todays_labels(desk.workspace, "ann", before.id)
+    again = start.rerun_with_todays_labels(desk.workspace, "ann", before.id)
     assert snapshot(desk, again) == rest
-    assert snapshot(desk, queueing.rerun_with_same_labels(desk.workspace, "ann", before.id)) == set(labelled)
-    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    assert snapshot(desk, start.rerun_with_same_labels(desk.workspace, "ann", before.id)) == set(labelled)
+    seen = start.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     assert (seen.counts.n_labelled, seen.n_to_learn_from, seen.n_for_testing) == (20, 15, 5)
     assert seen.can_keep_some is False
     assert details(desk.workspace, "ann", before.id).n_for_testing == 5
@@ -121,7 +121,7 @@ def test_no_run_learns_from_what_is_kept_and_the_outlook_says_so(desk: Desk) -> 
 
 def test_nothing_is_left_to_learn_from_where_every_query_is_kept(desk: Desk) -> None:
     keep(desk, *label_some(desk, 2))
-    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    seen = start.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     assert (seen.can_train, seen.n_to_learn_from) == (False, 0)
     with pytest.raises(InvalidInputError, match="nothing to learn from yet"):
         desk.start()
@@ -132,7 +132,7 @@ def test_a_kept_query_without_a_relevant_document_counts_nowhere(desk: Desk) -> 
     keep(desk, first, second)
     for doc_id in DOC_IDS[:2]:
         say(desk, "ann", first, doc_id, 0.0)
-    seen = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    seen = start.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     assert (seen.counts.n_labelled, seen.n_for_testing) == (1, 1)
 
 

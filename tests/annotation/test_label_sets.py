@@ -2,10 +2,10 @@
 
 import pytest
 
-from annotation.counts import LabelCounts
+from annotation.collections.page import list_label_sets
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging import start_label_set
-from annotation.opening import list_label_sets
+from annotation.judging.marks import start_label_set
+from annotation.labels.counts import LabelCounts
 from tests.annotation.conftest import Desk
 
 

@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import storage.collections
-from annotation import indexing
-from annotation.indexing import open_library
-from annotation.library import Library
-from annotation.opening import list_label_sets
+from annotation.collections.page import list_label_sets
+from annotation.retrieval import indexing
+from annotation.retrieval.indexing import open_indexed
+from annotation.retrieval.open_collection import OpenCollection
 from era.corpus import Corpus
 from era.encoders.base import Embedder, EmbedderPair
 from era.errors import AdapterDamagedError, Cancelled, IdentityMismatchError
@@ -27,9 +27,9 @@ CONTENTS = [document.content for document in DOCUMENTS]
 
 def open_again(
     folder: Path, indexed_fingerprint: str, strong: Embedder | None = None, light: WordEmbedder | None = None
-) -> tuple[Library, bool]:
+) -> tuple[OpenCollection, bool]:
     pair = EmbedderPair(strong or strong_embedder(), light or light_embedder())
-    return open_library(Corpus(DOCUMENTS), indexed_fingerprint, pair, folder)
+    return open_indexed(Corpus(DOCUMENTS), indexed_fingerprint, pair, folder)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(folder: Path) -> Library:
+def open(folder: Path) -> OpenCollection:
     opened, is_new = open_again(folder, "")
     assert is_new
     return opened
@@ -55,12 +55,12 @@ def test_open_library_embeds_every_document_once_with_the_light_embedder_only(fo
     )
 
 
-def test_open_library_uses_the_index_on_disk_when_it_fits(folder: Path, library: Library) -> None:
+def test_open_library_uses_the_index_on_disk_when_it_fits(folder: Path, opened: OpenCollection) -> None:
     light = light_embedder()
-    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    again, is_new = open_again(folder, opened.corpus.fingerprint, light=light)
     assert not is_new
     assert light.texts_read == []
-    assert again.index.fingerprint == library.index.fingerprint
+    assert again.index.fingerprint == opened.index.fingerprint
 
 
 def index_in(folder: Path) -> Path:
@@ -87,44 +87,48 @@ def empty_description(index: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, delete_vectors, delete_all, empty_description])
 def test_open_library_builds_the_index_again_when_it_is_damaged(
-    folder: Path, library: Library, damage: Callable[[Path], None]
+    folder: Path, opened: OpenCollection, damage: Callable[[Path], None]
 ) -> None:
     damage(index_in(folder))
     light = light_embedder()
-    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    again, is_new = open_again(folder, opened.corpus.fingerprint, light=light)
     assert is_new
     assert light.texts_read == CONTENTS
-    assert again.index.fingerprint == library.index.fingerprint
-    assert not open_again(folder, library.corpus.fingerprint)[1]
+    assert again.index.fingerprint == opened.index.fingerprint
+    assert not open_again(folder, opened.corpus.fingerprint)[1]
 
 
-def test_open_library_builds_the_index_again_when_the_light_embedder_is_another(folder: Path, library: Library) -> None:
+def test_open_library_builds_the_index_again_when_the_light_embedder_is_another(
+    folder: Path, opened: OpenCollection
+) -> None:
     other = WordEmbedder("another light", [*ANIMALS, *TOPICS])
-    again, is_new = open_again(folder, library.corpus.fingerprint, light=other)
+    again, is_new = open_again(folder, opened.corpus.fingerprint, light=other)
     assert is_new
     assert again.index.embedder.name == "another light"
-    assert again.index.fingerprint != library.index.fingerprint
+    assert again.index.fingerprint != opened.index.fingerprint
 
 
-def test_open_library_builds_the_index_again_when_the_documents_are_others(folder: Path, library: Library) -> None:
+def test_open_library_builds_the_index_again_when_the_documents_are_others(
+    folder: Path, opened: OpenCollection
+) -> None:
     pair = EmbedderPair(strong_embedder(), light_embedder())
-    again, is_new = open_library(Corpus(DOCUMENTS[:3]), library.corpus.fingerprint, pair, folder)
+    again, is_new = open_indexed(Corpus(DOCUMENTS[:3]), opened.corpus.fingerprint, pair, folder)
     assert is_new
     assert len(again.index) == 3
 
 
-def test_open_library_keeps_the_index_that_an_earlier_version_made(folder: Path, library: Library) -> None:
+def test_open_library_keeps_the_index_that_an_earlier_version_made(folder: Path, opened: OpenCollection) -> None:
     index_in(folder).rename(folder / "index")
     light = light_embedder()
-    again, is_new = open_again(folder, library.corpus.fingerprint, light=light)
+    again, is_new = open_again(folder, opened.corpus.fingerprint, light=light)
     assert not is_new
     assert light.texts_read == []
-    assert again.index.fingerprint == library.index.fingerprint
+    assert again.index.fingerprint == opened.index.fingerprint
     assert not (folder / "index").exists()
 
 
-def test_open_library_keeps_no_index_but_the_one_that_counts(folder: Path, library: Library) -> None:
-    open_again(folder, library.corpus.fingerprint, light=WordEmbedder("another light", [*ANIMALS, *TOPICS]))
+def test_open_library_keeps_no_index_but_the_one_that_counts(folder: Path, opened: OpenCollection) -> None:
+    open_again(folder, opened.corpus.fingerprint, light=WordEmbedder("another light", [*ANIMALS, *TOPICS]))
     assert DenseIndex.load(index_in(folder)).embedder.name == "another light"
     assert not (folder / "building").exists()
 
@@ -138,7 +142,7 @@ def test_open_library_goes_on_where_embedding_was_stopped(folder: Path, monkeypa
 
     stopped, going_on = light_embedder(), light_embedder()
     with pytest.raises(Cancelled):
-        open_library(Corpus(DOCUMENTS), "", EmbedderPair(strong_embedder(), stopped), folder, stop)
+        open_indexed(Corpus(DOCUMENTS), "", EmbedderPair(strong_embedder(), stopped), folder, stop)
     opened, is_new = open_again(folder, "", light=going_on)
     assert is_new
     assert stopped.texts_read == CONTENTS[:9]  # the last three of which were not kept
@@ -179,15 +183,15 @@ def alignment_file(folder: Path) -> Path:
     return file
 
 
-def test_alignment_texts_are_read_once_and_kept_on_disk(folder: Path, library: Library) -> None:
-    first = library.alignment_texts()
+def test_alignment_texts_are_read_once_and_kept_on_disk(folder: Path, opened: OpenCollection) -> None:
+    first = opened.alignment_texts()
     assert sorted(first.doc_ids) == sorted(document.doc_id for document in DOCUMENTS)
     np.testing.assert_array_equal(
-        first.strong, strong_embedder().encode_documents(library.corpus.contents(first.doc_ids))
+        first.strong, strong_embedder().encode_documents(opened.corpus.contents(first.doc_ids))
     )
-    assert library.alignment_texts() is first
+    assert opened.alignment_texts() is first
     strong = strong_embedder()
-    again, _ = open_again(folder, library.corpus.fingerprint, strong)
+    again, _ = open_again(folder, opened.corpus.fingerprint, strong)
     second = again.alignment_texts()
     assert strong.texts_read == []
     assert second.doc_ids == first.doc_ids
@@ -196,8 +200,10 @@ def test_alignment_texts_are_read_once_and_kept_on_disk(folder: Path, library: L
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "another array"])
-def test_alignment_texts_are_read_again_when_their_file_is_damaged(folder: Path, library: Library, damage: str) -> None:
-    expected = library.alignment_texts().strong
+def test_alignment_texts_are_read_again_when_their_file_is_damaged(
+    folder: Path, opened: OpenCollection, damage: str
+) -> None:
+    expected = opened.alignment_texts().strong
     file = alignment_file(folder)
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-5])
@@ -206,24 +212,26 @@ def test_alignment_texts_are_read_again_when_their_file_is_damaged(folder: Path,
     else:
         save_file({"weak": expected}, file)
     strong = strong_embedder()
-    again, _ = open_again(folder, library.corpus.fingerprint, strong)
+    again, _ = open_again(folder, opened.corpus.fingerprint, strong)
     np.testing.assert_array_equal(again.alignment_texts().strong, expected)
     assert sorted(strong.texts_read) == sorted(CONTENTS)
     np.testing.assert_array_equal(load_file(alignment_file(folder))["strong"], expected)
 
 
-def test_alignment_texts_are_read_again_when_the_strong_embedder_is_another(folder: Path, library: Library) -> None:
-    library.alignment_texts()
+def test_alignment_texts_are_read_again_when_the_strong_embedder_is_another(
+    folder: Path, opened: OpenCollection
+) -> None:
+    opened.alignment_texts()
     other = WordEmbedder("another strong", [*ANIMALS, *TOPICS, *READERS])
-    again, _ = open_again(folder, library.corpus.fingerprint, other)
+    again, _ = open_again(folder, opened.corpus.fingerprint, other)
     again.alignment_texts()
     assert sorted(other.texts_read) == sorted(CONTENTS)
 
 
-def test_library_is_aligned_once_its_aligned_retriever_was_asked_for(library: Library) -> None:
-    assert not library.is_aligned
-    library.aligned()
-    assert library.is_aligned
+def test_library_is_aligned_once_its_aligned_retriever_was_asked_for(opened: OpenCollection) -> None:
+    assert not opened.is_aligned
+    opened.aligned()
+    assert opened.is_aligned
 
 
 def test_light_retriever_never_asks_the_strong_embedder(folder: Path) -> None:
@@ -239,28 +247,30 @@ def adapter_of(desk: Desk, held_out: bool = False) -> Path:
     return desk.workspace.adapter_folder(run.id)
 
 
-def library_of(desk: Desk) -> Library:
-    return desk.workspace.library(desk.collection.id)
+def library_of(desk: Desk) -> OpenCollection:
+    return desk.workspace.open(desk.collection.id)
 
 
-def test_what_tells_near_copies_is_what_was_read_for_something_else_and_stays(folder: Path, library: Library) -> None:
-    strong = library.pair.strong
+def test_what_tells_near_copies_is_what_was_read_for_something_else_and_stays(
+    folder: Path, opened: OpenCollection
+) -> None:
+    strong = opened.pair.strong
     assert isinstance(strong, WordEmbedder)
     asked = [Query("1", "cat", "owner"), Query("2", "dog")]
-    assert library.nearness() is None
-    assert not library.strong_vectors(asked).any()
+    assert opened.nearness() is None
+    assert not opened.strong_vectors(asked).any()
     assert strong.texts_read == []
-    library.alignment_texts()
-    library.pair.encode_queries(asked[:1])
+    opened.alignment_texts()
+    opened.pair.encode_queries(asked[:1])
     n_read = len(strong.texts_read)
-    found = library.nearness()
+    found = opened.nearness()
     assert found is not None
-    np.testing.assert_allclose(found.centre, library.alignment_texts().strong.mean(axis=0))
+    np.testing.assert_allclose(found.centre, opened.alignment_texts().strong.mean(axis=0))
     expected = strong_embedder().encode_queries([Query("", "cat"), Query("", "dog")]) * [[1], [0]]
-    np.testing.assert_array_equal(library.strong_vectors(asked), expected)
+    np.testing.assert_array_equal(opened.strong_vectors(asked), expected)
     assert len(strong.texts_read) == n_read
     unread = strong_embedder()
-    again, _ = open_again(folder, library.corpus.fingerprint, strong=unread)
+    again, _ = open_again(folder, opened.corpus.fingerprint, strong=unread)
     np.testing.assert_array_equal(again.strong_vectors(asked), expected)
     assert again.nearness() is not None
     assert unread.texts_read == []
@@ -323,7 +333,7 @@ def test_trained_refuses_an_adapter_of_another_strong_embedder(judged_desk: Desk
     run = judged_desk.train()
     opened = library_of(judged_desk)
     other = EmbedderPair(WordEmbedder("another strong", [*ANIMALS, *TOPICS, *READERS]), light_embedder())
-    again, is_new = open_library(opened.corpus, opened.corpus.fingerprint, other, opened.folder)
+    again, is_new = open_indexed(opened.corpus, opened.corpus.fingerprint, other, opened.folder)
     assert not is_new
     with pytest.raises(IdentityMismatchError, match="another strong"):
         again.trained(judged_desk.workspace.adapter_folder(run.id))

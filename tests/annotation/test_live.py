@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import era.method.reranking
-from annotation import rereading
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
-from annotation.live import Followed, follow
-from annotation.ranking_keys import LIGHT, RankingKey
+from annotation.judging.live_ranking import Followed, follow
+from annotation.ranking import rereading
+from annotation.retrieval.ranking import LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
 from era.encoders.base import EmbedderPair

@@ -9,9 +9,9 @@ import pytest
 import storage.comparison_looks
 from annotation.comparing.looks import look_digest, note_look
 from annotation.comparing.snapshots import take
-from annotation.comparing.views import ComparisonView, read_view
-from annotation.ui.compare import CompareTab
+from annotation.comparing.view import ComparisonView, read_view
 from annotation.ui.panel import Message
+from annotation.ui.tabs.compare import CompareTab
 from storage.errors import DatabaseBusy, DataFolderNotWritable
 from tests.annotation.conftest import Desk
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation import ui
+from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.training.worker import TrainingWorker
 from annotation.ui.app import build_ui
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import on
 from annotation.ui.words import translations
-from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
 from tests.annotation.conftest import Desk, copied_desk
 
 UI = Path(ui.__path__[0])

@@ -7,18 +7,11 @@ import pytest
 import storage.collections
 import storage.documents
 import storage.judgments
+from annotation.collections.imports import ImportRequest, start_import
+from annotation.collections.manage import archive, delete, describe, finish_deletions, rename, unarchive
+from annotation.collections.page import list_collections, open_page
+from annotation.collections.store_whole import ensure_demo, store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing import ensure_demo, store
-from annotation.importing.jobs import ImportRequest, start_import
-from annotation.importing.managing_collections import (
-    archive,
-    delete,
-    describe,
-    finish_deletions,
-    rename,
-    unarchive,
-)
-from annotation.opening import list_collections, open_page
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from storage.errors import NameTaken, UnknownRecord
@@ -61,7 +54,7 @@ def test_archived_collection_is_out_of_sight_until_it_is_brought_back(desk: Desk
     assert again.workspace.opened(other.id) is None  # it takes no memory
     unarchive(again.workspace, "ann", other.id)
     assert sorted(names(again.workspace)) == ["animals", "fish"]
-    assert len(again.workspace.library(other.id).corpus) == 16
+    assert len(again.workspace.open(other.id).corpus) == 16
     again.workspace.close()
 
 
@@ -137,12 +130,12 @@ def test_only_its_owner_deletes_a_collection_where_several_sign_in(
 def test_deletion_that_was_cut_short_is_finished_at_the_next_start(
     desk: Desk, other: CollectionRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annotation.importing import managing_collections
+    from annotation.collections import manage
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(managing_collections, "drop_documents", stop)
+    monkeypatch.setattr(manage, "drop_documents", stop)
     with pytest.raises(KeyboardInterrupt):
         delete(desk.workspace, "ann", other.id, "fish")
     monkeypatch.undo()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotation.presenting.markdown import MAX_BRACKETS, MAX_CHARACTERS, MAX_DEPTH, Node, markdown_tree
+from annotation.ui.payloads.markdown import MAX_BRACKETS, MAX_CHARACTERS, MAX_DEPTH, Node, markdown_tree
 
 NEW_TAB = {"rel": "noopener noreferrer", "target": "_blank"}
 TAGS = set("p h3 h4 strong em code pre ul ol li blockquote a br hr".split())

@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.counts import UNTOUCHED, QueryStanding
-from annotation.importing import store
-from annotation.judging import start_label_set
-from annotation.opening import (
+from annotation.collections.page import (
     likeliest_collection,
     list_collections,
     list_instructions,
@@ -16,6 +13,9 @@ from annotation.opening import (
     open_page,
     use_collection,
 )
+from annotation.collections.store_whole import store
+from annotation.judging.marks import start_label_set
+from annotation.labels.counts import UNTOUCHED, QueryStanding
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord
 from tests.annotation.conftest import QUERIES, Desk, small_world

@@ -10,8 +10,8 @@ import pytest
 import storage.label_sets
 import storage.queries
 import storage.training_runs
-from annotation.importing import store
-from annotation.opening import use_collection
+from annotation.collections.page import use_collection
+from annotation.collections.store_whole import store
 from annotation.training.worker import TrainingWorker
 from annotation.ui.app import Page
 from annotation.ui.words import translations

@@ -2,11 +2,12 @@
 
 import pytest
 
-from annotation.agreement import PairAgreement
-from annotation.counts import PersonCounts
+from annotation.comparing.coverage import coverage
 from annotation.errors import NotReadyError
-from annotation.people import coverage, people_of
-from annotation.quality import DrawnMarks
+from annotation.judging.agreement import PairAgreement
+from annotation.judging.judges import people_of
+from annotation.judging.suspect_marks import DrawnMarks
+from annotation.labels.counts import PersonCounts
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair, swapped_topics

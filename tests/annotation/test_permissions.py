@@ -15,27 +15,28 @@ import storage.label_sets
 import storage.pools
 import storage.queries
 import storage.training_runs
-from annotation import kept_for_testing
-from annotation.choosing_embedders import bundled
+from annotation.collections import imports, manage, update
+from annotation.collections.choosing_embedders import bundled
+from annotation.collections.embedders import change_query_embedder
+from annotation.collections.imports import ImportRequest
 from annotation.comparing import snapshots, strong
-from annotation.comparing.views import ComparisonView
-from annotation.desk_setup import DeskSetup, set_up
-from annotation.embedders import change_query_embedder
+from annotation.comparing.view import ComparisonView
 from annotation.errors import NotAllowedError
-from annotation.exporting.judgments import import_judgments
-from annotation.importing import jobs, managing_collections, updating
-from annotation.importing.jobs import ImportRequest
-from annotation.judging import Mark, judge, start_label_set
-from annotation.permissions import is_alone, why_not_arrange, why_not_manage
-from annotation.querying import import_queries, set_need
-from annotation.second_looks import lay_out_conflicts
+from annotation.judging import test_queries
+from annotation.judging.marks import Mark, judge, start_label_set
+from annotation.judging.queries import import_queries, set_need
+from annotation.judging.review import lay_out_conflicts
+from annotation.judging.setup import DeskSetup, set_up
+from annotation.people.permissions import is_alone, why_not_arrange, why_not_manage
 from annotation.settings import Settings
-from annotation.training import curves, managing, queueing
+from annotation.training import learning_curves, start
+from annotation.training import manage as manage_runs
 from annotation.training.worker import TrainingWorker
-from annotation.ui.collection import CollectionTab
-from annotation.ui.judge import JudgeTab
+from annotation.transfer.judgments import import_judgments
 from annotation.ui.panel import Message
-from annotation.ui.train import TrainTab
+from annotation.ui.tabs.collection import CollectionTab
+from annotation.ui.tabs.judge import JudgeTab
+from annotation.ui.tabs.train import TrainTab
 from storage.records import CollectionRecord, JudgmentRole, PoolDocument, QueryRecord, TrainingRunState
 from tests.annotation.conftest import Desk, as_json, downloads_of, uploads_of
 from tests.annotation.importing_world import write_documents
@@ -144,29 +145,29 @@ def test_the_settings_know_whose_space_it_is(monkeypatch: pytest.MonkeyPatch) ->
 def _replace_documents(desk: Desk, author: str | None) -> object:
     file = write_documents(desk.workspace.folder / "more.jsonl")
     request = ImportRequest(kind="replace", path=str(file), collection_id=desk.collection.id)
-    return jobs.start_import(desk.workspace, author, request)
+    return imports.start_import(desk.workspace, author, request)
 
 
 def _build_another_index(desk: Desk, author: str | None) -> object:
     request = ImportRequest("embedders", embedders=bundled().to_json(), collection_id=desk.collection.id)
-    return jobs.start_import(desk.workspace, author, request)
+    return imports.start_import(desk.workspace, author, request)
 
 
 ARRANGING: dict[str, Act] = {
     "judging": lambda d, who: set_up(d.workspace, who, d.collection.id, DeskSetup(n_judges=3)),
     "need": lambda d, who: set_need(d.workspace, who, d.collection.id, d.query_id("cat-vet"), "Illness"),
-    "name": lambda d, who: managing_collections.rename(d.workspace, who, d.collection.id, "beasts"),
-    "description": lambda d, who: managing_collections.describe(d.workspace, who, d.collection.id, "Beasts"),
-    "archive": lambda d, who: managing_collections.archive(d.workspace, who, d.collection.id),
-    "unarchive": lambda d, who: managing_collections.unarchive(d.workspace, who, d.collection.id),
-    "delete": lambda d, who: managing_collections.delete(d.workspace, who, d.collection.id, "animals"),
-    "removal": lambda d, who: updating.remove_documents(d.workspace, who, d.collection.id, ["cat-feeding"]),
+    "name": lambda d, who: manage.rename(d.workspace, who, d.collection.id, "beasts"),
+    "description": lambda d, who: manage.describe(d.workspace, who, d.collection.id, "Beasts"),
+    "archive": lambda d, who: manage.archive(d.workspace, who, d.collection.id),
+    "unarchive": lambda d, who: manage.unarchive(d.workspace, who, d.collection.id),
+    "delete": lambda d, who: manage.delete(d.workspace, who, d.collection.id, "animals"),
+    "removal": lambda d, who: update.remove_documents(d.workspace, who, d.collection.id, ["cat-feeding"]),
     "documents": _replace_documents,
     "index": _build_another_index,
     "embedder": lambda d, who: change_query_embedder(d.workspace, who, d.collection.id, bundled()),
-    "in use": lambda d, who: managing.use(d.workspace, who, d.collection.id, d.label_set_id, "aligned"),
-    "testing": lambda d, who: kept_for_testing.keep_some(d.workspace, who, d.collection.id, d.label_set_id),
-    "no testing": lambda d, who: kept_for_testing.release(d.workspace, who, d.collection.id, d.label_set_id),
+    "in use": lambda d, who: manage_runs.use(d.workspace, who, d.collection.id, d.label_set_id, "aligned"),
+    "testing": lambda d, who: test_queries.keep_some(d.workspace, who, d.collection.id, d.label_set_id),
+    "no testing": lambda d, who: test_queries.release(d.workspace, who, d.collection.id, d.label_set_id),
 }
 
 
@@ -207,23 +208,23 @@ def test_in_the_demo_of_a_space_people_judge_and_train_and_describe_their_own_qu
     assert set_need(workspace, "visitor", collection_id, query.id, "Mine").need == "Mine"
     with pytest.raises(NotAllowedError):
         set_need(workspace, "other", collection_id, query.id, "Theirs")
-    run = queueing.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
-    assert queueing.cancel(workspace, "visitor", run.id).state is TrainingRunState.CANCELLED
-    again = queueing.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
-    assert queueing.cancel(workspace, "host", again.id).state is TrainingRunState.CANCELLED
+    run = start.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
+    assert start.cancel(workspace, "visitor", run.id).state is TrainingRunState.CANCELLED
+    again = start.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
+    assert start.cancel(workspace, "host", again.id).state is TrainingRunState.CANCELLED
     own = start_label_set(workspace, "visitor", collection_id, "visitor's labels")
-    managing.use(workspace, "visitor", collection_id, own, "aligned")
+    manage_runs.use(workspace, "visitor", collection_id, own, "aligned")
 
 
 RUN_ACTS: dict[str, Callable[[Desk, str | None, int], object]] = {
-    "name": lambda d, who, run_id: managing.describe(d.workspace, who, run_id, "mine", ""),
-    "pin": lambda d, who, run_id: managing.pin(d.workspace, who, run_id, True),
-    "archive": lambda d, who, run_id: managing.archive(d.workspace, who, run_id, True),
-    "cancel": lambda d, who, run_id: queueing.cancel(d.workspace, who, run_id),
-    "resume": lambda d, who, run_id: queueing.resume(d.workspace, who, run_id),
-    "curve": lambda d, who, run_id: curves.ask_for_curve(d.workspace, who, run_id),
-    "no curve": lambda d, who, run_id: curves.withdraw_curve(d.workspace, who, run_id),
-    "delete": lambda d, who, run_id: managing.delete(d.workspace, who, run_id),
+    "name": lambda d, who, run_id: manage_runs.describe(d.workspace, who, run_id, "mine", ""),
+    "pin": lambda d, who, run_id: manage_runs.pin(d.workspace, who, run_id, True),
+    "archive": lambda d, who, run_id: manage_runs.archive(d.workspace, who, run_id, True),
+    "cancel": lambda d, who, run_id: start.cancel(d.workspace, who, run_id),
+    "resume": lambda d, who, run_id: start.resume(d.workspace, who, run_id),
+    "curve": lambda d, who, run_id: learning_curves.ask_for_curve(d.workspace, who, run_id),
+    "no curve": lambda d, who, run_id: learning_curves.withdraw_curve(d.workspace, who, run_id),
+    "delete": lambda d, who, run_id: manage_runs.delete(d.workspace, who, run_id),
 }
 
 
@@ -231,25 +232,23 @@ RUN_ACTS: dict[str, Callable[[Desk, str | None, int], object]] = {
 def test_a_training_run_is_for_who_started_it_and_who_manages(
     shared: Desk, act: Callable[[Desk, str | None, int], object]
 ) -> None:
-    run = queueing.start(shared.workspace, OTHER, shared.collection.id, shared.label_set_id, "era", 0)
+    run = start.start(shared.workspace, OTHER, shared.collection.id, shared.label_set_id, "era", 0)
     refused = {who: is_refused(lambda d, who: act(d, who, run.id), shared, who) for who in (STRANGER, None, OTHER)}
     assert refused == {STRANGER: True, None: True, OTHER: False}
-    again = queueing.start(shared.workspace, OTHER, shared.collection.id, shared.label_set_id, "era", 0)
+    again = start.start(shared.workspace, OTHER, shared.collection.id, shared.label_set_id, "era", 0)
     assert not is_refused(lambda d, who: act(d, who, again.id), shared, OWNER)
-    assert not is_refused(
-        lambda d, who: queueing.rerun_with_todays_labels(d.workspace, who, again.id), shared, STRANGER
-    )
+    assert not is_refused(lambda d, who: start.rerun_with_todays_labels(d.workspace, who, again.id), shared, STRANGER)
 
 
 def test_who_started_a_label_set_chooses_what_it_uses(shared: Desk) -> None:
     own = start_label_set(shared.workspace, OTHER, shared.collection.id, "bob's labels")
     for who in (OTHER, OWNER):
-        managing.use(shared.workspace, who, shared.collection.id, own, "aligned")
-        kept_for_testing.release(shared.workspace, who, shared.collection.id, own)
+        manage_runs.use(shared.workspace, who, shared.collection.id, own, "aligned")
+        test_queries.release(shared.workspace, who, shared.collection.id, own)
     with pytest.raises(NotAllowedError, match="Only bob or ann can choose which queries “bob's labels” keeps for test"):
-        kept_for_testing.release(shared.workspace, STRANGER, shared.collection.id, own)
+        test_queries.release(shared.workspace, STRANGER, shared.collection.id, own)
     with pytest.raises(NotAllowedError, match="Only bob or ann can choose which ranking “bob's labels” uses"):
-        managing.use(shared.workspace, STRANGER, shared.collection.id, own, "aligned")
+        manage_runs.use(shared.workspace, STRANGER, shared.collection.id, own, "aligned")
 
 
 def test_a_kept_comparison_is_deleted_by_who_kept_it_or_manages(shared: Desk) -> None:
@@ -267,14 +266,14 @@ def test_a_kept_comparison_is_deleted_by_who_kept_it_or_manages(shared: Desk) ->
 def test_an_import_is_stopped_by_who_started_it_or_manages(judged_desk: Desk) -> None:
     becomes_a_space(judged_desk)
     workspace, file = judged_desk.workspace, write_documents(judged_desk.workspace.folder / "pets.jsonl")
-    job = jobs.start_import(workspace, "visitor", ImportRequest("new", name="pets", path=str(file)))
-    of_each = {who: jobs.list_changeable(workspace, who) for who in ("visitor", "host", "ann", None)}
+    job = imports.start_import(workspace, "visitor", ImportRequest("new", name="pets", path=str(file)))
+    of_each = {who: imports.list_changeable(workspace, who) for who in ("visitor", "host", "ann", None)}
     assert of_each == {"visitor": {job.id}, "host": {job.id}, "ann": set(), None: set()}
-    for step in (jobs.cancel_import, jobs.resume_import, jobs.dismiss_import):
+    for step in (imports.cancel_import, imports.resume_import, imports.dismiss_import):
         with pytest.raises(NotAllowedError, match="Only visitor or host can"):
             step(workspace, "ann", job.id)
-    assert jobs.cancel_import(workspace, "host", job.id).state == "cancelled"
-    jobs.dismiss_import(workspace, "host", job.id)
+    assert imports.cancel_import(workspace, "host", job.id).state == "cancelled"
+    imports.dismiss_import(workspace, "host", job.id)
 
 
 def test_the_strong_model_is_stopped_by_who_let_it_read_or_manages(shared: Desk) -> None:
@@ -389,9 +388,9 @@ def screens(desk: Desk, author: str) -> tuple[dict[str, Any], dict[str, Any], di
 
 
 def test_the_screens_offer_what_would_not_be_refused(disputed: Desk) -> None:
-    run = queueing.start(disputed.workspace, OTHER, disputed.collection.id, disputed.label_set_id, "era", 0)
+    run = start.start(disputed.workspace, OTHER, disputed.collection.id, disputed.label_set_id, "era", 0)
     file = write_documents(disputed.workspace.folder / "pets.jsonl")
-    jobs.start_import(disputed.workspace, OTHER, ImportRequest("new", name="pets", path=str(file)))
+    imports.start_import(disputed.workspace, OTHER, ImportRequest("new", name="pets", path=str(file)))
     for who in (OWNER, OTHER, STRANGER):
         judging, training, collection = screens(disputed, who)
         is_manager, is_maker = who == OWNER, who == OTHER

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import storage.searches
-from annotation.ranking_keys import ALIGNED, LIGHT
-from annotation.searching import Found, run_query
+from annotation.judging.search import Found, run_query
+from annotation.retrieval.ranking import ALIGNED, LIGHT
 from era.types import Document
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, new_desk, small_world
 

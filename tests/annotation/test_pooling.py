@@ -8,9 +8,9 @@ import pytest
 
 import storage.pools
 from annotation.errors import NotReadyError
-from annotation.pooling import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
-from annotation.ranking_keys import LIGHT
-from annotation.searching import ask
+from annotation.judging.pool import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
+from annotation.judging.search import ask
+from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.evaluation.incomplete_judgments import Sample, SampledQuery
@@ -221,9 +221,9 @@ def test_sampled_queries_leave_out_documents_that_are_gone(judged_desk: Desk) ->
     draw = PoolDraw((LIGHT,), ("dog-illness", "gone"), ("cat-illness", "lost"))
     with judged_desk.workspace.writing() as session:
         storage.pools.add_draw(session, judged_desk.label_set_id, query.id, draw)
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     qrels = {query.id: {"dog-illness": 1.0}, 9999: {"cat-illness": 0.0}}
-    assert sampled_queries(judged_desk.workspace, judged_desk.label_set_id, library, qrels) == {
+    assert sampled_queries(judged_desk.workspace, judged_desk.label_set_id, opened, qrels) == {
         query.id: SampledQuery({"dog-illness": 1.0}, (Sample(("dog-illness",), ("cat-illness",)),)),
         9999: SampledQuery({"cat-illness": 0.0}),
     }

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import storage.preferences
-from annotation.comparing import preferring
-from annotation.comparing.exporting import preferences_csv
-from annotation.comparing.preferring import BlindPair, Tally, next_pair, prefer, preferences
-from annotation.comparing.views import ComparisonView, read_view
+from annotation.comparing import blind
+from annotation.comparing.blind import BlindPair, Tally, next_pair, prefer, preferences
+from annotation.comparing.export import preferences_csv
+from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.run_imports import import_run
-from annotation.presenting.preferences import blind_panel, preferences_panel, preferred_panel
-from annotation.query_names import name_of_text
-from annotation.ranking_keys import LIGHT
+from annotation.judging.query_names import name_of_text
+from annotation.retrieval.ranking import LIGHT
+from annotation.transfer.run_imports import import_run
+from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
 from storage.records import NewPreference, Preferred, ShownLeft
 from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, as_json, swapped_topics
 
@@ -83,7 +83,7 @@ def test_order_and_token_are_others_in_another_process(
     judged_desk.ask(GRADED_TEXT)
     names = [f"person {n}" for n in range(40)]
     before = [shown(judged_desk, view, name) for name in names]
-    monkeypatch.setattr(preferring, "_KEY", b"of another process")
+    monkeypatch.setattr(blind, "_KEY", b"of another process")
     after = [shown(judged_desk, view, name) for name in names]
     assert [ids(pair) for pair in before] != [ids(pair) for pair in after]
     with pytest.raises(InvalidInputError, match="started anew"):

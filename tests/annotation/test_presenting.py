@@ -9,27 +9,20 @@ from typing import Any
 import pytest
 
 import annotation
-from annotation.agreement import Agreement, PairAgreement
-from annotation.collection_facts import all_collections
-from annotation.collections import CollectionContent
-from annotation.counts import LabelCounts, PersonCounts
-from annotation.desk_setup import FOUR_GRADES, DeskSetup, Template
-from annotation.importing import store
-from annotation.opening import list_label_sets, open_page
-from annotation.people import Coverage, JudgeWork, People
-from annotation.presenting.collections import collection_panel, coverage_panel
-from annotation.presenting.header import header
-from annotation.presenting.wording import (
-    chance,
-    count,
-    effect,
-    labels_in_words,
-    likely,
-    measure_meaning,
-    p_value_text,
-)
-from annotation.quality import DrawnMarks
-from annotation.ranking_keys import ALIGNED, LIGHT
+from annotation.collections.catalogue import all_collections
+from annotation.collections.content import CollectionContent
+from annotation.collections.page import list_label_sets, open_page
+from annotation.collections.store_whole import store
+from annotation.comparing.coverage import Coverage
+from annotation.judging.agreement import Agreement, PairAgreement
+from annotation.judging.judges import JudgeWork, People
+from annotation.judging.setup import FOUR_GRADES, DeskSetup, Template
+from annotation.judging.suspect_marks import DrawnMarks
+from annotation.labels.counts import LabelCounts, PersonCounts
+from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ui.payloads.collections import collection_panel, coverage_panel
+from annotation.ui.payloads.header import header
+from annotation.ui.payloads.wording import chance, count, effect, labels_in_words, likely, measure_meaning, p_value_text
 from annotation.workspace import Readiness
 from era.evaluation.measures import COMPARISON_MEASURES, MEASURES
 from era.types import Document, Query
@@ -82,7 +75,7 @@ def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_des
 def test_collection_panel_gives_facts_of_a_collection(trained_desk: Desk) -> None:
     payload = as_json(collection_payload(trained_desk))
     [opened] = payload["collections"]
-    fingerprint = trained_desk.workspace.library(trained_desk.collection.id).index.fingerprint
+    fingerprint = trained_desk.workspace.open(trained_desk.collection.id).index.fingerprint
     assert [fact[:2] for fact in opened["facts"][:-1]] == [
         ["Documents", "16"], ["Queries", "12"], ["Judged documents", "24"], ["Query embedder", "strong, 13 dimensions"],
         ["Document embedder", "light, 11 dimensions"], ["Alignment", "16 documents read by the strong model"],

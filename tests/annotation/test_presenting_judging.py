@@ -10,23 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.counts import QueryStanding
-from annotation.desk import Card, Opinion, Revealed
-from annotation.desk import Desk as LaidOut
-from annotation.desk_setup import DeskSetup, Template
-from annotation.judging import Said, Saved, Undoable, query_hash
-from annotation.opening import OpenPage, QueryProgress
-from annotation.presenting.judging import (
-    card_payload,
-    import_panel,
-    judge_panel,
-    query_list,
-    query_terms,
-    saved_panel,
-)
-from annotation.querying import ImportOutcome, QueryLine
-from annotation.rankers import Ranker
-from annotation.searching import NOT_STORED
+from annotation.collections.page import OpenPage, QueryProgress
+from annotation.judging.marks import Said, Saved, Undoable, query_hash
+from annotation.judging.queries import ImportOutcome, QueryLine
+from annotation.judging.search import NOT_STORED
+from annotation.judging.setup import DeskSetup, Template
+from annotation.judging.view import Card, Opinion, Revealed
+from annotation.judging.view import Desk as LaidOut
+from annotation.labels.counts import QueryStanding
+from annotation.ranking.rankers import Ranker
+from annotation.ui.payloads.judging import card_payload, import_panel, judge_panel, query_list, query_terms, saved_panel
 from era.corpus import content_hash
 from era.io.content import SourceQuery
 from era.types import Document, Query

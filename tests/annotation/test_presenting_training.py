@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 
 import storage.training_runs
-from annotation import rankers
-from annotation.presenting.training import blend_sentence, place_in_line, train_panel
-from annotation.rankers import Ranker
-from annotation.training import queueing
-from annotation.training.curves import CurveProgress
+from annotation.ranking import rankers
+from annotation.ranking.rankers import Ranker
+from annotation.training import start
+from annotation.training.learning_curves import CurveProgress
+from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel
 from storage.records import TrainingRunRecord, TrainingRunState
 from tests.annotation.conftest import Desk, as_json
 
 
 def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **more: Any) -> dict[str, Any]:
-    now = queueing.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
+    now = start.outlook(desk.workspace, desk.collection.id, desk.label_set_id)
     seen = more.pop("outlook", None) or now
-    listed = queueing.history(desk.workspace, desk.collection.id) if runs is None else runs
-    places = queueing.places_in_line(desk.workspace)
+    listed = start.history(desk.workspace, desk.collection.id) if runs is None else runs
+    places = start.places_in_line(desk.workspace)
     in_use = more.pop("in_use", None) or rankers.default_ranker(desk.workspace, desk.collection.id, desk.label_set_id)
     usable = more.pop("usable", None) or rankers.list_usable(desk.workspace, desk.collection.id)
     return train_panel(desk.page, "ann", seen, listed, desk.workspace.device_name, in_use, usable, places, **more)
@@ -143,7 +143,7 @@ def test_train_panel_says_lost_when_the_ranking_got_worse(trained_desk: Desk) ->
 
 def test_train_panel_says_how_many_runs_there_were_on_these_labels(trained_desk: Desk) -> None:
     run = run_with(trained_desk.run(1), 0.79, 0.78, 0.77, 0.5)
-    seen = queueing.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
+    seen = start.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
     assert seen.n_trained == 1
 
     def sentences(**changed: Any) -> str:
@@ -159,7 +159,7 @@ def test_train_panel_says_how_many_runs_there_were_on_these_labels(trained_desk:
 
 
 def test_train_panel_offers_to_keep_queries_for_testing_and_says_what_is_kept(trained_desk: Desk) -> None:
-    seen = queueing.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
+    seen = start.outlook(trained_desk.workspace, trained_desk.collection.id, trained_desk.label_set_id)
 
     def testing(n_labelled: int, n_for_testing: int) -> dict[str, Any]:
         counts = replace(seen.counts, n_labelled=n_labelled)
@@ -266,7 +266,7 @@ def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
     with judged_desk.workspace.writing() as session:
         storage.training_runs.claim_next(session)
         storage.training_runs.progress(session, run.id, stage="adaptation", fraction=0.625, message="step 5")
-    queueing.cancel(judged_desk.workspace, "ann", run.id)
+    start.cancel(judged_desk.workspace, "ann", run.id)
     active = as_json(train_payload(judged_desk))["active"]
     assert (active["state"], active["stage"], active["fraction"], active["message"], active["is_cancel_requested"]) == (
         "running", "adaptation", 0.625, "step 5", True,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from annotation.quality import (
+from annotation.judging.suspect_marks import (
     DRAWN_LIST,
     DrawnMarks,
     LookAgain,

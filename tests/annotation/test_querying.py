@@ -3,10 +3,18 @@
 import pytest
 
 import storage.queries
-from annotation.desk import lay_out_pool, lay_out_ranking, look_now
 from annotation.errors import CollectionFileError, InvalidInputError, NotAllowedError, NotFoundError
-from annotation.querying import MAX_BYTES, MAX_QUERIES, QueryLine, import_queries, list_lines, look_through, set_need
-from annotation.sight import hidden_queries
+from annotation.judging.queries import (
+    MAX_BYTES,
+    MAX_QUERIES,
+    QueryLine,
+    import_queries,
+    list_lines,
+    look_through,
+    set_need,
+)
+from annotation.judging.view import lay_out_pool, lay_out_ranking, look_now
+from annotation.judging.visibility import hidden_queries
 from era.errors import FormatError
 from era.io.content import SourceQuery
 from era.types import Query

@@ -4,18 +4,11 @@ import pytest
 
 import storage.label_sets
 import storage.snapshots
+from annotation.collections.page import open_page
 from annotation.errors import NotFoundError
-from annotation.notices import notices
-from annotation.opening import open_page
-from annotation.rankers import (
-    Ranker,
-    damaged_run,
-    damaged_runs,
-    default_ranker,
-    list_rankers,
-    retriever,
-)
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import Ranker, damaged_run, damaged_runs, default_ranker, list_rankers, retriever
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ui.notices import notices
 from era.encoders.base import EmbedderPair
 from era.errors import AdapterDamagedError
 from era.types import Query
@@ -101,7 +94,7 @@ def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_de
     file = workspace.adapter_folder(newer.id) / part
     kept = file.read_bytes()
     file.write_bytes(kept[:-3] + bytes([kept[-3] ^ 4]) + kept[-2:])
-    workspace.library(collection_id).forget(file.parent)
+    workspace.open(collection_id).forget(file.parent)
     for chosen in ("", f"run-{newer.id}"):
         assert use(judged_desk, chosen) == USUAL
         assert damaged_run(workspace, collection_id, judged_desk.label_set_id) == newer
@@ -112,11 +105,11 @@ def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_de
         "database and are not affected. Under Train, open that run and choose “Again with the same labels”."
     )
     with pytest.raises(AdapterDamagedError, match="Your marks do not lie in it and are not affected; train again"):
-        retriever(workspace, workspace.library(collection_id), f"run-{newer.id}")
+        retriever(workspace, workspace.open(collection_id), f"run-{newer.id}")
     assert use(judged_desk, f"run-{older.id}") == f"run-{older.id}"
     assert notices(workspace, open_page(workspace, collection_id, judged_desk.label_set_id)) == []
     file.write_bytes(kept)  # put back from a copy
-    retriever(workspace, workspace.library(collection_id), f"run-{newer.id}")
+    retriever(workspace, workspace.open(collection_id), f"run-{newer.id}")
     assert use(judged_desk, "") == f"run-{newer.id}"
 
 
@@ -127,8 +120,8 @@ def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Des
 
 @pytest.mark.parametrize("key", ["light", "light+words", "aligned", "aligned+words", "bm25"])
 def test_retriever_finds_by_every_key(judged_desk: Desk, key: str) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
-    chosen, held_out = retriever(judged_desk.workspace, library, key)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
+    chosen, held_out = retriever(judged_desk.workspace, opened, key)
     assert held_out == {}
     found = chosen.search(Query("1", "cat illness"), 2)
     assert found[0].doc_id == "cat-illness"
@@ -138,9 +131,9 @@ def test_retriever_finds_by_every_key(judged_desk: Desk, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["BM25", "bm25+words", "run-1", "run-", "snap-abc-0", "light+words+words"])
 def test_retriever_says_so_when_there_is_none(judged_desk: Desk, key: str) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     with pytest.raises(NotFoundError):
-        retriever(judged_desk.workspace, library, key)
+        retriever(judged_desk.workspace, opened, key)
 
 
 def test_default_ranker_passes_over_runs_of_other_embedders(judged_desk: Desk) -> None:
@@ -148,8 +141,8 @@ def test_default_ranker_passes_over_runs_of_other_embedders(judged_desk: Desk) -
     key, workspace, collection_id = f"run-{run.id}", judged_desk.workspace, judged_desk.collection.id
     assert use(judged_desk, key) == key
     other = EmbedderPair(WordEmbedder("another", [*ANIMALS, *TOPICS]), judged_desk.light)
-    library = workspace.library(collection_id)
-    workspace._libraries[collection_id] = library.with_pair(other)
+    opened = workspace.open(collection_id)
+    workspace._opened[collection_id] = opened.with_pair(other)
     assert use(judged_desk, key) == LIGHT
-    workspace._libraries[collection_id] = library
+    workspace._opened[collection_id] = opened
     assert use(judged_desk, key) == key

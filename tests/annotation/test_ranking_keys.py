@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.ranking_keys import ALIGNED, BM25, LIGHT, RankingKey
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT, RankingKey
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotation.importing.reading_ahead import read_ahead
+from annotation.jobs.read_ahead import read_ahead
 from tests.annotation.conftest import PATIENCE_S
 
 

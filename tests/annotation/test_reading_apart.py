@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from annotation import reading_places
 from annotation.errors import CollectionFileError, InvalidInputError
-from annotation.exporting.judgment_files import JudgmentLine, jsonl_text, read_judgments
-from annotation.exporting.run_files import RunFile, read_run_file
-from annotation.reading_apart import LOOKING, Bounds, call_apart, never, source_apart
-from annotation.reading_places import N_EACH, ReadingPlaces
+from annotation.jobs import child_places
+from annotation.jobs.child import LOOKING, Bounds, call_apart, never, source_apart
+from annotation.jobs.child_places import N_EACH, ReadingPlaces
+from annotation.transfer.judgment_files import JudgmentLine, jsonl_text, read_judgments
+from annotation.transfer.run_files import RunFile, read_run_file
 from era.errors import Cancelled, FormatError, SourceUnreachable
 from era.io.checking import Place
 from era.io.content import SourceQuery
@@ -168,7 +168,7 @@ def test_a_reader_that_dies_of_something_else_may_be_tried_again() -> None:
 def test_reader_ends_when_the_app_is_killed(tmp_path: Path, read: str) -> None:
     noted = tmp_path / "process"
     program = (
-        "import sys; from pathlib import Path; from annotation.reading_apart import Bounds, call_apart, never; "
+        "import sys; from pathlib import Path; from annotation.jobs.child import Bounds, call_apart, never; "
         f"from tests.annotation.readers_to_end import {read}; "
         f"call_apart('x', Bounds(1000, 2, 2**30), never, {read}, Path(sys.argv[1]))"
     )
@@ -184,7 +184,7 @@ def test_reader_ends_with_the_app_and_leaves_no_files(tmp_path: Path) -> None:
     noted = tmp_path / "process"
     program = (
         "import sys, threading; from pathlib import Path; noted = Path(sys.argv[1]); "
-        "from annotation.reading_apart import LOOKING, call_apart, never; "
+        "from annotation.jobs.child import LOOKING, call_apart, never; "
         "from tests.annotation.readers_to_end import compute_for_ever; "
         "about = 'x', LOOKING, never, compute_for_ever, noted; "
         "threading.Thread(target=call_apart, args=about, daemon=True).start()\n"
@@ -254,14 +254,14 @@ def test_a_later_look_at_the_same_file_ends_the_former(places: ReadingPlaces, tm
 def test_who_waits_for_others_is_told_after_a_while(
     places: ReadingPlaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading_places, "N_PLACES", 2)
-    monkeypatch.setattr(reading_places, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(child_places, "N_PLACES", 2)
+    monkeypatch.setattr(child_places, "_PATIENCE_S", 0.2)
     stuck = [Stuck(places, author, tmp_path / author, author) for author in ("ann", "ben")]
     for author in ("ann", "ben"):
         process_noted(tmp_path / author)
     with pytest.raises(InvalidInputError, match="Files of several other people are being read"):
         places.call("eve", "", "pets", preview, tmp_path)
-    monkeypatch.setattr(reading_places, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(child_places, "_PATIENCE_S", 60.0)
     threading.Timer(0.2, places.end, ("ann", "ann")).start()
     folder = write_folder(tmp_path / "pets")
     assert places.call("eve", "", "pets", preview, folder).name == "pets"

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import storage.pools
-from annotation.comparing.one_query import compare_query
-from annotation.comparing.reasons import (
+from annotation.comparing.explain import (
     AS_KEPT,
     BY_DESCENT,
     BY_STRONG,
@@ -23,10 +22,11 @@ from annotation.comparing.reasons import (
     _learned,
     why,
 )
+from annotation.comparing.one_query import compare_query
 from annotation.comparing.snapshots import take
-from annotation.comparing.views import ComparisonView, read_view
+from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.presenting.reasons import reasons_panel
+from annotation.ui.payloads.explain import reasons_panel
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.index.lexical import WORD_WEIGHT
@@ -70,14 +70,14 @@ def named(change: ScoreChange) -> float:
 
 def vectors_of(desk: Desk, query: Query, query_id: int) -> dict[str, Vectors]:
     """Return what each ranking searches with for a labelled query."""
-    library = desk.workspace.library(desk.collection.id)
-    [light], [aligned] = library.light().query_vectors([query]), library.aligned().query_vectors([query])
+    opened = desk.workspace.open(desk.collection.id)
+    [light], [aligned] = opened.light().query_vectors([query]), opened.aligned().query_vectors([query])
     return {"light": light, "aligned": aligned, RUN: held_out_vector(desk, query_id)}
 
 
 def scores(desk: Desk, vector: Vectors) -> Vectors:
     """Return the cosine of a query vector with every document, in the order of DOCUMENTS."""
-    index = desk.workspace.library(desk.collection.id).index
+    index = desk.workspace.open(desk.collection.id).index
     return np.asarray(index.vectors([document.doc_id for document in DOCUMENTS]) @ vector, np.float32)
 
 
@@ -88,7 +88,7 @@ def held_out_vector(desk: Desk, query_id: int) -> Vectors:
 
 
 def aligned_vector(desk: Desk, query: Query) -> Vectors:
-    [vector] = desk.workspace.library(desk.collection.id).aligned().query_vectors([query])
+    [vector] = desk.workspace.open(desk.collection.id).aligned().query_vectors([query])
     return np.asarray(vector, np.float32)
 
 
@@ -199,12 +199,12 @@ def test_reasons_in_sample_are_of_the_adapter_that_learned_from_the_query(traine
     change = why(trained_desk.workspace, "ann", view, "cat-illness").sides[-1].change
     assert change is not None
     adapter, _ = QueryAdapter.load(trained_desk.workspace.adapter_folder(1))
-    library = trained_desk.workspace.library(trained_desk.collection.id)
-    [vector] = adapter.transform(library.pair.encode_queries([Query("", "cat", "vet")]))
-    expected = float(library.index.vectors(["cat-illness"])[0] @ vector)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
+    [vector] = adapter.transform(opened.pair.encode_queries([Query("", "cat", "vet")]))
+    expected = float(opened.index.vectors(["cat-illness"])[0] @ vector)
     assert change.after == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(
-        float(library.index.vectors(["cat-illness"])[0] @ held_out_vector(trained_desk, query_id))
+        float(opened.index.vectors(["cat-illness"])[0] @ held_out_vector(trained_desk, query_id))
     )
 
 
@@ -239,8 +239,8 @@ def test_marks_of_a_query_that_the_person_is_still_judging_stay_hidden(judged_de
 
 
 def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> None:
-    library = trained_desk.workspace.library(trained_desk.collection.id)
-    found, spread = library.words().search("cat", 100)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
+    found, spread = opened.words().search("cat", 100)
     cosines = scores(trained_desk, held_out_vector(trained_desk, trained_desk.query_id("cat-vet")))
     added = {doc_id: WORD_WEIGHT * cosines.std() / spread * score for doc_id, score in found.items()}
     mean = sum(added.values()) / len(DOCUMENTS)
@@ -257,9 +257,9 @@ def test_words_are_what_matching_words_add_to_the_cosine(trained_desk: Desk) -> 
 def test_rereading_is_what_the_strong_model_adds_by_reading(trained_desk: Desk) -> None:
     query_id = trained_desk.query_id("cat-vet")
     vector = held_out_vector(trained_desk, query_id)
-    library = trained_desk.workspace.library(trained_desk.collection.id)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
     ids = [document.doc_id for document in DOCUMENTS]
-    encoded = library.pair.encode_queries([Query("", "cat", "vet")])
+    encoded = opened.pair.encode_queries([Query("", "cat", "vet")])
     strong = (
         trained_desk.strong.encode_documents([d.content for d in DOCUMENTS]) @ (encoded.instructed + encoded.plain)[0]
     ) / 2
@@ -353,7 +353,7 @@ def test_a_kept_ranking_and_the_strong_model_cannot_be_split(judged_desk: Desk) 
     kept = side_for(judged_desk, "cat-vet", "cat-illness", f"light~snap-{slug}-1")
     assert kept.change is None
     assert kept.text.endswith(f"“Monday: aligned, no labels, vectors alone” {AS_KEPT}.")
-    reading = judged_desk.workspace.library(judged_desk.collection.id).strong_reading
+    reading = judged_desk.workspace.open(judged_desk.collection.id).strong_reading
     reading.start()
     wait_until(lambda: reading.state.state, lambda state: state == "ready")
     for key in ("strong", "strong+words"):
@@ -371,13 +371,13 @@ def test_a_run_of_before_reasons_were_kept_asks_to_train_again(judged_desk: Desk
 
 def test_reasons_are_as_they_were_when_the_strong_model_has_read_on_since(judged_desk: Desk) -> None:
     workspace, collection_id = judged_desk.workspace, judged_desk.collection.id
-    library = workspace.library(collection_id)
-    library.aligned()
-    few, all_texts = library.aligned_by(library.alignment_texts().first(9)), library.alignment_texts()
-    assert workspace.replace_library(collection_id, library, few)
+    opened = workspace.open(collection_id)
+    opened.aligned()
+    few, all_texts = opened.aligned_by(opened.alignment_texts().first(9)), opened.alignment_texts()
+    assert workspace.replace_opened(collection_id, opened, few)
     judged_desk.train()
     before = change_for(judged_desk, "cat-vet", "cat-illness")
-    assert workspace.replace_library(collection_id, few, few.aligned_by(all_texts))
+    assert workspace.replace_opened(collection_id, few, few.aligned_by(all_texts))
     after = change_for(judged_desk, "cat-vet", "cat-illness")
     assert (before.aligning, before.rest) != (0, 0)
     for name in ("before", "after", "aligning", "weighing", "length", "rest"):
@@ -407,11 +407,11 @@ def test_the_published_recipe_leaves_no_account(judged_desk: Desk) -> None:
 
 
 def test_a_run_that_aligned_otherwise_is_explained_from_its_own_start(judged_desk: Desk) -> None:
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     numbers = {judged_desk.query_id(public_id): grades for public_id, grades in QRELS.items()}
     queries = [Query(str(n), judged_desk.query(n).text, judged_desk.query(n).instruction) for n in numbers]
     qrels = {str(query_id): grades for query_id, grades in numbers.items()}
-    fitted = fit("era-dual", library.alignment_texts(), library.index, library.pair, queries, qrels)
+    fitted = fit("era-dual", opened.alignment_texts(), opened.index, opened.pair, queries, qrels)
     assert fitted.influence is not None
     run = judged_desk.finish_by_hand(swapped_topics())
     folder = judged_desk.workspace.adapter_folder(run.id)
@@ -422,13 +422,13 @@ def test_a_run_that_aligned_otherwise_is_explained_from_its_own_start(judged_des
     replace(fitted.adapter, provenance=about).save(folder, {"held_out": fitted.held_out_vectors, **extra})
 
     change = change_for(judged_desk, "cat-vet", "cat-illness", f"aligned~run-{run.id}")
-    [before] = fitted.aligned.transform(library.pair.encode_queries([Query("", "cat", "vet")]))
+    [before] = fitted.aligned.transform(opened.pair.encode_queries([Query("", "cat", "vet")]))
     after = fitted.held_out_vectors[fitted.query_ids.index(str(judged_desk.query_id("cat-vet")))]
-    [document] = library.index.vectors(["cat-illness"])
+    [document] = opened.index.vectors(["cat-illness"])
     usual = aligned_vector(judged_desk, Query("", "cat", "vet"))
     assert change.before == pytest.approx(float(document @ usual), abs=1e-5)
     assert change.after == pytest.approx(float(document @ after), abs=1e-5)
-    vectors = library.index.vectors([each.doc_id for each in DOCUMENTS])
+    vectors = opened.index.vectors([each.doc_id for each in DOCUMENTS])
     lead = document - vectors.mean(axis=0)
     assert change.aligning == pytest.approx(float(lead @ (before - usual)), abs=1e-5)
     assert abs(change.aligning) > 1e-4
@@ -488,11 +488,11 @@ def test_the_rest_is_what_the_smaller_contributions_add_up_to(trained_desk: Desk
     folder = trained_desk.workspace.adapter_folder(1)
     learned = _learned(folder)
     assert learned is not None
-    library, query_id = trained_desk.workspace.library(trained_desk.collection.id), trained_desk.query_id("cat-vet")
-    encoded, aligned = library.pair.encode_queries([Query("", "cat", "vet")]), library.aligned().adapter
+    opened, query_id = trained_desk.workspace.open(trained_desk.collection.id), trained_desk.query_id("cat-vet")
+    encoded, aligned = opened.pair.encode_queries([Query("", "cat", "vet")]), opened.aligned().adapter
     before = aligned_parts(aligned, encoded)
     after = trained_parts(learned[0], aligned, encoded, str(query_id))
-    vectors = library.index.vectors([document.doc_id for document in DOCUMENTS])
+    vectors = opened.index.vectors([document.doc_id for document in DOCUMENTS])
     for place, document in enumerate(DOCUMENTS):
         change = change_for(trained_desk, "cat-vet", document.doc_id)
         amounts = explain(before, after, vectors[place], vectors).by_query

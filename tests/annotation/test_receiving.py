@@ -11,9 +11,9 @@ from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from annotation.collections.uploads import SentFile, UploadLimits, Uploads
 from annotation.settings import Settings
-from annotation.ui.receiving import Receiving
-from annotation.uploads import SentFile, UploadLimits, Uploads
+from annotation.ui.server.receiving import Receiving
 from tests.asynchronous import finish
 
 UPLOAD = "/gradio_api/upload"

@@ -14,9 +14,9 @@ from annotation.comparing.all_queries import compare_all
 from annotation.comparing.facts import side_labels
 from annotation.comparing.report import report_html
 from annotation.comparing.snapshots import kept_comparison, snapshot_view, take
-from annotation.comparing.views import ComparisonView, read_view
-from annotation.presenting.comparing import overall_payload
-from annotation.sight import hidden_queries
+from annotation.comparing.view import ComparisonView, read_view
+from annotation.judging.visibility import hidden_queries
+from annotation.ui.payloads.comparing import overall_payload
 from era.types import Document
 from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, Desk, new_desk, small_world, swapped_topics
 from tests.annotation.judging_world import begin
@@ -148,8 +148,8 @@ def test_the_report_draws_every_query_and_every_measure(judged_desk: Desk, view:
 def test_the_report_tells_where_it_comes_from(trained_desk: Desk) -> None:
     view = read_view(trained_desk.workspace, trained_desk.page, "light~run-1")
     page = report(trained_desk, view)
-    library = trained_desk.workspace.library(trained_desk.collection.id)
-    assert library.index.fingerprint in page.text
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
+    assert opened.index.fingerprint in page.text
     assert '"recipe": "era"' in page.text
     assert '"key": "run-1"' in page.text
 

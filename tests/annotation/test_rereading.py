@@ -11,20 +11,22 @@ import gradio as gr
 import pytest
 
 import era.method.reranking
-from annotation import rankers, rereading, workspace
+from annotation import workspace
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing.views import ComparisonView, read_view, share
+from annotation.comparing.rereading import unread_of_comparison
+from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
-from annotation.library import Library
-from annotation.live import follow
-from annotation.rankers import labels_of, list_rankers
-from annotation.ranking_keys import LIGHT
-from annotation.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_comparison, unread_of_query
-from annotation.searching import run_query
-from annotation.ui.compare import CompareTab
-from annotation.ui.judge import JudgeTab
+from annotation.judging.live_ranking import follow
+from annotation.judging.search import run_query
+from annotation.ranking import rankers, rereading
+from annotation.ranking.rankers import labels_of, list_rankers
+from annotation.ranking.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_query
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.retrieval.ranking import LIGHT
 from annotation.ui.panel import Message
+from annotation.ui.tabs.compare import CompareTab
+from annotation.ui.tabs.judge import JudgeTab
 from era.encoders.spec import EmbedderSpec
 from era.method.alignment import AlignmentTexts
 from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
@@ -34,13 +36,13 @@ REREAD = f"{LIGHT}+reread"
 READ_BEFORE = [document.doc_id for document in DOCUMENTS[:8]]  # cat, dog, trout and wren
 
 
-def library_of(desk: Desk) -> Library:
+def library_of(desk: Desk) -> OpenCollection:
     """Return the collection, of which the strong model has read the first half."""
-    library = desk.workspace.library(desk.collection.id)
-    texts = library.alignment_texts()
+    opened = desk.workspace.open(desk.collection.id)
+    texts = opened.alignment_texts()
     rows = [list(texts.doc_ids).index(doc_id) for doc_id in READ_BEFORE]
-    library._texts = AlignmentTexts(READ_BEFORE, texts.strong[rows], texts.light[rows])
-    return library
+    opened._texts = AlignmentTexts(READ_BEFORE, texts.strong[rows], texts.light[rows])
+    return opened
 
 
 def read_all(desk: Desk, query_id: int, key: str = REREAD) -> None:
@@ -69,7 +71,7 @@ def test_nothing_is_searched_to_know_what_is_unread_where_everything_was_read(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = desk.query(desk.ask(GRADED_TEXT))
-    assert desk.workspace.library(desk.collection.id).has_read_all  # so few documents are all alignment texts
+    assert desk.workspace.open(desk.collection.id).has_read_all  # so few documents are all alignment texts
 
     def search(*asked: object) -> NoReturn:
         raise AssertionError(asked)
@@ -108,7 +110,7 @@ def test_a_document_is_read_once(desk: Desk) -> None:
 
 
 def test_what_the_strong_model_read_is_what_documents_are_ordered_by(desk: Desk) -> None:
-    library = library_of(desk)
+    opened = library_of(desk)
     query_id = desk.ask("cat", "vet feeding")  # feeding is in the instruction, which the light model never sees
     read_all(desk, query_id)
     query = desk.query(query_id)
@@ -117,7 +119,7 @@ def test_what_the_strong_model_read_is_what_documents_are_ordered_by(desk: Desk)
     reread = [doc_id for doc_id, _ in run_query(desk.workspace, "ann", query, REREAD, depth=16).ranking]
     assert reread[:2] == ["cat-feeding", "cat-illness"]
     assert reread.index("moth-feeding") < reread.index("moth-illness")
-    assert library.strong_documents(["cat-feeding"])[0].all()
+    assert opened.strong_documents(["cat-feeding"])[0].all()
 
 
 def test_reading_stops_after_a_while_so_that_the_page_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,21 +153,21 @@ def test_what_cannot_be_kept_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_complete_reading_for_comparing_leaves_nothing_unread(desk: Desk) -> None:
-    library = library_of(desk)
-    library.strong_reading.start()
+    opened = library_of(desk)
+    opened.strong_reading.start()
     deadline = time.monotonic() + 60
-    while not library.strong_reading.is_ready and time.monotonic() < deadline:
+    while not opened.strong_reading.is_ready and time.monotonic() < deadline:
         time.sleep(0.01)
     desk.strong._documents.clear()  # the embedder itself has kept nothing
-    is_known, vectors = library.strong_documents(["moth-illness", "cat-feeding"])
+    is_known, vectors = opened.strong_documents(["moth-illness", "cat-feeding"])
     assert is_known.all()
-    assert (vectors == library.strong_reading.index().vectors(["moth-illness", "cat-feeding"])).all()
+    assert (vectors == opened.strong_reading.index().vectors(["moth-illness", "cat-feeding"])).all()
 
 
 @pytest.mark.parametrize("key", ["strong+reread", "bm25+reread", "bm25+words+reread", "snap-abc-0+reread"])
 def test_what_does_not_search_the_light_index_is_not_reread(desk: Desk, key: str) -> None:
     with pytest.raises(NotFoundError, match="no ranking named"):
-        rankers.retriever(desk.workspace, desk.workspace.library(desk.collection.id), key)
+        rankers.retriever(desk.workspace, desk.workspace.open(desk.collection.id), key)
 
 
 def test_labels_say_that_the_top_is_read(desk: Desk) -> None:
@@ -289,7 +291,7 @@ def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
 ) -> None:
     for module in (era.method.reranking, rereading):
         monkeypatch.setattr(module, "N_REREAD", 2)
-    library = library_of(judged_desk)
+    opened = library_of(judged_desk)
     learned = judged_desk.query_id("cat-owner")
     moth = light_embedder().encode_documents(["moth"])[0]
     run = judged_desk.finish_by_hand(swapped_topics(), {learned: moth})
@@ -299,20 +301,20 @@ def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     assert set(unread.doc_ids[: unread.n_first]) == {"moth-feeding", "moth-illness"}  # not what the run itself finds
     read_some(judged_desk.workspace, "ann", judged_desk.collection.id, unread)
     query = judged_desk.query(learned)
-    [ranked] = rank_queries(judged_desk.workspace, library, key, [query]).values()
+    [ranked] = rank_queries(judged_desk.workspace, opened, key, [query]).values()
     assert (ranked.origin, {doc.doc_id for doc in ranked.ranking[:2]}) == ("held_out", {"moth-feeding", "moth-illness"})
     deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, key).ranking[:2]}
     assert deployed == {"cat-feeding", "cat-illness"}
 
 
 def test_a_reread_ranking_is_kept_apart_from_the_one_it_orders(judged_desk: Desk) -> None:
-    library = library_of(judged_desk)
+    opened = library_of(judged_desk)
     query = judged_desk.query(judged_desk.ask("cat", "vet feeding"))
     read_all(judged_desk, query.id)
     for _ in range(2):  # searched for, then found again
-        [plain] = rank_queries(judged_desk.workspace, library, LIGHT, [query]).values()
-        [reread] = rank_queries(judged_desk.workspace, library, REREAD, [query]).values()
-        [with_words] = rank_queries(judged_desk.workspace, library, f"{LIGHT}+words+reread", [query]).values()
+        [plain] = rank_queries(judged_desk.workspace, opened, LIGHT, [query]).values()
+        [reread] = rank_queries(judged_desk.workspace, opened, REREAD, [query]).values()
+        [with_words] = rank_queries(judged_desk.workspace, opened, f"{LIGHT}+words+reread", [query]).values()
         scores = [[doc.score for doc in each.ranking[:2]] for each in (plain, reread, with_words)]
         assert scores[0] != scores[1] != scores[2] != scores[0]
         assert {doc.doc_id for doc in plain.ranking} == {doc.doc_id for doc in reread.ranking}

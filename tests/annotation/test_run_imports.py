@@ -7,13 +7,13 @@ import pytest
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import drop, find_snapshot, kept_comparison, list_snapshots, snapshot_view
-from annotation.comparing.views import ComparisonView
+from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.exporting.run_imports import ImportedRun, import_run
-from annotation.exporting.runs import export_run
-from annotation.presenting.exporting import brought_in_run_payload
-from annotation.presenting.snapshots import snapshots_panel
-from annotation.rankers import list_rankers
+from annotation.ranking.rankers import list_rankers
+from annotation.transfer.run_imports import ImportedRun, import_run
+from annotation.transfer.runs import export_run
+from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ui.payloads.transfer import brought_in_run_payload
 from era.errors import FormatError
 from tests.annotation.conftest import QUERIES, Desk
 
@@ -38,10 +38,10 @@ def test_run_that_was_taken_out_comes_in_again_as_the_same_ranking(judged_desk: 
     desk = judged_desk
     found = bring_in(desk, taken_out(desk, tmp_path, "light"))
     assert (found.n_queries, found.remarks) == (len(QUERIES), ())
-    library = desk.workspace.library(desk.collection.id)
+    opened = desk.workspace.open(desk.collection.id)
     records = [desk.query(desk.query_id(query.query_id)) for query in QUERIES]
-    before = rank_queries(desk.workspace, library, "light", records)
-    after = rank_queries(desk.workspace, library, found.ranker.key, records)
+    before = rank_queries(desk.workspace, opened, "light", records)
+    after = rank_queries(desk.workspace, opened, found.ranker.key, records)
     for record in records:
         assert [doc.doc_id for doc in after[record.id].ranking] == [doc.doc_id for doc in before[record.id].ranking]
         scores = [doc.score for doc in before[record.id].ranking]

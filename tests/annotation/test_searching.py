@@ -14,12 +14,12 @@ import storage.label_sets
 import storage.pools
 import storage.searches
 import storage.training_runs
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotFoundError, NotReadyError
-from annotation.importing import store
-from annotation.pooling import pool_of
-from annotation.rankers import default_ranker, list_rankers
-from annotation.ranking_keys import ALIGNED, LIGHT
-from annotation.searching import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
+from annotation.judging.pool import pool_of
+from annotation.judging.search import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
+from annotation.ranking.rankers import default_ranker, list_rankers
+from annotation.retrieval.ranking import ALIGNED, LIGHT
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document
@@ -328,9 +328,9 @@ def test_open_query_refuses_a_query_of_another_collection(desk: Desk) -> None:
 def test_default_ranker_is_light_before_the_alignment_and_aligned_after_it(desk: Desk) -> None:
     later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
     assert default_ranker(desk.workspace, later.id, 1) == LIGHT
-    library = desk.workspace.library(later.id)
+    opened = desk.workspace.open(later.id)
     assert default_ranker(desk.workspace, later.id, 1) == LIGHT
-    library.aligned()
+    opened.aligned()
     assert default_ranker(desk.workspace, later.id, 1) == "aligned+words+reread"
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from annotation import second_looks
-from annotation.desk import Desk as LaidOut
-from annotation.desk import Opinion
-from annotation.judging import Said
-from annotation.quality import LookAgain
-from annotation.second_looks import lay_out_again, lay_out_conflicts, marks_to_look_at
+from annotation.judging import review
+from annotation.judging.marks import Said
+from annotation.judging.review import lay_out_again, lay_out_conflicts, marks_to_look_at
+from annotation.judging.suspect_marks import LookAgain
+from annotation.judging.view import Desk as LaidOut
+from annotation.judging.view import Opinion
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from storage.records import JudgmentRole
@@ -176,7 +176,7 @@ def test_marks_to_look_at_are_found_without_the_ranking_of_a_damaged_adapter(jud
 
 
 def test_second_looks_list_no_more_than_can_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_looks, "MAX_LISTED", 1)
+    monkeypatch.setattr(review, "MAX_LISTED", 1)
     cat = write_query(desk, "cat")
     for doc_id in ("cat-feeding", "cat-illness"):
         bring_reference(desk, cat.id, doc_id, 1.0)

@@ -10,6 +10,7 @@ import platformdirs
 import pytest
 
 from annotation.errors import InvalidInputError
+from annotation.people.password_file import read_people
 from annotation.settings import Settings
 from era.encoders.spec import BUNDLED, EmbedderSpec
 
@@ -116,7 +117,7 @@ def people_file(folder: Path, content: str | bytes) -> Path:
 
 
 def test_nobody_has_to_sign_in_without_a_file_of_people() -> None:
-    assert Settings().read_people() == []
+    assert read_people(Settings().people) == []
 
 
 def test_people_are_read_from_the_file_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -124,12 +125,12 @@ def test_people_are_read_from_the_file_of_the_environment(monkeypatch: pytest.Mo
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("ERA_PEOPLE", "~/people.txt")
-    assert Settings().read_people() == [("ann", "first"), ("Bob Lee", "second")]
+    assert read_people(Settings().people) == [("ann", "first"), ("Bob Lee", "second")]
 
 
 def test_people_may_stand_between_remarks_and_blanks(tmp_path: Path) -> None:
     content = "\ufeff ann : first \r\n\r\n# the second one\r\n  # bob:out\r\nJosé:with:colons:#\r\n   "
-    assert Settings(people=people_file(tmp_path, content)).read_people() == [
+    assert read_people(Settings(people=people_file(tmp_path, content)).people) == [
         ("ann", "first"),
         ("José", "with:colons:#"),
     ]
@@ -139,7 +140,7 @@ def test_people_may_stand_between_remarks_and_blanks(tmp_path: Path) -> None:
 def test_people_are_refused_with_the_line_that_is_no_name_and_password(tmp_path: Path, line: str) -> None:
     file = people_file(tmp_path, f"# names\n\nann:first\n{line}\ncleo:third\n")
     with pytest.raises(InvalidInputError) as error:
-        Settings(people=file).read_people()
+        read_people(Settings(people=file).people)
     assert str(error.value).startswith(f"{file}, line 4: expected name:password, each name once.")
     assert "secret" not in str(error.value)  # it may end up in a log
 
@@ -148,7 +149,7 @@ def test_people_are_refused_with_the_line_that_is_no_name_and_password(tmp_path:
 def test_file_that_names_nobody_is_refused_rather_than_open_to_all(tmp_path: Path, content: str) -> None:
     file = people_file(tmp_path, content)
     with pytest.raises(InvalidInputError, match="names nobody"):
-        Settings(people=file).read_people()
+        read_people(Settings(people=file).people)
 
 
 @pytest.mark.parametrize("trouble", ["missing", "a folder", "not UTF-8"])
@@ -157,7 +158,7 @@ def test_file_of_people_that_cannot_be_read_is_named(tmp_path: Path, trouble: st
     if trouble == "not UTF-8":
         people_file(tmp_path, "josé:first".encode("latin-1"))
     with pytest.raises(InvalidInputError, match="could not be read") as error:
-        Settings(people=file).read_people()
+        read_people(Settings(people=file).people)
     assert str(file) in str(error.value)
 
 

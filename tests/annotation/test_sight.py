@@ -11,27 +11,27 @@ import pytest
 import storage.judgments
 import storage.pools
 import storage.queries
-from annotation.agreement import PairAgreement
 from annotation.comparing.all_queries import compare_all
-from annotation.comparing.exporting import queries_csv, trec_zip
+from annotation.comparing.explain import why
+from annotation.comparing.export import queries_csv, trec_zip
 from annotation.comparing.facts import side_labels
 from annotation.comparing.one_query import HIDDEN, compare_query
-from annotation.comparing.reasons import why
 from annotation.comparing.report import report_html
 from annotation.comparing.snapshots import snapshot_view, take
-from annotation.comparing.views import ComparisonView
+from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.exporting.adapters import export_adapter
-from annotation.exporting.collections import export_collection
-from annotation.exporting.judgments import EVERYBODY, export_judgments
-from annotation.exporting.triplets import export_triplets
-from annotation.people import people_of
-from annotation.presenting.comparing import overall_payload
-from annotation.querying import list_lines
+from annotation.judging.agreement import PairAgreement
+from annotation.judging.judges import people_of
+from annotation.judging.queries import list_lines
+from annotation.judging.visibility import hidden_queries, left_out, sight_of
 from annotation.settings import Settings
-from annotation.sight import hidden_queries, left_out, sight_of
-from annotation.training import details
+from annotation.training import describe
 from annotation.training.label_changes import changes_between
+from annotation.transfer.adapters import export_adapter
+from annotation.transfer.collections import export_collection
+from annotation.transfer.judgments import EVERYBODY, export_judgments
+from annotation.transfer.triplets import export_triplets
+from annotation.ui.payloads.comparing import overall_payload
 from storage.records import NewJudgment
 from tests.annotation.conftest import Desk
 from tests.annotation.judging_world import bring_reference, offer, say, with_setup
@@ -270,10 +270,10 @@ def test_triplets_say_so_where_everything_is_left_out(shared: Desk) -> None:
 
 def test_a_training_run_tells_no_marks_that_are_hidden(judged: Desk) -> None:
     run, hidden = judged.train(), closed_to(judged, "bob")
-    found = details.details(judged.workspace, "bob", run.id)
+    found = describe.details(judged.workspace, "bob", run.id)
     assert {taught.query.id for taught in found.queries if taught.is_hidden} == hidden
     with pytest.raises(NotFoundError, match="stay hidden"):
-        details.snapshot_marks(judged.workspace, "bob", run.id, judged.query_id("dog-owner"))
+        describe.snapshot_marks(judged.workspace, "bob", run.id, judged.query_id("dog-owner"))
     say(judged, "ann", judged.query_id("dog-owner"), "dog-feeding", 0.0)
     changes = changes_between(judged.workspace, "bob", run.id, None)
     assert (changes.n_hidden, changes.n_changed, changes.queries) == (1, 0, [])

@@ -8,11 +8,12 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.exceptions import HTTPException
 
-from annotation import people_file, signing_in
 from annotation.errors import TooManyTriesError
-from annotation.people_file import Person
-from annotation.signing_in import SignIn
-from annotation.ui.signing_in import PasswordCheck
+from annotation.people import password_file
+from annotation.people import sign_in as module_of_sign_in
+from annotation.people.password_file import Person
+from annotation.people.sign_in import SignIn
+from annotation.ui.server.sign_in_page import PasswordCheck
 from tests.asynchronous import finish
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=64)  # KiB; hundreds of passwords are tried here
@@ -33,7 +34,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _hashes_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (people_file, signing_in):
+    for module in (password_file, module_of_sign_in):
         monkeypatch.setattr(module, "PasswordHasher", lambda: QUICK)
 
 
@@ -137,7 +138,7 @@ def test_many_guesses_at_once_are_no_more_than_one_after_the_other(clock: Clock)
 def test_what_is_remembered_of_wrong_passwords_is_bounded(
     sign_in: SignIn, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signing_in, "_MOST_KEPT", 20)
+    monkeypatch.setattr(sign_in, "_MOST_KEPT", 20)
     monkeypatch.setattr(SignIn, "_verifies", lambda *_: False)
     for n in range(100):
         wait_of(sign_in, "x" * 10_000 + str(n), f"192.0.2.{n}")

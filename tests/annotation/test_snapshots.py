@@ -25,9 +25,9 @@ from annotation.comparing.snapshots import (
     snapshot_view,
     take,
 )
-from annotation.comparing.views import ComparisonView, read_view
+from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.presenting.snapshots import snapshots_panel
+from annotation.ui.payloads.snapshots import snapshots_panel
 from tests.annotation.conftest import (
     GRADED_RANKING,
     GRADED_TEXT,
@@ -80,7 +80,7 @@ def test_take_tells_which_held_out_rankings_it_kept(trained_desk: Desk) -> None:
     assert (provenance["recipe"], provenance["seed"], provenance["run"]) == ("era", 0, 1)
     with trained_desk.workspace.reading() as session:
         assert provenance["snapshot_hash"] == storage.training_runs.get(session, 1).snapshot_hash
-    index = trained_desk.workspace.library(trained_desk.collection.id).index
+    index = trained_desk.workspace.open(trained_desk.collection.id).index
     assert provenance["index_fingerprint"] == index.fingerprint
     assert provenance["strong_embedder"]["name"] == "strong"
     assert {"python", "torch"} <= provenance["versions"].keys()
@@ -171,9 +171,9 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
     kept = kept_comparison(again.workspace, snapshot_view(record))
     assert kept is not None
     assert kept.overall == then
-    library = again.workspace.library(again.collection.id)
+    opened = again.workspace.open(again.collection.id)
     assert view.query_id is not None
-    stored = rank_queries(again.workspace, library, f"snap-{record.slug}-1", [again.query(view.query_id)])
+    stored = rank_queries(again.workspace, opened, f"snap-{record.slug}-1", [again.query(view.query_id)])
     assert [doc.doc_id for doc in stored[view.query_id].ranking] == [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]
     labels = side_labels(again.workspace, snapshot_view(record))
     assert list(labels.values()) == ["then: light model alone", "then: after your marks (run 1), vectors alone"]

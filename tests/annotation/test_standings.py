@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 import storage.judgments
-from annotation.counts import UNTOUCHED, QueryStanding
-from annotation.judging import start_label_set
-from annotation.standings import Standings
+from annotation.judging.marks import start_label_set
+from annotation.labels.counts import UNTOUCHED, QueryStanding
+from annotation.labels.current import Standings
 from storage.records import Hand, JudgmentRole, StandingMark
 from tests.annotation.conftest import PATIENCE_S, Desk
 from tests.annotation.judging_world import bring_reference, decide, say, write_query
@@ -294,7 +294,7 @@ def test_standings_can_be_read_while_another_thread_puts_in_new_queries(
         readers[-1].join(0.2)  # it may have to wait for the refresh
         return Counter(*args)
 
-    monkeypatch.setattr("annotation.standings.Counter", looking)
+    monkeypatch.setattr("annotation.labels.current.Counter", looking)
     with desk.workspace.reading() as session:
         board.refresh(session)
     for reader in readers:

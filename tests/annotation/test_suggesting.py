@@ -2,9 +2,9 @@
 
 import pytest
 
-from annotation.desk import Card, lay_out_pool
 from annotation.errors import NotAllowedError, NotReadyError
-from annotation.suggesting import _why, most_useful_card
+from annotation.judging.suggestions import _why, most_useful_card
+from annotation.judging.view import Card, lay_out_pool
 from annotation.workspace import Workspace
 from era.active.acquisition import Usefulness
 from era.encoders.base import EmbedderPair

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 import storage.training_runs
-from annotation.counts import LabelCounts
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.fair_share import MAX_WAITING
-from annotation.importing import store
-from annotation.judging import start_label_set
-from annotation.opening import open_page
-from annotation.standings import Standings
-from annotation.training import queueing
-from annotation.training.job import summarise
-from annotation.training.queueing import Outlook, outlook
+from annotation.jobs.fair_share import MAX_WAITING
+from annotation.judging.marks import start_label_set
+from annotation.labels.counts import LabelCounts
+from annotation.labels.current import Standings
+from annotation.training import start
+from annotation.training.start import Outlook, outlook
+from annotation.training.train import summarise
 from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
@@ -105,7 +105,7 @@ def test_outlook_offers_another_run_until_ten_are_waiting(judged_desk: Desk) -> 
     assert look(judged_desk).can_train
     runs.append(judged_desk.start())
     assert not look(judged_desk).can_train
-    queueing.cancel(judged_desk.workspace, "ann", runs[3].id)
+    start.cancel(judged_desk.workspace, "ann", runs[3].id)
     assert look(judged_desk).can_train
 
 
@@ -147,7 +147,7 @@ def test_start_refuses_when_nothing_is_relevant(desk: Desk) -> None:
     desk.mark(desk.query_id("cat-vet"), "cat-feeding", 0.0, 1)
     with pytest.raises(InvalidInputError, match="Mark at least one document as relevant"):
         desk.start()
-    assert queueing.history(desk.workspace, desk.collection.id) == []
+    assert start.history(desk.workspace, desk.collection.id) == []
 
 
 def test_start_refuses_an_eleventh_run_in_line(judged_desk: Desk) -> None:
@@ -161,7 +161,7 @@ def test_start_refuses_an_eleventh_run_in_line(judged_desk: Desk) -> None:
     runs.append(judged_desk.start("paper"))
     with pytest.raises(InvalidInputError, match="or cancel one"):
         judged_desk.start("paper")
-    listed = queueing.history(judged_desk.workspace, judged_desk.collection.id)
+    listed = start.history(judged_desk.workspace, judged_desk.collection.id)
     assert [run.id for run in listed] == [run.id for run in reversed(runs)]
 
 
@@ -175,48 +175,48 @@ def test_one_person_of_several_takes_three_places_and_leaves_the_others(
 
     def start_as(author: str) -> TrainingRunRecord:
         places = judged_desk.collection.id, judged_desk.label_set_id
-        return queueing.start(judged_desk.workspace, author, *places, "era", 0)
+        return start.start(judged_desk.workspace, author, *places, "era", 0)
 
     anns = [start_as("ann") for _ in range(3)]
     refused = "3 of your training runs are waiting already, which is one person's share"
     with pytest.raises(InvalidInputError, match=refused):
         start_as("ann")
     with pytest.raises(InvalidInputError, match=refused):
-        queueing.rerun_with_same_labels(judged_desk.workspace, "ann", anns[0].id)
+        start.rerun_with_same_labels(judged_desk.workspace, "ann", anns[0].id)
     bens = start_as("ben")
-    assert queueing.places_in_line(judged_desk.workspace)[bens.id] == 2
-    queueing.cancel(judged_desk.workspace, "ann", anns[0].id)
-    again = queueing.resume(judged_desk.workspace, "ann", anns[0].id)
-    queueing.cancel(judged_desk.workspace, "ann", again.id)
+    assert start.places_in_line(judged_desk.workspace)[bens.id] == 2
+    start.cancel(judged_desk.workspace, "ann", anns[0].id)
+    again = start.resume(judged_desk.workspace, "ann", anns[0].id)
+    start.cancel(judged_desk.workspace, "ann", again.id)
     start_as("ann")
     with pytest.raises(InvalidInputError, match=refused):
-        queueing.resume(judged_desk.workspace, "ann", again.id)
+        start.resume(judged_desk.workspace, "ann", again.id)
 
 
 def test_places_in_line_follow_the_queue(judged_desk: Desk) -> None:
     first, second, third, fourth = (judged_desk.start(seed=seed) for seed in range(4))
     with judged_desk.workspace.writing() as session:
         storage.training_runs.claim_next(session)
-    assert queueing.places_in_line(judged_desk.workspace) == {second.id: 1, third.id: 2, fourth.id: 3}
-    queueing.cancel(judged_desk.workspace, "ann", second.id)
-    assert queueing.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2}
-    queueing.resume(judged_desk.workspace, "ann", second.id)
-    assert queueing.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2, second.id: 3}
+    assert start.places_in_line(judged_desk.workspace) == {second.id: 1, third.id: 2, fourth.id: 3}
+    start.cancel(judged_desk.workspace, "ann", second.id)
+    assert start.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2}
+    start.resume(judged_desk.workspace, "ann", second.id)
+    assert start.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2, second.id: 3}
     assert judged_desk.run(first.id).state is TrainingRunState.RUNNING
 
 
 def test_start_refuses_the_label_set_of_another_collection(judged_desk: Desk) -> None:
     other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
     with pytest.raises(InvalidInputError, match="belongs to another collection"):
-        queueing.start(judged_desk.workspace, "ann", other.id, judged_desk.label_set_id, "era", 0)
-    assert queueing.history(judged_desk.workspace, other.id) == []
+        start.start(judged_desk.workspace, "ann", other.id, judged_desk.label_set_id, "era", 0)
+    assert start.history(judged_desk.workspace, other.id) == []
 
 
 def test_start_of_another_collection_is_possible_while_one_is_under_way(judged_desk: Desk) -> None:
     judged_desk.start()
     other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
     label_set_id = open_page(judged_desk.workspace, other.id, None).label_set.id
-    assert queueing.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0).number == 1
+    assert start.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0).number == 1
 
 
 @pytest.mark.parametrize("recipe", ["", "ERA", "magic", "x" * 10_000])
@@ -234,18 +234,18 @@ def test_start_refuses_a_seed_out_of_range(judged_desk: Desk, seed: int) -> None
 
 def test_start_and_cancel_refuse_when_nobody_is_signed_in(judged_desk: Desk) -> None:
     with pytest.raises(NotAllowedError, match="Sign in"):
-        queueing.start(judged_desk.workspace, None, judged_desk.collection.id, judged_desk.label_set_id, "era", 0)
+        start.start(judged_desk.workspace, None, judged_desk.collection.id, judged_desk.label_set_id, "era", 0)
     run = judged_desk.start()
     with pytest.raises(NotAllowedError, match="Sign in"):
-        queueing.cancel(judged_desk.workspace, None, run.id)
+        start.cancel(judged_desk.workspace, None, run.id)
     assert judged_desk.run(run.id).state is TrainingRunState.QUEUED
 
 
 def test_cancel_ends_a_queued_run_at_once(judged_desk: Desk) -> None:
     run = judged_desk.start()
-    assert queueing.cancel(judged_desk.workspace, "ann", run.id).state is TrainingRunState.CANCELLED
+    assert start.cancel(judged_desk.workspace, "ann", run.id).state is TrainingRunState.CANCELLED
     with pytest.raises(UnknownRecord, match="no training run with the id 99"):
-        queueing.cancel(judged_desk.workspace, "ann", 99)
+        start.cancel(judged_desk.workspace, "ann", 99)
 
 
 def ranking(*doc_ids: str) -> list[ScoredDoc]:
@@ -312,11 +312,11 @@ def test_resume_queues_the_same_run_again(judged_desk: Desk) -> None:
     run = judged_desk.start(seed=7)
     judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-feeding", 0.0, 1)  # the labels have changed since
     with pytest.raises(InvalidInputError, match="Run 1 is queued; there is nothing to resume"):
-        queueing.resume(judged_desk.workspace, "ann", run.id)
-    queueing.cancel(judged_desk.workspace, "ann", run.id)
+        start.resume(judged_desk.workspace, "ann", run.id)
+    start.cancel(judged_desk.workspace, "ann", run.id)
     with pytest.raises(NotAllowedError, match="Sign in"):
-        queueing.resume(judged_desk.workspace, None, run.id)
-    again = queueing.resume(judged_desk.workspace, "ann", run.id)
+        start.resume(judged_desk.workspace, None, run.id)
+    again = start.resume(judged_desk.workspace, "ann", run.id)
     assert (again.id, again.number, again.seed, again.snapshot_hash) == (run.id, 1, 7, run.snapshot_hash)
     assert (again.state, again.is_cancel_requested) == (TrainingRunState.QUEUED, False)
 
@@ -324,20 +324,20 @@ def test_resume_queues_the_same_run_again(judged_desk: Desk) -> None:
 def test_resume_refuses_what_is_finished_and_a_full_line(judged_desk: Desk) -> None:
     finished = judged_desk.finish_by_hand(swapped_topics())
     with pytest.raises(InvalidInputError, match="Run 1 is finished"):
-        queueing.resume(judged_desk.workspace, "ann", finished.id)
-    cancelled = queueing.cancel(judged_desk.workspace, "ann", judged_desk.start().id)
+        start.resume(judged_desk.workspace, "ann", finished.id)
+    cancelled = start.cancel(judged_desk.workspace, "ann", judged_desk.start().id)
     for seed in range(10):
         judged_desk.start(seed=seed)
     with pytest.raises(InvalidInputError, match="10 training runs are waiting"):
-        queueing.resume(judged_desk.workspace, "ann", cancelled.id)
+        start.resume(judged_desk.workspace, "ann", cancelled.id)
 
 
 def test_rerun_takes_the_same_labels_or_todays(judged_desk: Desk) -> None:
     first = judged_desk.start("paper", seed=5)
     judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-illness", 1.0, 1)
     judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-illness", 1.0, 2, author="bob")
-    same = queueing.rerun_with_same_labels(judged_desk.workspace, "bob", first.id)
-    today = queueing.rerun_with_todays_labels(judged_desk.workspace, "bob", first.id)
+    same = start.rerun_with_same_labels(judged_desk.workspace, "bob", first.id)
+    today = start.rerun_with_todays_labels(judged_desk.workspace, "bob", first.id)
     for run in (same, today):
         assert (run.recipe, run.seed, run.rerun_of, run.author) == ("paper", 5, first.id, "bob")
         assert (run.collection_id, run.label_set_id) == (first.collection_id, first.label_set_id)
@@ -346,6 +346,6 @@ def test_rerun_takes_the_same_labels_or_todays(judged_desk: Desk) -> None:
     with judged_desk.workspace.reading() as session:
         labels = [storage.training_runs.label_snapshot(session, run.id) for run in (first, same, today)]
     assert labels[0] == labels[1] != labels[2]
-    for rerun in (queueing.rerun_with_same_labels, queueing.rerun_with_todays_labels):
+    for rerun in (start.rerun_with_same_labels, start.rerun_with_todays_labels):
         with pytest.raises(NotAllowedError, match="Sign in"):
             rerun(judged_desk.workspace, None, first.id)

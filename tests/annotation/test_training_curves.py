@@ -9,8 +9,8 @@ import pytest
 import era.evaluation.learning_curve
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.training import curves, queueing
-from annotation.training.curves import ask_for_curve, why_no_curve, withdraw_curve
+from annotation.training import learning_curves, start
+from annotation.training.learning_curves import ask_for_curve, why_no_curve, withdraw_curve
 from annotation.training.worker import TrainingWorker
 from storage.records import TrainingRunState
 from tests.annotation.conftest import PATIENCE_S, QRELS, Desk, swapped_topics, wait_until
@@ -81,7 +81,7 @@ class StagedCurve:
 def staged(monkeypatch: pytest.MonkeyPatch) -> StagedCurve:
     staged = StagedCurve()
     monkeypatch.setattr(era.evaluation.learning_curve, "learning_curve", staged)
-    monkeypatch.setattr(curves, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(learning_curves, "_PAUSE_S", 0.0)
     return staged
 
 
@@ -172,4 +172,4 @@ def test_a_run_deleted_while_its_curve_is_computed_leaves_the_worker_well(
     worker.poke()
     assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
     worker.close()
-    assert [each.id for each in queueing.history(judged_desk.workspace, judged_desk.collection.id)] == [again.id]
+    assert [each.id for each in start.history(judged_desk.workspace, judged_desk.collection.id)] == [again.id]

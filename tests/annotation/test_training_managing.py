@@ -7,12 +7,12 @@ import pytest
 
 import storage.snapshots
 import storage.training_runs
-from annotation import rankers
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.importing import store
-from annotation.judging import start_label_set
-from annotation.opening import open_page
-from annotation.training import details, managing, queueing
+from annotation.judging.marks import start_label_set
+from annotation.ranking import rankers
+from annotation.training import describe, manage, start
 from annotation.training.label_changes import changed_marks, changes_between
 from storage.errors import UnknownRecord
 from storage.records import NewSnapshot, TrainingRunRecord, TrainingRunState
@@ -25,11 +25,11 @@ def in_use(judged: Desk) -> str:
 
 
 def use(judged: Desk, key: str, author: str | None = "ann") -> None:
-    managing.use(judged.workspace, author, judged.collection.id, judged.label_set_id, key)
+    manage.use(judged.workspace, author, judged.collection.id, judged.label_set_id, key)
 
 
 def listed(judged: Desk) -> list[TrainingRunRecord]:
-    return queueing.history(judged.workspace, judged.collection.id)
+    return start.history(judged.workspace, judged.collection.id)
 
 
 def test_use_takes_any_ranking_that_the_desk_offers(judged_desk: Desk) -> None:
@@ -54,14 +54,14 @@ def test_use_refuses_strangers_and_label_sets_of_other_collections(judged_desk: 
         use(judged_desk, "aligned", author=None)
     other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
     with pytest.raises(InvalidInputError, match="another collection"):
-        managing.use(judged_desk.workspace, "ann", other.id, judged_desk.label_set_id, "aligned")
+        manage.use(judged_desk.workspace, "ann", other.id, judged_desk.label_set_id, "aligned")
 
 
 def test_describe_keeps_name_and_note_without_blanks_around(judged_desk: Desk) -> None:
     run = judged_desk.start()
-    managing.describe(judged_desk.workspace, "ann", run.id, "  the   good\none ", "\n why it is good\n")
+    manage.describe(judged_desk.workspace, "ann", run.id, "  the   good\none ", "\n why it is good\n")
     assert (judged_desk.run(run.id).name, judged_desk.run(run.id).note) == ("the good one", "why it is good")
-    managing.describe(judged_desk.workspace, "ann", run.id, "", "")
+    manage.describe(judged_desk.workspace, "ann", run.id, "", "")
     assert (judged_desk.run(run.id).name, judged_desk.run(run.id).note) == ("", "")
 
 
@@ -69,26 +69,26 @@ def test_describe_keeps_name_and_note_without_blanks_around(judged_desk: Desk) -
 def test_describe_refuses_what_is_too_long(judged_desk: Desk, name: str, note: str) -> None:
     run = judged_desk.start()
     with pytest.raises(InvalidInputError, match="Shorten it"):
-        managing.describe(judged_desk.workspace, "ann", run.id, name, note)
+        manage.describe(judged_desk.workspace, "ann", run.id, name, note)
     assert judged_desk.run(run.id).note == ""
 
 
 def test_pin_and_archive_can_be_taken_back(judged_desk: Desk) -> None:
     run = judged_desk.start()
-    assert managing.pin(judged_desk.workspace, "ann", run.id, True).is_pinned
-    archived = managing.archive(judged_desk.workspace, "ann", run.id, True)
+    assert manage.pin(judged_desk.workspace, "ann", run.id, True).is_pinned
+    archived = manage.archive(judged_desk.workspace, "ann", run.id, True)
     assert (archived.is_pinned, archived.is_archived) == (True, True)
-    assert not managing.archive(judged_desk.workspace, "ann", run.id, False).is_archived
-    assert not managing.pin(judged_desk.workspace, "ann", run.id, False).is_pinned
+    assert not manage.archive(judged_desk.workspace, "ann", run.id, False).is_archived
+    assert not manage.pin(judged_desk.workspace, "ann", run.id, False).is_pinned
 
 
 def test_nobody_but_signed_in_people_changes_a_run(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     for act in (
-        lambda: managing.describe(judged_desk.workspace, None, run.id, "mine", ""),
-        lambda: managing.pin(judged_desk.workspace, None, run.id, True),
-        lambda: managing.archive(judged_desk.workspace, None, run.id, True),
-        lambda: managing.delete(judged_desk.workspace, None, run.id),
+        lambda: manage.describe(judged_desk.workspace, None, run.id, "mine", ""),
+        lambda: manage.pin(judged_desk.workspace, None, run.id, True),
+        lambda: manage.archive(judged_desk.workspace, None, run.id, True),
+        lambda: manage.delete(judged_desk.workspace, None, run.id),
     ):
         with pytest.raises(NotAllowedError, match="Sign in"):
             act()
@@ -98,15 +98,15 @@ def test_nobody_but_signed_in_people_changes_a_run(judged_desk: Desk) -> None:
 
 def test_delete_takes_away_the_adapter_and_never_gives_the_number_again(judged_desk: Desk) -> None:
     first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
-    managing.delete(judged_desk.workspace, "ann", second.id)
+    manage.delete(judged_desk.workspace, "ann", second.id)
     assert [run.id for run in listed(judged_desk)] == [first.id]
     folder = judged_desk.workspace.adapter_folder(first.id).parent
     assert [each.name for each in folder.iterdir()] == [f"run-{first.id}"]
     with pytest.raises(UnknownRecord):
         judged_desk.run(second.id)
-    library = judged_desk.workspace.library(judged_desk.collection.id)
+    opened = judged_desk.workspace.open(judged_desk.collection.id)
     with pytest.raises(NotFoundError, match="left no adapter"):
-        rankers.retriever(judged_desk.workspace, library, f"run-{second.id}")
+        rankers.retriever(judged_desk.workspace, opened, f"run-{second.id}")
     third = judged_desk.start()
     assert (third.number, third.id) == (3, 3)
 
@@ -114,7 +114,7 @@ def test_delete_takes_away_the_adapter_and_never_gives_the_number_again(judged_d
 def test_delete_of_the_run_in_use_leaves_the_best_there_is(judged_desk: Desk) -> None:
     first, second = (judged_desk.finish_by_hand(swapped_topics()) for _ in range(2))
     use(judged_desk, f"run-{first.id}")
-    managing.delete(judged_desk.workspace, "ann", first.id)
+    manage.delete(judged_desk.workspace, "ann", first.id)
     assert in_use(judged_desk) == f"run-{second.id}"
 
 
@@ -124,9 +124,9 @@ def test_delete_is_for_who_trained_where_several_people_sign_in(judged_desk: Des
     people.write_text("ann:one\nben:two\n")
     judged_desk.workspace.settings = judged_desk.workspace.settings.model_copy(update={"people": people})
     with pytest.raises(NotAllowedError, match="Only ann can delete run 1"):
-        managing.delete(judged_desk.workspace, "ben", run.id)
+        manage.delete(judged_desk.workspace, "ben", run.id)
     assert judged_desk.workspace.adapter_folder(run.id).is_dir()
-    managing.delete(judged_desk.workspace, "ann", run.id)
+    manage.delete(judged_desk.workspace, "ann", run.id)
     assert not judged_desk.workspace.adapter_folder(run.id).exists()
 
 
@@ -134,21 +134,21 @@ def test_deletion_cut_short_is_finished_at_the_next_start(judged_desk: Desk, mon
     run = judged_desk.finish_by_hand(swapped_topics())
     with monkeypatch.context() as dying:
         dying.setattr(shutil, "rmtree", lambda *args, **named: None)
-        managing.delete(judged_desk.workspace, "ann", run.id)
+        manage.delete(judged_desk.workspace, "ann", run.id)
     folder = judged_desk.workspace.adapter_folder(run.id).parent
     assert len(list(folder.iterdir())) == 1
-    managing.sweep(judged_desk.workspace)
+    manage.sweep(judged_desk.workspace)
     assert list(folder.iterdir()) == []
 
 
 def test_delete_refuses_what_is_under_way(judged_desk: Desk) -> None:
     run = judged_desk.start()
     with pytest.raises(InvalidInputError, match=r"Run 1 is queued\. Cancel it first"):
-        managing.delete(judged_desk.workspace, "ann", run.id)
+        manage.delete(judged_desk.workspace, "ann", run.id)
     with judged_desk.workspace.writing() as session:
         storage.training_runs.claim_next(session)
     with pytest.raises(InvalidInputError, match="Run 1 is running"):
-        managing.delete(judged_desk.workspace, "ann", run.id)
+        manage.delete(judged_desk.workspace, "ann", run.id)
 
 
 def keep_comparison(judged: Desk, name: str, *keys: str) -> None:
@@ -164,13 +164,13 @@ def test_dependents_are_label_sets_kept_comparisons_and_reruns(judged_desk: Desk
     keep_comparison(judged_desk, "shows", "light", f"run-{one.id}")
     keep_comparison(judged_desk, "shows-with-words", f"run-{one.id}+words", "light")
     keep_comparison(judged_desk, "shows-another", "light", f"run-{one.id}0")
-    queueing.rerun_with_same_labels(judged_desk.workspace, "ann", one.id)
-    run, found = managing.dependents(judged_desk.workspace, one.id)
+    start.rerun_with_same_labels(judged_desk.workspace, "ann", one.id)
+    run, found = manage.dependents(judged_desk.workspace, one.id)
     assert run.id == one.id
     assert list(found.label_sets) == ["Ann's labels"]
     assert sorted(found.snapshots) == ["shows", "shows-with-words"]
     assert list(found.reruns) == [3]
-    _, none = managing.dependents(judged_desk.workspace, other.id)
+    _, none = manage.dependents(judged_desk.workspace, other.id)
     assert (list(none.label_sets), list(none.snapshots), list(none.reruns)) == ([], [], [])
 
 
@@ -205,43 +205,43 @@ def test_changes_between_a_run_and_today_name_documents(judged_desk: Desk) -> No
 def test_changes_between_runs_of_different_collections_are_refused(judged_desk: Desk) -> None:
     other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
     label_set_id = open_page(judged_desk.workspace, other.id, None).label_set.id
-    theirs = queueing.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0)
+    theirs = start.start(judged_desk.workspace, "ann", other.id, label_set_id, "era", 0)
     with pytest.raises(InvalidInputError, match="different collections"):
         changes_between(judged_desk.workspace, "ann", judged_desk.start().id, theirs.id)
 
 
 def test_details_list_what_the_run_learned_from(trained_desk: Desk) -> None:
-    found = details.details(trained_desk.workspace, "ann", 1)
+    found = describe.details(trained_desk.workspace, "ann", 1)
     assert (found.run.id, found.label_set, found.rerun_of) == (1, "Ann's labels", None)
     assert [taught.query.public_id for taught in found.queries] == list(QRELS)
     assert {(t.n_relevant, t.n_not_relevant, t.is_hidden) for t in found.queries} == {(1, 1, False)}
     assert found.made_with["strong_embedder"]["name"] == trained_desk.strong.identity.name
-    marks = details.snapshot_marks(trained_desk.workspace, "ann", 1, trained_desk.query_id("wren-vet"))
+    marks = describe.snapshot_marks(trained_desk.workspace, "ann", 1, trained_desk.query_id("wren-vet"))
     assert [(m.doc_id, m.title, m.grade) for m in marks] == [
         ("wren-illness", "wren", 1.0),
         ("wren-feeding", "wren", 0.0),
     ]
     with pytest.raises(NotFoundError, match="learned nothing from that query"):
-        details.snapshot_marks(trained_desk.workspace, "ann", 1, 999)
+        describe.snapshot_marks(trained_desk.workspace, "ann", 1, 999)
 
 
 def test_details_of_a_run_from_before_read_what_the_adapter_says(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
-    found = details.details(judged_desk.workspace, "ann", run.id)
+    found = describe.details(judged_desk.workspace, "ann", run.id)
     assert found.made_with["light_embedder"]["name"] == judged_desk.light.identity.name
-    managing.delete(judged_desk.workspace, "ann", run.id)
+    manage.delete(judged_desk.workspace, "ann", run.id)
     left = judged_desk.start()
-    assert details.details(judged_desk.workspace, "ann", left.id).made_with == {}
+    assert describe.details(judged_desk.workspace, "ann", left.id).made_with == {}
 
 
 def test_marks_of_a_query_stay_hidden_from_who_may_still_judge_it(judged_desk: Desk) -> None:
     run, hidden = judged_desk.start(), judged_desk.query_id("wren-vet")
     judged_desk.mark(hidden, "moth-illness", 1.0, 1)
-    found = details.details(judged_desk.workspace, "ben", run.id)
+    found = describe.details(judged_desk.workspace, "ben", run.id)
     assert [taught.query.id for taught in found.queries if taught.is_hidden] == [hidden]
     with pytest.raises(NotFoundError, match="may still judge"):
-        details.snapshot_marks(judged_desk.workspace, "ben", run.id, hidden)
-    assert details.snapshot_marks(judged_desk.workspace, "ann", run.id, hidden)
+        describe.snapshot_marks(judged_desk.workspace, "ben", run.id, hidden)
+    assert describe.snapshot_marks(judged_desk.workspace, "ann", run.id, hidden)
     changes = changes_between(judged_desk.workspace, "ben", run.id, None)
     assert (changes.n_hidden, changes.n_added, changes.queries) == (1, 0, [])
     assert changes_between(judged_desk.workspace, "ann", run.id, None).n_added == 1

@@ -11,11 +11,11 @@ import pytest
 
 import storage.label_sets
 import storage.training_runs
-from annotation.library import Library
-from annotation.rankers import default_ranker
-from annotation.training import queueing, reporting
-from annotation.training.job import Outcome
-from annotation.training.reporting import STAGES, Reporter
+from annotation.ranking.rankers import default_ranker
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.training import progress, start
+from annotation.training.progress import STAGES, Reporter
+from annotation.training.train import Outcome
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
@@ -124,7 +124,7 @@ def test_run_is_cancelled_at_every_stage(
     def cancelling(self: Reporter, now: str, fraction: float, detail: str = "") -> None:
         seen.append(now)
         if now == stage and stage not in seen[:-1]:
-            queueing.cancel(judged_desk.workspace, "ann", run.id)
+            start.cancel(judged_desk.workspace, "ann", run.id)
         call(self, now, fraction, detail)
 
     monkeypatch.setattr(Reporter, "__call__", cancelling)
@@ -147,15 +147,15 @@ def test_run_is_cancelled_while_words_are_counted(
     judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = judged_desk.start()
-    count = Library.words
+    count = OpenCollection.words
 
-    def cancelled_meanwhile(self: Library) -> LexicalIndex:
+    def cancelled_meanwhile(self: OpenCollection) -> LexicalIndex:
         assert judged_desk.run(run.id).message == "counting words"
-        queueing.cancel(judged_desk.workspace, "ann", run.id)
+        start.cancel(judged_desk.workspace, "ann", run.id)
         return count(self)
 
-    monkeypatch.setattr(Library, "words", cancelled_meanwhile)
-    monkeypatch.setattr(reporting, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(OpenCollection, "words", cancelled_meanwhile)
+    monkeypatch.setattr(progress, "_PAUSE_S", 0.0)
     worker_of(judged_desk.workspace).start()
     ended = judged_desk.wait_for(run.id)
     assert (ended.state, ended.measures) == (TrainingRunState.CANCELLED, None)
@@ -163,10 +163,10 @@ def test_run_is_cancelled_while_words_are_counted(
 
 
 def test_run_is_not_lost_where_words_cannot_be_counted(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(self: Library) -> LexicalIndex:
+    def too_large(self: OpenCollection) -> LexicalIndex:
         raise MemoryError
 
-    monkeypatch.setattr(Library, "words", too_large)
+    monkeypatch.setattr(OpenCollection, "words", too_large)
     run = judged_desk.train()
     assert run.state is TrainingRunState.FINISHED
     assert run.message == "Matching words could not be counted (MemoryError), so no ranking was tried with them."
@@ -187,7 +187,7 @@ def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk
     assert default_ranker(again.workspace, again.collection.id, again.label_set_id) == f"run-{before.id}"
     n_read = len(again.strong.texts_read)
     again.mark(again.query_id("dog-owner"), "dog-feeding", 0.0, 1)
-    queueing.resume(again.workspace, "ann", left.id)
+    start.resume(again.workspace, "ann", left.id)
     worker.poke()
     ended = again.wait_for(left.id)
     worker.close()
@@ -195,7 +195,7 @@ def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk
         TrainingRunState.FINISHED, left.number, left.snapshot_hash,
     )  # fmt: skip
     assert default_ranker(again.workspace, again.collection.id, again.label_set_id) == f"run-{left.id}"
-    contents = again.workspace.library(again.collection.id).corpus.contents([each.doc_id for each in DOCUMENTS])
+    contents = again.workspace.open(again.collection.id).corpus.contents([each.doc_id for each in DOCUMENTS])
     assert not set(contents) & set(again.strong.texts_read[n_read:])
     again.workspace.close()
 
@@ -254,10 +254,10 @@ def test_run_whose_measures_can_never_be_stored_fails_and_the_next_one_is_done(
 
 def test_run_keeps_what_it_was_made_with_and_what_it_took(trained_desk: Desk) -> None:
     run = trained_desk.run(1)
-    library = trained_desk.workspace.library(trained_desk.collection.id)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
     assert run.config["adaptation"]["temperature"] == 1.0
     assert run.config["strong_embedder"]["name"] == trained_desk.strong.identity.name
-    assert run.config["index_fingerprint"] == library.index.fingerprint
+    assert run.config["index_fingerprint"] == opened.index.fingerprint
     assert run.config["versions"].keys() >= {"python", "torch", "numpy"}
     assert run.measures is not None
     cost = run.measures["cost"]
@@ -282,7 +282,7 @@ def test_seconds_of_a_stage_are_those_between_its_first_report_and_the_next_stag
     with judged_desk.workspace.writing() as session:
         storage.training_runs.claim_next(session)
     times = iter([100.0, 101.0, 103.0, 103.5, 110.0])
-    monkeypatch.setattr(reporting, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(times)))
     report = Reporter(judged_desk.workspace, run.id, lambda: False)  # at 100
     for stage in ("embedding", "embedding", "alignment", "adaptation"):
         report(stage, 0.0)

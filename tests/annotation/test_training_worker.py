@@ -12,10 +12,11 @@ import pytest
 from safetensors.numpy import load_file
 
 import storage.training_runs
-from annotation.importing import store
-from annotation.rankers import list_rankers
-from annotation.searching import ask, run_query
-from annotation.training import queueing
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
+from annotation.judging.search import ask, run_query
+from annotation.ranking.rankers import list_rankers
+from annotation.training import start
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
@@ -90,8 +91,8 @@ def test_training_run_is_measured_by_what_never_saw_the_marks(data_dir: Path) ->
     wanted |= {"newt-vet": "newt-feeding"}
     desk = new_desk(data_dir, small_world(qrels={query_id: {doc_id: 1.0} for query_id, doc_id in wanted.items()}))
     run = desk.train()
-    index = desk.workspace.library(desk.collection.id).index
-    retriever, held_out = desk.workspace.library(desk.collection.id).trained(desk.workspace.adapter_folder(run.id))
+    index = desk.workspace.open(desk.collection.id).index
+    retriever, held_out = desk.workspace.open(desk.collection.id).trained(desk.workspace.adapter_folder(run.id))
     rows = np.array([held_out[str(desk.query_id(query.query_id))].vector for query in QUERIES], np.float32)
     desk.workspace.close()
 
@@ -107,7 +108,7 @@ def test_training_run_is_measured_by_what_never_saw_the_marks(data_dir: Path) ->
 
 
 def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
-    library = trained_desk.workspace.library(trained_desk.collection.id)
+    opened = trained_desk.workspace.open(trained_desk.collection.id)
     folder = trained_desk.workspace.adapter_folder(1)
     assert sorted(file.name for file in folder.iterdir()) == ["adapter.json", "adapter.safetensors"]
     adapter, extra = QueryAdapter.load(folder)
@@ -123,8 +124,8 @@ def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
     assert about["snapshot_hash"] == run.snapshot_hash
     assert about["strong_embedder"] == asdict(trained_desk.strong.identity)
     assert about["light_embedder"] == asdict(trained_desk.light.identity)
-    assert about["index_fingerprint"] == library.index.fingerprint
-    assert about["corpus_fingerprint"] == library.corpus.fingerprint
+    assert about["index_fingerprint"] == opened.index.fingerprint
+    assert about["corpus_fingerprint"] == opened.corpus.fingerprint
     assert about["config"]["adaptation"]["temperature"] == 1.0
     assert about["versions"]["python"] == platform.python_version()
     assert about["versions"]["torch"] == version("torch")
@@ -134,18 +135,18 @@ def test_training_run_keeps_weights_and_provenance(trained_desk: Desk) -> None:
 
 
 def test_training_twice_gives_the_same_adapter_byte_by_byte(judged_desk: Desk) -> None:
-    fingerprint = judged_desk.workspace.library(judged_desk.collection.id).index.fingerprint
+    fingerprint = judged_desk.workspace.open(judged_desk.collection.id).index.fingerprint
     first, second = judged_desk.train(seed=3), judged_desk.train(seed=3)
     assert (first.number, second.number) == (1, 2)
     weights = [
         (judged_desk.workspace.adapter_folder(run.id) / "adapter.safetensors").read_bytes() for run in (first, second)
     ]
     assert weights[0] == weights[1]
-    assert judged_desk.workspace.library(judged_desk.collection.id).index.fingerprint == fingerprint
+    assert judged_desk.workspace.open(judged_desk.collection.id).index.fingerprint == fingerprint
     again = judged_desk.again()  # with fresh embedders, nothing remembered
     third = again.train(seed=3)
     assert (again.workspace.adapter_folder(third.id) / "adapter.safetensors").read_bytes() == weights[0]
-    assert again.workspace.library(again.collection.id).index.fingerprint == fingerprint
+    assert again.workspace.open(again.collection.id).index.fingerprint == fingerprint
     again.workspace.close()
 
 
@@ -184,7 +185,7 @@ def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk
     assert "cannot be checked on others yet" in run.measures["report"]["reason"]
     assert run.measures["choice"]["ranking"] in ("light", "light+words", "aligned", "aligned+words")
     weights = load_file(desk.workspace.adapter_folder(run.id) / "adapter.safetensors")["weight"]
-    aligned = desk.workspace.library(desk.collection.id).aligned().adapter
+    aligned = desk.workspace.open(desk.collection.id).aligned().adapter
     np.testing.assert_array_equal(weights, aligned.weight)
 
 
@@ -195,7 +196,7 @@ def test_cancelling_a_running_run_leaves_no_adapter(desk: Desk) -> None:
     desk.strong.is_reached.clear()
     worker.start()
     assert desk.strong.is_reached.wait(PATIENCE_S)
-    seen = queueing.cancel(desk.workspace, "ann", run.id)
+    seen = start.cancel(desk.workspace, "ann", run.id)
     assert (seen.state, seen.is_cancel_requested) == (TrainingRunState.RUNNING, True)
     desk.strong.gate.set()
     ended = desk.wait_for(run.id)
@@ -240,7 +241,7 @@ def test_run_fails_with_the_reason_when_the_embedders_did_not_load(desk: Desk) -
     run = desk.start()
     desk.workspace.close()
     workspace = Workspace(desk.workspace.settings, load)  # type: ignore[arg-type]
-    workspace.prepare()
+    prepare(workspace)
     again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), TrainingWorker(workspace)
     worker.start()
     ended = again.wait_for(run.id)
@@ -253,10 +254,10 @@ def test_worker_waits_for_the_embedders(desk: Desk) -> None:
     unread_query(desk)
     run = desk.start()
     desk.workspace.close()
-    workspace = Workspace(desk.workspace.settings, lambda spec, device: desk.workspace.library(desk.collection.id).pair)
+    workspace = Workspace(desk.workspace.settings, lambda spec, device: desk.workspace.open(desk.collection.id).pair)
     again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), TrainingWorker(workspace)
     worker.start()
-    workspace.prepare()
+    prepare(workspace)
     assert again.wait_for(run.id).state is TrainingRunState.FINISHED
     worker.close()
     workspace.close()
@@ -343,10 +344,10 @@ def test_training_succeeds_when_a_lost_database_left_adapters_behind(judged_desk
     for file in judged_desk.workspace.folder.glob("era.sqlite3*"):
         file.unlink()  # as a damaged one is to be moved away
     strong, light = judged_desk.strong, judged_desk.light
-    pair = judged_desk.workspace.library(judged_desk.collection.id).pair
+    pair = judged_desk.workspace.open(judged_desk.collection.id).pair
     workspace = Workspace(judged_desk.workspace.settings, lambda spec, device: pair)
     collection = store(workspace, small_world(qrels=QRELS), author="ann", labels="Ann's labels", is_demo=False)
-    workspace.prepare()
+    prepare(workspace)
     again = Desk(workspace, strong, light, collection)
     ended = again.train()
     workspace.close()

@@ -7,8 +7,8 @@ import pytest
 
 import storage.collections
 import storage.judgments
-from annotation.desk_setup import FOUR_GRADES, DeskSetup
-from annotation.judging import Mark, Said, Saved, Undoable, judge, start_label_set, undoable
+from annotation.judging.marks import Mark, Said, Saved, Undoable, judge, start_label_set, undoable
+from annotation.judging.setup import FOUR_GRADES, DeskSetup
 from storage.records import JudgmentRecord
 from tests.annotation.conftest import Desk
 

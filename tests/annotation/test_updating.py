@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 import storage.collections
-from annotation.endpoint_costs import EndpointCosts
+from annotation.collections.import_source import store_queries
+from annotation.collections.imports import ImportRequest, start_import
+from annotation.collections.page import list_label_sets
+from annotation.collections.update import UpdatePlan, changed_judgments, plan_update, remove_documents
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.importing.collecting import store_queries
-from annotation.importing.jobs import ImportRequest, start_import
-from annotation.importing.updating import UpdatePlan, changed_judgments, plan_update, remove_documents
-from annotation.opening import list_label_sets
-from annotation.presenting.importing import update_payload
-from annotation.second_looks import lay_out_again
+from annotation.judging.review import lay_out_again
+from annotation.retrieval.endpoint_costs import EndpointCosts
 from annotation.settings import Settings
-from annotation.training.queueing import labels_to_learn_from, outlook, rerun_with_same_labels
+from annotation.training.start import labels_to_learn_from, outlook, rerun_with_same_labels
+from annotation.ui.payloads.importing import update_payload
 from era.corpus import Corpus
 from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
@@ -51,7 +51,7 @@ def texts(desk: Desk) -> dict[str, str]:
 
 
 def index_of(desk: Desk) -> DenseIndex:
-    return desk.workspace.library(desk.collection.id).index
+    return desk.workspace.open(desk.collection.id).index
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_adding_embeds_only_texts_that_are_new_and_searches_them(quiet: Desk, tm
     assert [d.doc_id for d in stored(quiet.workspace, quiet.collection.id)] == [d.doc_id for d in listed]
     expected = light_embedder().encode_documents([document.content for document in listed])
     assert after.fingerprint == DenseIndex([d.doc_id for d in listed], expected, after.embedder).fingerprint
-    assert quiet.workspace.library(quiet.collection.id).corpus.fingerprint == Corpus(listed).fingerprint
+    assert quiet.workspace.open(quiet.collection.id).corpus.fingerprint == Corpus(listed).fingerprint
     assert left_behind(quiet.workspace) == []
 
 
@@ -154,7 +154,7 @@ def test_plan_counts_other_facts_queries_and_judgments_as_changes(desk: Desk) ->
 
 def test_old_index_is_used_and_nothing_changes_while_the_new_one_fails(quiet: Desk, tmp_path: Path) -> None:
     before, known = index_of(quiet), texts(quiet)
-    light = quiet.workspace.library(quiet.collection.id).pair.light
+    light = quiet.workspace.open(quiet.collection.id).pair.light
 
     def fail(*_: object) -> None:
         raise EmbedderUnavailableError("The server does not answer.")
@@ -252,9 +252,9 @@ def test_marks_of_another_text_are_shown_to_their_author_until_they_are_made_aga
 def test_training_run_stays_usable_when_documents_change(judged_desk: Desk, tmp_path: Path) -> None:
     run = judged_desk.train()
     folder = judged_desk.workspace.adapter_folder(run.id)
-    before, _ = judged_desk.workspace.library(judged_desk.collection.id).trained(folder)
+    before, _ = judged_desk.workspace.open(judged_desk.collection.id).trained(folder)
     update(judged_desk, tmp_path, [CHANGED, ADDED])
-    after, _ = judged_desk.workspace.library(judged_desk.collection.id).trained(folder)
+    after, _ = judged_desk.workspace.open(judged_desk.collection.id).trained(folder)
     query = [Query("", "cat", "owner")]
     assert after.query_vectors(query).tolist() == before.query_vectors(query).tolist()
     assert len(after.index) == 17

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from annotation.collections.uploads import DOWNLOADS, SentFile, UploadLimits, Uploads
+from annotation.collections.uploads import KEPT_S as LOTS_KEPT_S
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.exporting.files import ExportFile
 from annotation.settings import Settings
+from annotation.transfer.files import ExportFile
 from annotation.ui.downloads import KEPT_S, MOST_EACH, Downloads
-from annotation.uploads import DOWNLOADS, SentFile, UploadLimits, Uploads
-from annotation.uploads import KEPT_S as LOTS_KEPT_S
 
 Receive = Callable[..., Path]
 LIMITS = UploadLimits(file_bytes=100, bytes_each=1000, files_each=50)

@@ -9,19 +9,11 @@ import pytest
 import storage.shared_views
 import storage.snapshots
 import storage.training_runs
-from annotation.comparing.views import (
-    ComparisonView,
-    open_shared,
-    read_view,
-    share,
-    slug_name,
-    to_json,
-    without_missing,
-)
-from annotation.desk_setup import FOUR_GRADES, DeskSetup, set_up
+from annotation.collections.page import open_page
+from annotation.collections.store_whole import store
+from annotation.comparing.view import ComparisonView, open_shared, read_view, share, slug_name, to_json, without_missing
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.importing import store
-from annotation.opening import open_page
+from annotation.judging.setup import FOUR_GRADES, DeskSetup, set_up
 from era.evaluation.measures import COMPARISON_MEASURES
 from storage.records import NewSnapshot
 from tests.annotation.conftest import Desk, new_desk, small_world, swapped_topics

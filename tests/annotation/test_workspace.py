@@ -13,13 +13,14 @@ from sqlalchemy.exc import OperationalError
 
 import storage.documents
 import storage.label_sets
+from annotation.collections.page import list_collections, open_page
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import store
 from annotation.errors import NotFoundError, NotReadyError
-from annotation.importing import store
-from annotation.judging import start_label_set
-from annotation.notices import notices
-from annotation.opening import list_collections, open_page
-from annotation.ranking_keys import LIGHT
-from annotation.searching import ask, run_query
+from annotation.judging.marks import start_label_set
+from annotation.judging.search import ask, run_query
+from annotation.retrieval.ranking import LIGHT
+from annotation.ui.notices import notices
 from annotation.workspace import Readiness, Workspace, find_training_run
 from era.encoders.base import EmbedderPair, Vectors
 from era.encoders.spec import PairSpec
@@ -142,7 +143,7 @@ def test_workspace_loads_no_embedder_before_it_is_prepared(data_dir: Path) -> No
     store(workspace, small_world(), author="ann", labels="", is_demo=False)
     assert asked == []
     assert workspace.readiness.state == "preparing"
-    workspace.prepare()
+    prepare(workspace)
     assert asked == ["cpu"]
     workspace.close()
 
@@ -150,7 +151,7 @@ def test_workspace_loads_no_embedder_before_it_is_prepared(data_dir: Path) -> No
 def test_library_is_not_ready_before_the_embedders_are_loaded(bare_workspace: Workspace) -> None:
     collection = store(bare_workspace, small_world(), author="ann", labels="", is_demo=False)
     with pytest.raises(NotReadyError, match="Try again"):
-        bare_workspace.library(collection.id)
+        bare_workspace.open(collection.id)
     assert bare_workspace.opened(collection.id) is None
 
 
@@ -158,38 +159,38 @@ def test_prepare_ends_ready_with_every_collection_open(bare_workspace: Workspace
     first, second = (
         store(bare_workspace, small_world(name), author="ann", labels="", is_demo=False) for name in ("one", "two")
     )
-    bare_workspace.prepare()
+    prepare(bare_workspace)
     assert bare_workspace.readiness == Readiness("ready", "", 1.0)
     assert str(bare_workspace.device_name).startswith("CPU")
     one, two = bare_workspace.opened(first.id), bare_workspace.opened(second.id)
     assert one is not None
     assert two is not None
     assert (one.is_aligned, two.is_aligned) == (False, True)  # only the collection used last
-    assert bare_workspace.library(second.id) is two
+    assert bare_workspace.open(second.id) is two
 
 
 def test_library_opens_a_collection_that_came_after_the_preparation(desk: Desk) -> None:
     later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
     assert desk.workspace.opened(later.id) is None
-    assert len(desk.workspace.library(later.id).corpus) == 16
+    assert len(desk.workspace.open(later.id).corpus) == 16
 
 
 def test_library_opens_a_collection_once_when_several_ask_at_once(desk: Desk) -> None:
     later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
     desk.light.texts_read.clear()
-    opened: list[object] = []
-    threads = [threading.Thread(target=lambda: opened.append(desk.workspace.library(later.id))) for _ in range(4)]
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(desk.workspace.open(later.id))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_S)
-    assert len({id(library) for library in opened}) == 1
+    assert len({id(opened) for opened in found}) == 1
     assert len(desk.light.texts_read) == 16
 
 
 def test_library_says_so_when_there_is_no_such_collection(desk: Desk) -> None:
     with pytest.raises(UnknownRecord, match="no collection with the id 99"):
-        desk.workspace.library(99)
+        desk.workspace.open(99)
 
 
 @pytest.mark.parametrize(
@@ -208,12 +209,12 @@ def test_prepare_ends_failed_with_the_message_when_the_embedders_do_not_load(dat
 
     workspace = Workspace(settings_at(data_dir), load)
     collection = store(workspace, small_world(), author="ann", labels="", is_demo=False)
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.readiness.state == "failed"
     if isinstance(error, EmbedderUnavailableError):
         assert workspace.readiness.message == str(error)
     with pytest.raises(NotReadyError) as refusal:
-        workspace.library(collection.id)
+        workspace.open(collection.id)
     assert str(refusal.value) == workspace.readiness.message != ""
     workspace.close()
 
@@ -221,7 +222,7 @@ def test_prepare_ends_failed_with_the_message_when_the_embedders_do_not_load(dat
 def test_prepare_ends_failed_when_the_device_is_not_there(data_dir: Path) -> None:
     settings = settings_at(data_dir).model_copy(update={"device": "abacus"})
     workspace = Workspace(settings, load_staged)
-    workspace.prepare()
+    prepare(workspace)
     assert workspace.readiness.state == "failed"
     assert "ERA_DEVICE" in workspace.readiness.message
     workspace.close()
@@ -238,8 +239,8 @@ def test_prepare_ends_ready_to_search_when_only_the_alignment_fails(data_dir: Pa
     strong = UnreadingEmbedder("strong", [*ANIMALS, *TOPICS, *READERS])
     workspace = Workspace(settings_at(data_dir), lambda spec, device: EmbedderPair(strong, light_embedder()))
     collection = store(workspace, small_world(), author="ann", labels="", is_demo=False)
-    workspace.prepare()
-    assert workspace.library(collection.id).light().search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-feeding"
+    prepare(workspace)
+    assert workspace.open(collection.id).light().search(Query("", "cat cat feeding"), 1)[0].doc_id == "cat-feeding"
     assert workspace.readiness.state == "ready"
     workspace.close()
 
@@ -252,7 +253,7 @@ def rename_and_fail(workspace: Workspace, collection_id: int) -> None:
 
 def test_prepare_counts_the_words_that_the_aligned_ranking_needs(desk: Desk) -> None:
     again = desk.again()
-    assert again.workspace.library(again.collection.id)._words.index is not None
+    assert again.workspace.open(again.collection.id)._words.index is not None
     again.workspace.close()
 
 

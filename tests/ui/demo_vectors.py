@@ -7,7 +7,8 @@ documents would make another sample for the alignment, and every app would compu
 import sys
 from pathlib import Path
 
-from annotation.importing import ensure_demo
+from annotation.collections.preparation import prepare
+from annotation.collections.store_whole import ensure_demo
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.encoders.cache import VectorCache
@@ -19,7 +20,7 @@ def main(folder: Path) -> None:
     settings, cache = Settings(data_dir=folder, device="cpu"), VectorCache(folder / "vectors")
     workspace = Workspace(settings, lambda spec, device: load_pair(spec, device, cache))
     ensure_demo(workspace)
-    workspace.prepare()
+    prepare(workspace)
     workspace.close()
     cache.close()
 

@@ -9,13 +9,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from annotation.people_file import read_people, set_password
+from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+from annotation.people.password_file import read_people, set_password
+from annotation.people.sign_in import SignIn
 from annotation.settings import Settings
-from annotation.signing_in import SignIn
 from annotation.ui.downloads import Downloads
-from annotation.ui.serving import serve
+from annotation.ui.server.serving import serve
 from annotation.ui.words import translations
-from annotation.uploads import DOWNLOADS, UploadLimits, Uploads
 from tests.ui.conftest import free_port
 
 pytestmark = pytest.mark.browser

@@ -1,0 +1,268 @@
+"""Store a new collection from a source while its documents are embedded; nobody sees it before it is complete.
+
+Everything is written in short transactions. Killed in the middle, it goes on after the last document stored, and the
+index after the last vector noted.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import storage.collections
+import storage.documents
+import storage.import_jobs
+import storage.judgments
+import storage.label_sets
+import storage.queries
+import storage.removal
+from annotation.collections.store_whole import IMPORTED_LABELS, OWN_LABELS
+from annotation.errors import InvalidInputError
+from annotation.jobs.read_ahead import read_ahead
+from annotation.people.permissions import IMPORTED_AUTHOR
+from annotation.retrieval.indexing import BATCH, find_index, index_folder
+from annotation.workspace import Workspace
+from era.corpus import content_hash, fingerprint_of
+from era.encoders.base import Embedder
+from era.index.building import IndexBuilding, Texts, embed_rest
+from era.io.content import Source, SourceDocument
+from era.progress import Progress
+from era.types import Document
+from storage.batches import batches
+from storage.records import MAX_GRADE, JudgmentRole, NewDocument, NewJudgment
+
+_BUILDING = "building"
+_QUERIES_AT_ONCE = 200
+_READING_SHARE = 0.95  # of the whole import; the rest is the index and the queries
+
+
+@dataclass(slots=True)
+class Collected:
+    """What an import has brought in so far; `remarks` are for people."""
+
+    n_documents: int = 0
+    n_queries: int = 0
+    n_judgments: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """Return the numbers as people say them."""
+        parts = [counted(self.n_documents, "document")]
+        parts += [counted(self.n_queries, "query", "queries")] if self.n_queries else []
+        parts += [counted(self.n_judgments, "judgment")] if self.n_judgments else []
+        return ", ".join(parts)
+
+
+def counted(n: int, one: str, several: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
+def collect(
+    workspace: Workspace,
+    source: Source,
+    staging_id: int,
+    author: str,
+    embedder: Embedder,
+    progress: Progress,
+    job_id: int | None = None,
+) -> Collected:
+    """Fill a collection that nobody sees, index it, and show it.
+
+    Args:
+        workspace: holds it.
+        source: what is imported.
+        staging_id: of the collection; what an earlier attempt stored of the same source is kept.
+        author: who imports.
+        embedder: reads the documents.
+        progress: told how far the whole is; raising `Cancelled` in it keeps what is stored, for later.
+        job_id: of the import that ends with this, if there is one.
+
+    Raises:
+        FormatError: if the source cannot be read.
+        InvalidInputError: if it holds no document.
+    """
+    source.queries()  # a mistake in them is better told before hours of embedding than after
+    source.qrels()
+    folder = workspace.collection_folder(staging_id)
+    with IndexBuilding(folder / _BUILDING, embedder.identity, f"import {staging_id}") as building:
+        listed = keep_what_fits(workspace, source, staging_id)
+        n_stored = len(listed)
+        if len(building) > n_stored:
+            building.restart()
+
+        def say(stage: str, fraction: float, detail: str = "") -> None:
+            read = share_read(source, len(building))
+            progress("embedding", _READING_SHARE * read, f"{counted(len(building), 'document')} so far")
+
+        say("embedding", 0.0)
+        texts = _stored_texts(workspace, staging_id, len(building), n_stored)
+        to_read = _both(texts, store_documents(workspace, source, staging_id, listed))
+        with closing(read_ahead(to_read)) as to_embed:  # nothing is stored any more once this is cancelled
+            embed_rest(building, to_embed, embedder, 0, say)
+        progress("saving", _READING_SHARE, f"Saving the index of {counted(len(building), 'document')}")
+        if not listed:
+            raise InvalidInputError(f"{source.name} holds no document with any text. Nothing was imported.")
+        fingerprint = fingerprint_of(listed)
+        place = index_folder(folder, fingerprint, embedder.identity)
+        if find_index(place, embedder.identity) is None:
+            building.finish([doc_id for doc_id, _ in listed]).save(place)
+        progress("queries", 0.98, "Storing queries and judgments")
+        collected = store_queries(workspace, source, staging_id, author, f"import-{staging_id}")
+        collected.n_documents = len(listed)
+        collected.remarks[:0] = source.remarks
+        with workspace.writing() as session:
+            storage.collections.set_index(
+                session,
+                staging_id,
+                corpus_fingerprint=fingerprint,
+                n_documents=len(listed),
+                document_embedder=embedder.identity.to_json(),
+            )
+            storage.collections.publish(session, staging_id)
+            if job_id is not None:
+                storage.import_jobs.finish(
+                    session, job_id, collection_id=staging_id, message=collected.text, remarks=collected.remarks
+                )
+        building.discard()
+    return collected
+
+
+def share_read(source: Source, n_documents: int) -> float:
+    """Return how much of a source has been read, in [0, 1], after that many documents; 0 where nobody can tell."""
+    if source.n_bytes:
+        return min(source.n_bytes_read / source.n_bytes, 1.0)
+    return min(n_documents / source.n_documents, 1.0) if source.n_documents else 0.0
+
+
+def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> list[tuple[str, str]]:
+    """Return (id, content hash) of what an earlier attempt stored; if those are not the source's first, drop them."""
+    with workspace.reading() as session:
+        stored = list(storage.documents.iter_hashes(session, staging_id))
+    n_same = 0
+    if stored:
+        for (doc_id, text_hash), read in zip(stored, source.documents(), strict=False):
+            if (doc_id, text_hash) != (read.document.doc_id, content_hash(read.document)):
+                break
+            n_same += 1
+    if n_same < len(stored):
+        drop_documents(workspace, staging_id)
+        return []
+    return stored
+
+
+def drop_documents(workspace: Workspace, staging_id: int) -> None:
+    """Delete the documents of a collection that nobody sees, a few at a time, so that nobody waits."""
+    n_deleted = BATCH
+    while n_deleted == BATCH:
+        with workspace.writing() as session:
+            n_deleted = storage.removal.delete_documents(session, staging_id, BATCH)
+
+
+def discard_staging(workspace: Workspace, staging_id: int) -> None:
+    """Delete a collection that nobody has seen, with its files."""
+    drop_documents(workspace, staging_id)
+    with workspace.writing() as session:
+        storage.removal.discard(session, staging_id)
+    shutil.rmtree(workspace.collection_folder(staging_id), ignore_errors=True)
+
+
+def store_documents(
+    workspace: Workspace, source: Source, staging_id: int, listed: list[tuple[str, str]]
+) -> Iterator[Texts]:
+    """Store the documents that follow those listed, each batch in a transaction of its own, and yield its texts.
+
+    What is stored is added to the list, as (id, content hash).
+    """
+    for batch in batches(islice(source.documents(), len(listed), None), BATCH):
+        new = [new_document(read) for read in batch]
+        with workspace.writing() as session:
+            storage.documents.add_many(session, staging_id, new)
+        listed += [(each.doc_id, each.content_hash) for each in new]
+        yield [(each.content_hash, read.document.content) for each, read in zip(new, batch, strict=True)]
+
+
+def new_document(read: SourceDocument) -> NewDocument:
+    """Return a document as it is stored."""
+    document = read.document
+    metadata = dict(read.metadata) or None
+    return NewDocument(document.doc_id, document.title, document.text, content_hash(document), metadata)
+
+
+def store_queries(workspace: Workspace, source: Source, collection_id: int, author: str, client_id: str) -> Collected:
+    """Store queries and judgments of a source, a few in each transaction; a second time changes nothing."""
+    queries, qrels = source.queries(), source.qrels()
+    collected = Collected(n_queries=len(queries))
+    label_set_id = _label_set_for(workspace, collection_id, author, is_judged=bool(qrels))
+    sequence = n_unknown = n_high = 0
+    known_ids: dict[int, str] = {}
+    for batch in batches(queries, _QUERIES_AT_ONCE):
+        wanted = {doc_id for each in batch for doc_id in qrels.get(each.query.query_id, ())}
+        with workspace.writing() as session:
+            documents = storage.documents.get_many(session, collection_id, wanted)
+            judgments: list[NewJudgment] = []
+            for each in batch:
+                query = each.query
+                stored = storage.queries.get_or_create(
+                    session, collection_id, query.text, query.instruction, IMPORTED_AUTHOR, query.query_id, each.need
+                )
+                if known_ids.setdefault(stored.id, query.query_id) != query.query_id:
+                    remark = f"Queries {known_ids[stored.id]} and {query.query_id} are the same and became one."
+                    collected.remarks.append(remark)
+                for doc_id, grade in qrels.get(query.query_id, {}).items():
+                    sequence += 1
+                    if doc_id not in documents:
+                        n_unknown += 1
+                        continue
+                    n_high += grade > MAX_GRADE
+                    judgments.append(
+                        NewJudgment(
+                            label_set_id=label_set_id,
+                            query_id=stored.id,
+                            instruction_id=stored.instruction_id,
+                            doc_id=doc_id,
+                            content_hash=documents[doc_id].content_hash,
+                            author=IMPORTED_AUTHOR,
+                            grade=min(grade, MAX_GRADE),
+                            client_id=client_id,
+                            sequence=sequence,
+                            role=JudgmentRole.REFERENCE,
+                        )
+                    )
+            storage.judgments.append_many(session, judgments)
+            collected.n_judgments += len(judgments)
+    if n_unknown:
+        collected.remarks.append(
+            f"Left out: {counted(n_unknown, 'judgment')} of documents that are not in the collection."
+        )
+    if n_high:
+        collected.remarks.append(f"{counted(n_high, 'grade')} above {MAX_GRADE:g} became {MAX_GRADE:g}.")
+    return collected
+
+
+def _label_set_for(workspace: Workspace, collection_id: int, author: str, is_judged: bool) -> int:
+    """Return where imported judgments go; every collection has a label set, with judgments or without."""
+    with workspace.writing() as session:
+        known = storage.label_sets.list_names(session, collection_id)
+        if known and not is_judged:
+            return known[0].id
+        name = IMPORTED_LABELS if is_judged else OWN_LABELS
+        return storage.label_sets.get_or_create(session, collection_id, name, author).id
+
+
+def _both(first: Iterator[Texts], second: Iterator[Texts]) -> Iterator[Texts]:
+    """Yield both; what is being read is closed with this, as `itertools.chain` would not do."""
+    yield from first
+    yield from second
+
+
+def _stored_texts(workspace: Workspace, staging_id: int, n_embedded: int, n_stored: int) -> Iterator[Texts]:
+    """Yield what an earlier attempt stored and did not embed; positions count from 0 while nothing was removed."""
+    position = n_embedded - 1
+    while position < n_stored - 1:
+        with workspace.reading() as session:
+            found = storage.documents.page(session, staging_id, position, BATCH)
+        position = found[-1].position
+        yield [(each.content_hash, Document(each.doc_id, each.title, each.text).content) for each in found]

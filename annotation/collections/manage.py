@@ -1,0 +1,135 @@
+"""Keeping order among collections: names, descriptions, the archive, and deleting with all that belongs to one."""
+
+import shutil
+
+import storage.collections
+import storage.import_jobs
+import storage.removal
+import storage.training_runs
+from annotation.collections.import_source import drop_documents
+from annotation.collections.imports import check_name
+from annotation.collections.update import require_arranger
+from annotation.errors import InvalidInputError
+from annotation.workspace import Workspace
+from storage.records import CollectionRecord, CollectionState, ImportState
+
+MAX_DESCRIPTION_LENGTH = 2000
+
+_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
+
+
+def rename(workspace: Workspace, author: str | None, collection_id: int, name: str) -> CollectionRecord:
+    """Give a collection another name.
+
+    Raises:
+        NotAllowedError: if the collection is not the person's to change.
+        InvalidInputError: if the name is empty, too long, or begins with a full stop.
+        NameTaken: if another collection has it.
+        UnknownRecord: if there is no such collection.
+    """
+    require_arranger(workspace, author, collection_id, "rename this collection")
+    name = check_name(name)
+    with workspace.writing() as session:
+        _require_ready(storage.collections.get(session, collection_id))
+        return storage.collections.rename(session, collection_id, name)
+
+
+def describe(workspace: Workspace, author: str | None, collection_id: int, description: str) -> CollectionRecord:
+    """Say what a collection is; empty takes the description away.
+
+    Raises:
+        NotAllowedError: if the collection is not the person's to change.
+        InvalidInputError: if it is too long.
+        UnknownRecord: if there is no such collection.
+    """
+    require_arranger(workspace, author, collection_id, "describe this collection")
+    description = description.strip()
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        raise InvalidInputError(f"A description has at most {MAX_DESCRIPTION_LENGTH:,} letters. Shorten it.")
+    with workspace.writing() as session:
+        _require_ready(storage.collections.get(session, collection_id))
+        return storage.collections.describe(session, collection_id, description)
+
+
+def archive(workspace: Workspace, author: str | None, collection_id: int) -> CollectionRecord:
+    """Put a collection out of sight; nothing of it is lost, and it takes no memory from the next start on.
+
+    Raises:
+        NotAllowedError: if the collection is not the person's to change.
+        InvalidInputError: if no other collection would be left to work with.
+        UnknownRecord: if there is no such collection.
+    """
+    require_arranger(workspace, author, collection_id, "archive this collection")
+    with workspace.writing() as session:
+        _require_ready(storage.collections.get(session, collection_id))
+        if not any(each.id != collection_id for each in storage.collections.list_all(session)):
+            raise InvalidInputError("One collection has to stay in sight. Import another one first.")
+        archived = storage.collections.archive(session, collection_id, True)
+    workspace.close_opened(collection_id)
+    return archived
+
+
+def unarchive(workspace: Workspace, author: str | None, collection_id: int) -> CollectionRecord:
+    """Bring an archived collection back.
+
+    Raises:
+        NotAllowedError: if the collection is not the person's to change.
+        UnknownRecord: if there is no such collection.
+    """
+    require_arranger(workspace, author, collection_id, "bring this collection back")
+    with workspace.writing() as session:
+        _require_ready(storage.collections.get(session, collection_id))
+        return storage.collections.archive(session, collection_id, False)
+
+
+def delete(workspace: Workspace, author: str | None, collection_id: int, typed_name: str) -> None:
+    """Delete a collection with its documents, queries, judgments, training runs, snapshots and index, for good.
+
+    Raises:
+        NotAllowedError: if the collection is not the person's to change.
+        InvalidInputError: if the name was not typed as it is, no other collection would be left in sight, or a
+            training run or an import uses it at the moment.
+        UnknownRecord: if there is no such collection.
+    """
+    require_arranger(workspace, author, collection_id, "delete this collection")
+    with workspace.exchanging(collection_id), workspace.writing() as session:
+        collection = storage.collections.get(session, collection_id)
+        _require_ready(collection)
+        if typed_name.strip() != collection.name:
+            raise InvalidInputError(f"Type the name {collection.name!r} exactly as it is to delete the collection.")
+        if not any(each.id != collection_id for each in storage.collections.list_all(session)):
+            raise InvalidInputError("At least one collection has to stay. Import another one first.")
+        if storage.training_runs.has_active(session, collection_id):
+            raise InvalidInputError("A training run of this collection is queued or running. Cancel it first.")
+        jobs = storage.import_jobs.list_all(session)
+        if any(job.collection_id == collection_id and job.state in _UNDER_WAY for job in jobs):
+            raise InvalidInputError("An import changes this collection at the moment. Cancel it first.")
+        storage.removal.hide(session, collection_id)
+    _delete_hidden(workspace, collection_id)
+    workspace.forget_unused_pairs()
+
+
+def finish_deletions(workspace: Workspace) -> None:
+    """Delete what is left of collections whose deletion was cut short."""
+    with workspace.reading() as session:
+        hidden = storage.collections.list_in_state(session, CollectionState.DELETED)
+    for collection in hidden:
+        if collection.n_documents:
+            _delete_hidden(workspace, collection.id)
+
+
+def _delete_hidden(workspace: Workspace, collection_id: int) -> None:
+    with workspace.reading() as session:
+        run_ids = storage.removal.training_run_ids(session, collection_id)
+    for run_id in run_ids:
+        shutil.rmtree(workspace.adapter_folder(run_id), ignore_errors=True)
+    shutil.rmtree(workspace.collection_folder(collection_id), ignore_errors=True)
+    drop_documents(workspace, collection_id)
+    with workspace.writing() as session:
+        storage.removal.delete_rest(session, collection_id)
+    workspace.close_opened(collection_id)  # and with it what a page that was still open counted meanwhile
+
+
+def _require_ready(collection: CollectionRecord) -> None:
+    if collection.state is not CollectionState.READY:
+        raise InvalidInputError("This collection does not exist any more. Reload the page and choose another.")

@@ -1,0 +1,1 @@
+"""Judging: queries, what to judge for each of them, marks, and what stands."""

@@ -1,0 +1,1 @@
+"""Rankings: what names one, which there are, and how one is searched."""

@@ -1,0 +1,311 @@
+"""The ways to rank a collection's documents: what they are called, which is the best, and how to get one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import storage.label_sets
+import storage.snapshots
+import storage.training_runs
+from annotation.errors import NotFoundError
+from annotation.retrieval.open_collection import OpenCollection
+from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT, STRONG, RankingKey
+from annotation.workspace import Workspace, find_training_run
+from era.adapter import HeldOut
+from era.method.certainty import Expectation
+from era.method.reranking import N_REREAD
+from era.retriever import Retriever
+from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
+
+VARIANTS_GROUP = "other combinations"
+SNAPSHOTS_GROUP = "snapshots"
+_ALONE = (LIGHT, STRONG)  # what everything else is compared with, and so without matching words
+REREAD_LABEL = f", top {N_REREAD} read by the strong model"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranker:
+    """One way to rank the documents, as it is offered in lists.
+
+    Attributes:
+        key: names it in URLs and events.
+        label: what a person calls it.
+        run: number of its training run, with the recipe where that is not the usual one; empty for other rankers.
+        group: under which heading a list shows it; empty for none.
+    """
+
+    key: str
+    label: str
+    run: str = ""
+    group: str = ""
+
+
+def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = False) -> list[Ranker]:
+    """Return every way to rank this collection, the plainest first, then training runs from new to old.
+
+    Matching words count in all of them but the light model alone, which everything is compared with; at the end, under
+    a heading of their own, what they are like otherwise. Where rankings are compared, BM25 alone, the strong model if
+    it has read every document, and the sides of snapshots are offered as well; the judging desk cannot move their
+    queries after what was judged.
+    """
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+        snapshots = storage.snapshots.list_for(session, collection_id) if is_comparing else ()
+    bases = _bases(run for run in runs if run.state is TrainingRunState.FINISHED)
+    alone = []
+    if is_comparing:
+        opened = workspace.opened(collection_id)
+        alone.append(Ranker(BM25, "BM25, matching words alone"))
+        if opened is not None and opened.strong_reading.is_ready:
+            bases.insert(2, _Base(STRONG, "strong model"))
+    kept = [
+        Ranker(
+            str(RankingKey.of_snapshot(snapshot.slug, place)),
+            imported_label(snapshot) if is_imported(snapshot) else f"{snapshot.name}: {side['label']}",
+            group=SNAPSHOTS_GROUP,
+        )
+        for snapshot in snapshots
+        for place, side in enumerate(snapshot.about.get("sides", ()))
+    ]
+    return [*alone, *_with_variants(bases), *kept]
+
+
+def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
+    """Return what may be put in use: what the judging desk is offered, but for runs of other embedders than today's.
+
+    Where the strong model has read every document anyway, it may order the top of them anew.
+    """
+    return _usable(_usable_runs(workspace, collection_id), workspace.opened(collection_id))
+
+
+def _usable(runs: Iterable[TrainingRunRecord], opened: OpenCollection | None) -> list[Ranker]:
+    offered = _with_variants(_bases(runs))
+    if opened is None or not opened.has_read_all:
+        return offered
+    parsed = [(each, RankingKey.parse(each.key)) for each in offered]
+    reread = [
+        replace(each, key=str(key.with_rereading()), label=each.label + REREAD_LABEL, group=VARIANTS_GROUP)
+        for each, key in parsed
+        if key.has_words and key.can_be_reread and not each.group
+    ]
+    return [*offered, *reread]
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What ranks before matching words count; `run` as in `Ranker`."""
+
+    key: str
+    label: str
+    run: str = ""
+
+
+def _bases(runs: Iterable[TrainingRunRecord]) -> list[_Base]:
+    trained = [_Base(run_key(run), run_label(run), _run_name(run)) for run in runs]
+    return [_Base(LIGHT, "light model"), _Base(ALIGNED, "aligned, no labels"), *trained]
+
+
+def _with_variants(bases: Iterable[_Base]) -> list[Ranker]:
+    usual, variants = [], []
+    for base in bases:
+        for has_words in (True, False):
+            key = RankingKey(base.key, has_words)
+            ranker = Ranker(str(key), ranking_label(key, base.label), base.run)
+            if has_words == (base.key not in _ALONE):
+                usual.append(ranker)
+            else:
+                variants.append(replace(ranker, group=VARIANTS_GROUP))
+    return [*usual, *variants]
+
+
+def ranking_label(key: RankingKey, name: str) -> str:
+    """Return what a person calls a ranking, of which `name` is the base.
+
+    That matching words count is said only where they usually do not, that they do not only where they usually do.
+    """
+    if key.base in _ALONE:
+        label = f"{name} + matching words" if key.has_words else f"{name} alone"
+    else:
+        label = name if key.has_words else f"{name}, vectors alone"
+    return label + (REREAD_LABEL if key.is_reread else "")
+
+
+def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
+    """Return the finished training runs that were made with the embedders of today, newest first."""
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+    opened = workspace.opened(collection_id)
+    return [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, opened)]
+
+
+def newest_run(workspace: Workspace, collection_id: int, label_set_id: int) -> list[str]:
+    """Return the key of the newest usable training run of a label set; nothing if there is none."""
+    runs = _usable_runs(workspace, collection_id)
+    return [run_key(run) for run in runs if run.label_set_id == label_set_id][:1]
+
+
+def is_imported(snapshot: SnapshotRecord) -> bool:
+    """Return whether this is no comparison of this app, but a run file that was brought in."""
+    return bool(snapshot.about.get("is_imported"))
+
+
+def imported_label(snapshot: SnapshotRecord) -> str:
+    """Return what a person calls the ranking of a run file that was brought in."""
+    return f"{snapshot.name} (brought in)"
+
+
+def labels_of(rankers: Iterable[Ranker], keys: Iterable[str]) -> dict[str, str]:
+    """Return what a person calls each ranking, by key; what is not among `rankers` is not there any more."""
+    labels = {ranker.key: ranker.label for ranker in rankers}
+    named = {}
+    for key in keys:
+        parsed = RankingKey.parse(key)
+        first = str(parsed.without_rereading())
+        named[key] = labels.get(first, missing_label(first)) + (REREAD_LABEL if parsed.is_reread else "")
+    return named
+
+
+def missing_label(key: str) -> str:
+    """Return what a person calls a ranking that is not there any more; what it was called is gone with it."""
+    parsed = RankingKey.parse(key)
+    if parsed.stored_side is not None:
+        return "a kept ranking"
+    return f"“{key}”" if parsed.run_id is None else "a training run"
+
+
+def run_key(run: TrainingRunRecord) -> str:
+    """Return the ranker key of a training run, matching words not counted."""
+    return str(RankingKey.of_run(run.id))
+
+
+def run_label(run: TrainingRunRecord) -> str:
+    """Return what a person calls the ranker of a training run."""
+    return f"after your marks (run {_run_name(run)})"
+
+
+def _run_name(run: TrainingRunRecord) -> str:
+    return f"{run.number}" if run.recipe == "era" else f"{run.number}, {run.recipe} recipe"
+
+
+def measured_key(run: TrainingRunRecord, ranking: str) -> str:
+    """Return the ranker key of one of the rankings that a training run measured (`annotation.training.choice`)."""
+    return ranking.replace("after", run_key(run))
+
+
+def chosen_key(run: TrainingRunRecord) -> str | None:
+    """Return the ranking that a finished training run found best; None if it was trained for comparison only.
+
+    Runs from before several rankings were measured name themselves.
+    """
+    measures = run.measures or {}
+    if "choice" not in measures:
+        return run_key(run)
+    choice = measures["choice"]
+    return measured_key(run, choice["ranking"]) if choice else None
+
+
+def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) -> str:
+    """Return what is in use, as long as that is there and was made with the embedders of today.
+
+    Else what the newest training run of the label set found best, else aligned, else the light model. A training run
+    whose adapter is damaged is not used; see `damaged_run`.
+    """
+    key, run = _wanted(workspace, collection_id, label_set_id)
+    opened = workspace.opened(collection_id)
+    if key and (run is None or _is_sound(workspace, opened, run)):
+        return key
+    if opened is None or not opened.is_aligned:
+        return LIGHT
+    return str(RankingKey(ALIGNED, has_words=True, is_reread=opened.has_read_all))
+
+
+def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> TrainingRunRecord | None:
+    """Return the training run that would be used if its saved adapter were not damaged; None if all is well."""
+    _, run = _wanted(workspace, collection_id, label_set_id)
+    return None if run is None or _is_sound(workspace, workspace.opened(collection_id), run) else run
+
+
+def damaged_runs(workspace: Workspace, collection_id: int) -> set[int]:
+    """Return the ids of the training runs whose saved adapter was found damaged so far."""
+    opened = workspace.opened(collection_id)
+    named = [] if opened is None else [RankingKey.parse(name).run_id for name in opened.damaged]
+    return {run_id for run_id in named if run_id is not None}
+
+
+def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tuple[str, TrainingRunRecord | None]:
+    """Return the key of the ranker to use, whether or not it can be read, and the training run that it is of.
+
+    Without a choice and without a finished training run the key is empty.
+    """
+    with workspace.reading() as session:
+        in_use = storage.label_sets.get(session, label_set_id).in_use
+    runs, opened = _usable_runs(workspace, collection_id), workspace.opened(collection_id)
+    key = _without_reading(in_use, opened)
+    if key not in (ranker.key for ranker in _usable(runs, opened)):
+        found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
+        key = _without_reading(next(filter(None, found), ""), opened)
+    return key, next((run for run in runs if run.id == RankingKey.parse(key).run_id), None)
+
+
+def _without_reading(key: str, opened: OpenCollection | None) -> str:
+    """Return the key of a ranking that needs nothing to be read first, as after documents were added."""
+    is_free = opened is not None and opened.has_read_all
+    return key if is_free else str(RankingKey.parse(key).without_rereading())
+
+
+def _is_sound(workspace: Workspace, opened: OpenCollection | None, run: TrainingRunRecord) -> bool:
+    """Return whether the adapter of a training run can be read; not known before the collection is open."""
+    return opened is None or opened.is_sound(workspace.adapter_folder(run.id))
+
+
+def _is_fitting(run: TrainingRunRecord, opened: OpenCollection | None) -> bool:
+    """Return whether a training run was made with the embedders that the collection has now."""
+    if opened is None:
+        return True
+    now = {"strong_embedder": opened.pair.strong.identity, "light_embedder": opened.pair.light.identity}
+    return all(run.config.get(name, asdict(identity)) == asdict(identity) for name, identity in now.items())
+
+
+def retriever(workspace: Workspace, opened: OpenCollection, key: str) -> tuple[Retriever, Mapping[str, HeldOut]]:
+    """Return the retriever of a ranker key, and by query id what ranks those that it learned from (empty if none).
+
+    Raises:
+        NotFoundError: if there is no such ranker.
+        NotReadyError: if it is the strong model alone, and that has not read every document.
+    """
+    parsed = RankingKey.parse(key)
+    if parsed.is_reread and not parsed.can_be_reread:
+        raise NotFoundError(f"There is no ranking named {key[:40]!r}. Choose one from the list.")
+    held_out: Mapping[str, HeldOut] = {}
+    if parsed.base == LIGHT:
+        chosen: Retriever = opened.light()
+    elif parsed.base == ALIGNED:
+        chosen = opened.aligned()
+    elif parsed.base == STRONG:
+        chosen = opened.strong()
+    elif key == BM25:
+        chosen = opened.words_alone()
+    else:
+        chosen, held_out = opened.trained(_adapter_folder(workspace, parsed))
+    if parsed.has_words:
+        chosen = opened.with_words(chosen)
+    return (opened.reread(chosen) if parsed.is_reread else chosen), held_out
+
+
+def expectation(workspace: Workspace, opened: OpenCollection, key: str) -> Expectation | None:
+    """Return what a training run did for queries that were held out; None for other rankers or if nothing is known."""
+    parsed = RankingKey.parse(key)
+    if parsed.run_id is None or parsed.is_reread:
+        return None
+    folder = _adapter_folder(workspace, parsed)
+    adapter = opened.trained(folder)[0].adapter
+    if parsed.has_words != adapter.provenance.get("config", {}).get("has_words", False):
+        return None  # it was not measured so
+    certainty = opened.certainty(folder)
+    return certainty.expect() if certainty is not None else None
+
+
+def _adapter_folder(workspace: Workspace, key: RankingKey) -> Path:
+    if key.run_id is None:
+        raise NotFoundError(f"There is no ranking named {str(key)[:40]!r}. Choose one from the list.")
+    return find_training_run(workspace, key.run_id)

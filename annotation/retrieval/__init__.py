@@ -1,0 +1,1 @@
+"""An open collection: its index, its embedders, and what ranks its documents; no database here."""

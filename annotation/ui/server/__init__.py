@@ -1,0 +1,1 @@
+"""How the server is set up around the screens: whom and what it lets in."""

@@ -1,0 +1,98 @@
+"""What the judging desk asks beside its list: the query list, a document in full, help from the model, imports."""
+
+import base64
+import binascii
+from typing import Any
+
+import gradio as gr
+
+from annotation.collections.page import OpenPage
+from annotation.errors import InvalidInputError
+from annotation.judging import live_ranking, queries, review, search, setup, suggestions
+from annotation.judging.document import look_into
+from annotation.ranking import rereading
+from annotation.retrieval.ranking import LIGHT
+from annotation.ui.answers import Handler, answer_events
+from annotation.ui.panel import Message
+from annotation.ui.payloads.judging import card_payload, import_panel, query_list
+from annotation.ui.payloads.markdown import markdown_tree
+from annotation.ui.payloads.rereading import unread_payload
+from annotation.workspace import Workspace
+
+Payload = dict[str, Any]
+
+
+class JudgeAnswers:
+    """Answers that change a part of the desk; each kind has a mailbox of its own, so that none displaces another."""
+
+    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+        self._workspace = workspace
+        answers: list[tuple[str, str, Handler]] = [
+            ("list", "queries", self._list),
+            ("looks", "looks", self._looks),
+            ("need", "need", self._need),
+            ("read", "document", self._read),
+            ("useful", "useful", self._useful),
+            ("live", "live", self._live),
+            ("reread", "reread", self._reread),
+            ("import", "import", self._import),
+            ("acknowledge", "acknowledged", self._acknowledge),
+        ]
+        answer_events(workspace, panel, "judge", answers)
+
+    def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        as_of = self._workspace.standings(page.label_set.id).as_of
+        return query_list(queries.list_lines(self._workspace, page, author), as_of)
+
+    def _looks(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        places = page.collection.id, page.label_set.id
+        return {"n": len(review.marks_to_look_at(self._workspace, author, *places))}
+
+    def _need(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query_id, need = message.number("query_id"), message.text("need")
+        query = queries.set_need(self._workspace, author, page.collection.id, query_id, need)
+        return {"need": query.need, "need_tree": markdown_tree(query.need)}
+
+    def _read(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or LIGHT)
+        closest = list(view.closest) if view.closest else None
+        return {"doc_id": view.doc_id, "closest": closest, "metadata": dict(view.metadata)}
+
+    def _useful(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        card = suggestions.most_useful_card(self._workspace, author, page.label_set.id, query)
+        return {"card": card_payload(card, query) if card else None}
+
+    def _live(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        ranker = message.text("ranker") or LIGHT
+        followed = live_ranking.follow(self._workspace, author, page.label_set.id, query, ranker)
+        return {
+            "cards": [card_payload(card, query) for card in followed.cards],
+            "state": followed.state,
+            "ranker": ranker,
+        }
+
+    def _reread(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        ranker = message.text("ranker") or LIGHT
+        unread = rereading.unread_of_query(self._workspace, query, ranker)
+        if unread.doc_ids and message.flag("is_sure"):
+            rereading.read_some(self._workspace, author, page.collection.id, unread)
+            unread = rereading.unread_of_query(self._workspace, query, ranker)
+        return {"ranker": ranker, **unread_payload(unread)}
+
+    def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        try:
+            content = base64.b64decode(message.text("content"), validate=True)
+        except binascii.Error as error:
+            raise InvalidInputError("The file did not arrive whole. Choose it again.") from error
+        name, collection_id = message.text("name"), page.collection.id
+        if message.flag("is_sure"):
+            return import_panel(queries.import_queries(self._workspace, author, collection_id, name, content), True)
+        return import_panel(queries.look_through(self._workspace, author, collection_id, name, content), False)
+
+    def _acknowledge(self, page: OpenPage, author: str | None, message: Message) -> Payload:
+        setup.acknowledge(self._workspace, author, page.collection.id, message.text("text_hash"))
+        return {}
