@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open(folder: Path) -> OpenCollection:
+def opened(folder: Path) -> OpenCollection:
     opened, is_new = open_again(folder, "")
     assert is_new
     return opened

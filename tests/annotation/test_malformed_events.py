@@ -28,7 +28,7 @@ from tests.annotation.conftest import Desk, copied_desk
 
 UI = Path(ui.__path__[0])
 ASKED_FOR = re.compile(r'\.(text|name|number|optional_number|decimal|flag|list|values)\(\s*"(\w+)"')
-KINDS = {name: kind for file in sorted(UI.glob("*.py")) for kind, name in ASKED_FOR.findall(file.read_text("utf-8"))}
+KINDS = {name: kind for file in sorted(UI.rglob("*.py")) for kind, name in ASKED_FOR.findall(file.read_text("utf-8"))}
 """What the handlers look for in what is sent, and as what."""
 
 KINDS.pop("path")  # the server itself looks at these, before any handler

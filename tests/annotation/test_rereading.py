@@ -14,6 +14,7 @@ import era.method.reranking
 from annotation import workspace
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
+from annotation.comparing import rereading as comparing_rereading
 from annotation.comparing.rereading import unread_of_comparison
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
@@ -77,7 +78,7 @@ def test_nothing_is_searched_to_know_what_is_unread_where_everything_was_read(
         raise AssertionError(asked)
 
     monkeypatch.setattr(rereading, "retriever", search)
-    monkeypatch.setattr(rereading, "rank_queries", search)
+    monkeypatch.setattr(comparing_rereading, "rank_queries", search)
     assert unread_of_query(desk.workspace, query, REREAD) == NOTHING_UNREAD
     view = read_view(desk.workspace, desk.page, f"{LIGHT}~{REREAD}", query.id)
     assert unread_of_comparison(desk.workspace, view) == NOTHING_UNREAD
@@ -225,6 +226,7 @@ def test_a_comparison_tells_what_is_unread_for_all_judged_queries_the_open_one_f
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rereading, "N_REREAD", 2)
+    monkeypatch.setattr(comparing_rereading, "N_REREAD", 2)
     library_of(judged_desk)
     open_query = judged_desk.ask("moth")
     view = view_of(judged_desk, LIGHT, REREAD, query_id=open_query)
@@ -289,7 +291,7 @@ def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judg
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.method.reranking, rereading):
+    for module in (era.method.reranking, rereading, comparing_rereading):
         monkeypatch.setattr(module, "N_REREAD", 2)
     opened = library_of(judged_desk)
     learned = judged_desk.query_id("cat-owner")

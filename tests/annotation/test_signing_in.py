@@ -138,7 +138,7 @@ def test_many_guesses_at_once_are_no_more_than_one_after_the_other(clock: Clock)
 def test_what_is_remembered_of_wrong_passwords_is_bounded(
     sign_in: SignIn, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "_MOST_KEPT", 20)
+    monkeypatch.setattr(module_of_sign_in, "_MOST_KEPT", 20)
     monkeypatch.setattr(SignIn, "_verifies", lambda *_: False)
     for n in range(100):
         wait_of(sign_in, "x" * 10_000 + str(n), f"192.0.2.{n}")
