@@ -21,6 +21,7 @@ from annotation.people.password_file import read_people, warn_of_clear_passwords
 from annotation.settings import Settings
 from era.errors import EraError
 from era.io.opening import FORMATS
+from era.threads import wait_asleep
 from storage.errors import DatabaseDamaged, StorageError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _LOOK_FOR_BACKUP_S = 3600.0
 def main() -> int:
     """Run the app until it is stopped; return the exit code."""
     arguments = _parser().parse_args()
+    wait_asleep()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)

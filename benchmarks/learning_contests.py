@@ -1,10 +1,13 @@
 """Learning against learning: alignment and adaptation of the default recipe beside the paper's, refit beside adapt."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from benchmarks.contests import Contest
 from benchmarks.figures import Target
-from benchmarks.timing import Action
+from benchmarks.timing import Action, time_in_turns
 from benchmarks.workload import Workload
 from era.method.adaptation import Adaptation, AdaptationConfig, adapt, refit
 from era.method.alignment import align_by_decoding
@@ -26,6 +29,12 @@ def _align_as_published(workload: Workload) -> Action:
 def _adapt(workload: Workload) -> Action:
     aligned, labelled = align_by_decoding(workload.texts), workload.labelled(_N_ADAPTED)
     return lambda: adapt(aligned, labelled, workload.texts, workload.index, "cpu", _SEED)
+
+
+def seconds_of_adaptation(folder: Path, n_rounds: int) -> float:
+    """Return the median of adaptation alone over the workload in `folder`, after a first time that is not counted."""
+    adapt_once = _adapt(Workload.load(folder))
+    return float(np.median(time_in_turns(adapt_once, lambda: None, n_rounds).ours))
 
 
 def _adapt_as_published(workload: Workload) -> Action:

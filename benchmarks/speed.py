@@ -2,7 +2,8 @@
 
 Every figure stands beside that of a baseline taken in the same run, the two in turns; medians unless said otherwise.
 Each measurement runs in a process of its own; `memory` gives each side of the first contest of every measurement a
-process of its own. `scale` takes minutes and runs only when it is named. The table goes to stdout.
+process of its own, and `busy` times adaptation beside another process that computes without a pause. `scale` takes
+minutes and runs only when it is named. The table goes to stdout.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,12 +19,14 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.environment import describe_environment
-from benchmarks.figures import Figure, to_json, to_markdown
+from benchmarks.figures import Figure, Target, to_json, to_markdown
 from benchmarks.fresh_processes import call_in_fresh_process
+from era.threads import wait_asleep
 
 TIMED = ("alignment", "adaptation", "refit", "search", "indexing")
-BY_DEFAULT = (*TIMED, "memory")
+BY_DEFAULT = (*TIMED, "memory", "busy")
 MEASUREMENTS = (*BY_DEFAULT, "scale")
+_MOST_SLOWED = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Arguments:
 def main() -> None:
     """Measure, print the table, write the file that was asked for."""
     arguments = read_arguments()
+    wait_asleep()  # as the app and the command line do
     environment = describe_environment()
     load_before = _load()
     figures, facts = measure(arguments)
@@ -64,6 +69,8 @@ def measure(arguments: Arguments) -> tuple[list[Figure], dict[str, Any]]:
             steps.set_postfix_str(name)
             if name == "scale":
                 figures += _measure_scale()
+            elif name == "busy":
+                figures.append(_measure_busy(folder, arguments.n_rounds))
             elif name == "memory":
                 figures += _measure_memory(folder)
             else:
@@ -82,6 +89,29 @@ def _measure_memory(folder: Path) -> list[Figure]:
             peaks.append(peak / 2**20)
         figures.append(Figure("memory", f"peak of {name}: {what}", "MiB", peaks[0], against, peaks[1]))
     return figures
+
+
+def _measure_busy(folder: Path, n_rounds: int) -> Figure:
+    """Time adaptation while another process computes without a pause, against the machine to itself, in turns."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for is_busy in (False, True) * 2:
+        other = get_context("spawn").Process(target=_compute_without_pause, daemon=True)
+        if is_busy:
+            other.start()
+        seconds[is_busy].append(
+            call_in_fresh_process("benchmarks.learning_contests", "seconds_of_adaptation", folder, n_rounds)
+        )
+        if is_busy:
+            other.kill()
+            other.join()
+    target = Target("ratio", "<=", _MOST_SLOWED)
+    ours, alone = min(seconds[True]), min(seconds[False])
+    return Figure("busy", "adaptation beside one busy core", "s", ours, "with the machine to itself", alone, target)
+
+
+def _compute_without_pause() -> None:
+    while True:
+        pass
 
 
 def _measure_scale() -> list[Figure]:

@@ -150,8 +150,7 @@ def test_passwords_as_typed_are_warned_of_with_the_remedy(tmp_path: Path) -> Non
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0] == (
-        f"{people} holds 2 passwords as typed. Hash what is there: "
-        f"python -m annotation.people.password_file {people} --convert"
+        f"{people} holds 2 passwords as typed. Hash what is there: python -m annotation.people {people} --convert"
     )
     assert "first" not in ended.stderr
 

@@ -1,8 +1,8 @@
 """The file of the people who may sign in: a line `name:hash` each, hashes made by argon2.
 
-    python -m annotation.people.password_file people.txt ann            add Ann, or give her another password
-    python -m annotation.people.password_file people.txt ann --remove   let her sign in no more
-    python -m annotation.people.password_file people.txt --convert      hash the passwords of an older file
+    python -m annotation.people people.txt ann            add Ann, or give her another password
+    python -m annotation.people people.txt ann --remove   let her sign in no more
+    python -m annotation.people people.txt --convert      hash the passwords of an older file
 
 The password is asked for without showing it; a script sends it as the first line of standard input. Older files hold
 passwords as they were typed; those are read as well. Other lines (remarks, blank ones) stay where they are.
@@ -185,9 +185,7 @@ def _ask_for_password(name: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m annotation.people.password_file", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m annotation.people", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("path", type=Path, help="the file that ERA_PEOPLE names; it is made if it is missing")
     parser.add_argument("name", nargs="?", help="of the person to add, or whose password changes")
     what = parser.add_mutually_exclusive_group()
@@ -197,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(path: Path) -> str:
-    return f"python -m annotation.people.password_file {path}"
+    return f"python -m annotation.people {path}"
 
 
 def _lines(path: Path) -> list[str]:
@@ -249,7 +247,3 @@ def _write(path: Path, lines: Sequence[str]) -> None:
             raise
     except OSError as error:
         raise InvalidInputError(f"{path} could not be written: {error}. It is as it was.") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from era.cli.console import Console
 from era.cli.parser import build_parser
 from era.errors import EraError
+from era.threads import wait_asleep
 
 _MODULES = {
     "import": "importing",
@@ -50,4 +51,5 @@ def main(words: Sequence[str]) -> int:
 
 def start() -> None:
     """Run the words that the program was started with, and end it with the exit code."""
+    wait_asleep()
     sys.exit(main(sys.argv[1:]))

@@ -30,7 +30,7 @@ def can_sign_in(path: Path, name: str, password: str) -> bool:
 def run(path: Path, *words: str, sent: str = "") -> tuple[int, str, str]:
     """Return exit code, output and complaints of the command, with this on standard input."""
     ended = subprocess.run(
-        [sys.executable, "-m", "annotation.people.password_file", str(path), *words],
+        [sys.executable, "-m", "annotation.people", str(path), *words],
         cwd=ROOT,
         input=sent,
         capture_output=True,
@@ -152,13 +152,13 @@ def test_a_damaged_hash_is_named_with_its_line_and_its_remedy(path: Path, rest: 
     path.write_text(f"ann:{PasswordHasher().hash('first')}\nben:$argon2id{rest}\n")
     with pytest.raises(InvalidInputError, match="line 2: this hash is damaged") as error:
         read_people(path)
-    assert str(error.value).endswith(f"set the password again by python -m annotation.people.password_file {path} ben")
+    assert str(error.value).endswith(f"set the password again by python -m annotation.people {path} ben")
     set_password(path, "ben", "second")
     assert can_sign_in(path, "ben", "second")
 
 
 def test_without_a_name_the_command_says_what_is_missing(path: Path) -> None:
-    assert run(path)[::2] == (1, f"Name the person: python -m annotation.people.password_file {path} NAME\n")
+    assert run(path)[::2] == (1, f"Name the person: python -m annotation.people {path} NAME\n")
     assert run(path, "ann", "--remove")[0] == 1
     assert run(path, "ann", "--remove", "--convert")[0] == 2
 
