@@ -33,9 +33,8 @@ from era.encoders.spec import BUNDLED, PairSpec
 from era.errors import EraError
 from era.progress import Progress
 from era.types import Document
-from storage.backups import LARGEST_BYTES, drop_old, is_due, place_of_next
+from storage.backups import LARGEST_BYTES, drop_old, is_due, look_over, place_of_next
 from storage.errors import DatabaseDamaged, DataFolderNotWritable, StorageError
-from storage.integrity import look_over
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import storage.collections
-import storage.document_changes
 import storage.documents
 from annotation.errors import InvalidInputError
 from annotation.retrieval.indexing import BATCH, drop_other_indexes, find_index, index_folder
@@ -80,9 +79,9 @@ def exchange(
                 raise InvalidInputError("Somebody changed the documents meanwhile. Nothing was done; try again.")
         _put_index(place, target)
         with workspace.writing() as session:
-            storage.document_changes.remove(session, collection_id, removed)
+            storage.documents.remove(session, collection_id, removed)
             if staging_id is not None:
-                storage.document_changes.move_in(session, collection_id, staging_id)
+                storage.documents.move_in(session, collection_id, staging_id)
             storage.collections.set_index(
                 session,
                 collection_id,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import storage.collections
-import storage.document_changes
 import storage.documents
 import storage.import_jobs
 from annotation.collections.import_source import counted, drop_documents, new_document, share_read, store_queries
@@ -26,7 +25,7 @@ from era.io.content import Source
 from era.progress import Progress, no_progress
 from era.types import Document
 from storage.batches import batches
-from storage.document_changes import OutdatedMark
+from storage.documents import OutdatedMark
 from storage.records import ImportState, NewDocument
 
 UpdateMode = Literal["add", "replace"]
@@ -102,7 +101,7 @@ def plan_update(workspace: Workspace, collection_id: int, source: Source, mode: 
         seen.update(some.changed, some.same)
     removed = _missing(workspace, collection_id, seen) if mode == "replace" else set()
     with workspace.reading() as session:
-        judged = storage.document_changes.judged_ids(session, collection_id)
+        judged = storage.documents.judged_ids(session, collection_id)
     readers = readers_of(workspace.spec_of(collection_id), texts.n, workspace.n_alignment_texts(collection_id))
     return UpdatePlan(
         n_added=n_added,
@@ -214,7 +213,7 @@ def remove_documents(workspace: Workspace, author: str | None, collection_id: in
 def changed_judgments(workspace: Workspace, label_set_id: int) -> Sequence[OutdatedMark]:
     """Return the marks that stand though their document had another text when they were made."""
     with workspace.reading() as session:
-        return storage.document_changes.outdated_marks(session, label_set_id)
+        return storage.documents.outdated_marks(session, label_set_id)
 
 
 def require_arranger(workspace: Workspace, author: str | None, collection_id: int, what: str) -> None:

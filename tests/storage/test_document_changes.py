@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections, document_changes, documents, judgments
-from storage.document_changes import OutdatedMark
+from storage import collections, documents, judgments
+from storage.documents import OutdatedMark
 from storage.records import (
     CollectionRecord,
     CollectionState,
@@ -54,7 +54,7 @@ def test_changed_documents_keep_their_place_and_new_ones_come_last(
     ]
     with sessions.begin() as session:
         staging_id = stage(session, waiting)
-        document_changes.move_in(session, filled.id, staging_id)
+        documents.move_in(session, filled.id, staging_id)
         assert documents.count(session, staging_id) == 0
         assert [each[1:] for each in listed(session, filled.id)] == [
             ("d0", "", "text 0", "old0"),
@@ -78,16 +78,16 @@ def test_documents_of_another_collection_are_left_alone(
         other = add_collection(session, "fish")
         documents.add_many(session, other.id, OLD)
         before = listed(session, other.id)
-        document_changes.move_in(session, filled.id, stage(session, [NewDocument("d1", "", "changed", "h1")]))
-        document_changes.remove(session, filled.id, ["d0"])
+        documents.move_in(session, filled.id, stage(session, [NewDocument("d1", "", "changed", "h1")]))
+        documents.remove(session, filled.id, ["d0"])
         assert listed(session, other.id) == before
 
 
 def test_removing_counts_what_was_there_and_takes_many_ids(sessions: Sessions, filled: CollectionRecord) -> None:
     with sessions.begin() as session:
         wanted = ["d1", "d1", "d3", *(f"unknown{n}" for n in range(1200))]
-        assert document_changes.remove(session, filled.id, wanted) == 2
-        assert document_changes.remove(session, filled.id, wanted) == 0
+        assert documents.remove(session, filled.id, wanted) == 2
+        assert documents.remove(session, filled.id, wanted) == 0
         assert [each[1] for each in listed(session, filled.id)] == ["d0", "d2"]
 
 
@@ -100,13 +100,13 @@ def test_marks_of_a_removed_document_stay_in_the_log_and_stand_again_when_it_com
 ) -> None:
     with sessions.begin() as session:
         judgments.append_many(session, [judgment("d1", 1.0, 1), judgment("d2", 0.0, 2)])
-        assert document_changes.judged_ids(session, filled.id) == {"d1", "d2"}
-        document_changes.remove(session, filled.id, ["d1"])
+        assert documents.judged_ids(session, filled.id) == {"d1", "d2"}
+        documents.remove(session, filled.id, ["d1"])
         assert [mark.doc_id for mark in judgments.standing(session, label_set.id)] == ["d2"]
         assert [mark.doc_id for mark in judgments.current_for_query(session, label_set.id, query.id)] == ["d2"]
         assert len(judgments.history(session, label_set.id, query.id)) == 2
-        assert document_changes.judged_ids(session, filled.id) == {"d2"}
-        document_changes.move_in(session, filled.id, stage(session, [OLD[1]]))
+        assert documents.judged_ids(session, filled.id) == {"d2"}
+        documents.move_in(session, filled.id, stage(session, [OLD[1]]))
         assert [mark.doc_id for mark in judgments.standing(session, label_set.id)] == ["d1", "d2"]
 
 
@@ -126,14 +126,14 @@ def test_marks_of_another_text_are_named_until_they_are_made_again(
                 judgment("d1", 2.0, 3, content_hash="old1", author="ben", role=JudgmentRole.REFERENCE),
             ],
         )
-        assert document_changes.outdated_marks(session, label_set.id) == []
-        document_changes.move_in(session, filled.id, stage(session, [NewDocument("d1", "", "other", "h1")]))
-        assert document_changes.outdated_marks(session, label_set.id) == [
+        assert documents.outdated_marks(session, label_set.id) == []
+        documents.move_in(session, filled.id, stage(session, [NewDocument("d1", "", "other", "h1")]))
+        assert documents.outdated_marks(session, label_set.id) == [
             OutdatedMark(query.id, "d1", "ann", JudgmentRole.JUDGE, 1.0),
             OutdatedMark(query.id, "d1", "ben", JudgmentRole.REFERENCE, 2.0),
         ]
         judgments.append(session, judgment("d1", 1.0, 4, content_hash="h1"))
-        assert [mark.author for mark in document_changes.outdated_marks(session, label_set.id)] == ["ben"]
+        assert [mark.author for mark in documents.outdated_marks(session, label_set.id)] == ["ben"]
 
 
 def test_page_goes_on_after_a_position(sessions: Sessions, filled: CollectionRecord) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 import storage.engine
 from storage import collections, import_jobs, judgments, label_sets, queries, searches, snapshots, training_runs
+from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
-from storage.integrity import look_over, look_through
 from storage.records import NewJudgment, NewTrainingRun, QueryRecord
 from tests.storage.conftest import Sessions
 

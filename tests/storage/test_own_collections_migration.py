@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine
 
-from storage import collections, document_changes, documents, import_jobs, judgments, migrations
+from storage import collections, documents, import_jobs, judgments, migrations
 from storage.engine import close, open_database, session_factory
 from storage.records import CollectionState, ImportKind, NewDocument, NewImportJob
 
@@ -96,7 +96,7 @@ def test_downgrade_leaves_the_third_schema_with_what_it_had(old_path: Path) -> N
         import_jobs.set_staging(session, job.id, staging.id)
         collections.set_embedders(session, 1, {"strong": {}})
         collections.archive(session, 1, True)
-        assert document_changes.remove(session, 1, ["d2"]) == 1
+        assert documents.remove(session, 1, ["d2"]) == 1
         assert len(judgments.standing(session, 1)) == 1
     with engine.begin() as connection:
         migrations.downgrade(connection, "0003")

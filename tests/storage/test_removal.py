@@ -10,7 +10,6 @@ from storage import (
     acknowledgements,
     collections,
     comparison_looks,
-    document_changes,
     documents,
     import_jobs,
     judgments,
@@ -49,7 +48,7 @@ Sessions = sessionmaker[Session]
 def fill(session: Session, collection_id: int) -> None:
     """Write a row into every table that belongs to a collection."""
     documents.add_many(session, collection_id, [NewDocument(f"d{n}", "", "text", "h") for n in range(5)])
-    document_changes.remove(session, collection_id, ["d4"])
+    documents.remove(session, collection_id, ["d4"])
     query = queries.get_or_create(session, collection_id, "owls", "find causes", "ann")
     label_set = label_sets.get_or_create(session, collection_id, "main", "ann")
     mark = NewJudgment(label_set.id, query.id, query.instruction_id, "d1", "h", "ann", 1.0, f"page-{collection_id}", 1)
