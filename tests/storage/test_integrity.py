@@ -15,7 +15,7 @@ from storage.engine import close, open_database, plain_errors, reading_session_f
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
 from storage.integrity import look_over, look_through
 from storage.records import NewJudgment, NewTrainingRun, QueryRecord
-from tests.storage.conftest import Sessions
+from tests.worlds.databases import Sessions
 
 
 @pytest.fixture
