@@ -1,6 +1,6 @@
 """How far one request walks through the code: `python -m benchmarks.walks`, or `--name query --files` for the list.
 
-Each walk is traced in the real workflows over a small made-up collection with the bundled embedders: which product files
+Each walk is traced in the real workflows over a small collection with the bundled embedders: which product files
 run at least one function, and what the database is asked. Files that only define values count once a value is made.
 """
 
@@ -72,7 +72,7 @@ class Tracer:
             yield self._walk
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]  # which is how it is switched off
+            threading.setprofile(None)  # which is how it is switched off
             self._walk = None
 
     def _call(self, frame: FrameType, kind: str, _: Any) -> None:

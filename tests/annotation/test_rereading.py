@@ -12,9 +12,9 @@ import pytest
 
 import era.method.reranking
 from annotation import workspace
+from annotation.comparing import rereading as comparing_rereading
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.rankings import rank_queries
-from annotation.comparing import rereading as comparing_rereading
 from annotation.comparing.rereading import unread_of_comparison
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
