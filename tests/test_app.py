@@ -22,9 +22,9 @@ from annotation.workspace import Workspace
 from era.errors import FormatError
 from tests.annotation.conftest import bare_workspace as bare_workspace
 from tests.annotation.conftest import data_dir as data_dir
-from tests.annotation.conftest import settings_at, wait_until
-from tests.annotation.importing_world import left_behind
-from tests.fakes import word_pair
+from tests.worlds.desk import settings_at, wait_until
+from tests.worlds.importing import left_behind
+from tests.worlds.words import word_pair
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 PAID = {"kind": "openai", "name": "big", "document_prompt": "1234", "price_per_million_tokens": 1e6}

@@ -16,7 +16,7 @@ from era.cli.program import main
 from era.encoders.base import EmbedderPair
 from era.encoders.loading import load_encoders
 from era.encoders.spec import PairSpec
-from tests.era.cli.world import write_animals
+from tests.worlds.command_line import write_animals
 
 ROOT = Path(__file__).parents[1]
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -17,8 +17,8 @@ from era.cli.program import main
 from era.encoders.base import EmbedderPair
 from era.progress import no_progress
 from storage.records import TrainingRunState
-from tests.annotation.conftest import DOCUMENTS, QRELS, new_desk, settings_at, small_world
-from tests.fakes import WordEmbedder, light_embedder, strong_embedder, word_pair
+from tests.worlds.desk import new_desk, settings_at, small_world
+from tests.worlds.words import DOCUMENTS, QRELS, WordEmbedder, light_embedder, strong_embedder, word_pair
 
 FILES = Path(__file__).parent / "files" / "0.5.0"
 CONTENTS = {document.content for document in DOCUMENTS}

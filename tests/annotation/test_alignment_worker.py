@@ -27,9 +27,9 @@ from era.method.alignment import align_by_decoding, read_alignment_texts
 from era.progress import Progress, no_progress
 from era.types import Document, Query
 from storage.records import CollectionRecord
-from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, QRELS, Desk, settings_at, small_world, wait_until
 from tests.annotation.test_presenting import collection_payload
-from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.desk import PATIENCE_S, Desk, settings_at, small_world, wait_until
+from tests.worlds.words import ANIMALS, DOCUMENTS, QRELS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
 
 MORE = [f"{ANIMALS[n % 8]} {' '.join(TOPICS[: n % 3])} {'dog ' * (n % 7)}" for n in range(2484)]
 MANY = [*DOCUMENTS, *(Document(f"d{n:04}", "", text) for n, text in enumerate(MORE))]

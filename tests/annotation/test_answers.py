@@ -8,7 +8,7 @@ from annotation.collections.page import OpenPage
 from annotation.collections.store_whole import store
 from annotation.ui.answers import _answering
 from annotation.ui.panel import Message
-from tests.annotation.conftest import Desk, small_world
+from tests.worlds.desk import Desk, small_world
 
 
 def test_nothing_is_done_to_another_collection_than_the_one_that_was_shown(judged_desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from annotation.collections.content import CollectionContent, content_of
 from era.io.opening import open_source
 from era.types import Document
-from tests.annotation.importing_world import PET_QUERIES, PETS, ListedSource
+from tests.worlds.importing import PET_QUERIES, PETS, ListedSource
 
 REAL_COLLECTIONS = Path(os.environ.get("ERA_COLLECTIONS") or Path(__file__).parents[3] / "shared" / "collections")
 

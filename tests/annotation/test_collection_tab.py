@@ -29,8 +29,9 @@ from era.encoders.spec import BUNDLED
 from era.errors import EmbedderUnavailableError
 from era.io import opening
 from storage.errors import StorageError
-from tests.annotation.conftest import QRELS, Desk, as_json, downloads_of, small_world, uploads_of, wait_until
 from tests.annotation.readers_to_end import preview_without_end
+from tests.worlds.desk import Desk, as_json, downloads_of, small_world, uploads_of, wait_until
+from tests.worlds.words import QRELS
 
 ANIMALS_CSV = (
     "key,animal,said\ncat-feeding,cat,feeding\nowl-feeding,owl,feeding at night\ncat-illness,cat,old illness\n"

@@ -18,8 +18,9 @@ from annotation.comparing.view import read_view
 from annotation.errors import NotAllowedError, NotFoundError
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
-from tests.annotation.conftest import GRADED_TEXT, Desk, small_world, swapped_topics
-from tests.annotation.judging_world import begin, say
+from tests.worlds.desk import Desk, small_world, swapped_topics
+from tests.worlds.judging import begin, say
+from tests.worlds.words import GRADED_TEXT
 
 HIDDEN = "hidden until you have finished it"
 

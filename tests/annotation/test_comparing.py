@@ -14,19 +14,9 @@ from annotation.judging.marks import start_label_set
 from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT, STRONG
 from era.adapter import QueryAdapter
 from era.types import Document, Query
-from tests.annotation.conftest import (
-    DOCUMENTS,
-    GRADED_RANKING,
-    GRADED_TEXT,
-    QRELS,
-    Desk,
-    new_desk,
-    small_world,
-    swapped_topics,
-    wait_until,
-)
-from tests.annotation.judging_world import offer
-from tests.fakes import ANIMALS, TOPICS, light_embedder
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics, wait_until
+from tests.worlds.judging import offer
+from tests.worlds.words import ANIMALS, DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, TOPICS, light_embedder
 
 DIMENSION = len(ANIMALS) + len(TOPICS) + 1
 SWAPPED_RANKING = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first

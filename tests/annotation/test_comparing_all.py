@@ -20,9 +20,9 @@ from annotation.ranking.rankers import list_rankers
 from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
 from era.evaluation.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
-from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, Desk, swapped_topics
-from tests.annotation.judging_world import with_setup
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.judging import with_setup
+from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, light_embedder
 
 SECOND_OF_TEN, TENTH_OF_TEN = 1 / log2(3), 1 / log2(11)  # nDCG@10 of one relevant document
 

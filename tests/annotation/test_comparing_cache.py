@@ -18,8 +18,8 @@ from era.index import lexical
 from era.index.dense import DenseIndex
 from era.index.lexical import LexicalIndex
 from era.types import ScoredDoc
-from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 @pytest.fixture

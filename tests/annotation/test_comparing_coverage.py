@@ -7,8 +7,9 @@ from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
 from annotation.comparing.view import ComparisonView
 from annotation.retrieval.ranking import LIGHT
 from storage.records import PoolDraw
-from tests.annotation.conftest import GRADED_TEXT, Desk, swapped_topics
-from tests.annotation.judging_world import bring_reference, ids
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.judging import bring_reference, ids
+from tests.worlds.words import GRADED_TEXT
 
 
 @pytest.fixture

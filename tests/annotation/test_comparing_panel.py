@@ -21,8 +21,8 @@ from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.measures import COMPARISON_MEASURES
 from era.evaluation.overlap import MeanOverlap
 from era.evaluation.significance import Difference, PairedDifference
-from tests.annotation.conftest import GRADED_TEXT, QRELS, Desk, as_json, new_desk, small_world, swapped_topics
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, as_json, new_desk, small_world, swapped_topics
+from tests.worlds.words import GRADED_TEXT, QRELS, light_embedder
 
 GRADES = ("not relevant", "relevant")
 OVERLAP = MeanOverlap(0.5, 0.25, None, 4.0, 12)

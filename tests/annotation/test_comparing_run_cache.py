@@ -9,7 +9,7 @@ import pytest
 
 from annotation.retrieval.run_cache import RunCache
 from era.types import ScoredDoc
-from tests.annotation.conftest import PATIENCE_S
+from tests.worlds.desk import PATIENCE_S
 
 RANKER, OTHER = "a" * 64, "b" * 64
 DOC_IDS = ["d0", "d1", "d2"]

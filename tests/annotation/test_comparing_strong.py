@@ -17,8 +17,8 @@ from era.corpus import Corpus
 from era.encoders.base import EmbedderPair, Vectors
 from era.progress import Progress, no_progress
 from era.types import Document
-from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, wait_until
-from tests.fakes import WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.desk import PATIENCE_S, Desk, wait_until
+from tests.worlds.words import DOCUMENTS, WordEmbedder, light_embedder, strong_embedder
 
 
 class GatedEmbedder(WordEmbedder):

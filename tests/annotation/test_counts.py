@@ -17,8 +17,8 @@ from annotation.labels.counts import (
 )
 from annotation.training.start import labels_to_learn_from, outlook
 from storage.records import JudgmentRole, StandingMark
-from tests.annotation.conftest import Desk
-from tests.annotation.judging_world import bring_reference, say, write_query
+from tests.worlds.desk import Desk
+from tests.worlds.judging import bring_reference, say, write_query
 
 JUDGE, ADJUDICATOR, REFERENCE = JudgmentRole.JUDGE, JudgmentRole.ADJUDICATOR, JudgmentRole.REFERENCE
 

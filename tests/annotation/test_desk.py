@@ -17,17 +17,8 @@ from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document
 from storage.records import JudgmentRole, QueryRecord
-from tests.annotation.conftest import (
-    DOCUMENTS,
-    GRADED_RANKING,
-    GRADED_TEXT,
-    Desk,
-    new_desk,
-    small_world,
-    staged_pair,
-    swapped_topics,
-)
-from tests.annotation.judging_world import (
+from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
+from tests.worlds.judging import (
     COPY,
     authors_seen,
     bring_reference,
@@ -39,6 +30,7 @@ from tests.annotation.judging_world import (
     with_setup,
     write_query,
 )
+from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT
 
 RANKING = [("dog-feeding", 0.9), ("cat-feeding", 0.8), ("cat-illness", 0.7)]
 

@@ -19,8 +19,8 @@ from annotation.judging.setup import (
 )
 from annotation.judging.view import setup_of
 from storage.errors import UnknownRecord
-from tests.annotation.conftest import Desk
-from tests.annotation.judging_world import with_setup
+from tests.worlds.desk import Desk
+from tests.worlds.judging import with_setup
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 """SHA-256 of "abc", as FIPS 180-2 prints it."""

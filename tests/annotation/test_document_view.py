@@ -12,8 +12,9 @@ from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document
-from tests.annotation.conftest import QRELS, Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.annotation.judging_world import write_query
+from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
+from tests.worlds.judging import write_query
+from tests.worlds.words import QRELS
 
 ABOUT_FEEDING, ABOUT_ILLNESS = "On feeding a cat .", "Or on illness of that cat ."
 LONG = Document("long", "Cats", f"Some words before . {ABOUT_FEEDING} {ABOUT_ILLNESS} And the end of it .")

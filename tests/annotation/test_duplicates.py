@@ -14,7 +14,8 @@ from era.encoders.base import Vectors
 from era.index.dense import DenseIndex
 from era.types import Document
 from storage.records import DocumentRecord
-from tests.fakes import CountingIndex, identity_of
+from tests.worlds.vectors import CountingIndex
+from tests.worlds.words import identity_of
 
 TEN = "one two three four five six seven eight nine ten"
 """Eight shingles."""

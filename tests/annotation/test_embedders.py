@@ -23,9 +23,9 @@ from era.errors import EmbedderUnavailableError, IdentityMismatchError
 from era.types import Query
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, TrainingRunState
-from tests.annotation.conftest import PATIENCE_S, QRELS, Desk, settings_at, small_world, wait_until
-from tests.era.tiny_models import save_static
-from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder
+from tests.worlds.desk import PATIENCE_S, Desk, settings_at, small_world, wait_until
+from tests.worlds.models import save_static
+from tests.worlds.words import ANIMALS, QRELS, READERS, TOPICS, WordEmbedder
 
 
 def hub(name: str) -> EmbedderSpec:

@@ -21,8 +21,9 @@ from annotation.transfer.judgments import import_judgments
 from annotation.transfer.run_imports import import_run
 from annotation.ui.payloads.snapshots import snapshots_panel
 from era.types import Document
-from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QRELS, Desk, new_desk, small_world, swapped_topics
-from tests.annotation.judging_world import begin
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.judging import begin
+from tests.worlds.words import DOCUMENTS, GRADED_TEXT, QRELS
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ from annotation.ui.payloads.training_run import details_panel
 from era.adapter import QueryAdapter
 from era.errors import AdapterDamagedError, FormatError, IdentityMismatchError
 from storage.records import TrainingRunRecord, TrainingRunState
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, copied_desk, new_desk, small_world
-from tests.annotation.judging_world import begin
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder
+from tests.worlds.desk import Desk, copied_desk, new_desk, small_world
+from tests.worlds.judging import begin
+from tests.worlds.words import ANIMALS, DOCUMENTS, QRELS, TOPICS, WordEmbedder
 
 Change = Callable[[dict[str, Any]], None]
 

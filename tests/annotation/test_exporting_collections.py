@@ -28,8 +28,8 @@ from era.errors import FormatError
 from era.io.opening import open_source
 from era.progress import no_progress
 from storage.records import TrainingRunState
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, settings_at, small_world
-from tests.fakes import WordEmbedder, light_embedder, strong_embedder, word_pair
+from tests.worlds.desk import Desk, new_desk, settings_at, small_world
+from tests.worlds.words import DOCUMENTS, QRELS, WordEmbedder, light_embedder, strong_embedder, word_pair
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,9 @@ from era.errors import NotExportableError
 from era.export.sentence_model import instruction_prompt
 from storage.errors import UnknownRecord
 from storage.records import NewTrainingRun, TrainingRunRecord
-from tests.annotation.conftest import QRELS, QUERIES, settings_at, small_world
-from tests.tiny_models import tiny_table, tiny_transformer
+from tests.worlds.desk import settings_at, small_world
+from tests.worlds.models import tiny_table, tiny_transformer
+from tests.worlds.words import QRELS, QUERIES
 
 MEASURES: dict[str, Any] = {
     "n": 12,

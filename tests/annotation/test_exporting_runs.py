@@ -13,7 +13,8 @@ from annotation.transfer.files import ExportFile
 from annotation.transfer.runs import export_run
 from era.evaluation.measures import evaluate
 from era.io.runs import read_run
-from tests.annotation.conftest import QRELS, QUERIES, Desk, swapped_topics
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.words import QRELS, QUERIES
 
 
 def run_of(desk: Desk, key: str, depth: int = 100) -> ExportFile:

@@ -10,8 +10,9 @@ from annotation.errors import InvalidInputError
 from annotation.judging.visibility import left_out
 from annotation.transfer.triplets import export_triplets
 from era.corpus import Corpus
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk
-from tests.annotation.judging_world import begin, say
+from tests.worlds.desk import Desk
+from tests.worlds.judging import begin, say
+from tests.worlds.words import DOCUMENTS, QRELS
 
 
 def triplets_of(desk: Desk, author: str = "ann", n_negatives: int = 5) -> list[dict[str, str]]:

@@ -30,8 +30,10 @@ from era.io.content import SourceDocument
 from era.io.opening import open_hub
 from era.types import Document
 from storage.errors import DatabaseBusy
-from tests.annotation.conftest import wait_until
-from tests.annotation.importing_world import (
+from tests.annotation.readers_to_end import open_greedy, open_stuck
+from tests.era.io.hostile_files import book, cells
+from tests.worlds.desk import wait_until
+from tests.worlds.importing import (
     CountedEmbedder,
     ListedSource,
     World,
@@ -43,8 +45,6 @@ from tests.annotation.importing_world import (
     working,
     write_documents,
 )
-from tests.annotation.readers_to_end import open_greedy, open_stuck
-from tests.era.io.hostile_files import book, cells
 
 MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
 HUB = ImportRequest(kind="new", name="pets", hub="mteb/pets", mapping={"text": "said"})

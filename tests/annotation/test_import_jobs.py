@@ -31,8 +31,8 @@ from era.io.opening import Choices
 from era.types import Document
 from storage.errors import NameTaken
 from storage.schema.importing import ImportJobRow
-from tests.annotation.conftest import DOCUMENTS, PATIENCE_S, Desk, wait_until
-from tests.annotation.importing_world import (
+from tests.worlds.desk import PATIENCE_S, Desk, wait_until
+from tests.worlds.importing import (
     PETS,
     CountedEmbedder,
     World,
@@ -45,6 +45,7 @@ from tests.annotation.importing_world import (
     write_documents,
     write_folder,
 )
+from tests.worlds.words import DOCUMENTS
 
 MANY = [Document(f"m{n}", "", f"cat {n}") for n in range(10)]
 OTHER = PairSpec(EmbedderSpec("bundled-strong"), EmbedderSpec("sentence-transformers", "other"))

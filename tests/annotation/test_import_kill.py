@@ -12,9 +12,9 @@ from annotation.collections.preparation import prepare
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document
-from tests.annotation.conftest import PATIENCE_S, settings_at, wait_until
-from tests.annotation.importing_world import CountedEmbedder, ended, left_behind, stored, working, write_documents
-from tests.fakes import strong_embedder
+from tests.worlds.desk import PATIENCE_S, settings_at, wait_until
+from tests.worlds.importing import CountedEmbedder, ended, left_behind, stored, working, write_documents
+from tests.worlds.words import strong_embedder
 
 DOCUMENTS = [Document(f"m{n}", "", f"cat {n}") for n in range(20)]
 

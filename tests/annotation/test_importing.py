@@ -32,9 +32,9 @@ from era.io.opening import open_source
 from era.types import Document, Query
 from storage.errors import NameTaken
 from storage.records import CollectionRecord, JudgmentRole
-from tests.annotation.conftest import settings_at
-from tests.annotation.importing_world import ListedSource, left_behind, stored
-from tests.fakes import light_embedder, strong_embedder
+from tests.worlds.desk import settings_at
+from tests.worlds.importing import ListedSource, left_behind, stored
+from tests.worlds.words import light_embedder, strong_embedder
 
 PETS = CollectionContent(
     name="pets",

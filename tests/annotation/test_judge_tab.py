@@ -17,7 +17,7 @@ from annotation.ui.panel import Message
 from annotation.ui.tabs.judge import JudgeTab, mark_of
 from storage.errors import DatabaseBusy
 from storage.records import PoolDocument
-from tests.annotation.conftest import Desk
+from tests.worlds.desk import Desk
 
 MARK: dict[str, Any] = {
     "label_set_id": 2,

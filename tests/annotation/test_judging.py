@@ -23,7 +23,8 @@ from era.corpus import content_hash
 from era.types import Document
 from storage.errors import DatabaseBusy
 from storage.records import CollectionRecord, JudgmentRecord, JudgmentRole, NewDocument
-from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world
+from tests.worlds.desk import Desk, new_desk, small_world
+from tests.worlds.words import DOCUMENTS
 
 FIRST = ("page-1", 1)
 

@@ -12,8 +12,9 @@ import pytrec_eval
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.visibility import left_out
 from annotation.transfer.judgments import EVERYBODY, export_judgments
-from tests.annotation.conftest import QRELS, Desk
-from tests.annotation.judging_world import begin, bring_reference, offer, say
+from tests.worlds.desk import Desk
+from tests.worlds.judging import begin, bring_reference, offer, say
+from tests.worlds.words import QRELS
 
 
 def text_of(desk: Desk, format: Any, who: str = "agreed", author: str | None = "ann", with_notes: bool = False) -> str:

@@ -20,8 +20,9 @@ from annotation.settings import Settings
 from annotation.transfer.judgments import EVERYBODY, ImportedJudgments, export_judgments, import_judgments
 from era.errors import FormatError
 from storage.records import JudgmentRecord, JudgmentRole
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, copied_desk
-from tests.annotation.judging_world import bring_reference, decide, offer, say, with_setup
+from tests.worlds.desk import Desk, copied_desk
+from tests.worlds.judging import bring_reference, decide, offer, say, with_setup
+from tests.worlds.words import DOCUMENTS, QRELS
 
 NEW_IDS = ("id", "label_set_id", "query_id", "instruction_id", "client_id", "sequence", "undoes_id")
 THEN = datetime(2021, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)

@@ -17,9 +17,9 @@ from annotation.training.describe import details
 from annotation.training.label_changes import changes_between
 from annotation.transfer.triplets import export_triplets
 from storage.records import TrainingRunRecord
-from tests.annotation.conftest import DOCUMENTS, Desk, swapped_topics
-from tests.annotation.judging_world import say, say_all, write_query
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.judging import say, say_all, write_query
+from tests.worlds.words import DOCUMENTS, light_embedder
 
 DOC_IDS = [document.doc_id for document in DOCUMENTS]
 

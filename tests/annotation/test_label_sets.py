@@ -6,7 +6,7 @@ from annotation.collections.page import list_label_sets
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.marks import start_label_set
 from annotation.labels.counts import LabelCounts
-from tests.annotation.conftest import Desk
+from tests.worlds.desk import Desk
 
 
 def test_start_label_set_starts_an_empty_one_or_opens_the_one_of_that_name(judged_desk: Desk) -> None:

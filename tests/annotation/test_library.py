@@ -19,8 +19,8 @@ from era.errors import AdapterDamagedError, Cancelled, IdentityMismatchError
 from era.index.dense import DenseIndex
 from era.intact import read_json, write_json
 from era.types import Query
-from tests.annotation.conftest import DOCUMENTS, QRELS, Desk, new_desk, small_world, swapped_topics
-from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.words import ANIMALS, DOCUMENTS, QRELS, READERS, TOPICS, WordEmbedder, light_embedder, strong_embedder
 
 CONTENTS = [document.content for document in DOCUMENTS]
 

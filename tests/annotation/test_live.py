@@ -24,17 +24,9 @@ from era.encoders.base import EmbedderPair
 from era.index.lexical import WORD_WEIGHT
 from era.types import Document
 from storage.records import QueryRecord
-from tests.annotation.conftest import (
-    GRADED_RANKING,
-    GRADED_TEXT,
-    Desk,
-    new_desk,
-    small_world,
-    staged_pair,
-    swapped_topics,
-)
-from tests.annotation.judging_world import DOC_IDS, decide, ids, say, say_all, write_query
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
+from tests.worlds.judging import DOC_IDS, decide, ids, say, say_all, write_query
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 def live(desk: Desk, author: str | None, query: QueryRecord, ranker: str = LIGHT) -> Followed:

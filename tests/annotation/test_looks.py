@@ -13,7 +13,7 @@ from annotation.comparing.view import ComparisonView, read_view
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
 from storage.errors import DatabaseBusy, DataFolderNotWritable
-from tests.annotation.conftest import Desk
+from tests.worlds.desk import Desk
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:

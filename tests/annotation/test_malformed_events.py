@@ -24,7 +24,7 @@ from annotation.ui.app import build_ui
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import on
 from annotation.ui.words import translations
-from tests.annotation.conftest import Desk, copied_desk
+from tests.worlds.desk import Desk, copied_desk
 
 UI = Path(ui.__path__[0])
 ASKED_FOR = re.compile(r'\.(text|name|number|optional_number|decimal|flag|list|values)\(\s*"(\w+)"')

@@ -16,8 +16,9 @@ from annotation.settings import Settings
 from annotation.workspace import Workspace
 from storage.errors import NameTaken, UnknownRecord
 from storage.records import CollectionRecord, CollectionState
-from tests.annotation.conftest import QRELS, Desk, small_world
-from tests.annotation.importing_world import write_documents
+from tests.worlds.desk import Desk, small_world
+from tests.worlds.importing import write_documents
+from tests.worlds.words import QRELS
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from annotation.judging.marks import start_label_set
 from annotation.labels.counts import UNTOUCHED, QueryStanding
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord
-from tests.annotation.conftest import QUERIES, Desk, small_world
+from tests.worlds.desk import Desk, small_world
+from tests.worlds.words import QUERIES
 
 
 @pytest.fixture

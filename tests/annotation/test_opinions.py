@@ -13,8 +13,9 @@ from annotation.collections.page import list_label_sets
 from annotation.judging.marks import Mark, Said, Saved, judge, pace, start_label_set
 from annotation.judging.setup import FOUR_GRADES, TWO_GRADES, DeskSetup
 from storage.records import JudgmentRecord, JudgmentRole
-from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world
-from tests.annotation.judging_world import COPY
+from tests.worlds.desk import Desk, new_desk, small_world
+from tests.worlds.judging import COPY
+from tests.worlds.words import DOCUMENTS
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from annotation.training.worker import TrainingWorker
 from annotation.ui.app import Page
 from annotation.ui.words import translations
 from storage.records import CollectionRecord
-from tests.annotation.conftest import QRELS, Desk, downloads_of, small_world, uploads_of
+from tests.worlds.desk import Desk, downloads_of, small_world, uploads_of
+from tests.worlds.words import QRELS
 
 GONE = {"collection_id": 99, "label_set_id": 99}
 

@@ -10,8 +10,9 @@ from annotation.judging.suspect_marks import DrawnMarks
 from annotation.labels.counts import PersonCounts
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
-from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair, swapped_topics
-from tests.annotation.judging_world import bring_reference, decide, offer, say, say_all, write_query
+from tests.worlds.desk import Desk, staged_pair, swapped_topics
+from tests.worlds.judging import bring_reference, decide, offer, say, say_all, write_query
+from tests.worlds.words import GRADED_TEXT
 
 
 def test_people_of_counts_what_each_person_did(desk: Desk) -> None:

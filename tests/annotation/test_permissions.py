@@ -38,9 +38,9 @@ from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.ui.tabs.train import TrainTab
 from storage.records import CollectionRecord, JudgmentRole, PoolDocument, QueryRecord, TrainingRunState
-from tests.annotation.conftest import Desk, as_json, downloads_of, uploads_of
-from tests.annotation.importing_world import write_documents
-from tests.annotation.judging_world import authors_seen, ids, say
+from tests.worlds.desk import Desk, as_json, downloads_of, uploads_of
+from tests.worlds.importing import write_documents
+from tests.worlds.judging import authors_seen, ids, say
 
 Act = Callable[[Desk, str | None], object]
 

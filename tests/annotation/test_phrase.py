@@ -9,7 +9,8 @@ import storage.searches
 from annotation.judging.search import Found, run_query
 from annotation.retrieval.ranking import ALIGNED, LIGHT
 from era.types import Document
-from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, new_desk, small_world
+from tests.worlds.desk import Desk, new_desk, small_world
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
 
 TALES = [
     Document("two-lines", "cat cat", "the Black\n   Cat\tsat"),

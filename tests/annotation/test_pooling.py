@@ -16,16 +16,9 @@ from era.encoders.base import EmbedderPair
 from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import Document
 from storage.records import PoolDocument, PoolDraw, QueryRecord
-from tests.annotation.conftest import (
-    GRADED_RANKING,
-    GRADED_TEXT,
-    Desk,
-    new_desk,
-    small_world,
-    staged_pair,
-    swapped_topics,
-)
-from tests.annotation.judging_world import DOC_IDS, write_query
+from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
+from tests.worlds.judging import DOC_IDS, write_query
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
 
 SWAPPED_TOP = ["cat-illness", "dog-illness", "trout-illness", "wren-illness", "newt-illness"]
 

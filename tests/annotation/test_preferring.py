@@ -20,7 +20,8 @@ from annotation.retrieval.ranking import LIGHT
 from annotation.transfer.run_imports import import_run
 from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
 from storage.records import NewPreference, Preferred, ShownLeft
-from tests.annotation.conftest import GRADED_RANKING, GRADED_TEXT, Desk, as_json, swapped_topics
+from tests.worlds.desk import Desk, as_json, swapped_topics
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
 
 SWAPPED_RANKING = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first
 LABELS = ["light model alone", "after your marks (run 1), vectors alone"]

@@ -26,8 +26,8 @@ from annotation.ui.payloads.wording import chance, count, effect, labels_in_word
 from annotation.workspace import Readiness
 from era.evaluation.measures import COMPARISON_MEASURES, MEASURES
 from era.types import Document, Query
-from tests.annotation.conftest import Desk, as_json
 from tests.annotation.test_comparing_panel import compare_payload
+from tests.worlds.desk import Desk, as_json
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 

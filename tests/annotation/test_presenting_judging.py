@@ -24,7 +24,7 @@ from era.corpus import content_hash
 from era.io.content import SourceQuery
 from era.types import Document, Query
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, QueryRecord
-from tests.annotation.conftest import as_json
+from tests.worlds.desk import as_json
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = OpenPage(

@@ -12,7 +12,7 @@ from annotation.training import start
 from annotation.training.learning_curves import CurveProgress
 from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel
 from storage.records import TrainingRunRecord, TrainingRunState
-from tests.annotation.conftest import Desk, as_json
+from tests.worlds.desk import Desk, as_json
 
 
 def train_payload(desk: Desk, runs: list[TrainingRunRecord] | None = None, **more: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from annotation.ui.payloads.training_run import (
     marks_payload,
 )
 from storage.records import TrainingRunState
-from tests.annotation.conftest import Desk, as_json
+from tests.worlds.desk import Desk, as_json
 
 GRADES = ("not relevant", "relevant")
 

@@ -20,17 +20,9 @@ from era.io.content import SourceQuery
 from era.types import Query
 from storage.errors import DatabaseBusy
 from storage.records import QueryRecord
-from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, QUERIES, Desk
-from tests.annotation.judging_world import (
-    authors_seen,
-    bring_reference,
-    ids,
-    record,
-    say,
-    say_all,
-    with_setup,
-    write_query,
-)
+from tests.worlds.desk import Desk
+from tests.worlds.judging import authors_seen, bring_reference, ids, record, say, say_all, with_setup, write_query
+from tests.worlds.words import DOCUMENTS, GRADED_TEXT, QUERIES
 
 FILE = (
     b"id,query,instruction,description\nq1,Cats at night,Find laws,All of it\nq2,Dogs,,\nq3,cat,owner,\nq4,cat,judge,\n"

@@ -13,8 +13,8 @@ from era.encoders.base import EmbedderPair
 from era.errors import AdapterDamagedError
 from era.types import Query
 from storage.records import NewSnapshot
-from tests.annotation.conftest import Desk, swapped_topics
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.words import ANIMALS, TOPICS, WordEmbedder
 
 VARIANTS = "other combinations"
 USUAL = "aligned+words+reread"  # of so few documents the strong model has read all

@@ -8,7 +8,7 @@ import pytest
 from annotation.judging.sentences import MAX_SENTENCES, closest_sentence, sentences
 from era.encoders.base import Vectors
 from era.types import Query
-from tests.fakes import TableEmbedder, light_embedder
+from tests.worlds.words import TableEmbedder, light_embedder
 
 
 def parts(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from annotation.jobs.read_ahead import read_ahead
-from tests.annotation.conftest import PATIENCE_S
+from tests.worlds.desk import PATIENCE_S
 
 
 def readers() -> list[threading.Thread]:

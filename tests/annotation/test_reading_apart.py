@@ -26,8 +26,6 @@ from era.io.opening import open_source, preview
 from era.io.queries import read_queries
 from era.types import Query
 from storage.records import JudgmentRole
-from tests.annotation.conftest import Desk, wait_until
-from tests.annotation.importing_world import write_folder
 from tests.annotation.readers_to_end import (
     compute_for_ever,
     end_by,
@@ -38,6 +36,8 @@ from tests.annotation.readers_to_end import (
     take_memory,
     wait_for_ever,
 )
+from tests.worlds.desk import Desk, wait_until
+from tests.worlds.importing import write_folder
 
 REPOSITORY = Path(__file__).parents[2]
 LITTLE = Bounds(seconds=60, quiet_s=60, memory_bytes=2**30)

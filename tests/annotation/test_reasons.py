@@ -35,8 +35,9 @@ from era.method.influence import aligned_parts, explain, trained_parts
 from era.method.recipes import fit
 from era.types import Query
 from storage.records import PoolDocument
-from tests.annotation.conftest import DOCUMENTS, QRELS, QUERIES, Desk, as_json, swapped_topics, wait_until
-from tests.annotation.judging_world import say
+from tests.worlds.desk import Desk, as_json, swapped_topics, wait_until
+from tests.worlds.judging import say
+from tests.worlds.words import DOCUMENTS, QRELS, QUERIES
 
 RUN = "run-1"
 

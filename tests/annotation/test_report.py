@@ -18,8 +18,9 @@ from annotation.comparing.view import ComparisonView, read_view
 from annotation.judging.visibility import hidden_queries
 from annotation.ui.payloads.comparing import overall_payload
 from era.types import Document
-from tests.annotation.conftest import DOCUMENTS, GRADED_TEXT, Desk, new_desk, small_world, swapped_topics
-from tests.annotation.judging_world import begin
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.judging import begin
+from tests.worlds.words import DOCUMENTS, GRADED_TEXT
 
 ASKED = " ".join(GRADED_TEXT.split())
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">'

@@ -30,8 +30,8 @@ from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
 from era.encoders.spec import EmbedderSpec
 from era.method.alignment import AlignmentTexts
-from tests.annotation.conftest import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, Desk, swapped_topics
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
 REREAD = f"{LIGHT}+reread"
 READ_BEFORE = [document.doc_id for document in DOCUMENTS[:8]]  # cat, dog, trout and wren

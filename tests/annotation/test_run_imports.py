@@ -15,7 +15,8 @@ from annotation.transfer.runs import export_run
 from annotation.ui.payloads.snapshots import snapshots_panel
 from annotation.ui.payloads.transfer import brought_in_run_payload
 from era.errors import FormatError
-from tests.annotation.conftest import QUERIES, Desk
+from tests.worlds.desk import Desk
+from tests.worlds.words import QUERIES
 
 
 def bring_in(desk: Desk, path: Path, author: str | None = "ann") -> ImportedRun:

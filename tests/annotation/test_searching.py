@@ -25,16 +25,8 @@ from era.corpus import content_hash
 from era.types import Document
 from storage.errors import DatabaseBusy, DataFolderNotWritable, UnknownRecord
 from storage.records import QueryRecord, SearchRecord
-from tests.annotation.conftest import (
-    DOCUMENTS,
-    GRADED_RANKING,
-    GRADED_TEXT,
-    Desk,
-    new_desk,
-    small_world,
-    swapped_topics,
-)
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 def question(desk: Desk, text: str, instruction: str = "", author: str | None = "ann") -> QueryRecord:

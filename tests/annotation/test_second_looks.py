@@ -13,8 +13,8 @@ from annotation.judging.view import Opinion
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from storage.records import JudgmentRole
-from tests.annotation.conftest import DOCUMENTS, Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.annotation.judging_world import (
+from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
+from tests.worlds.judging import (
     COPY,
     DOC_IDS,
     begin,
@@ -27,7 +27,7 @@ from tests.annotation.judging_world import (
     with_setup,
     write_query,
 )
-from tests.fakes import light_embedder
+from tests.worlds.words import DOCUMENTS, light_embedder
 
 
 def found(desk: Desk, author: str | None) -> list[LookAgain]:

@@ -33,8 +33,8 @@ from annotation.transfer.judgments import EVERYBODY, export_judgments
 from annotation.transfer.triplets import export_triplets
 from annotation.ui.payloads.comparing import overall_payload
 from storage.records import NewJudgment
-from tests.annotation.conftest import Desk
-from tests.annotation.judging_world import bring_reference, offer, say, with_setup
+from tests.worlds.desk import Desk
+from tests.worlds.judging import bring_reference, offer, say, with_setup
 
 POOL = ("cat-illness", "dog-illness", "cat-feeding")
 

@@ -28,17 +28,8 @@ from annotation.comparing.snapshots import (
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.ui.payloads.snapshots import snapshots_panel
-from tests.annotation.conftest import (
-    GRADED_RANKING,
-    GRADED_TEXT,
-    QRELS,
-    Desk,
-    as_json,
-    open_desk,
-    settings_at,
-    swapped_topics,
-)
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, as_json, open_desk, settings_at, swapped_topics
+from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, QRELS, light_embedder
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from annotation.judging.marks import start_label_set
 from annotation.labels.counts import UNTOUCHED, QueryStanding
 from annotation.labels.current import Standings
 from storage.records import Hand, JudgmentRole, StandingMark
-from tests.annotation.conftest import PATIENCE_S, Desk
-from tests.annotation.judging_world import bring_reference, decide, say, write_query
+from tests.worlds.desk import PATIENCE_S, Desk
+from tests.worlds.judging import bring_reference, decide, say, write_query
 
 Key = tuple[int, int, str, str, bool]
 """Label set, query, document, author, and whether it is an adjudication."""

@@ -9,8 +9,9 @@ from annotation.workspace import Workspace
 from era.active.acquisition import Usefulness
 from era.encoders.base import EmbedderPair
 from storage.records import QueryRecord
-from tests.annotation.conftest import GRADED_TEXT, Desk, staged_pair
-from tests.annotation.judging_world import decide, ids, say, say_all, with_setup, write_query
+from tests.worlds.desk import Desk, staged_pair
+from tests.worlds.judging import decide, ids, say, say_all, with_setup, write_query
+from tests.worlds.words import GRADED_TEXT
 
 
 def suggested(desk: Desk, author: str | None, query: QueryRecord) -> Card | None:

@@ -24,7 +24,8 @@ from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
 from storage.records import TrainingRunRecord, TrainingRunState
-from tests.annotation.conftest import QRELS, Desk, small_world, swapped_topics
+from tests.worlds.desk import Desk, small_world, swapped_topics
+from tests.worlds.words import QRELS
 
 
 def look(desk: Desk) -> Outlook:

@@ -13,7 +13,8 @@ from annotation.training import learning_curves, start
 from annotation.training.learning_curves import ask_for_curve, why_no_curve, withdraw_curve
 from annotation.training.worker import TrainingWorker
 from storage.records import TrainingRunState
-from tests.annotation.conftest import PATIENCE_S, QRELS, Desk, swapped_topics, wait_until
+from tests.worlds.desk import PATIENCE_S, Desk, swapped_topics, wait_until
+from tests.worlds.words import QRELS
 
 
 def wait_for_curve(desk: Desk, run_id: int) -> Any:

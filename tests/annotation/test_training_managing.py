@@ -16,8 +16,9 @@ from annotation.training import describe, manage, start
 from annotation.training.label_changes import changed_marks, changes_between
 from storage.errors import UnknownRecord
 from storage.records import NewSnapshot, TrainingRunRecord, TrainingRunState
-from tests.annotation.conftest import QRELS, Desk, small_world, swapped_topics
-from tests.annotation.judging_world import offer
+from tests.worlds.desk import Desk, small_world, swapped_topics
+from tests.worlds.judging import offer
+from tests.worlds.words import QRELS
 
 
 def in_use(judged: Desk) -> str:

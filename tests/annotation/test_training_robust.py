@@ -27,7 +27,8 @@ from era.method.influence import Influence
 from era.method.recipes import Fit
 from storage.errors import DatabaseBusy, DataFolderNotWritable
 from storage.records import TrainingRunState
-from tests.annotation.conftest import DOCUMENTS, Desk
+from tests.worlds.desk import Desk
+from tests.worlds.words import DOCUMENTS
 
 
 @pytest.fixture

@@ -23,17 +23,8 @@ from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.errors import EmbedderUnavailableError
 from storage.records import TrainingRunState
-from tests.annotation.conftest import (
-    PATIENCE_S,
-    QRELS,
-    QUERIES,
-    WANTED_TOPIC,
-    Desk,
-    new_desk,
-    small_world,
-    swapped_topics,
-    wait_until,
-)
+from tests.worlds.desk import PATIENCE_S, Desk, new_desk, small_world, swapped_topics, wait_until
+from tests.worlds.words import QRELS, QUERIES, WANTED_TOPIC
 
 
 def training_threads() -> list[threading.Thread]:

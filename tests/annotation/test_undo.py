@@ -10,7 +10,7 @@ import storage.judgments
 from annotation.judging.marks import Mark, Said, Saved, Undoable, judge, start_label_set, undoable
 from annotation.judging.setup import FOUR_GRADES, DeskSetup
 from storage.records import JudgmentRecord
-from tests.annotation.conftest import Desk
+from tests.worlds.desk import Desk
 
 NOTHING = Said(None, False, "")
 

@@ -23,16 +23,10 @@ from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 from era.index.dense import DenseIndex
 from era.types import Document, Query
-from tests.annotation.conftest import DOCUMENTS, Desk, as_json
-from tests.annotation.importing_world import (
-    ListedSource,
-    import_and_wait,
-    left_behind,
-    stored,
-    write_documents,
-)
-from tests.annotation.judging_world import bring_reference, say, write_query
-from tests.fakes import light_embedder
+from tests.worlds.desk import Desk, as_json
+from tests.worlds.importing import ListedSource, import_and_wait, left_behind, stored, write_documents
+from tests.worlds.judging import bring_reference, say, write_query
+from tests.worlds.words import DOCUMENTS, light_embedder
 
 CHANGED = replace(DOCUMENTS[1], text="illness illness feeding")  # cat-illness
 ADDED = Document("owl-feeding", "owl", "feeding")

@@ -16,7 +16,7 @@ from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, set_up
 from era.evaluation.measures import COMPARISON_MEASURES
 from storage.records import NewSnapshot
-from tests.annotation.conftest import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
 
 LOOK_ALIKES = set("0O1lIio")
 

@@ -29,8 +29,8 @@ from era.progress import Progress, no_progress
 from era.types import Query
 from storage.collections import rename
 from storage.errors import DatabaseDamaged, DataFolderNotWritable, StorageError, UnknownRecord
-from tests.annotation.conftest import PATIENCE_S, Desk, settings_at, small_world, staged_pair
-from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder
+from tests.worlds.desk import PATIENCE_S, Desk, settings_at, small_world, staged_pair
+from tests.worlds.words import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from era.encoders.base import EncodedQueries
 from era.errors import AdapterDamagedError
 from era.intact import read_json, write_json
 from era.method.expansion import Neighbourhood
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 # one query: instructed (3, 4), plain (1, 0), light (0, 2, 0)
 QUERY = EncodedQueries(

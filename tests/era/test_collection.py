@@ -16,8 +16,8 @@ from era.encoders.base import EmbedderPair
 from era.errors import AdapterDamagedError, FormatError, IdentityMismatchError, IndexDamagedError
 from era.progress import no_progress
 from era.types import ScoredDoc
-from tests.era.cli.world import contents_of, write_animals
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder, light_embedder, word_pair
+from tests.worlds.command_line import contents_of, write_animals
+from tests.worlds.words import ANIMALS, TOPICS, WordEmbedder, light_embedder, word_pair
 
 DOCUMENTS = [Document(f"{a}-{t}", a, t) for a in ANIMALS for t in TOPICS]
 READS = (("owner", "feeding"), ("vet", "illness"))

@@ -10,15 +10,10 @@ from era.method.candidates import LabelledQueries, MiningConfig
 from era.method.fusion import Blend
 from era.types import Query
 from tests.era.score_variance import weight_change
-from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, bytes_of, shifted_world
-from tests.fakes import CountingIndex, identity_of
+from tests.worlds.vectors import DIMENSION, N_DOCUMENTS, CountingIndex, ShiftedWorld, bytes_of
+from tests.worlds.words import identity_of
 
 CONFIG = AdaptationConfig(strengths=(60.0,), mining=MiningConfig(n_top=6, n_random=6))
-
-
-@pytest.fixture(scope="module")
-def shifted() -> ShiftedWorld:
-    return shifted_world()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from era.method.alignment import AlignmentTexts, align_by_decoding
 from era.retriever import LexicalRetriever, Retriever
 from era.types import Query
 from tests.era.stopping import assert_stops
-from tests.fakes import WordEmbedder, light_embedder, random_unit_rows, strong_embedder, word_pair
+from tests.worlds.vectors import random_unit_rows
+from tests.worlds.words import WordEmbedder, light_embedder, strong_embedder, word_pair
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from storage import collections, judgments, label_sets, queries
 from storage.engine import close, open_database, reading_session_factory, session_factory
@@ -21,8 +21,7 @@ from storage.records import (
     NewTrainingRun,
     QueryRecord,
 )
-
-Sessions = sessionmaker[Session]
+from tests.worlds.databases import Sessions
 
 
 @pytest.fixture
@@ -43,6 +42,14 @@ def engine(new_database: Path, database_path: Path) -> Iterator[Engine]:
     database_path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(new_database, database_path)
     engine = open_database(database_path)
+    yield engine
+    close(engine)
+
+
+@pytest.fixture
+def opened(old_path: Path) -> Iterator[Engine]:
+    """A test module's `old_path`, a file of an earlier schema, after this version of the program opened it."""
+    engine = open_database(old_path)
     yield engine
     close(engine)
 

@@ -1,11 +1,10 @@
 """Migration 0003 on rows of the second schema: nothing is lost, and the queue keeps its order."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import Engine
 
 from storage import label_sets, migrations, preferences, shared_views, snapshots, training_runs
 from storage.engine import close, open_database, session_factory
@@ -19,6 +18,14 @@ from storage.records import (
     SnapshotRanking,
     TrainingRunRecord,
     TrainingRunState,
+)
+from tests.worlds.databases import (
+    assert_fails_to_open_with,
+    assert_values_survive,
+    assert_whole,
+    old_database,
+    rows_in,
+    rows_of,
 )
 
 ROWS = (
@@ -48,37 +55,7 @@ TABLES = ("collection", "instruction", "query", "label_set", "judgment_event", "
 @pytest.fixture
 def old_path(tmp_path: Path) -> Path:
     """Return a database of the second schema with label sets and training runs in it."""
-    path = tmp_path / "old.sqlite"
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    with engine.begin() as connection:
-        migrations.upgrade(connection, "0002")
-        for row in ROWS:
-            connection.exec_driver_sql(row)
-    engine.dispose()
-    return path
-
-
-@pytest.fixture
-def opened(old_path: Path) -> Iterator[Engine]:
-    """Return the engine of that database after this version of the program opened it."""
-    engine = open_database(old_path)
-    yield engine
-    close(engine)
-
-
-def rows_of(connection: Connection) -> dict[str, list[dict[str, object]]]:
-    return {
-        table: [dict(row._mapping) for row in connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY id")]
-        for table in TABLES
-    }
-
-
-def rows_of_the_second_schema(path: Path) -> dict[str, list[dict[str, object]]]:
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    with engine.connect() as connection:
-        rows = rows_of(connection)
-    engine.dispose()
-    return rows
+    return old_database(tmp_path, "0002", ROWS)
 
 
 def at(hour: int, second: int, microsecond: int = 0) -> datetime:
@@ -86,13 +63,10 @@ def at(hour: int, second: int, microsecond: int = 0) -> datetime:
 
 
 def test_every_value_of_the_second_schema_survives(old_path: Path) -> None:
-    before = rows_of_the_second_schema(old_path)
+    before = rows_in(old_path, TABLES)
     assert [len(before[table]) for table in TABLES] == [1, 1, 1, 2, 1, 4]
     close(open_database(old_path))
-    after = rows_of_the_second_schema(old_path)
-    for table in TABLES:
-        for old, new in zip(before[table], after[table], strict=True):
-            assert {column: new[column] for column in old} == old
+    assert_values_survive(before, rows_in(old_path, TABLES))
 
 
 def test_old_runs_are_read_as_they_were_with_nothing_said_of_them(opened: Engine) -> None:
@@ -147,15 +121,14 @@ def use_the_third_schema(engine: Engine) -> None:
 
 
 def test_downgrade_keeps_all_but_what_was_deleted(old_path: Path) -> None:
-    before = rows_of_the_second_schema(old_path)
+    before = rows_in(old_path, TABLES)
     engine = open_database(old_path)
     use_the_third_schema(engine)
     with engine.begin() as connection:
         migrations.downgrade(connection, "0002")
     with engine.connect() as connection:
-        assert rows_of(connection) == before | {"training_run": before["training_run"][1:]}
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert rows_of(connection, TABLES) == before | {"training_run": before["training_run"][1:]}
+        assert_whole(connection)
     close(engine)
 
 
@@ -174,13 +147,6 @@ def test_upgrade_after_downgrade_starts_with_nothing_in_what_was_dropped(opened:
 
 
 def test_upgrade_that_fails_leaves_the_second_schema_and_its_rows(old_path: Path) -> None:
-    before = rows_of_the_second_schema(old_path)
-    engine = create_engine(URL.create("sqlite", database=str(old_path)))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE snapshot_ranking (id INTEGER)")  # in the way of the last step
-    with pytest.raises(Exception, match="snapshot_ranking already exists"):
-        open_database(old_path)
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "0002"
-        assert rows_of(connection) == before
-    engine.dispose()
+    before = rows_in(old_path, TABLES)
+    assert_fails_to_open_with(old_path, "snapshot_ranking", "0002")
+    assert rows_in(old_path, TABLES) == before

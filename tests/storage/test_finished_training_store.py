@@ -9,7 +9,7 @@ import pytest
 from storage import training_runs
 from storage.errors import UnknownRecord
 from storage.records import FinishedTraining, NewTrainingRun, TrainingRunState
-from tests.storage.conftest import Sessions
+from tests.worlds.databases import Sessions
 
 STARTED, ENDED = datetime(2026, 5, 3, 12, 0, tzinfo=UTC), datetime(2026, 5, 3, 12, 1, tzinfo=UTC)
 DONE = FinishedTraining(

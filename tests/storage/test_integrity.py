@@ -15,7 +15,7 @@ from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
 from storage.records import NewJudgment, NewTrainingRun, QueryRecord
-from tests.storage.conftest import Sessions
+from tests.worlds.databases import Sessions
 
 
 @pytest.fixture

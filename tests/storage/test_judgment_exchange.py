@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import judgment_exchange, judgments, label_sets
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, NewJudgment
-from tests.storage.conftest import Sessions
+from tests.worlds.databases import Sessions
 
 Make = Callable[..., NewJudgment]
 THEN = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from storage import collections, documents, judgments, migrations, queries, searches, training_runs
 from storage.engine import close, open_database, session_factory
 from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, TrainingRunState
 from storage.schema import Base, current_judgment
+from tests.worlds.databases import old_database, plain_engine
 
 ROWS_OF_THE_FIRST_SCHEMA = (
     "INSERT INTO collection VALUES (1, 'birds', '', 0, 'ff', 1, '{}', '2024-05-01 10:00:00', '2024-05-02 10:00:00')",
@@ -24,10 +25,6 @@ ROWS_OF_THE_FIRST_SCHEMA = (
     "INSERT INTO training_run VALUES (1, 1, 1, 1, 'finished', 'era', 7, '{}', '{\"1\": {\"d1\": 2.0}}', 'cc', 1, 1, 0,"
     " '', 1.0, '', '{\"nDCG@10\": 0.5}', 'cpu', 'ann', 0, '2024-05-01 10:00:00', NULL, NULL, NULL)",
 )
-
-
-def plain_engine(path: Path) -> Engine:
-    return create_engine(URL.create("sqlite", database=str(path)))
 
 
 def shape_of(connection: Connection) -> dict[str, object]:
@@ -70,15 +67,7 @@ def test_view_has_the_columns_that_are_read(engine: Engine) -> None:
 
 
 def test_rows_of_the_first_schema_survive_the_upgrade(tmp_path: Path) -> None:
-    path = tmp_path / "old.sqlite"
-    old = plain_engine(path)
-    with old.begin() as connection:
-        migrations.upgrade(connection, "0001")
-        for statement in ROWS_OF_THE_FIRST_SCHEMA:
-            connection.exec_driver_sql(statement)
-    old.dispose()
-
-    engine = open_database(path)
+    engine = open_database(old_database(tmp_path, "0001", ROWS_OF_THE_FIRST_SCHEMA))
     with session_factory(engine).begin() as session:
         (collection,) = collections.list_all(session)
         (document,) = documents.iter_all(session, collection_id=1)

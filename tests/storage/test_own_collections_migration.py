@@ -1,14 +1,22 @@
 """From the third schema to the fourth and back: what was there stays, and nothing else is claimed of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import Engine
 
 from storage import collections, documents, import_jobs, judgments, migrations
 from storage.engine import close, open_database, session_factory
 from storage.records import CollectionState, ImportKind, NewDocument, NewImportJob
+from tests.worlds.databases import (
+    assert_fails_to_open_with,
+    assert_values_survive,
+    assert_whole,
+    looking_into,
+    old_database,
+    rows_in,
+    rows_of,
+)
 
 ROWS = (
     "INSERT INTO collection VALUES (1, 'birds', 'All', 1, 'ff', 2, '{}', '2024-05-01 10:00:00', '2024-05-02 10:00:00',"
@@ -30,46 +38,14 @@ TABLES = ("collection", "document", "query", "label_set", "judgment_event")
 @pytest.fixture
 def old_path(tmp_path: Path) -> Path:
     """Return a database of the third schema with two judged documents."""
-    path = tmp_path / "old.sqlite"
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    with engine.begin() as connection:
-        migrations.upgrade(connection, "0003")
-        for row in ROWS:
-            connection.exec_driver_sql(row)
-    engine.dispose()
-    return path
-
-
-@pytest.fixture
-def opened(old_path: Path) -> Iterator[Engine]:
-    engine = open_database(old_path)
-    yield engine
-    close(engine)
-
-
-def rows_of(connection: Connection) -> dict[str, list[dict[str, object]]]:
-    return {
-        table: [dict(row._mapping) for row in connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY id")]
-        for table in TABLES
-    }
-
-
-def rows_in(path: Path) -> dict[str, list[dict[str, object]]]:
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    with engine.connect() as connection:
-        rows = rows_of(connection)
-    engine.dispose()
-    return rows
+    return old_database(tmp_path, "0003", ROWS)
 
 
 def test_every_value_of_the_third_schema_survives(old_path: Path) -> None:
-    before = rows_in(old_path)
+    before = rows_in(old_path, TABLES)
     assert [len(before[table]) for table in TABLES] == [1, 2, 1, 1, 2]
     close(open_database(old_path))
-    after = rows_in(old_path)
-    for table in TABLES:
-        for old, new in zip(before[table], after[table], strict=True):
-            assert {column: new[column] for column in old} == old
+    assert_values_survive(before, rows_in(old_path, TABLES))
 
 
 def test_old_collections_are_ready_with_the_bundled_embedders_and_nobodys(opened: Engine) -> None:
@@ -84,7 +60,7 @@ def test_old_collections_are_ready_with_the_bundled_embedders_and_nobodys(opened
 
 
 def test_downgrade_leaves_the_third_schema_with_what_it_had(old_path: Path) -> None:
-    before = rows_in(old_path)
+    before = rows_in(old_path, TABLES)
     engine = open_database(old_path)
     with session_factory(engine).begin() as session:
         staging = collections.add(
@@ -101,21 +77,15 @@ def test_downgrade_leaves_the_third_schema_with_what_it_had(old_path: Path) -> N
     with engine.begin() as connection:
         migrations.downgrade(connection, "0003")
     with engine.connect() as connection:
-        assert rows_of(connection) == before | {"document": before["document"][:1]}
+        assert rows_of(connection, TABLES) == before | {"document": before["document"][:1]}
         assert len(connection.exec_driver_sql("SELECT * FROM current_judgment").all()) == 2
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert_whole(connection)
     close(engine)
 
 
 def test_upgrade_that_fails_leaves_the_third_schema_and_its_rows(old_path: Path) -> None:
-    before = rows_in(old_path)
-    engine = create_engine(URL.create("sqlite", database=str(old_path)))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE import_job (id INTEGER)")  # in the way
-    with pytest.raises(Exception, match="import_job already exists"):
-        open_database(old_path)
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "0003"
-        assert rows_of(connection) == before
+    before = rows_in(old_path, TABLES)
+    assert_fails_to_open_with(old_path, "import_job", "0003")
+    with looking_into(old_path) as connection:
+        assert rows_of(connection, TABLES) == before
         assert len(connection.exec_driver_sql("SELECT * FROM current_judgment").all()) == 2
-    engine.dispose()

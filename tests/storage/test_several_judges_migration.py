@@ -1,14 +1,15 @@
 """Migration 0002 on rows of the first schema: imports become reference marks, and every author's mark stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine
 
 from storage import acknowledgements, collections, documents, judgments, migrations, pools, queries
-from storage.engine import close, open_database, session_factory
+from storage.engine import session_factory
 from storage.records import JudgmentRole, NewDocument, NewJudgment, PoolDocument, StandingMark
+from tests.worlds.databases import assert_fails_to_open_with, assert_whole, looking_into, old_database
 
 JUDGE, REFERENCE = JudgmentRole.JUDGE, JudgmentRole.REFERENCE
 
@@ -44,12 +45,8 @@ STANDING_AFTER = [
 @pytest.fixture
 def old_path(tmp_path: Path) -> Path:
     """Return a database of the first schema with marks of an import and of two people in it."""
-    path = tmp_path / "old.sqlite"
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    with engine.begin() as connection:
-        migrations.upgrade(connection, "0001")
-        for row in ROWS:
-            connection.exec_driver_sql(row)
+    path = old_database(tmp_path, "0001", ROWS)
+    with looking_into(path) as connection:
         for event_id, doc_id, author, grade, client_id, sequence in EVENTS:
             connection.exec_driver_sql(
                 "INSERT INTO judgment_event VALUES"
@@ -57,16 +54,7 @@ def old_path(tmp_path: Path) -> Path:
                 (event_id, doc_id, author, grade, client_id, sequence),
             )
         assert view_of(connection) == STANDING_BEFORE
-    engine.dispose()
     return path
-
-
-@pytest.fixture
-def opened(old_path: Path) -> Iterator[Engine]:
-    """Return the engine of that database after this version of the program opened it."""
-    engine = open_database(old_path)
-    yield engine
-    close(engine)
 
 
 def view_of(connection: Connection) -> list[tuple[int, float]]:
@@ -164,20 +152,12 @@ def test_downgrade_and_upgrade_leave_the_file_whole_and_no_row_that_refers_to_no
         with opened.begin() as connection:
             step(connection)
         with opened.connect() as connection:
-            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
-            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+            assert_whole(connection)
 
 
 def test_upgrade_that_fails_leaves_the_first_schema_and_its_rows(old_path: Path) -> None:
-    engine = create_engine(URL.create("sqlite", database=str(old_path)))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE acknowledgement (id INTEGER)")  # in the way of the last step
-    engine.dispose()
-    with pytest.raises(Exception, match="acknowledgement already exists"):
-        open_database(old_path)
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "0001"
+    assert_fails_to_open_with(old_path, "acknowledgement", "0001")
+    with looking_into(old_path) as connection:
         assert view_of(connection) == STANDING_BEFORE
         names = [row.name for row in connection.exec_driver_sql("PRAGMA table_info(judgment_event)")]
-    engine.dispose()
     assert "role" not in names

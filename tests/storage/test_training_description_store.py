@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import training_runs
 from storage.errors import UnknownRecord
 from storage.records import NewTrainingRun
-from tests.storage.training_states import STEPS, bring_to, queue
+from tests.worlds.databases import STEPS, bring_to, queue
 
 Sessions = sessionmaker[Session]
 

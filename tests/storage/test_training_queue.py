@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import label_sets, training_rows, training_runs
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, NewTrainingRun, TrainingRunState
-from tests.storage.training_states import bring_to, claim, queue
+from tests.worlds.databases import bring_to, claim, queue
 
 Sessions = sessionmaker[Session]
 

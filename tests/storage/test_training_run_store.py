@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from storage import label_sets, training_runs
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, NewTrainingRun, TrainingRunRecord, TrainingRunState
-from tests.storage.training_states import STEPS, bring_to, claim, queue
+from tests.worlds.databases import STEPS, bring_to, claim, queue
 
 Sessions = sessionmaker[Session]
 

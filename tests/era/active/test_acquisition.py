@@ -9,7 +9,7 @@ from era.active.acquisition import PRIOR_LOGIT, PRIOR_SPREAD, ScoredJudgments, S
 from era.encoders.base import Vectors
 from era.index.dense import DenseIndex
 from era.method.listwise import ListwiseLoss
-from tests.fakes import index_of, random_unit_rows
+from tests.worlds.vectors import index_of, random_unit_rows
 
 EAST, NORTH, UP = np.eye(3, dtype=np.float32)
 ROUND = ScoreScale.build(np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32))

@@ -8,7 +8,8 @@ from era.index.dense import DenseIndex
 from era.index.lexical import LexicalIndex
 from era.method.candidates import label
 from era.types import Document, Query
-from tests.fakes import identity_of, labelled_queries
+from tests.worlds.vectors import labelled_queries
+from tests.worlds.words import identity_of
 
 EAST, NORTH, UP = np.eye(3, dtype=np.float32)
 

@@ -10,7 +10,7 @@ from era.encoders.base import Vectors
 from era.index import building
 from era.index.dense import DenseIndex
 from era.progress import Progress, no_progress
-from tests.era.cli.world import CommandLine, contents_of, everything_in, write_animals
+from tests.worlds.command_line import CommandLine, contents_of, everything_in, write_animals
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from era.adapter import light_only
-from tests.era.cli.world import CommandLine, write_animals
+from tests.worlds.command_line import CommandLine, write_animals
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from era.cli.parser import RECIPES
 from era.method.recipes import RecipeName
-from tests.era.cli.world import CommandLine
+from tests.worlds.command_line import CommandLine
 
 COMMANDS = ("import", "index", "search", "align", "adapt", "evaluate", "export")
 ROOT = Path(__file__).parents[3]

@@ -8,8 +8,8 @@ import pytest
 
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderPair
-from tests.era.cli.world import CommandLine, contents_of, write_animals
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.command_line import CommandLine, contents_of, write_animals
+from tests.worlds.words import ANIMALS, TOPICS, WordEmbedder, light_embedder, strong_embedder
 
 HALF = pytest.approx(0.5, abs=1e-6)
 

@@ -6,7 +6,7 @@ import pytest
 from era.encoders.base import EmbedderIdentity, EmbedderPair
 from era.errors import Cancelled, IdentityMismatchError
 from era.types import Query
-from tests.fakes import WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.words import WordEmbedder, light_embedder, strong_embedder
 
 FIRST = EmbedderIdentity("first", "0123456789abcdef", 256, 512, "query: ", "")
 

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from era.encoders.cache import VectorCache
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 
 def folder_before(cache: Path, about: str, dimension: int) -> Path:

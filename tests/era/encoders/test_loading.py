@@ -14,7 +14,7 @@ from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError
 from tests.era.embedding_server import EmbeddingServer, letters_of
-from tests.era.tiny_models import save_static
+from tests.worlds.models import save_static
 
 
 @pytest.fixture

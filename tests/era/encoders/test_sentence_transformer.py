@@ -19,7 +19,7 @@ from era.encoders.sentence_transformer import SentenceTransformerEmbedder, load_
 from era.encoders.spec import EmbedderSpec
 from era.errors import EmbedderUnavailableError
 from era.types import Query
-from tests.era.tiny_models import save_bert, save_static
+from tests.worlds.models import WORDS, save_bert, save_static
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
 TEXTS = ["cat feeding", "dog illness vet", "trout"]
@@ -107,7 +107,7 @@ def test_weights_come_in_the_number_format_that_was_asked_for(bert: Path) -> Non
 def test_a_table_of_word_vectors_is_read_as_the_mean_of_its_words(static: Path) -> None:
     embedder = load(static)
     table = load_file(static / "model.safetensors")["embedding.weight"].numpy()
-    mean = (table[4] + table[8]) / 2  # cat, feeding
+    mean = (table[WORDS.index("cat")] + table[WORDS.index("feeding")]) / 2
     np.testing.assert_allclose(embedder.encode_documents(TEXTS)[0], mean / np.linalg.norm(mean), atol=1e-6)
 
 

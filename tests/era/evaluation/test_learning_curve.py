@@ -19,9 +19,8 @@ from era.method.recipes import Learner, RecipeName, fit
 from era.progress import Progress
 from era.types import Qrels, Query, Ranking
 from tests.era.stopping import assert_stops
-from tests.fakes import ANIMALS, READERS, WordEmbedder
+from tests.worlds.words import ANIMALS, READERS, WANTED_TOPIC, WordEmbedder
 
-WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
 QUERIES = [Query(f"{animal}-{reader}", animal, reader) for animal in ANIMALS for reader in READERS]
 QRELS: Qrels = {query.query_id: {f"{query.text}-{WANTED_TOPIC[query.instruction]}": 1.0} for query in QUERIES}
 N = len(QUERIES)

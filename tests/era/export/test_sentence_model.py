@@ -22,8 +22,8 @@ from era.index.dense import DenseIndex
 from era.method.alignment import AlignmentTexts
 from era.method.recipes import fit
 from era.types import Query
-from tests.fakes import strong_embedder, word_pair
-from tests.tiny_models import tiny_table, tiny_transformer
+from tests.worlds.models import tiny_table, tiny_transformer
+from tests.worlds.words import strong_embedder, word_pair
 
 INSTRUCTION = "Find the passage that answers the question"
 ANIMALS = (

@@ -13,7 +13,7 @@ from era.index import building as index_building
 from era.index.building import IndexBuilding
 from era.index.dense import DenseIndex
 from era.types import Document
-from tests.fakes import identity_of
+from tests.worlds.words import identity_of
 
 EMBEDDER = identity_of("light", 4)
 DOC_IDS = [f"d{row}" for row in range(10)]

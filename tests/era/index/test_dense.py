@@ -9,7 +9,8 @@ from era.encoders.base import Vectors
 from era.errors import IndexDamagedError
 from era.index.dense import DenseIndex
 from era.types import ScoredDoc
-from tests.fakes import identity_of, index_of, random_unit_rows
+from tests.worlds.vectors import index_of, random_unit_rows
+from tests.worlds.words import identity_of
 
 N, M = 30, 6
 LIGHT = identity_of("light", M)

@@ -10,7 +10,8 @@ from era.index.dense import DenseIndex
 from era.index.lexical import WORD_WEIGHT, LexicalIndex, n_candidates
 from era.retriever import Retriever
 from era.types import Document, Query
-from tests.fakes import light_embedder, random_unit_rows, strong_embedder
+from tests.worlds.vectors import random_unit_rows
+from tests.worlds.words import light_embedder, strong_embedder
 
 DOCUMENTS = [
     Document("alpha", "", "the quick zebra runs"),

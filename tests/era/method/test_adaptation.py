@@ -16,16 +16,19 @@ from era.method.lbfgs import minimise
 from era.method.paper import EncodingConfig, align_by_encoding
 from era.progress import Progress
 from tests.era.score_variance import Matrix, changeable, second_moments, share_moved, weight_change
-from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, bytes_of, shifted_world
 from tests.era.stopping import assert_stops
-from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
+from tests.worlds.vectors import (
+    DIMENSION,
+    N_DOCUMENTS,
+    ShiftedWorld,
+    bytes_of,
+    index_of,
+    labelled_queries,
+    random_unit_rows,
+    texts_of,
+)
 
 DOC_IDS = [f"d{row:03}" for row in range(N_DOCUMENTS)]  # the corpus is small: every document is a candidate
-
-
-@pytest.fixture(scope="module")
-def shifted() -> ShiftedWorld:
-    return shifted_world()
 
 
 @pytest.mark.parametrize(

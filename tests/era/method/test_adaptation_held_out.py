@@ -16,17 +16,20 @@ from era.method.candidates import LabelledQueries, MiningConfig
 from era.method.folds import assign_folds
 from era.method.label_measure import LabelMeasure
 from era.types import Query
-from tests.era.shifted_world import DIMENSION, Judgments, ShiftedWorld, bytes_of, shifted_world
-from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
+from tests.worlds.vectors import (
+    DIMENSION,
+    Judgments,
+    ShiftedWorld,
+    bytes_of,
+    index_of,
+    labelled_queries,
+    random_unit_rows,
+    texts_of,
+)
 
 ANYTHING = -1.0  # whether to keep what was learned is decided on all queries together, and is another matter
 CONFIG = AdaptationConfig(strengths=(3000.0, 200.0), minimum_gain=ANYTHING)
 ROUNDING = 1e-3  # sums over other shapes of batches differ in the last bits, and the optimiser spreads that
-
-
-@pytest.fixture(scope="module")
-def shifted() -> ShiftedWorld:
-    return shifted_world()
 
 
 def adapted(shifted: ShiftedWorld, judgments: Judgments, config: AdaptationConfig = CONFIG) -> Adaptation:

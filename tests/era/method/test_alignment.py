@@ -24,7 +24,8 @@ from era.method.alignment import (
 from era.progress import Progress, no_progress
 from era.types import Document
 from tests.era.stopping import assert_stops
-from tests.fakes import ANIMALS, WordEmbedder, identity_of, light_embedder, random_unit_rows
+from tests.worlds.vectors import random_unit_rows
+from tests.worlds.words import ANIMALS, WordEmbedder, identity_of, light_embedder
 
 Matrix = NDArray[np.float64]
 

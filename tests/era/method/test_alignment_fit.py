@@ -7,7 +7,7 @@ from scipy import linalg
 from era.adapter import normalise
 from era.encoders.base import Vectors
 from era.method.alignment import AlignmentTexts, DecodingConfig, alignment_fit
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 
 def texts_with(strong: Vectors, light: Vectors) -> AlignmentTexts:

@@ -15,7 +15,7 @@ from era.method.alignment import AlignmentTexts
 from era.method.alignment_texts import alignment_texts
 from era.progress import no_progress
 from era.types import Document
-from tests.fakes import ANIMALS, WordEmbedder, light_embedder, strong_embedder
+from tests.worlds.words import ANIMALS, WordEmbedder, light_embedder, strong_embedder
 
 PETS = [Document(f"d{number:02}", "", f"{ANIMALS[number % len(ANIMALS)]} {'dog ' * number}") for number in range(40)]
 

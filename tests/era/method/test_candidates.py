@@ -15,8 +15,7 @@ from era.method.candidates import (
     unjudged_candidates,
 )
 from era.types import Query
-from tests.era.conftest import VectorWorld
-from tests.fakes import CountingIndex, index_of, labelled_queries, random_unit_rows
+from tests.worlds.vectors import CountingIndex, VectorWorld, index_of, labelled_queries, random_unit_rows
 
 SEEDS = range(60)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from era.method.expansion import Neighbourhood
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 # three texts; the strong vectors have their mean at (0, 0), so their directions from it are themselves
 STRONG = np.array([[1, 0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]], np.float32)

@@ -8,9 +8,8 @@ from era.method.alignment import AlignmentTexts, DecodingConfig, align_by_decodi
 from era.method.function_space import FunctionSpace, ScoreMetric
 from era.method.fusion import Blend
 from era.method.paper import EncodingConfig, align_by_encoding
-from tests.era.conftest import N_DOCUMENTS, M, P, VectorWorld
 from tests.era.score_variance import Matrix, centred_features, changeable, share_moved, weight_change
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import N_DOCUMENTS, M, P, VectorWorld, random_unit_rows
 
 VIEWS: list[tuple[QueryView, ...]] = [
     ("mean", "light", "neighbours"),

@@ -10,8 +10,7 @@ from era.errors import Cancelled
 from era.method.alignment import DecodingConfig, align_by_decoding
 from era.method.fusion import STEP_COST, Blend, BlendGains, menu
 from era.method.label_measure import LabelMeasure
-from tests.era.conftest import M, P, VectorWorld
-from tests.fakes import index_of, labelled_queries, random_unit_rows
+from tests.worlds.vectors import M, P, VectorWorld, index_of, labelled_queries, random_unit_rows
 
 STRONG = slice(0, P)
 LIGHT = slice(P, P + M)

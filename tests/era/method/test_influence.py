@@ -16,17 +16,19 @@ from era.method.alignment import DecodingConfig, align_by_decoding
 from era.method.candidates import LabelledQueries
 from era.method.influence import Explanation, Influence, aligned_parts, explain, light_parts, trained_parts
 from tests.era.score_variance import weight_change
-from tests.era.shifted_world import DIMENSION, N_DOCUMENTS, ShiftedWorld, shifted_world
-from tests.fakes import index_of, labelled_queries, random_unit_rows, texts_of
+from tests.worlds.vectors import (
+    DIMENSION,
+    N_DOCUMENTS,
+    ShiftedWorld,
+    index_of,
+    labelled_queries,
+    random_unit_rows,
+    texts_of,
+)
 
 DOC_IDS = [f"d{row:03}" for row in range(N_DOCUMENTS)]
 CONFIG = AdaptationConfig(strengths=(3000.0, 200.0, 20.0), minimum_gain=-1.0)
 N = 12
-
-
-@pytest.fixture(scope="module")
-def shifted() -> ShiftedWorld:
-    return shifted_world()
 
 
 @pytest.fixture(scope="module")

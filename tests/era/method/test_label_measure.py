@@ -16,7 +16,7 @@ from era.method.alignment import align_by_decoding
 from era.method.candidates import LabelledQueries, label
 from era.method.label_measure import WORD_STEP_COST, WORD_WEIGHTS, LabelMeasure
 from era.types import Document, Query
-from tests.fakes import index_of, random_unit_rows, texts_of
+from tests.worlds.vectors import index_of, random_unit_rows, texts_of
 
 N_DOCUMENTS, N_QUERIES, P, M = 120, 12, 8, 5
 INDEX = index_of(random_unit_rows(N_DOCUMENTS, M, seed=1))

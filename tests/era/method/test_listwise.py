@@ -9,8 +9,7 @@ from era.encoders.base import EncodedQueries, Vectors
 from era.index.dense import DenseIndex
 from era.method import listwise
 from era.method.listwise import ListwiseLoss
-from tests.era.conftest import M, VectorWorld
-from tests.fakes import index_of, labelled_queries, random_unit_rows
+from tests.worlds.vectors import M, VectorWorld, index_of, labelled_queries, random_unit_rows
 
 AS_THEY_ARE: Vectors = np.eye(M, dtype=np.float32)
 

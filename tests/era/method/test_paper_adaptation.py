@@ -11,7 +11,7 @@ from era.index.dense import DenseIndex
 from era.method import paper
 from era.method.candidates import LabelledQueries
 from era.method.paper import ContrastiveConfig, info_nce, train_contrastive
-from tests.fakes import index_of, labelled_queries, random_unit_rows
+from tests.worlds.vectors import index_of, labelled_queries, random_unit_rows
 
 P, M = 5, 4
 N_DOCUMENTS = 6  # one relevant document and all five others as negatives, whatever is drawn

@@ -8,7 +8,7 @@ from era.encoders.base import EncodedQueries
 from era.errors import Cancelled
 from era.method.alignment import AlignmentTexts
 from era.method.paper import EncodingConfig, align_by_encoding, random_linear
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 
 def random_texts(n: int, p: int, m: int, seed: int = 0) -> AlignmentTexts:

@@ -5,7 +5,7 @@ import pytest
 
 from era.encoders.base import Vectors
 from era.method.query_groups import Nearness, QueryTraits, group_queries, near_copies, nearness_of_copies
-from tests.fakes import random_unit_rows
+from tests.worlds.vectors import random_unit_rows
 
 NO_TEXTS = np.zeros((0, 4), np.float32)
 APART = np.eye(4, dtype=np.float32)

@@ -19,11 +19,17 @@ from era.method.paper import ContrastiveConfig, EncodingConfig
 from era.method.recipes import Fit, RecipeName, fit
 from era.retriever import Retriever
 from era.types import Document, Qrels, Query
-from tests.fakes import ANIMALS, READERS, TOPICS, WordEmbedder, light_embedder, word_pair
-
-WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
-QUERIES = [Query(f"{animal}-{reader}", animal, reader) for animal in ANIMALS[:6] for reader in READERS]
-QRELS: Qrels = {query.query_id: {f"{query.text}-{WANTED_TOPIC[query.instruction]}": 1.0} for query in QUERIES}
+from tests.worlds.words import (
+    ANIMALS,
+    QUERIES,
+    READERS,
+    RELEVANT,
+    TOPICS,
+    WANTED_TOPIC,
+    WordEmbedder,
+    light_embedder,
+    word_pair,
+)
 
 every_recipe = pytest.mark.parametrize("recipe", get_args(RecipeName))
 
@@ -75,7 +81,7 @@ def same_bytes(first: QueryAdapter, second: QueryAdapter) -> bool:
 @every_recipe
 def test_one_labelled_query_is_held_out_by_the_aligned_adapter(recipe: RecipeName) -> None:
     world = World(animal_documents())
-    learned = world.fit(recipe, QUERIES[:1], QRELS)
+    learned = world.fit(recipe, QUERIES[:1], RELEVANT)
     expected = learned.aligned.transform(world.pair.encode_queries(QUERIES[:1]))
     np.testing.assert_allclose(learned.held_out_vectors, expected, atol=1e-6)
     assert learned.certainty.gains.tolist() == [0]
@@ -93,15 +99,15 @@ def test_nothing_is_learned_when_every_label_is_negative(recipe: RecipeName) -> 
 def test_queries_with_negative_labels_alone_are_left_out(recipe: RecipeName) -> None:
     world = World(animal_documents())
     negative = {"negative": {"cat-feeding": 0.0, "dog-feeding": 0.0}}
-    with_it = world.fit(recipe, [*QUERIES, Query("negative", "moth")], {**QRELS, **negative})
-    assert list(with_it.query_ids) == sorted(QRELS)
-    assert same_bytes(with_it.adapter, world.fit(recipe, QUERIES, QRELS).adapter)
+    with_it = world.fit(recipe, [*QUERIES, Query("negative", "moth")], {**RELEVANT, **negative})
+    assert list(with_it.query_ids) == sorted(RELEVANT)
+    assert same_bytes(with_it.adapter, world.fit(recipe, QUERIES, RELEVANT).adapter)
 
 
 @every_recipe
 def test_one_document_that_every_query_wants_besides_its_own_comes_up_for_others(recipe: RecipeName) -> None:
     world = World(animal_documents())
-    qrels = {query_id: {"moth-illness": 1.0, **grades} for query_id, grades in QRELS.items()}
+    qrels = {query_id: {"moth-illness": 1.0, **grades} for query_id, grades in RELEVANT.items()}
     learned = world.fit(recipe, QUERIES, qrels)
     assert len(set(learned.groups.tolist())) == 6
     wanted = dict.fromkeys(QUERIES, "moth-illness")
@@ -128,14 +134,14 @@ def test_copies_of_a_document_stay_together_when_one_of_them_is_labelled(recipe:
         for copy in ("", "-copy")
     ]
     world = World(copies)
-    learned = world.fit(recipe, QUERIES, QRELS)
+    learned = world.fit(recipe, QUERIES, RELEVANT)
     retriever = Retriever(world.pair, world.index, learned.adapter)
     for query in QUERIES:
         score_of = {doc.doc_id: doc.score for doc in retriever.search(query, len(world.index))}
         for document in animal_documents():
             assert score_of[document.doc_id] == pytest.approx(score_of[f"{document.doc_id}-copy"], abs=1e-6)
     if recipe != "paper":  # which learns to keep away from the copy
-        wanted = {query: next(iter(QRELS[query.query_id])) for query in QUERIES}
+        wanted = {query: next(iter(RELEVANT[query.query_id])) for query in QUERIES}
         assert world.mean_rank(learned.adapter, wanted) <= world.mean_rank(learned.aligned, wanted)
 
 
@@ -161,9 +167,9 @@ def test_a_corpus_of_one_document_is_enough(recipe: RecipeName) -> None:
 def test_the_strong_embedder_may_be_smaller_than_the_light_one(recipe: RecipeName) -> None:
     strong = WordEmbedder("strong", [*TOPICS, *READERS])  # 5 dimensions, and no word for any animal
     world = World(animal_documents(), EmbedderPair(strong, light_embedder()))
-    learned = world.fit(recipe, QUERIES, QRELS)
+    learned = world.fit(recipe, QUERIES, RELEVANT)
     assert learned.adapter.weight.shape[1] == 11
-    wanted = {query: next(iter(QRELS[query.query_id])) for query in QUERIES}
+    wanted = {query: next(iter(RELEVANT[query.query_id])) for query in QUERIES}
     if recipe in ("era", "era-dual"):  # which hear of the animal from the light embedder
         assert world.mean_rank(learned.adapter, wanted) <= world.mean_rank(learned.aligned, wanted) < 2
 
@@ -171,8 +177,8 @@ def test_the_strong_embedder_may_be_smaller_than_the_light_one(recipe: RecipeNam
 @every_recipe
 def test_a_labelled_document_that_was_removed_teaches_nothing(recipe: RecipeName) -> None:
     world = World(animal_documents())
-    removed = {query_id: {**grades, "gone": 3.0, "also gone": 0.0} for query_id, grades in QRELS.items()}
-    first, second = (world.fit(recipe, QUERIES, qrels) for qrels in (QRELS, removed))
+    removed = {query_id: {**grades, "gone": 3.0, "also gone": 0.0} for query_id, grades in RELEVANT.items()}
+    first, second = (world.fit(recipe, QUERIES, qrels) for qrels in (RELEVANT, removed))
     assert same_bytes(first.adapter, second.adapter)
     assert first.held_out_vectors.tobytes() == second.held_out_vectors.tobytes()
     assert first.report == second.report
@@ -181,8 +187,8 @@ def test_a_labelled_document_that_was_removed_teaches_nothing(recipe: RecipeName
 @every_recipe
 def test_a_query_all_of_whose_documents_were_removed_is_left_out(recipe: RecipeName) -> None:
     world = World(animal_documents())
-    learned = world.fit(recipe, QUERIES, {**QRELS, "cat-owner": {"gone": 1.0, "cat-illness": 0.0}})
-    assert list(learned.query_ids) == sorted(set(QRELS) - {"cat-owner"})
+    learned = world.fit(recipe, QUERIES, {**RELEVANT, "cat-owner": {"gone": 1.0, "cat-illness": 0.0}})
+    assert list(learned.query_ids) == sorted(set(RELEVANT) - {"cat-owner"})
 
 
 @every_recipe
@@ -232,7 +238,7 @@ def test_every_document_judged_is_no_reason_to_fail(recipe: RecipeName) -> None:
     world = World(animal_documents())
     qrels = {
         query.query_id: {
-            document.doc_id: float(document.doc_id in QRELS[query.query_id]) for document in animal_documents()
+            document.doc_id: float(document.doc_id in RELEVANT[query.query_id]) for document in animal_documents()
         }
         for query in QUERIES
     }

@@ -11,7 +11,8 @@ from era.index.dense import DenseIndex
 from era.method.alignment import AlignmentTexts
 from era.method.recipes import RecipeName, fit
 from era.types import Qrels, Query
-from tests.fakes import TableEmbedder, index_of, random_unit_rows, texts_of
+from tests.worlds.vectors import index_of, random_unit_rows, texts_of
+from tests.worlds.words import TableEmbedder
 
 N_TOPICS, N_LABELLED = 60, 30
 KINDS = ("methods", "results")

@@ -15,12 +15,7 @@ from era.method.influence import aligned_parts, explain, trained_parts
 from era.method.paper import ContrastiveConfig, EncodingConfig
 from era.method.recipes import Fit, RecipeName, fit
 from era.types import Query
-from tests.fakes import ANIMALS, READERS, TOPICS
-
-WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
-LABELLED_ANIMALS = ANIMALS[:6]
-QUERIES = [Query(f"{animal}-{reader}", animal, reader) for animal in LABELLED_ANIMALS for reader in READERS]
-QRELS = {query.query_id: {f"{query.text}-{WANTED_TOPIC[query.instruction]}": 1.0} for query in QUERIES}
+from tests.worlds.words import ANIMALS, QUERIES, RELEVANT, TOPICS
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +26,7 @@ def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit_world(recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair) -> Fit:
-    return fit(recipe, texts, index, pair, QUERIES, QRELS)
+    return fit(recipe, texts, index, pair, QUERIES, RELEVANT)
 
 
 def test_era_report_tells_what_each_fold_and_strength_did(
@@ -46,7 +41,7 @@ def test_era_report_tells_what_each_fold_and_strength_did(
         ("after", learned.held_out_vectors),
     ):
         run = dict(zip(learned.query_ids, index.search(vectors, len(index)), strict=True))
-        expected = np.mean(list(evaluate(QRELS, run, ["nDCG@100"])["nDCG@100"].values()))
+        expected = np.mean(list(evaluate(RELEVANT, run, ["nDCG@100"])["nDCG@100"].values()))
         assert sum(fold["n"] * fold[name] for fold in folds) / len(QUERIES) == pytest.approx(expected, abs=1e-6)
     assert {fold["strength"] for fold in folds} <= {None, 12000.0, 3000.0, 800.0, 200.0}
     assert all(fold["blend"].keys() == {"light", "neighbours"} for fold in folds)
@@ -77,7 +72,7 @@ def test_fit_explains_itself_with_the_influence_of_its_labelled_queries(
     feeding = explain(
         before, after, documents[0], documents
     ).by_query  # owners asked for feeding: their labels raise it
-    assert sum(feeding[f"{animal}-owner"] for animal in LABELLED_ANIMALS) > 0.05
+    assert sum(feeding[f"{animal}-owner"] for animal in ANIMALS[:6]) > 0.05
     assert fit_world("paper", texts, index, pair).influence is None
 
 
@@ -121,7 +116,7 @@ def test_fit_goes_on_with_the_cpu_when_the_gpu_is_out_of_memory(
 
     for name in ("adapt", "align_by_encoding", "train_contrastive"):
         monkeypatch.setattr(recipes, name, on_made_up_gpu(name))
-    learned = fit(recipe, texts, index, pair, QUERIES, QRELS, device="gpu")
+    learned = fit(recipe, texts, index, pair, QUERIES, RELEVANT, device="gpu")
     assert devices == expected_devices
     assert learned.report["device"] == "cpu"
     assert learned.report["note"] == "The GPU ran out of memory, so this was computed on the CPU."

@@ -15,14 +15,9 @@ from era.method.recipes import Fit, RecipeName, fit
 from era.retriever import Retriever
 from era.types import Query
 from tests.era.stopping import assert_stops
-from tests.fakes import ANIMALS, READERS, word_pair
+from tests.worlds.words import ANIMALS, QUERIES, READERS, RELEVANT, WANTED_TOPIC, word_pair
 
-WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
 LABELLED_ANIMALS, NEW_ANIMALS = ANIMALS[:6], ANIMALS[6:]
-QUERIES = [Query(f"{animal}-{reader}", animal, reader) for animal in LABELLED_ANIMALS for reader in READERS]
-QRELS = {
-    f"{animal}-{reader}": {f"{animal}-{WANTED_TOPIC[reader]}": 1.0} for animal in LABELLED_ANIMALS for reader in READERS
-}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +31,7 @@ every_recipe = pytest.mark.parametrize("recipe", get_args(RecipeName))
 
 
 def fit_world(recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair, seed: int = 0) -> Fit:
-    return fit(recipe, texts, index, pair, QUERIES, QRELS, seed=seed)
+    return fit(recipe, texts, index, pair, QUERIES, RELEVANT, seed=seed)
 
 
 def test_era_tells_apart_queries_of_the_same_text_by_their_instruction(
@@ -54,7 +49,9 @@ def test_era_tells_apart_queries_of_the_same_text_by_their_instruction(
     for query in QUERIES:
         assert after.search(query, 1)[0].doc_id == f"{query.text}-{WANTED_TOPIC[query.instruction]}"
     found = index.search(learned.held_out_vectors, 1)
-    assert [ranking[0].doc_id for ranking in found] == [next(iter(QRELS[query_id])) for query_id in learned.query_ids]
+    assert [ranking[0].doc_id for ranking in found] == [
+        next(iter(RELEVANT[query_id])) for query_id in learned.query_ids
+    ]
 
 
 @every_recipe
@@ -65,7 +62,7 @@ def test_fit_certainty_holds_what_each_query_gained_when_it_was_held_out(
     by_id = {query.query_id: query for query in QUERIES}
     vectors = learned.aligned.transform(pair.encode_queries([by_id[query_id] for query_id in learned.query_ids]))
     before, after = (
-        evaluate(QRELS, dict(zip(learned.query_ids, index.search(rows, len(index)), strict=True)), ["nDCG@100"])
+        evaluate(RELEVANT, dict(zip(learned.query_ids, index.search(rows, len(index)), strict=True)), ["nDCG@100"])
         for rows in (vectors, learned.held_out_vectors)
     )
     expected = [after["nDCG@100"][query_id] - before["nDCG@100"][query_id] for query_id in learned.query_ids]
@@ -101,7 +98,7 @@ def test_era_report_names_strength_share_and_losses(
 def test_era_report_is_json_when_a_single_query_is_labelled(
     texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
-    learned = fit("era", texts, index, pair, QUERIES[:1], QRELS)
+    learned = fit("era", texts, index, pair, QUERIES[:1], RELEVANT)
     report = json.loads(json.dumps(learned.report, allow_nan=False))
     assert report["is_changed"] is False
     assert report["strength"] is None
@@ -114,7 +111,7 @@ def test_fit_holds_out_by_the_aligned_adapter_when_a_single_text_is_labelled(
     recipe: RecipeName, n: int, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
     queries = QUERIES[:n]  # the second asks the same text with another instruction
-    learned = fit(recipe, texts, index, pair, queries, QRELS)
+    learned = fit(recipe, texts, index, pair, queries, RELEVANT)
     expected = learned.aligned.transform(pair.encode_queries(queries))
     np.testing.assert_allclose(learned.held_out_vectors, expected, atol=1e-6)
 
@@ -125,9 +122,14 @@ def test_fit_held_out_vectors_follow_the_query_ids(
 ) -> None:
     gone = Query("aardvark", "cat")
     learned = fit(
-        recipe, texts, index, pair, [*QUERIES[::-1], gone, Query("unlabelled", "dog")], {**QRELS, "aardvark": {"x": 1}}
+        recipe,
+        texts,
+        index,
+        pair,
+        [*QUERIES[::-1], gone, Query("unlabelled", "dog")],
+        {**RELEVANT, "aardvark": {"x": 1}},
     )
-    assert list(learned.query_ids) == sorted(QRELS)
+    assert list(learned.query_ids) == sorted(RELEVANT)
     assert learned.held_out_vectors.shape == (12, 11)
     np.testing.assert_allclose(np.linalg.norm(learned.held_out_vectors, axis=1), 1, atol=1e-5)
     for query_id, vector in zip(learned.query_ids, learned.held_out_vectors, strict=True):
@@ -141,7 +143,7 @@ def test_fit_held_out_vectors_follow_the_query_ids(
 def test_fit_does_not_depend_on_the_order_of_queries_and_judgments(
     recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
-    qrels = {query_id: {**grades, "seal-illness": 0.0, "seal-feeding": 0.5} for query_id, grades in QRELS.items()}
+    qrels = {query_id: {**grades, "seal-illness": 0.0, "seal-feeding": 0.5} for query_id, grades in RELEVANT.items()}
     backwards = {query_id: dict(reversed(grades.items())) for query_id, grades in reversed(qrels.items())}
     first = fit(recipe, texts, index, pair, QUERIES, qrels)
     second = fit(recipe, texts, index, pair, QUERIES[::-1], backwards)
@@ -169,8 +171,8 @@ def test_paper_holds_each_query_out_of_its_own_fit(
     texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
     queries = QUERIES[:6:2]  # fewer than five: each is a fold of its own
-    changed = {**QRELS, QUERIES[0].query_id: {"moth-illness": 1.0}}
-    first, second = (fit("paper", texts, index, pair, queries, qrels) for qrels in (QRELS, changed))
+    changed = {**RELEVANT, QUERIES[0].query_id: {"moth-illness": 1.0}}
+    first, second = (fit("paper", texts, index, pair, queries, qrels) for qrels in (RELEVANT, changed))
     place = list(first.query_ids).index(QUERIES[0].query_id)
     aligned = first.aligned.transform(pair.encode_queries(QUERIES[:1]))[0]
     assert np.abs(first.held_out_vectors[place] - aligned).max() > 1e-3  # it is a trained one
@@ -193,7 +195,7 @@ def test_fit_changes_only_the_query_side(
 def test_fit_takes_two_labelled_queries(
     recipe: RecipeName, texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair
 ) -> None:
-    learned = fit(recipe, texts, index, pair, QUERIES[::11], QRELS)
+    learned = fit(recipe, texts, index, pair, QUERIES[::11], RELEVANT)
     assert list(learned.query_ids) == ["cat-owner", "hare-vet"]
     assert np.isfinite(learned.adapter.weight).all()
     assert np.isfinite(learned.held_out_vectors).all()
@@ -210,7 +212,7 @@ def test_fit_says_what_to_do_when_nothing_is_labelled(
 
 def test_fit_refuses_an_unknown_recipe(texts: AlignmentTexts, index: DenseIndex, pair: EmbedderPair) -> None:
     with pytest.raises(ValueError, match=r"'best'.*'era', 'era-dual', 'era-single', 'paper'"):
-        fit("best", texts, index, pair, QUERIES, QRELS)  # type: ignore[arg-type]
+        fit("best", texts, index, pair, QUERIES, RELEVANT)  # type: ignore[arg-type]
 
 
 @every_recipe
@@ -218,7 +220,7 @@ def test_fit_refuses_an_unknown_recipe(texts: AlignmentTexts, index: DenseIndex,
 def test_fit_stops_when_the_report_raises(
     recipe: RecipeName, share: float, texts: AlignmentTexts, index: DenseIndex
 ) -> None:
-    assert_stops(lambda progress: fit(recipe, texts, index, word_pair(), QUERIES, QRELS, progress=progress), share)
+    assert_stops(lambda progress: fit(recipe, texts, index, word_pair(), QUERIES, RELEVANT, progress=progress), share)
 
 
 @every_recipe
@@ -230,7 +232,7 @@ def test_fit_reports_fractions_that_grow_within_each_stage(
     def report(stage: str, fraction: float, detail: str = "") -> None:
         reported.setdefault(stage, []).append(fraction)
 
-    fit(recipe, texts, index, pair, QUERIES, QRELS, progress=report)
+    fit(recipe, texts, index, pair, QUERIES, RELEVANT, progress=report)
     assert list(reported) == ["embedding", "alignment", "adaptation"]
     for fractions in reported.values():
         assert fractions == sorted(fractions)

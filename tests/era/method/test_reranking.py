@@ -15,7 +15,8 @@ from era.method.alignment import AlignmentTexts
 from era.method.reranking import N_REREAD, RerankingRetriever
 from era.retriever import Retriever
 from era.types import Document, Query, ScoredDoc
-from tests.fakes import TableEmbedder, index_of, random_unit_rows, texts_of
+from tests.worlds.vectors import index_of, random_unit_rows, texts_of
+from tests.worlds.words import TableEmbedder
 
 LIGHT = {"d1": (1, 0), "d2": (0.8, 0.6), "d3": (0.6, 0.8), "d4": (0, 1)}
 """Cosines with the query (1, 0): 1, .8, .6, 0; mean .6, variance .14."""

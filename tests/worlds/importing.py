@@ -20,8 +20,8 @@ from era.io.content import SourceDocument, SourceQuery
 from era.progress import Progress, no_progress
 from era.types import Document, Query
 from storage.records import CollectionState, DocumentRecord
-from tests.annotation.conftest import new_desk, settings_at, small_world, wait_until
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder, strong_embedder
+from tests.worlds.desk import new_desk, settings_at, small_world, wait_until
+from tests.worlds.words import ANIMALS, TOPICS, WordEmbedder, strong_embedder
 
 PETS = [Document("p1", "Cats", "cat feeding"), Document("p2", "", "dog illness"), Document("p3", "", "wren feeding")]
 PET_QUERIES = [Query("q1", "cat", "find pets"), Query("q2", "dog")]

@@ -1,4 +1,4 @@
-"""Embedders and small collections whose vectors can be worked out on paper; no model, no file, no network."""
+"""The world of words: an animal and a topic a document, and embedders whose vectors can be worked out on paper."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from era.adapter import normalise
-from era.encoders.base import EmbedderIdentity, EmbedderPair, EncodedQueries, Vectors
-from era.index.dense import DenseIndex
-from era.method.alignment import AlignmentTexts
-from era.method.candidates import LabelledQueries, label
+from era.encoders.base import EmbedderIdentity, EmbedderPair, Vectors
 from era.progress import Progress, no_progress
-from era.types import Qrels, Query, ScoredDoc
+from era.types import Document, Query
 
 ANIMALS = ("cat", "dog", "trout", "wren", "newt", "hare", "seal", "moth")
 """Texts of the small world: an animal and a topic. Both embedders know these words as they are."""
@@ -20,6 +17,28 @@ TOPICS = ("feeding", "illness")
 
 READERS = ("owner", "vet")
 """Words that only the strong embedder knows, and that no document uses."""
+
+WANTED_TOPIC = {"owner": "feeding", "vet": "illness"}
+DOCUMENTS = [Document(f"{animal}-{topic}", animal, topic) for animal in ANIMALS for topic in TOPICS]
+QUERIES = [Query(f"{animal}-{reader}", animal, reader) for animal in ANIMALS[:6] for reader in READERS]
+QRELS = {
+    f"{animal}-{reader}": {
+        f"{animal}-{topic}": float(topic == WANTED_TOPIC[reader]) for topic in TOPICS
+    }
+    for animal in ANIMALS[:6]
+    for reader in READERS
+}  # fmt: skip
+"""Every query with its wanted document relevant and the other document of its animal not relevant."""
+
+RELEVANT = {
+    query_id: {doc_id: grade for doc_id, grade in grades.items() if grade} for query_id, grades in QRELS.items()
+}
+"""Every query with its wanted document alone."""
+
+GRADED_TEXT = " ".join(" ".join([animal] * (7 - place)) for place, animal in enumerate(ANIMALS)) + " feeding" * 8
+"""A query that the light embedder ranks without ties: cat-feeding scores 15, dog-feeding 14, ... moth-illness 0."""
+
+GRADED_RANKING = [f"{animal}-{topic}" for topic in TOPICS for animal in ANIMALS]
 
 
 def identity_of(name: str, dimension: int) -> EmbedderIdentity:
@@ -107,36 +126,3 @@ def light_embedder() -> WordEmbedder:
 def word_pair() -> EmbedderPair:
     """Return a fresh pair of the two, with an empty memory."""
     return EmbedderPair(strong_embedder(), light_embedder())
-
-
-class CountingIndex(DenseIndex):
-    """Counts the query vectors it was asked about."""
-
-    n_searched = 0
-
-    def search(self, vectors: Vectors, k: int) -> list[list[ScoredDoc]]:
-        self.n_searched += len(vectors)
-        return super().search(vectors, k)
-
-
-def random_unit_rows(n: int, dimension: int, seed: int) -> Vectors:
-    """Return (n, dimension) directions drawn uniformly."""
-    rows = np.random.default_rng(seed).normal(size=(n, dimension))
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def index_of(vectors: Vectors) -> DenseIndex:
-    """Return an index of the rows under the ids d000, d001, ..."""
-    return DenseIndex([f"d{row:03}" for row in range(len(vectors))], vectors, identity_of("light", vectors.shape[1]))
-
-
-def texts_of(index: DenseIndex, strong: Vectors) -> AlignmentTexts:
-    """Return the alignment texts that are all the documents of the index, in its order."""
-    doc_ids = [f"d{row:03}" for row in range(len(index))]
-    return AlignmentTexts(doc_ids, strong, index.vectors(doc_ids))
-
-
-def labelled_queries(encoded: EncodedQueries, qrels: Qrels, index: DenseIndex) -> LabelledQueries:
-    """Return the queries q0, q1, ... of these vectors with their judgments."""
-    queries = [Query(f"q{row}", f"text {row}") for row in range(len(encoded))]
-    return label(queries, encoded, qrels, index)

@@ -16,7 +16,8 @@ from annotation.judging.view import Desk as LaidOut
 from annotation.workspace import Workspace
 from era.types import Document
 from storage.records import JudgmentRole, NewJudgment, PoolDocument, QueryRecord
-from tests.annotation.conftest import DOCUMENTS, Desk
+from tests.worlds.desk import Desk
+from tests.worlds.words import DOCUMENTS
 
 DOC_IDS = [document.doc_id for document in DOCUMENTS]
 COPY = Document("cat-feeding-copy", "CAT", "Feeding")

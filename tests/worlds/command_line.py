@@ -11,7 +11,7 @@ from era.cli.program import main
 from era.encoders.base import EmbedderPair
 from era.encoders.cache import VectorCache
 from era.encoders.spec import PairSpec
-from tests.fakes import ANIMALS, TOPICS, WordEmbedder, word_pair
+from tests.worlds.words import ANIMALS, TOPICS, WordEmbedder, word_pair
 
 
 @dataclass(frozen=True)

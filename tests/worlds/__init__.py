@@ -1,0 +1,1 @@
+"""Made-up worlds, shared by the tests: small collections, desks, models and old databases."""
