@@ -37,8 +37,8 @@ _LOOK_FOR_BACKUP_S = 3600.0
 
 def main() -> int:
     """Run the app until it is stopped; return the exit code."""
-    arguments = _parser().parse_args()
     wait_asleep()
+    arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2", "openai", "huggingface_hub", "alembic", "sentence_transformers", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
