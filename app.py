@@ -119,7 +119,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     blocks = build_ui(workspace, workers[0], uploads, downloads, i18n)
     if settings.api:
         add_search(blocks, workspace, sign_in)
-    serve(blocks, settings, uploads, downloads, sign_in, i18n)
+    serve(blocks, workspace, uploads, downloads, sign_in, i18n)
     logger.info("Open %s in your browser", blocks.local_url)
     threading.Thread(target=prepare, args=(workspace,), name="preparation", daemon=True).start()
     threading.Thread(target=_keep_backups, args=[workspace], name="backups", daemon=True).start()

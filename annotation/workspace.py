@@ -137,9 +137,16 @@ class Workspace:
 
     def standings(self, label_set_id: int) -> Standings:
         """Return what stands in a label set, as of now."""
-        board = self._standings.setdefault(label_set_id, Standings(label_set_id))
         with self.reading() as session:
-            board.refresh(session)
+            return self.standings_in(session, label_set_id)
+
+    def standings_in(self, session: Session, label_set_id: int) -> Standings:
+        """Return what stands in a label set, of the snapshot that a reading session sees or newer.
+
+        Never of a writing session: what it has not committed may come to nothing, and would be believed from then on.
+        """
+        board = self._standings.setdefault(label_set_id, Standings(label_set_id))
+        board.refresh(session)
         return board
 
     def close(self) -> None:

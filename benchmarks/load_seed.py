@@ -9,7 +9,6 @@ from random import Random
 import storage.documents
 import storage.judgments
 import storage.label_sets
-import storage.pools
 import storage.queries
 from annotation.collections.store_whole import ensure_demo
 from annotation.judging.setup import DeskSetup, set_up
@@ -67,7 +66,7 @@ def seed(folder: Path, n_queries: int, n_judgments: int) -> Seeded:
                     PoolDocument(document.doc_id, {LIGHT: rank, ALIGNED: rank})
                     for rank, document in enumerate(_pool(documents, number), start=1)
                 ]
-                storage.pools.add(session, label_set.id, query.id, pool)
+                storage.label_sets.add_to_pool(session, label_set.id, query.id, pool)
             n_stored = storage.judgments.append_many(session, _marks(label_set.id, judged, documents))
     finally:
         workspace.close()

@@ -31,6 +31,7 @@ from annotation.settings import Settings
 from annotation.training.start import history, start
 from annotation.training.worker import TrainingWorker
 from annotation.ui.panel import Message
+from annotation.ui.server.marks import deliver
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.workspace import Workspace
@@ -130,13 +131,15 @@ class Walks:
         with gr.Blocks():
             self._judge = JudgeTab(workspace)
             self._compare = CompareTab(workspace)
+        opened = self._judge.show(self._page, self._author, Message({}))  # from then on the page sends what it was told
+        self._told = {"ranker": opened["ranker"], "settings": opened["version"]}
 
     def _ids(self) -> dict[str, Any]:
         return {"collection_id": self._page.collection.id, "label_set_id": self._page.label_set.id}
 
     def query(self) -> None:
         """Type a query and let it be searched."""
-        about = {**self._ids(), "text": "small cats", "instruction": "", "view": "ranking", "ranker": ""}
+        about = {**self._ids(), "text": "small cats", "instruction": "", "view": "ranking", **self._told}
         desk = self._judge._search(_REQUEST, SimpleNamespace(_data=about))  # type: ignore[arg-type]
         assert desk["cards"], desk["error"]
         self.desk = desk
@@ -159,7 +162,7 @@ class Walks:
             "sequence": place + 1,
         }
         about = {**self._ids(), "person": self._author, "batch": "1", "marks": [mark]}
-        reply = self._judge._judge(_REQUEST, SimpleNamespace(_data=about))  # type: ignore[arg-type]
+        reply = deliver(self._workspace, self._author, Message(about))
         assert reply["stored"], reply
 
     def training(self) -> None:

@@ -1,11 +1,13 @@
 """The values of collections and of importing; import them from `storage.records`, where all values are found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from storage.json_values import JsonObject
+JsonObject = Mapping[str, Any]
+"""What a JSON column holds: text keys, and values that JSON can write (no NaN, no infinity)."""
 
 
 class CollectionState(StrEnum):

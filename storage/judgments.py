@@ -5,6 +5,7 @@ What stands is read from the view of the latest events, one per author, role, qu
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
+from datetime import datetime
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -12,8 +13,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from storage.batches import batches
-from storage.insertion import find_or_insert
+from storage.batches import batches, find_or_insert
 from storage.records import (
     AppendedJudgment,
     AuthorWork,
@@ -23,7 +23,7 @@ from storage.records import (
     NewJudgment,
     StandingMark,
 )
-from storage.schema import JudgmentEventRow, current_judgment
+from storage.schema import JudgmentEventRow, current_judgment, utc_now
 
 IMPORT_PREFIX = "import-"
 """How the client ids of marks begin that a file brought in."""
@@ -220,6 +220,26 @@ def work_by_author(session: Session, label_set_id: int) -> Sequence[AuthorWork]:
     for author, took in session.execute(timed):
         seconds.setdefault(author, []).append(took or 0.0)
     return [AuthorWork(*row, seconds=tuple(seconds.get(row[0], ()))) for row in totals]
+
+
+def all_current(session: Session, label_set_id: int) -> Sequence[JudgmentRecord]:
+    """Return everything that stands in the label set, notes and doubts too, in the order it was said."""
+    statement = _CURRENT.where(current_judgment.c.label_set_id == label_set_id).order_by(current_judgment.c.id)
+    return [_record(row) for row in session.execute(statement)]
+
+
+def append_dated(session: Session, judgments: Iterable[tuple[NewJudgment, datetime | None]]) -> int:
+    """Store judgments in the order given with the times they were made at, None for now; return how many.
+
+    Raises:
+        IntegrityError: if a delivery is stored already, or a label set, a query or an instruction does not exist.
+    """
+    now, n_stored = utc_now(), 0
+    for batch in batches(judgments, _APPEND_BATCH):
+        rows = [{**_values(judgment), "created_at": made_at or now} for judgment, made_at in batch]
+        session.execute(insert(JudgmentEventRow), rows)
+        n_stored += len(rows)
+    return n_stored
 
 
 def _stored_deliveries(

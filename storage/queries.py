@@ -1,14 +1,17 @@
-"""Store of queries and of the instructions they are asked under; neither is ever edited."""
+"""Store of queries and the instructions they are asked under, of the rankings shown for them, and of test queries.
 
-from collections.abc import Sequence
+Queries and instructions are never edited. A test query is a labelled query that no training run learns from.
+"""
 
-from sqlalchemy import Select, func, select
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from storage.batches import LOOKUP_BATCH, batches, find_or_insert
 from storage.errors import UnknownRecord
-from storage.insertion import find_or_insert
-from storage.records import InstructionRecord, QueryRecord
-from storage.schema import InstructionRow, QueryRow
+from storage.records import InstructionRecord, QueryRecord, SearchRecord
+from storage.schema import InstructionRow, QueryRow, SearchEventRow, TestQueryRow, utc_now
 
 
 def get_or_create(
@@ -120,6 +123,79 @@ def list_instructions(session: Session, collection_id: int) -> Sequence[Instruct
     ]
 
 
+def record_search(
+    session: Session,
+    *,
+    query_id: int,
+    author: str,
+    retriever: str,
+    depth: int,
+    took_ms: float,
+    ranking: Sequence[tuple[str, float]],
+) -> SearchRecord:
+    """Store a ranking as it was shown.
+
+    Args:
+        session: an open session.
+        query_id: what was asked.
+        author: who asked.
+        retriever: which retriever answered.
+        depth: how many documents were asked for.
+        took_ms: how long the search took, in milliseconds.
+        ranking: (document id, score), best first.
+
+    Raises:
+        IntegrityError: if there is no such query.
+    """
+    row = SearchEventRow(
+        query_id=query_id,
+        author=author,
+        retriever=retriever,
+        depth=depth,
+        took_ms=took_ms,
+        ranking=[[doc_id, float(score)] for doc_id, score in ranking],
+    )
+    session.add(row)
+    session.flush()
+    return _search(row)
+
+
+def latest_search(session: Session, query_id: int) -> SearchRecord | None:
+    """Return the ranking shown last for the query, or None before the first."""
+    statement = select(SearchEventRow).where(SearchEventRow.query_id == query_id)
+    row = session.scalars(statement.order_by(SearchEventRow.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _search(row)
+
+
+def kept_for_testing(session: Session, label_set_id: int) -> frozenset[int]:
+    """Return the test queries of a label set."""
+    return frozenset(session.scalars(select(TestQueryRow.query_id).where(TestQueryRow.label_set_id == label_set_id)))
+
+
+def keep_for_testing(session: Session, label_set_id: int, chosen: Collection[int], author: str) -> int:
+    """Make queries test queries and return how many were not.
+
+    Raises:
+        IntegrityError: if there is no such label set or query.
+    """
+    new = sorted(set(chosen) - kept_for_testing(session, label_set_id))
+    common = {"label_set_id": label_set_id, "author": author, "created_at": utc_now()}
+    if new:
+        session.execute(insert(TestQueryRow), [{"query_id": query_id, **common} for query_id in new])
+    return len(new)
+
+
+def learn_from_again(session: Session, label_set_id: int, chosen: Collection[int]) -> int:
+    """Let queries be learned from again and return how many were test queries."""
+    n = 0
+    for some in batches(chosen, LOOKUP_BATCH):
+        statement = delete(TestQueryRow).where(
+            TestQueryRow.label_set_id == label_set_id, TestQueryRow.query_id.in_(some)
+        )
+        n += len(session.execute(statement.returning(TestQueryRow.query_id)).all())
+    return n
+
+
 def _queries() -> Select[QueryRow, str]:
     return select(QueryRow, InstructionRow.text).join(InstructionRow, InstructionRow.id == QueryRow.instruction_id)
 
@@ -134,5 +210,18 @@ def _record(row: QueryRow, instruction: str) -> QueryRecord:
         instruction=instruction,
         need=row.need,
         author=row.author,
+        created_at=row.created_at,
+    )
+
+
+def _search(row: SearchEventRow) -> SearchRecord:
+    return SearchRecord(
+        id=row.id,
+        query_id=row.query_id,
+        author=row.author,
+        retriever=row.retriever,
+        depth=row.depth,
+        took_ms=row.took_ms,
+        ranking=tuple((doc_id, score) for doc_id, score in row.ranking),
         created_at=row.created_at,
     )

@@ -13,6 +13,7 @@ from storage.collection_records import CollectionState as CollectionState
 from storage.collection_records import ImportJobRecord as ImportJobRecord
 from storage.collection_records import ImportKind as ImportKind
 from storage.collection_records import ImportState as ImportState
+from storage.collection_records import JsonObject as JsonObject
 from storage.collection_records import NewImportJob as NewImportJob
 from storage.comparison_records import NewPreference as NewPreference
 from storage.comparison_records import NewSnapshot as NewSnapshot
@@ -21,7 +22,6 @@ from storage.comparison_records import Preferred as Preferred
 from storage.comparison_records import ShownLeft as ShownLeft
 from storage.comparison_records import SnapshotRanking as SnapshotRanking
 from storage.comparison_records import SnapshotRecord as SnapshotRecord
-from storage.json_values import JsonObject as JsonObject
 from storage.training_records import FinishedTraining as FinishedTraining
 from storage.training_records import LabelSnapshot as LabelSnapshot
 from storage.training_records import NewTrainingRun as NewTrainingRun

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from storage.insertion import find_or_insert
+from storage.batches import find_or_insert
 from storage.records import JsonObject
 from storage.schema import SharedViewRow
 

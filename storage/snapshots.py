@@ -7,8 +7,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from storage.batches import LOOKUP_BATCH, batches
+from storage.collection_records import JsonObject
 from storage.errors import UnknownRecord
-from storage.json_values import JsonObject
 from storage.records import NewSnapshot, SnapshotRanking, SnapshotRecord
 from storage.schema import SnapshotRankingRow, SnapshotRow
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from storage.json_values import JsonObject
+from storage.collection_records import JsonObject
 
 LabelSnapshot = Mapping[str, Mapping[str, float]]
 """query id as text -> document id -> grade: the labels a training run learns from."""

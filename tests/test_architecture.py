@@ -82,7 +82,12 @@ def test_gradio_stays_in_the_screens() -> None:
 
 def test_sqlalchemy_stays_in_storage_but_for_the_type_of_a_session() -> None:
     outside = [file for file in PRODUCT if not name_of(file).startswith("storage/")]
-    holders = ("annotation/workspace.py", "annotation/judging/marks.py", "annotation/labels/current.py")
+    holders = {
+        "annotation/workspace.py",
+        "annotation/collections/page.py",
+        *(f"annotation/judging/{name}.py" for name in ("marks", "pool", "queries", "setup")),
+        "annotation/labels/current.py",
+    }
     assert imported(outside, "sqlalchemy", "alembic") == {(file, "sqlalchemy.orm.Session") for file in holders}
 
 
@@ -142,13 +147,7 @@ def test_payloads_take_only_records_from_storage_and_know_no_screen() -> None:
 
 
 def test_what_only_computes_takes_values_and_no_session() -> None:
-    names = (
-        "judging/agreement",
-        "labels/consensus",
-        "judging/duplicates",
-        "judging/suspect_marks",
-        "judging/sentences",
-    )
+    names = ("judging/duplicates",)
     files = [REPOSITORY / "annotation" / f"{name}.py" for name in names]
     assert all(file.is_file() for file in files)
     assert {name.rpartition(".")[0] for _, name in imported(files, "storage")} == {"storage.records"}
@@ -161,7 +160,7 @@ def test_what_ranks_knows_no_database() -> None:
 
 def test_rows_of_the_database_stay_in_storage() -> None:
     outside = [file for file in PRODUCT if not name_of(file).startswith("storage/")]
-    assert imported(outside, "storage.schema", "storage.migrations", "storage.insertion") == set()
+    assert imported(outside, "storage.schema", "storage.migrations", "storage.batches.find_or_insert") == set()
 
 
 def test_nobody_imports_the_composition_root() -> None:

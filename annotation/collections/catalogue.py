@@ -50,7 +50,7 @@ class CollectionFacts:
     Attributes:
         collection: as it is stored.
         n_queries: how many queries it has.
-        n_judged: judged documents (`annotation.labels.counts`), added up over its label sets.
+        n_judged: judged documents (`annotation.labels.current`), added up over its label sets.
         embedders: that are used for it.
         index: None until it was opened once in this process.
         why_fixed: why the person who looks may not change it; empty if they may.

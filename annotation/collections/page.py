@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 import storage.collections
 import storage.label_sets
 import storage.queries
 from annotation.errors import NotFoundError
-from annotation.labels.counts import UNTOUCHED, LabelCounts, QueryStanding
+from annotation.labels.current import UNTOUCHED, LabelCounts, QueryStanding, Standings
 from annotation.workspace import Workspace
 from storage.records import CollectionRecord, LabelSetRecord, QueryRecord
 
@@ -34,12 +36,17 @@ class OpenPage:
 def open_page(workspace: Workspace, collection_id: int | None, label_set_id: int | None) -> OpenPage:
     """Return the collection and label set asked for, or the collection used last with its newest label set."""
     with workspace.reading() as session:
-        collections = storage.collections.list_all(session)
-        wanted = [c for c in collections if c.id == collection_id]
-        collection = (wanted or list(collections))[0]
-        label_sets = storage.label_sets.list_names(session, collection.id)
-        wanted_sets = [s for s in label_sets if s.id == label_set_id]
-        label_set = wanted_sets[0] if wanted_sets else max(label_sets, key=lambda each: each.id)
+        return find_page(session, collection_id, label_set_id)
+
+
+def find_page(session: Session, collection_id: int | None, label_set_id: int | None) -> OpenPage:
+    """Return what `open_page` does, of the snapshot that a session sees."""
+    collections = storage.collections.list_all(session)
+    wanted = [c for c in collections if c.id == collection_id]
+    collection = (wanted or list(collections))[0]
+    label_sets = storage.label_sets.list_names(session, collection.id)
+    wanted_sets = [s for s in label_sets if s.id == label_set_id]
+    label_set = wanted_sets[0] if wanted_sets else max(label_sets, key=lambda each: each.id)
     remark = ""
     if collection_id is not None and not wanted:
         remark = f"The collection of this address does not exist (any more). Showing {collection.name} instead."
@@ -61,9 +68,14 @@ def list_queries(workspace: Workspace, page: OpenPage, author: str | None = None
 
     `author` is whose own part of the judging is counted.
     """
-    progress = workspace.standings(page.label_set.id).progress(author)
     with workspace.reading() as session:
-        queries = storage.queries.list_all(session, page.collection.id)
+        return queries_in(session, workspace.standings_in(session, page.label_set.id), page, author)
+
+
+def queries_in(session: Session, standings: Standings, page: OpenPage, author: str | None) -> list[QueryProgress]:
+    """Return `list_queries` of the snapshot that a session sees."""
+    progress = standings.progress(author)
+    queries = storage.queries.list_all(session, page.collection.id)
     listed = [QueryProgress(query, progress.get(query.id, UNTOUCHED)) for query in queries]
     written = [each for each in listed if each.query.public_id is None]
     return [*reversed(written), *(each for each in listed if each.query.public_id is not None)]

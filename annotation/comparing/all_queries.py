@@ -17,7 +17,7 @@ from annotation.comparing import charts
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.judging.pool import sampled_queries
-from annotation.judging.search import DEPTH
+from annotation.judging.queries import DEPTH
 from annotation.judging.test_queries import kept_for_testing
 from annotation.ranking.main_measure import MainMeasure
 from annotation.retrieval.near_copies import group_numbers

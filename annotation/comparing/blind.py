@@ -18,7 +18,7 @@ import storage.queries
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.search import DEPTH, open_query
+from annotation.judging.queries import DEPTH, open_query
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace

@@ -18,8 +18,8 @@ from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging.search import open_query
-from annotation.judging.visibility import hidden_queries
+from annotation.judging.queries import open_query
+from annotation.judging.setup import hidden_queries
 from annotation.ranking.rankers import retriever
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.retrieval.ranking import BM25, LIGHT, STRONG, RankingKey

@@ -13,8 +13,8 @@ from annotation.comparing.one_query import HIDDEN
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.view import ComparisonView
-from annotation.judging.query_names import query_names
-from annotation.judging.visibility import hidden_queries, left_out
+from annotation.judging.queries import query_names
+from annotation.judging.setup import hidden_queries, left_out
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from era.io.content import SourceQuery

@@ -6,7 +6,7 @@ import logging
 
 import storage.comparison_looks
 from annotation.comparing.view import ComparisonView
-from annotation.judging.search import CANNOT_WRITE_NOW
+from annotation.judging.queries import CANNOT_WRITE_NOW
 from annotation.workspace import Workspace
 from era.evaluation.measures import main_of
 

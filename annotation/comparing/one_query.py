@@ -8,8 +8,8 @@ from annotation.comparing.facts import side_labels
 from annotation.comparing.rankings import Origin, RankedQuery, rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError
-from annotation.judging.search import DEPTH, open_query
-from annotation.judging.visibility import sight_of
+from annotation.judging.queries import DEPTH, open_query
+from annotation.judging.setup import sight_of
 from annotation.ranking.rankers import expectation
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.retrieval.ranking import ALIGNED, RankingKey

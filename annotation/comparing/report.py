@@ -15,7 +15,7 @@ from annotation.comparing.facts import side_facts, side_labels
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.view import ComparisonView, to_json
-from annotation.judging.search import DEPTH
+from annotation.judging.queries import DEPTH
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
 from era.evaluation.figures import figure, signed

@@ -21,7 +21,7 @@ from annotation.comparing.facts import (
 from annotation.comparing.rankings import RankedQuery, rank_queries
 from annotation.comparing.view import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.judging.search import clean_text
+from annotation.judging.setup import clean_text
 from annotation.people.permissions import require, why_not_manage
 from annotation.ranking.rankers import is_imported
 from annotation.retrieval.ranking import ALIGNED, RankingKey

@@ -1,9 +1,8 @@
 """Take judgments: check them, append them, and say what the author has said now."""
 
-import hashlib
+import logging
 import re
-import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.orm import Session
@@ -15,22 +14,24 @@ import storage.label_sets
 import storage.queries
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.duplicates import are_identical
-from annotation.judging.search import clean_text
-from annotation.judging.setup import desk_setup
-from annotation.labels.consensus import is_conflict
+from annotation.judging.queries import as_seen_by, query_hash
+from annotation.judging.setup import DeskSetup, clean_text, desk_setup, sight_among
+from annotation.judging.view import NOTHING_SAID, Revealed, Said, reveal, said_by, settled_by
+from annotation.labels.current import QueryStanding, QueryState, is_conflict, is_finished, offered_to, state_of
 from annotation.people.permissions import require, why_not_settle
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.corpus import without_half_characters
 from storage.errors import UnknownRecord
-from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, NewJudgment, QueryRecord
+from storage.records import CollectionRecord, DocumentRecord, JudgmentRole, NewJudgment, QueryRecord
+
+logger = logging.getLogger(__name__)
 
 MAX_AT_ONCE = 500
 
 Delivery = tuple[str, int]
 MAX_NOTE = 2000  # characters
 _MAX_SECONDS, _TOO_LARGE = 3600.0, 1e9
-_N_FOR_PACE, _MIN_FOR_PACE = 50, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +76,38 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one person says of one document now."""
-
-    grade: float | None
-    is_unsure: bool
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Undoable:
-    """A mark that can be taken back: what named its delivery, and what was said before it."""
-
-    client_id: str
-    sequence: int
-    doc_id: str
-    together_with: str | None
-    before: Said
-
-
-@dataclass(frozen=True, slots=True)
 class Saved:
-    """What the database holds after some marks; a delivery is (client id, sequence).
+    """What the database holds after some marks, and how the queries concerned stand then, by query id.
 
     Attributes:
-        stored: the deliveries that are stored.
+        stored: the deliveries that are stored, each a (client id, sequence).
         refused: delivery -> why its mark was not stored; sending it again would not help.
-        said: query id -> document id -> what the author says now, of the queries concerned.
-        settled: likewise what this delivery has settled; what others have decided is not told here.
+        said: document id -> what the author says now.
+        settled: likewise what these marks have settled; what others have decided is not told here.
+        revealed: document id -> what the author may see of it.
+        finished: whether the author has judged everything that is there to judge.
+        progress: how far the query is, and how far for the author, as its line of the query list says it.
+        as_of: the newest event that is counted for certain.
     """
 
     stored: tuple[Delivery, ...]
     refused: Mapping[Delivery, str]
-    said: Mapping[int, Mapping[str, Said]]
-    settled: Mapping[int, Mapping[str, Said]]
-
-
-NOTHING_SAID = Said(None, False, "")
+    said: Mapping[int, Mapping[str, Said]] = field(default_factory=dict)
+    settled: Mapping[int, Mapping[str, Said]] = field(default_factory=dict)
+    revealed: Mapping[int, Mapping[str, Revealed]] = field(default_factory=dict)
+    finished: Mapping[int, bool] = field(default_factory=dict)
+    progress: Mapping[int, tuple[QueryStanding, QueryState]] = field(default_factory=dict)
+    as_of: int = 0
 
 
 def judge(workspace: Workspace, author: str | None, collection_id: int, marks: Sequence[Mark]) -> Saved:
     """Append judgments in the order given; when this returns they are on disk.
 
-    A mark that cannot be meant is refused and the others are stored all the same.
+    A mark that cannot be meant is refused and the others are stored all the same. One transaction checks and writes;
+    how things stand is read afterwards, and left out where that fails: it comes with a reload.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if there are too many at once.
         StorageError: if the database cannot store anything now; then nothing was.
     """
@@ -129,30 +116,54 @@ def judge(workspace: Workspace, author: str | None, collection_id: int, marks: S
     if len(marks) > MAX_AT_ONCE:
         raise InvalidInputError(f"At most {MAX_AT_ONCE} marks can be sent at once.")
     refused: dict[Delivery, str] = {}
-    stored: list[Delivery] = []
+    stored: list[Mark] = []
     with workspace.writing() as session:
-        desk = _Desk(session, workspace.settings, author, collection_id)
+        desk = _Desk(session, workspace.settings, author, collection_id, marks)
         for mark in marks:
             try:
                 storage.judgments.append(session, desk.judgment(mark))
-                stored.append((mark.client_id, mark.sequence))
+                stored.append(mark)
             except AnnotationError as error:
                 refused[mark.client_id, mark.sequence] = str(error)
             except ValueError:
                 refused[mark.client_id, mark.sequence] = (
                     "This mark's number was used before. Reload the page and mark again."
                 )
-        concerned = {(m.label_set_id, m.query_id) for m in marks if (m.client_id, m.sequence) not in refused}
-        standing = {
-            query_id: storage.judgments.current_for_query(session, label_set_id, query_id, author)
-            for label_set_id, query_id in concerned
-        }
-    return Saved(
-        tuple(stored),
-        refused,
-        {query_id: said_by(of_query, author) for query_id, of_query in standing.items()},
-        _settled_here(marks, standing, refused),
-    )
+        setup = desk.setup if stored else DeskSetup()
+    saved = Saved(tuple((mark.client_id, mark.sequence) for mark in stored), refused)
+    try:
+        with workspace.reading() as session:
+            return _look_now(workspace, session, author, setup, stored, saved)
+    except Exception:
+        logger.exception("Marks are stored, but how things stand now cannot be read")
+        return saved
+
+
+def _look_now(
+    workspace: Workspace, session: Session, author: str, setup: DeskSetup, stored: Sequence[Mark], saved: Saved
+) -> Saved:
+    """Return what is stored together with how the queries concerned stand now."""
+    said, settled, revealed, finished, progress, as_of = {}, {}, {}, {}, {}, 0
+    for query_id, label_set_id in {mark.query_id: mark.label_set_id for mark in stored}.items():
+        standings = workspace.standings_in(session, label_set_id)
+        as_of = standings.as_of
+        pool = storage.label_sets.pool_of(session, label_set_id, query_id)
+        doc_ids, standing = [each.doc_id for each in pool], standings.marks_of(query_id)
+        offered = offered_to(doc_ids, standing, author, setup.n_judges)
+        finished[query_id] = is_finished(doc_ids, offered, standing, author)
+        whose = None if finished[query_id] else author
+        marks = storage.judgments.current_for_query(session, label_set_id, query_id, whose)
+        said[query_id] = said_by(marks, author)
+        decided = settled_by([mark for mark in marks if mark.author == author])
+        here = [mark.doc_id for mark in stored if mark.is_adjudication and mark.query_id == query_id]
+        if here:
+            settled[query_id] = {doc_id: decided.get(doc_id, NOTHING_SAID) for doc_id in here}
+        revealed[query_id] = reveal(pool, marks, author, setup, finished[query_id])
+        pools = {query_id: doc_ids} if doc_ids else {}
+        sight = sight_among(workspace.settings, author, setup, standings, pools, [query_id])
+        seen = as_seen_by(sight, standings.of_query(query_id, author), query_id, standing)
+        progress[query_id] = seen, state_of(doc_ids, offered, standing, author)
+    return Saved(saved.stored, saved.refused, said, settled, revealed, finished, progress, as_of)
 
 
 @dataclass(slots=True)
@@ -163,9 +174,21 @@ class _Desk:
     settings: Settings
     author: str
     collection_id: int
+    marks: Sequence[Mark]
     _queries: dict[int, QueryRecord] = field(default_factory=dict)
     _label_sets: set[int] = field(default_factory=set)
-    _grades: frozenset[float] = frozenset()
+    _collection: CollectionRecord | None = None
+    _documents: Mapping[str, DocumentRecord] | None = None
+
+    @property
+    def collection(self) -> CollectionRecord:
+        if self._collection is None:
+            self._collection = storage.collections.get(self.session, self.collection_id)
+        return self._collection
+
+    @property
+    def setup(self) -> DeskSetup:
+        return desk_setup(self.collection.desk)
 
     def judgment(self, mark: Mark) -> NewJudgment:
         _check(mark)
@@ -232,8 +255,7 @@ class _Desk:
 
     def _require_settling(self, label_set_id: int, query_id: int, doc_id: str) -> None:
         """Refuse to settle what is not the person's to settle, or what judges do not disagree about."""
-        collection = storage.collections.get(self.session, self.collection_id)
-        require(why_not_settle(self.settings, self.author, collection))
+        require(why_not_settle(self.settings, self.author, self.collection))
         standing = storage.judgments.standing(self.session, label_set_id, {query_id})
         marks = [mark for mark in standing if mark.doc_id == doc_id]
         if not is_conflict(marks) and not any(mark.role is JudgmentRole.ADJUDICATOR for mark in marks):
@@ -243,9 +265,12 @@ class _Desk:
             )
 
     def _document(self, mark: Mark) -> DocumentRecord:
+        if self._documents is None:
+            named = (each for mark in self.marks for each in (mark.doc_id, mark.together_with) if each)
+            wanted = list(map(without_half_characters, named))
+            self._documents = storage.documents.get_many(self.session, self.collection_id, wanted)
+        found = self._documents
         doc_id, lead_id = (without_half_characters(each or "") for each in (mark.doc_id, mark.together_with))
-        wanted = [doc_id, lead_id] if mark.together_with else [doc_id]
-        found = storage.documents.get_many(self.session, self.collection_id, wanted)
         if doc_id not in found:
             raise NotFoundError("This document is no longer in the collection. Search again.")
         if mark.together_with and not (lead_id in found and are_identical(found[doc_id], found[lead_id])):
@@ -256,11 +281,9 @@ class _Desk:
 
     def _grade(self, mark: Mark) -> float | None:
         """Return the grade, which is on the collection's scale."""
-        if not self._grades:
-            setup = desk_setup(storage.collections.get(self.session, self.collection_id).desk)
-            self._grades = frozenset(map(float, range(setup.highest_grade + 1)))
-        if mark.grade is not None and mark.grade not in self._grades:
-            scale = " or ".join(f"{grade:g}" for grade in sorted(self._grades))
+        grades = range(self.setup.highest_grade + 1)
+        if mark.grade is not None and mark.grade not in grades:
+            scale = " or ".join(map(str, grades))
             raise InvalidInputError(f"A grade is {scale} here, not {mark.grade:g}. Reload the page and mark again.")
         return mark.grade
 
@@ -278,76 +301,9 @@ def _check(mark: Mark) -> None:
         raise InvalidInputError(f"Shorten the note to at most {MAX_NOTE:,} characters.")
 
 
-def query_hash(query: QueryRecord) -> str:
-    """Return the SHA-256 of a query's text and instruction, as 64 hexadecimal digits.
-
-    Its number alone does not tell: another database may have given it to another query.
-    """
-    return hashlib.sha256(
-        f"{len(query.text)}:{query.text}{query.instruction}".encode("utf-8", "surrogatepass")
-    ).hexdigest()
-
-
 def _text_hash(mark: Mark) -> str | None:
     """Return which text the page says that it showed; None for what can be no hash."""
     return mark.content_hash if re.fullmatch(r"[0-9a-f]{64}", mark.content_hash) else None
-
-
-def said_by(marks: Sequence[JudgmentRecord], author: str | None) -> dict[str, Said]:
-    """Return what the author says at the desk: document id -> words and grade."""
-    return {
-        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
-        for mark in marks
-        if mark.author == author and mark.role is JudgmentRole.JUDGE
-    }
-
-
-def _settled_here(
-    marks: Sequence[Mark], standing: Mapping[int, Sequence[JudgmentRecord]], refused: Collection[Delivery]
-) -> dict[int, dict[str, Said]]:
-    settled: dict[int, dict[str, Said]] = {}
-    for mark in marks:
-        if mark.is_adjudication and (mark.client_id, mark.sequence) not in refused:
-            decided = settled_by(standing[mark.query_id]).get(mark.doc_id, NOTHING_SAID)
-            settled.setdefault(mark.query_id, {})[mark.doc_id] = decided
-    return settled
-
-
-def settled_by(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:
-    """Return what the adjudicators among the authors have decided, the last of them: document id -> words and grade."""
-    return {
-        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
-        for mark in marks
-        if mark.role is JudgmentRole.ADJUDICATOR
-    }
-
-
-def undoable(history: Sequence[JudgmentRecord], author: str | None, n: int = 50) -> list[Undoable]:
-    """Return the author's last `n` marks that can still be taken back, the latest at the end.
-
-    Args:
-        history: every event of the query, oldest first.
-        author: whose marks.
-        n: how many at most.
-    """
-    mine = [event for event in history if event.author == author and event.role is JudgmentRole.JUDGE]
-    undone = {event.undoes_id for event in mine if event.undoes_id is not None}
-    found, latest = [], dict[str, Said]()
-    for event in mine:
-        before = latest.get(event.doc_id, NOTHING_SAID)
-        if event.undoes_id is None and event.id not in undone:
-            found.append(Undoable(event.client_id, event.sequence, event.doc_id, event.together_with, before))
-        latest[event.doc_id] = Said(event.grade, event.is_unsure, event.note)
-    return found[-n:]
-
-
-def pace(workspace: Workspace, author: str | None, label_set_id: int) -> float | None:
-    """Return how many seconds the author usually takes for a document; None before there is enough to tell."""
-    if author is None:
-        return None
-    with workspace.reading() as session:
-        seconds = storage.judgments.recent_seconds(session, label_set_id, author, _N_FOR_PACE)
-    return statistics.median(seconds) if len(seconds) >= _MIN_FOR_PACE else None
 
 
 def start_label_set(workspace: Workspace, author: str | None, collection_id: int, name: str) -> int:

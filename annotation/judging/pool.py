@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
+from sqlalchemy.orm import Session
 
-import storage.pools
+import storage.label_sets
 from annotation.errors import NotFoundError
-from annotation.judging.search import CANNOT_WRITE_NOW
+from annotation.judging.queries import OpenQuery, remember
+from annotation.judging.setup import Place
 from annotation.ranking import rankers
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
@@ -25,7 +27,7 @@ from annotation.workspace import Workspace
 from era.errors import EraError
 from era.evaluation.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
 from era.types import Query
-from storage.records import PoolDocument, PoolDraw, QueryRecord
+from storage.records import PoolDocument, PoolDraw
 
 logger = logging.getLogger(__name__)
 
@@ -43,52 +45,57 @@ class Pool:
     draws: Sequence[PoolDraw]
 
 
-def pool_of(
-    workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord, depth: int
-) -> Sequence[PoolDocument]:
-    """Return the query's pool, made or extended if need be; visitors who may not write see what it would be.
+def pool_of(workspace: Workspace, found: OpenQuery) -> OpenQuery:
+    """Return a query with its pool made or extended if need be; visitors who may not write see what it would be.
 
     The aligned ranking feeds a pool once, as it is then: what people are given to judge does not grow with every step
     of the alignment (`annotation.collections.alignment`).
 
-    Args:
-        workspace: of this process.
-        author: who asks; None stores nothing.
-        label_set_id: whose pool it is.
-        query: to be judged.
-        depth: how many documents a new pool holds.
-
     Raises:
         NotReadyError: if the embedders are still being loaded and there is no pool yet.
     """
-    with workspace.reading() as session:
-        documents = storage.pools.list_for(session, label_set_id, query.id)
-        draws = storage.pools.draws(session, label_set_id, [query.id]).get(query.id, [])
+    place, query, documents, draws = found.place, found.query, found.pool, found.draws
     if documents and workspace.opened(query.collection_id) is None:
-        return documents
+        return found
+    label_set_id = place.page.label_set.id
     opened = workspace.open(query.collection_id)
     fed = _fed(documents, draws)
     new_keys = [
         key
-        for key in _feeding(workspace, opened, query.collection_id, label_set_id, is_new=not documents)
+        for key in _feeding(workspace, opened, place, is_new=not documents)
         if key not in fed and (label_set_id, query.id, key) not in opened.pooled
     ]
     if documents and not new_keys:
-        return documents
+        return found
     asked = Query(str(query.id), query.text, query.instruction)
     rankings = {key: _ranking(workspace, opened, key, asked) for key in new_keys}
-    seed = int.from_bytes(hashlib.sha256(f"{query.id} {query.text} {len(draws)}".encode()).digest()[:4], "big")
-    rng = np.random.default_rng(seed)
-    added = extend(documents, draws, rankings, rng) if documents else compose(rankings, depth, rng)
-    if author is not None:
-        try:
-            documents = _store(workspace, label_set_id, query.id, added, len(draws))
-        except CANNOT_WRITE_NOW as error:  # it is stored when it is asked for again
-            logger.warning("A pool is shown without being stored: %s", error)
-        else:
-            opened.pooled.update((label_set_id, query.id, key) for key in new_keys)
-            return documents
-    return [*documents, *added.documents]
+    kept: Sequence[PoolDocument] | None = None
+
+    def add(session: Session, query_id: int) -> None:
+        """Add to the stored pool; where others have changed it since it was read, only read it."""
+        nonlocal kept
+        if len(storage.label_sets.draws(session, label_set_id, [query_id]).get(query_id, ())) == len(draws):
+            added = _added(found, query_id, rankings)
+            storage.label_sets.add_to_pool(session, label_set_id, query_id, added.documents)
+            for draw in added.draws:
+                storage.label_sets.add_draw(session, label_set_id, query_id, draw)
+        kept = storage.label_sets.pool_of(session, label_set_id, query_id)
+
+    if place.author is not None:
+        query = remember(workspace, query, add)
+    if kept is None:  # it is stored when it is asked for again
+        return replace(found, query=query, pool=[*documents, *_added(found, query.id, rankings).documents])
+    opened.pooled.update((label_set_id, query.id, key) for key in new_keys)
+    return replace(found, query=query, pool=kept)
+
+
+def _added(found: OpenQuery, query_id: int, rankings: Mapping[str, Sequence[str]]) -> Pool:
+    """Return what rankings bring into the pool of a query; the draw is the same whenever it is made."""
+    written = f"{query_id} {found.query.text} {len(found.draws)}"
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(written.encode()).digest()[:4], "big"))
+    if found.pool:
+        return extend(found.pool, found.draws, rankings, rng)
+    return compose(rankings, found.place.setup.depth, rng)
 
 
 def sampled_queries(
@@ -103,7 +110,7 @@ def sampled_queries(
         qrels: query id -> document id -> grade.
     """
     with workspace.reading() as session:
-        draws = storage.pools.draws(session, label_set_id, qrels.keys())
+        draws = storage.label_sets.draws(session, label_set_id, qrels.keys())
     return {
         query_id: SampledQuery(grades, tuple(samples_of(draws.get(query_id, ()), opened.index)))
         for query_id, grades in qrels.items()
@@ -184,9 +191,7 @@ def order_for(pool: Sequence[PoolDocument], author: str | None, query_id: int) -
     return sorted(pool, key=place)
 
 
-def _feeding(
-    workspace: Workspace, opened: OpenCollection, collection_id: int, label_set_id: int, is_new: bool
-) -> list[str]:
+def _feeding(workspace: Workspace, opened: OpenCollection, place: Place, is_new: bool) -> list[str]:
     """Return the rankings that may be compared: without labels, in use, of the newest training run; words with each.
 
     What the strong model orders anew feeds new pools alone: it has the same documents on top in another order, and
@@ -195,9 +200,10 @@ def _feeding(
     plain = [RankingKey(LIGHT)]
     if opened.is_aligned:
         plain.append(RankingKey(ALIGNED))
-    in_use = RankingKey.parse(rankers.default_ranker(workspace, collection_id, label_set_id))
+    read = place.page.label_set, place.runs
+    in_use = RankingKey.parse(rankers.ranker_in_use(workspace, *read))
     plain.append(in_use.without_words())
-    plain += map(RankingKey.parse, rankers.newest_run(workspace, collection_id, label_set_id))
+    plain += map(RankingKey.parse, rankers.newest_run(workspace, *read))
     reread = [in_use] if is_new and in_use.is_reread else []
     return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain), *reread])), WORDS]
 
@@ -240,13 +246,3 @@ def _from(tops: Mapping[str, Sequence[str]], doc_ids: Sequence[str]) -> list[Poo
     """Return documents with their places in all rankings that have them among the first."""
     places = {key: {doc_id: rank for rank, doc_id in enumerate(top, start=1)} for key, top in tops.items()}
     return [PoolDocument(d, {key: ranks[d] for key, ranks in places.items() if d in ranks}) for d in doc_ids]
-
-
-def _store(workspace: Workspace, label_set_id: int, query_id: int, added: Pool, n_draws: int) -> Sequence[PoolDocument]:
-    """Add to a stored pool and return it; where others have changed it since it was read, only return it."""
-    with workspace.writing() as session:
-        if len(storage.pools.draws(session, label_set_id, [query_id]).get(query_id, ())) == n_draws:
-            storage.pools.add(session, label_set_id, query_id, added.documents)
-            for draw in added.draws:
-                storage.pools.add_draw(session, label_set_id, query_id, draw)
-        return storage.pools.list_for(session, label_set_id, query_id)

@@ -1,16 +1,28 @@
 """Search for programs: what the public endpoint and its tool answer. Nothing is stored, nobody's marks are shown."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from annotation.collections.page import list_collections, open_page
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging.search import Result, ask, find_documents, run_query
+from annotation.judging.queries import find_documents, look_for, run_query
 from annotation.ranking.rankers import SNAPSHOTS_GROUP, default_ranker, list_rankers
 from annotation.workspace import Workspace
 from storage.records import CollectionRecord
 
 MAX_RESULTS = 100
 _N_NAMED = 20  # collections or rankings that a message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One document of a shown ranking; `rank` counts from 1, `score` is as in `era.types.ScoredDoc`."""
+
+    rank: int
+    doc_id: str
+    title: str
+    text: str
+    score: float
 
 
 def search_publicly(
@@ -37,7 +49,7 @@ def search_publicly(
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MAX_RESULTS:
         raise InvalidInputError(f"k should be a whole number from 1 to {MAX_RESULTS}, got {str(k)[:20]}.")
     chosen = _find_collection(list_collections(workspace), collection)
-    asked = ask(workspace, None, chosen.id, query, instruction)
+    asked = look_for(workspace, None, chosen.id, None, query, instruction).query
     found = run_query(workspace, None, asked, _find_ranker(workspace, chosen.id, ranker), depth=k)
     documents = find_documents(workspace, chosen.id, [doc_id for doc_id, _ in found.ranking])
     return [

@@ -5,7 +5,6 @@ import numpy as np
 import storage.collections
 import storage.label_sets
 import storage.queries
-import storage.queries_for_testing
 from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_keep_for_testing
 from annotation.retrieval.near_copies import Judged, group_numbers
@@ -21,7 +20,7 @@ _MIN_GROUPS = 8
 def kept_for_testing(workspace: Workspace, label_set_id: int) -> frozenset[int]:
     """Return the queries of a label set that are kept for testing."""
     with workspace.reading() as session:
-        return storage.queries_for_testing.query_ids(session, label_set_id)
+        return storage.queries.kept_for_testing(session, label_set_id)
 
 
 def learnable(workspace: Workspace, label_set_id: int) -> Judged:
@@ -59,9 +58,9 @@ def keep_some(workspace: Workspace, author: str | None, collection_id: int, labe
     drawn = set(np.random.default_rng(label_set_id).choice(n_groups, round(_SHARE * n_groups), replace=False).tolist())
     chosen = [query_id for query_id, group in groups.items() if group in drawn]
     with workspace.writing() as session:
-        if storage.queries_for_testing.query_ids(session, label_set_id):
+        if storage.queries.kept_for_testing(session, label_set_id):
             raise InvalidInputError("Some queries are kept for testing already. Let them go to draw anew.")
-        return storage.queries_for_testing.add(session, label_set_id, chosen, author or "")
+        return storage.queries.keep_for_testing(session, label_set_id, chosen, author or "")
 
 
 def release(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> int:
@@ -73,8 +72,8 @@ def release(workspace: Workspace, author: str | None, collection_id: int, label_
     """
     _require_place(workspace, author, collection_id, label_set_id)
     with workspace.writing() as session:
-        kept = storage.queries_for_testing.query_ids(session, label_set_id)
-        return storage.queries_for_testing.remove(session, label_set_id, kept)
+        kept = storage.queries.kept_for_testing(session, label_set_id)
+        return storage.queries.learn_from_again(session, label_set_id, kept)
 
 
 def _require_place(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int) -> None:

@@ -1,29 +1,54 @@
-"""What lies on the desk: the documents to judge for a query, or one of the other lists, as one person may see it.
+"""What lies on the desk: the documents to judge for a query or one of the other lists, and one document in full.
 
 A list is made anew whenever it is asked for. What is hidden (where a document came from, what others said) is left out
-here, not on the page.
+here, not on the page. Of a long document the sentence that is closest to the query is pointed out; sentences are found
+by rules that hold for most written languages, not by a model.
 """
 
+import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import storage.collections
+import numpy as np
+
 import storage.documents
-import storage.judgments
-import storage.pools
-from annotation.errors import NotFoundError
+from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging.duplicates import identical_documents
-from annotation.judging.marks import Said, Undoable, said_by, undoable
 from annotation.judging.pool import order_for, pool_of
-from annotation.judging.search import find_documents
-from annotation.judging.setup import DeskSetup, desk_setup
-from annotation.labels.counts import is_finished, offered_to
+from annotation.judging.queries import OpenQuery, find_documents
+from annotation.judging.setup import DeskSetup
+from annotation.ranking import rankers
 from annotation.workspace import Workspace
-from era.types import Document
-from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord, StandingMark
+from era.encoders.base import Embedder, Vectors
+from era.errors import EraError
+from era.types import Document, Query
+from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, PoolDocument, QueryRecord
+
+logger = logging.getLogger(__name__)
 
 View = Literal["pool", "ranking", "similar", "again", "conflicts", "coverage"]
+
+MAX_SENTENCES = 400
+MIN_WORDS = 3
+
+_EAST_ASIAN_MARKS = "。！？"
+_ABBREVIATIONS = frozenset(
+    (
+        "al approx cf ch chs dept dr ed eds eq eqs etc fig figs inc jr ltd messrs mr mrs ms nos pp prof ref refs resp "
+        "sec sr st tab viz vol vols vs bzw ggf usw vgl"
+    ).split()
+)
+_BOUNDARY = re.compile(
+    rf"(?P<marks>[.!?…{_EAST_ASIAN_MARKS}]++)[\"'”’»」』）)\]]*+"
+    r"|\n[^\S\n]*+(?=\n|(?:[-*•‣◦]|\d{1,3}[.)]|\#{1,6})[^\S\n])"
+)
+_LETTERS_WITH_DOTS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
+_LIST_NUMBER = re.compile(r"[^\S\n]*\d{1,3}")
+_LONGEST_BEFORE_DOT = 20
+_EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[{_EAST_ASIAN}]|[^\W_{_EAST_ASIAN}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +67,29 @@ class Revealed:
 
     sources: Mapping[str, int | None]
     opinions: tuple[Opinion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one person says of one document now."""
+
+    grade: float | None
+    is_unsure: bool
+    note: str
+
+
+NOTHING_SAID = Said(None, False, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A mark that can be taken back: what named its delivery, and what was said before it."""
+
+    client_id: str
+    sequence: int
+    doc_id: str
+    together_with: str | None
+    before: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,92 +144,94 @@ class Desk:
     took_ms: float | None = None
 
 
-def lay_out_pool(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord) -> Desk:
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """What a document view adds to the text that is on the card already.
+
+    Attributes:
+        doc_id: which document.
+        closest: start and end of the sentence closest to the query, in UTF-16 units as browsers count; None if unknown.
+        metadata: name -> value, as they came with the document.
+    """
+
+    doc_id: str
+    closest: tuple[int, int] | None
+    metadata: Mapping[str, str]
+
+
+def lay_out_pool(workspace: Workspace, found: OpenQuery) -> Desk:
     """Return what there is to judge for a query, shuffled for this person; identical documents share a card.
 
     Raises:
         NotReadyError: if the embedders are still being loaded and the query has no pool yet.
     """
-    setup = setup_of(workspace, query.collection_id)
-    pool = pool_of(workspace, author, label_set_id, query, setup.depth)
-    standing = workspace.standings(label_set_id).marks_of(query.id)
-    offered = offered_to(_ids(pool), standing, author, setup.n_judges)
-    has_finished = is_finished(_ids(pool), offered, standing, author)
-    whose = None if has_finished else author or ""  # what nobody may see yet need not be read
-    with workspace.reading() as session:
-        marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
-        history = storage.judgments.history(session, label_set_id, query.id, author or "")
+    found = pool_of(workspace, found)
+    place, query, pool = found.place, found.query, found.pool
+    offered = found.offered
     kept = set(offered)
     in_pool = [each for each in pool if each.doc_id in kept]
-    in_order = order_for(in_pool, author, query.id) if setup.is_blind else in_pool
+    in_order = order_for(in_pool, place.author, query.id) if place.setup.is_blind else in_pool
     documents = find_documents(workspace, query.collection_id, [each.doc_id for each in in_order])
-    said = said_by(marks, author)
     cards = [Card(query, document) for document in documents.values()]
-    cards = _collapse(workspace, query, cards, said, set(_ids(pool)) - kept)
-    return Desk(
-        view="pool",
-        query=query,
-        cards=cards,
-        said={query.id: said},
-        revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
-        undoable=undoable(history, author),
-        n_by_others=len(pool) - len(offered),
-        is_finished=has_finished,
-    )
+    left_out = {each.doc_id for each in pool} - kept
+    return _desk(workspace, found, "pool", cards, left_out, n_by_others=len(pool) - len(offered))
 
 
 def lay_out_ranking(
     workspace: Workspace,
-    label_set_id: int,
-    query: QueryRecord,
-    author: str | None,
+    found: OpenQuery,
     ranking: Iterable[tuple[str, float]],
     view: View = "ranking",
     took_ms: float | None = None,
 ) -> Desk:
     """Return a ranking (document id, score) as the desk shows it, best first."""
     scores = dict(ranking)
-    documents = find_documents(workspace, query.collection_id, scores)
+    documents = find_documents(workspace, found.query.collection_id, scores)
     cards = [
-        Card(query, document, rank, scores[doc_id])
+        Card(found.query, document, rank, scores[doc_id])
         for rank, (doc_id, document) in enumerate(documents.items(), start=1)
     ]
-    setup = setup_of(workspace, query.collection_id)
-    standing = workspace.standings(label_set_id).marks_of(query.id)
-    with workspace.reading() as session:
-        pool = storage.pools.list_for(session, label_set_id, query.id)
-        has_finished = _has_finished(_ids(pool), standing, author, setup)
-        whose = None if has_finished else author or ""
-        marks = storage.judgments.current_for_query(session, label_set_id, query.id, whose)
-        history = storage.judgments.history(session, label_set_id, query.id, author or "")
-    said = said_by(marks, author)
-    return Desk(
-        view=view,
-        query=query,
-        cards=_collapse(workspace, query, cards, said),
-        said={query.id: said},
-        revealed={query.id: reveal(pool, marks, author, setup, has_finished)},
-        undoable=undoable(history, author),
-        is_finished=has_finished,
-        took_ms=took_ms,
-    )
+    return _desk(workspace, found, view, cards, took_ms=took_ms)
 
 
-def lay_out_similar(
-    workspace: Workspace, label_set_id: int, query: QueryRecord, author: str | None, doc_id: str
-) -> Desk:
+def lay_out_similar(workspace: Workspace, found: OpenQuery, doc_id: str) -> Desk:
     """Return the documents most like one of them, nearest first, to be judged for the same query.
 
     Raises:
         NotFoundError: if there is no such document.
         NotReadyError: if the embedders are still being loaded.
     """
-    opened = workspace.open(query.collection_id)
+    opened = workspace.open(found.query.collection_id)
     if doc_id not in opened.index:
         raise NotFoundError("This document is no longer in the collection. Search again.")
     [nearest] = opened.index.search(opened.index.vectors([doc_id]), 11)
     others = [(doc.doc_id, doc.score) for doc in nearest if doc.doc_id != doc_id][:10]
-    return lay_out_ranking(workspace, label_set_id, query, author, others, view="similar")
+    return lay_out_ranking(workspace, found, others, view="similar")
+
+
+def _desk(
+    workspace: Workspace,
+    found: OpenQuery,
+    view: View,
+    cards: Sequence[Card],
+    left_out: Collection[str] = (),
+    n_by_others: int = 0,
+    took_ms: float | None = None,
+) -> Desk:
+    """Return cards of one query with what the person said and may see of them; identical documents share a card."""
+    author, query, has_finished = found.place.author, found.query, found.has_finished
+    said = said_by(found.marks, author)
+    return Desk(
+        view=view,
+        query=query,
+        cards=_collapse(workspace, query, cards, said, left_out),
+        said={query.id: said},
+        revealed={query.id: reveal(found.pool, found.marks, author, found.place.setup, has_finished)},
+        undoable=undoable(found.history, author),
+        n_by_others=n_by_others,
+        is_finished=has_finished,
+        took_ms=took_ms,
+    )
 
 
 def reveal(
@@ -209,24 +259,73 @@ def reveal(
     }
 
 
-def look_now(
-    workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, query_id: int
-) -> tuple[dict[str, Revealed], bool]:
-    """Return what this person may see of a query's documents as things stand now, and whether all were judged."""
-    standing = workspace.standings(label_set_id).marks_of(query_id)
-    with workspace.reading() as session:
-        setup = desk_setup(storage.collections.get(session, collection_id).desk)
-        pool = storage.pools.list_for(session, label_set_id, query_id)
-        has_finished = _has_finished(_ids(pool), standing, author, setup)
-        whose = None if has_finished else author or ""
-        marks = storage.judgments.current_for_query(session, label_set_id, query_id, whose)
-    return reveal(pool, marks, author, setup, has_finished), has_finished
+def said_by(marks: Sequence[JudgmentRecord], author: str | None) -> dict[str, Said]:
+    """Return what the author says at the desk: document id -> words and grade."""
+    return {
+        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
+        for mark in marks
+        if mark.author == author and mark.role is JudgmentRole.JUDGE
+    }
 
 
-def setup_of(workspace: Workspace, collection_id: int) -> DeskSetup:
-    """Return how judging is set up in a collection."""
+def settled_by(marks: Sequence[JudgmentRecord]) -> dict[str, Said]:
+    """Return what the adjudicators among the authors have decided, the last of them: document id -> words and grade."""
+    return {
+        mark.doc_id: Said(mark.grade, mark.is_unsure, mark.note)
+        for mark in marks
+        if mark.role is JudgmentRole.ADJUDICATOR
+    }
+
+
+def undoable(history: Sequence[JudgmentRecord], author: str | None, n: int = 50) -> list[Undoable]:
+    """Return the author's last `n` marks that can still be taken back, the latest at the end.
+
+    Args:
+        history: every event of the query, oldest first.
+        author: whose marks.
+        n: how many at most.
+    """
+    mine = [event for event in history if event.author == author and event.role is JudgmentRole.JUDGE]
+    undone = {event.undoes_id for event in mine if event.undoes_id is not None}
+    found, latest = [], dict[str, Said]()
+    for event in mine:
+        before = latest.get(event.doc_id, NOTHING_SAID)
+        if event.undoes_id is None and event.id not in undone:
+            found.append(Undoable(event.client_id, event.sequence, event.doc_id, event.together_with, before))
+        latest[event.doc_id] = Said(event.grade, event.is_unsure, event.note)
+    return found[-n:]
+
+
+def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str) -> DocumentView:
+    """Return what is known of a document beside its text.
+
+    Args:
+        workspace: of this process.
+        query: that the document is judged for.
+        doc_id: which document.
+        ranker: key of the ranking whose query vector tells what is close.
+
+    Raises:
+        NotFoundError: if there is no such document.
+    """
     with workspace.reading() as session:
-        return desk_setup(storage.collections.get(session, collection_id).desk)
+        row = storage.documents.get_many(session, query.collection_id, [doc_id]).get(doc_id)
+    if row is None:
+        raise NotFoundError("This document is no longer in the collection. Search again.")
+    closest = None
+    try:
+        opened = workspace.open(query.collection_id)
+        chosen, _ = rankers.retriever(workspace, opened, ranker)
+        [vector] = chosen.query_vectors([Query(str(query.id), query.text, query.instruction)])
+        found = closest_sentence(row.text, vector, opened.pair.light)
+        closest = None if found is None else (_utf16_units(row.text[: found[0]]), _utf16_units(row.text[: found[1]]))
+    except (NotReadyError, EraError) as error:
+        logger.warning("No sentence is pointed out: %s", error)
+    return DocumentView(doc_id, closest, {name: str(value) for name, value in (row.metadata or {}).items()})
+
+
+def _utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _collapse(
@@ -263,13 +362,79 @@ def _collapse(
     return kept
 
 
-def _has_finished(pool: Sequence[str], marks: Sequence[StandingMark], author: str | None, setup: DeskSetup) -> bool:
-    return is_finished(pool, offered_to(pool, marks, author, setup.n_judges), marks, author)
-
-
-def _ids(pool: Iterable[PoolDocument]) -> list[str]:
-    return [each.doc_id for each in pool]
-
-
 def _has_said(said: Said | None) -> bool:
     return said is not None and (said.grade is not None or said.is_unsure)
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Return the character ranges [start, end) of the sentences, in order, without outer blanks and never empty.
+
+    A sentence ends with . ! ? or … before a blank, with 。 ！ or ？ anywhere, at a blank line, and where the next line
+    starts a list item or a heading. The dots of abbreviations, initials, numbers and list numbers end none. After
+    `MAX_SENTENCES` - 1 sentences, the rest of the text counts as one.
+    """
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    for boundary in _BOUNDARY.finditer(text):
+        if len(ranges) == MAX_SENTENCES - 1:
+            break
+        if boundary["marks"] is None or _ends_sentence(text, boundary):
+            ranges += _stripped(text, start, boundary.end())
+            start = boundary.end()
+    return ranges + _stripped(text, start, len(text))
+
+
+def closest_sentence(text: str, query_vector: Vectors, light: Embedder) -> tuple[int, int] | None:
+    """Return the range of the sentence of highest cosine with the query; the first of equals.
+
+    Sentences of fewer than `MIN_WORDS` words, such as headings, count only where there are no others.
+
+    Args:
+        text: of a document.
+        query_vector: (m,), of the query in the space of the documents.
+        light: embeds the sentences, m dimensions.
+
+    Returns:
+        Characters [start, end), as in `sentences`; None if the text has fewer than two sentences.
+
+    Raises:
+        ValueError: if the query vector is not of the embedder's dimension.
+    """
+    expected = (light.identity.dimension,)
+    if query_vector.shape != expected:
+        raise ValueError(f"Expected a query vector of shape {expected}, got {query_vector.shape}.")
+    ranges = sentences(text)
+    if len(ranges) < 2:
+        return None
+    candidates = [(start, end) for start, end in ranges if len(_WORD.findall(text[start:end])) >= MIN_WORDS] or ranges
+    vectors = light.encode_documents([text[start:end] for start, end in candidates])  # (n, m)
+    return candidates[int(np.argmax(vectors @ query_vector))]
+
+
+def _stripped(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    part = text[start:end]
+    kept = part.strip()
+    first = start + len(part) - len(part.lstrip())
+    return [(first, first + len(kept))] if kept else []
+
+
+def _ends_sentence(text: str, boundary: re.Match[str]) -> bool:
+    marks = boundary["marks"]
+    if any(mark in _EAST_ASIAN_MARKS for mark in marks):
+        return True
+    if boundary.end() < len(text) and not text[boundary.end()].isspace():
+        return False
+    if marks != ".":
+        return True
+    dot = boundary.start()
+    before = text[max(0, dot - _LONGEST_BEFORE_DOT) : dot]
+    if _LIST_NUMBER.fullmatch(before.rpartition("\n")[2]):
+        return False
+    words = before.split()
+    if not words or before[-1].isspace():
+        return True
+    word = words[-1].lstrip("([{\"'“‘«")
+    if word.casefold() in ("no", "nr") and re.match(r"\s\d", text[dot + 1 : dot + 3]):
+        return False
+    is_initials = _LETTERS_WITH_DOTS.fullmatch(word) is not None and word.upper() != word.lower()
+    return not is_initials and word.casefold() not in _ABBREVIATIONS

@@ -1,6 +1,6 @@
 """The ways to rank a collection's documents: what they are called, which is the best, and how to get one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from era.adapter import HeldOut
 from era.method.certainty import Expectation
 from era.method.reranking import N_REREAD
 from era.retriever import Retriever
-from storage.records import SnapshotRecord, TrainingRunRecord, TrainingRunState
+from storage.records import LabelSetRecord, SnapshotRecord, TrainingRunRecord, TrainingRunState
 
 VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
@@ -51,7 +51,7 @@ def list_rankers(workspace: Workspace, collection_id: int, is_comparing: bool = 
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id)
         snapshots = storage.snapshots.list_for(session, collection_id) if is_comparing else ()
-    bases = _bases(run for run in runs if run.state is TrainingRunState.FINISHED)
+    bases = _bases(finished(runs))
     alone = []
     if is_comparing:
         opened = workspace.opened(collection_id)
@@ -75,7 +75,15 @@ def list_usable(workspace: Workspace, collection_id: int) -> list[Ranker]:
 
     Where the strong model has read every document anyway, it may order the top of them anew.
     """
-    return _usable(_usable_runs(workspace, collection_id), workspace.opened(collection_id))
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+    opened = workspace.opened(collection_id)
+    return _usable(_fitting(runs, opened), opened)
+
+
+def rankers_of(runs: Iterable[TrainingRunRecord]) -> list[Ranker]:
+    """Return what the judging desk offers where these training runs are: `list_rankers` without reading anything."""
+    return _with_variants(_bases(finished(runs)))
 
 
 def _usable(runs: Iterable[TrainingRunRecord], opened: OpenCollection | None) -> list[Ranker]:
@@ -130,18 +138,20 @@ def ranking_label(key: RankingKey, name: str) -> str:
     return label + (REREAD_LABEL if key.is_reread else "")
 
 
-def _usable_runs(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
-    """Return the finished training runs that were made with the embedders of today, newest first."""
-    with workspace.reading() as session:
-        runs = storage.training_runs.list_for(session, collection_id)
-    opened = workspace.opened(collection_id)
-    return [run for run in runs if run.state is TrainingRunState.FINISHED and _is_fitting(run, opened)]
+def finished(runs: Iterable[TrainingRunRecord]) -> list[TrainingRunRecord]:
+    """Return the training runs that are finished."""
+    return [run for run in runs if run.state is TrainingRunState.FINISHED]
 
 
-def newest_run(workspace: Workspace, collection_id: int, label_set_id: int) -> list[str]:
-    """Return the key of the newest usable training run of a label set; nothing if there is none."""
-    runs = _usable_runs(workspace, collection_id)
-    return [run_key(run) for run in runs if run.label_set_id == label_set_id][:1]
+def _fitting(runs: Iterable[TrainingRunRecord], opened: OpenCollection | None) -> list[TrainingRunRecord]:
+    """Return the finished training runs that were made with the embedders of today, in the order given."""
+    return [run for run in finished(runs) if _is_fitting(run, opened)]
+
+
+def newest_run(workspace: Workspace, label_set: LabelSetRecord, runs: Iterable[TrainingRunRecord]) -> list[str]:
+    """Return the key of the newest usable training run of a label set; nothing if there is none. Newest run first."""
+    usable = _fitting(runs, workspace.opened(label_set.collection_id))
+    return [run_key(run) for run in usable if run.label_set_id == label_set.id][:1]
 
 
 def is_imported(snapshot: SnapshotRecord) -> bool:
@@ -210,8 +220,13 @@ def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) 
     Else what the newest training run of the label set found best, else aligned, else the light model. A training run
     whose adapter is damaged is not used; see `damaged_run`.
     """
-    key, run = _wanted(workspace, collection_id, label_set_id)
-    opened = workspace.opened(collection_id)
+    return ranker_in_use(workspace, *_stored(workspace, collection_id, label_set_id))
+
+
+def ranker_in_use(workspace: Workspace, label_set: LabelSetRecord, runs: Sequence[TrainingRunRecord]) -> str:
+    """Return `default_ranker` of a label set that was read with the training runs of its collection, newest first."""
+    opened = workspace.opened(label_set.collection_id)
+    key, run = _wanted(opened, label_set, runs)
     if key and (run is None or _is_sound(workspace, opened, run)):
         return key
     if opened is None or not opened.is_aligned:
@@ -221,8 +236,9 @@ def default_ranker(workspace: Workspace, collection_id: int, label_set_id: int) 
 
 def damaged_run(workspace: Workspace, collection_id: int, label_set_id: int) -> TrainingRunRecord | None:
     """Return the training run that would be used if its saved adapter were not damaged; None if all is well."""
-    _, run = _wanted(workspace, collection_id, label_set_id)
-    return None if run is None or _is_sound(workspace, workspace.opened(collection_id), run) else run
+    opened = workspace.opened(collection_id)
+    _, run = _wanted(opened, *_stored(workspace, collection_id, label_set_id))
+    return None if run is None or _is_sound(workspace, opened, run) else run
 
 
 def damaged_runs(workspace: Workspace, collection_id: int) -> set[int]:
@@ -232,19 +248,27 @@ def damaged_runs(workspace: Workspace, collection_id: int) -> set[int]:
     return {run_id for run_id in named if run_id is not None}
 
 
-def _wanted(workspace: Workspace, collection_id: int, label_set_id: int) -> tuple[str, TrainingRunRecord | None]:
+def _stored(
+    workspace: Workspace, collection_id: int, label_set_id: int
+) -> tuple[LabelSetRecord, Sequence[TrainingRunRecord]]:
+    with workspace.reading() as session:
+        runs = storage.training_runs.list_for(session, collection_id)
+        return storage.label_sets.get(session, label_set_id), runs
+
+
+def _wanted(
+    opened: OpenCollection | None, label_set: LabelSetRecord, runs: Sequence[TrainingRunRecord]
+) -> tuple[str, TrainingRunRecord | None]:
     """Return the key of the ranker to use, whether or not it can be read, and the training run that it is of.
 
     Without a choice and without a finished training run the key is empty.
     """
-    with workspace.reading() as session:
-        in_use = storage.label_sets.get(session, label_set_id).in_use
-    runs, opened = _usable_runs(workspace, collection_id), workspace.opened(collection_id)
-    key = _without_reading(in_use, opened)
-    if key not in (ranker.key for ranker in _usable(runs, opened)):
-        found = (chosen_key(run) for run in runs if run.label_set_id == label_set_id)
+    usable = _fitting(runs, opened)
+    key = _without_reading(label_set.in_use, opened)
+    if key not in (ranker.key for ranker in _usable(usable, opened)):
+        found = (chosen_key(run) for run in usable if run.label_set_id == label_set.id)
         key = _without_reading(next(filter(None, found), ""), opened)
-    return key, next((run for run in runs if run.id == RankingKey.parse(key).run_id), None)
+    return key, next((run for run in usable if run.id == RankingKey.parse(key).run_id), None)
 
 
 def _without_reading(key: str, opened: OpenCollection | None) -> str:

@@ -9,8 +9,8 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.errors import NotFoundError
+from annotation.judging.setup import hidden_queries
 from annotation.judging.test_queries import kept_for_testing
-from annotation.judging.visibility import hidden_queries
 from annotation.training.start import Labels
 from annotation.workspace import Workspace
 from era.errors import DamagedFileError

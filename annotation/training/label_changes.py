@@ -7,8 +7,8 @@ import storage.documents
 import storage.queries
 import storage.training_runs
 from annotation.errors import InvalidInputError
+from annotation.judging.setup import hidden_queries
 from annotation.judging.test_queries import kept_for_testing
-from annotation.judging.visibility import hidden_queries
 from annotation.training.start import Labels
 from annotation.workspace import Workspace
 from storage.records import QueryRecord

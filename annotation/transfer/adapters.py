@@ -15,9 +15,8 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.query_names import name_of_text, query_names
-from annotation.judging.search import clean_text
-from annotation.judging.visibility import hidden_queries, left_out
+from annotation.judging.queries import name_of_text, query_names
+from annotation.judging.setup import clean_text, hidden_queries, left_out
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.training.choice import choose
 from annotation.training.manage import MAX_NAME_LENGTH, MAX_NOTE_LENGTH

@@ -6,8 +6,8 @@ import storage.collections
 import storage.documents
 import storage.queries
 from annotation.errors import NotAllowedError
-from annotation.judging.query_names import query_names
-from annotation.judging.visibility import hidden_queries, left_out
+from annotation.judging.queries import query_names
+from annotation.judging.setup import hidden_queries, left_out
 from annotation.transfer.files import ExportFile, file_name, new_export, zip_folder
 from annotation.workspace import Workspace
 from era.collection import write_folder

@@ -9,15 +9,12 @@ from typing import Literal
 
 import storage.collections
 import storage.documents
-import storage.judgment_exchange
 import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.query_names import name_of_text, query_names
-from annotation.judging.search import clean_text
-from annotation.judging.setup import desk_setup
-from annotation.judging.visibility import hidden_queries, left_out
+from annotation.judging.queries import name_of_text, query_names
+from annotation.judging.setup import clean_text, desk_setup, hidden_queries, left_out
 from annotation.people.permissions import may_speak_for, why_not_settle
 from annotation.transfer.files import ExportFile, file_name
 from annotation.transfer.judgment_files import JudgmentLine, csv_table, jsonl_text, read_judgments
@@ -75,7 +72,7 @@ def export_judgments(
         label_set = storage.label_sets.get(session, label_set_id)
         collection = storage.collections.get(session, label_set.collection_id)
         queries = {query.id: query for query in storage.queries.list_all(session, collection.id)}
-        marks = storage.judgment_exchange.all_current(session, label_set_id)
+        marks = storage.judgments.all_current(session, label_set_id)
     hidden = hidden_queries(workspace, author, collection.id, label_set_id, {mark.query_id for mark in marks})
     visible = [mark for mark in marks if mark.query_id not in hidden or (mark.author == author and who != AGREED)]
     names = query_names(list(queries.values()))
@@ -251,7 +248,7 @@ def import_judgments(
     if not checked.taken:
         raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
     with workspace.writing() as session:
-        standing = storage.judgment_exchange.all_current(session, label_set_id)  # not before: people go on judging
+        standing = storage.judgments.all_current(session, label_set_id)  # not before: people go on judging
         stored = {
             (query.text, query.instruction): query
             for line in checked.new_queries
@@ -268,7 +265,7 @@ def import_judgments(
             (_judgment(label_set_id, delivery, number, line, query, documents[line.document_id]), line.at)
             for number, (line, query) in enumerate(new, start=1)
         ]
-        storage.judgment_exchange.append_dated(session, judgments)
+        storage.judgments.append_dated(session, judgments)
     return ImportedJudgments(len(new), n_same, n_older, len(checked.new_queries), tuple(remarks))
 
 

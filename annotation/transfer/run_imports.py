@@ -12,7 +12,7 @@ import storage.queries
 from annotation.comparing.snapshots import MAX_NAME, judgments_fingerprint, keep
 from annotation.comparing.view import ComparisonView, to_json
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.query_names import query_names
+from annotation.judging.queries import query_names
 from annotation.ranking.rankers import Ranker, imported_label
 from annotation.retrieval.ranking import ALIGNED, RankingKey
 from annotation.transfer.files import queries_in_words

@@ -4,7 +4,7 @@ import storage.collections
 import storage.queries
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging.query_names import query_names
+from annotation.judging.queries import query_names
 from annotation.ranking.rankers import list_rankers
 from annotation.transfer.files import ExportFile, file_name, queries_in_words
 from annotation.workspace import Workspace

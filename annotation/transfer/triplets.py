@@ -7,8 +7,8 @@ import storage.collections
 import storage.label_sets
 import storage.queries
 from annotation.errors import InvalidInputError
+from annotation.judging.setup import hidden_queries, left_out
 from annotation.judging.test_queries import learnable
-from annotation.judging.visibility import hidden_queries, left_out
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.transfer.files import ExportFile, file_name, queries_in_words
 from annotation.workspace import Workspace

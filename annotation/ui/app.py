@@ -11,11 +11,10 @@ from annotation.collections.uploads import Uploads
 from annotation.comparing.view import open_shared
 from annotation.judging import marks
 from annotation.training.worker import TrainingWorker
-from annotation.ui.author import author_of
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
 from annotation.ui.notices import notices
-from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.header import header
 from annotation.ui.payloads.wording import nonce
 from annotation.ui.tabs.collection import CollectionTab

@@ -1,19 +1,28 @@
 """A panel: one element that a script of ours draws from a JSON value, and the events that it sends back.
 
-The template is constant and the script builds its elements from text nodes, so no text can become markup.
+The template is constant and the script builds its elements from text nodes, so no text can become markup. Who is at the
+other end is taken from the server's session, never from what a page sends. Answers that change a part of a screen come
+through a mailbox of their own each, so that none displaces another.
 """
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
 
+from annotation.collections.page import OpenPage, open_page
 from annotation.errors import InvalidInputError
+from annotation.settings import Settings
 from annotation.ui.feedback import explain
+from annotation.ui.payloads.wording import nonce
+from annotation.workspace import Workspace
+
+Payload = dict[str, Any]
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -166,6 +175,65 @@ class Message:
         """Return named values; None if they are missing or something else."""
         value = self._data.get(name)
         return value if isinstance(value, Mapping) else None
+
+
+def author_of(settings: Settings, request: gr.Request) -> str | None:
+    """Return the name under which marks are stored; None on a Space for someone who has not signed in."""
+    if request.username:
+        return str(request.username)
+    if settings.space_id is None:
+        return settings.local_name
+    try:
+        session = getattr(request.request, "session", None) or {}
+    except AssertionError:  # how the server says that sign-in is not set up
+        return None
+    name = session.get("oauth_info", {}).get("userinfo", {}).get("preferred_username")
+    return str(name) if name else None
+
+
+def sender_of(settings: Settings, request: Request) -> str | None:
+    """Return whose request this is, as `author_of` does for an event; None for someone who has to sign in first."""
+    if settings.people is None:
+        return author_of(settings, gr.Request(request))
+    cookies = (f"access-token-{request.app.cookie_id}", f"access-token-unsecure-{request.app.cookie_id}")
+    token = next((request.cookies[name] for name in cookies if name in request.cookies), None)
+    name = request.app.tokens.get(token)
+    return None if name is None else str(name)
+
+
+Handler = Callable[[OpenPage, str | None, Message], Payload]
+
+_ECHOED = ("ask", "query_id", "label_set_id", "training_run_id")  # tells the page which question is answered
+
+
+def answer_events(workspace: Workspace, panel: gr.HTML, name: str, answers: Sequence[tuple[str, str, Handler]]) -> None:
+    """Let handlers answer events of a panel.
+
+    Args:
+        workspace: of this process.
+        panel: that triggers the events.
+        name: of the panel.
+        answers: event, what the page hears the answer as, and what makes it; a handler may raise anything.
+    """
+    for event, kind, handler in answers:
+        mailbox = make_panel("mailbox", elem_id=f"era-mailbox-{name}-{event}")
+        on(getattr(panel, event), _answering(workspace, kind, handler), [mailbox], trigger_mode="multiple")
+
+
+def _answering(workspace: Workspace, kind: str, handler: Handler) -> Callable[..., Payload]:
+    def answer(request: gr.Request, event: gr.EventData) -> Payload:
+        message = Message(event._data, request.session_hash or "", kind)
+        author = author_of(workspace.settings, request)
+        about: Payload = {"kind": kind, "nonce": nonce()}
+        about |= {name: message.optional_number(name) for name in _ECHOED}
+        try:
+            ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+            page = open_page(workspace, *ids).as_asked()
+            return {**about, **handler(page, author, message)}
+        except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
+            return {**about, "error": explain(error)}
+
+    return answer
 
 
 def _is_text(value: Any) -> bool:

@@ -6,8 +6,7 @@ from typing import Any
 from annotation.collections.manage import archive
 from annotation.collections.page import OpenPage
 from annotation.collections.store_whole import store
-from annotation.ui.answers import _answering
-from annotation.ui.panel import Message
+from annotation.ui.panel import Message, _answering
 from tests.worlds.desk import Desk, small_world
 
 

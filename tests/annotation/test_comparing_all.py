@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import storage.pools
+import storage.label_sets
 import storage.snapshots
 from annotation.collections.page import open_page
 from annotation.comparing import all_queries
@@ -277,7 +277,7 @@ def test_compare_all_lets_drawn_documents_count_for_those_that_were_not(desk: De
     assert list(plain.parts[0].of_judged) == []
     draw = PoolDraw((LIGHT,), ("trout-feeding",), ("wren-feeding", "newt-feeding"))
     with desk.workspace.writing() as session:
-        storage.pools.add_draw(session, desk.label_set_id, query_id, draw)
+        storage.label_sets.add_draw(session, desk.label_set_id, query_id, draw)
     overall = compared(desk, LIGHT, run)
     [part] = overall.parts
     ideal = sum(1 / log2(place + 1) for place in range(1, 5))  # the drawn one stands for three

@@ -2,7 +2,7 @@
 
 import pytest
 
-import storage.pools
+import storage.label_sets
 from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
 from annotation.comparing.view import ComparisonView
 from annotation.retrieval.ranking import LIGHT
@@ -70,7 +70,7 @@ def test_documents_to_settle_complete_queries_with_drawn_documents_one_by_one(de
     with desk.workspace.writing() as session:
         for each, drawn in ((query_id, "dog-feeding"), (lacking, "moth-feeding")):
             draw = PoolDraw((LIGHT,), (drawn,), ("hare-feeding",))
-            storage.pools.add_draw(session, desk.label_set_id, each, draw)
+            storage.label_sets.add_draw(session, desk.label_set_id, each, draw)
     everything = documents_to_settle(desk.workspace, "ann", view, limit=100)
     first = everything[-1][0]  # so the other one lacks no more documents
     (second,) = {query_id, lacking} - {first}

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.labels.consensus import agreed_grade, agreed_qrels, conflicts, is_conflict
-from annotation.labels.counts import QueryStanding, standing_by_query
+from annotation.labels.current import (
+    QueryStanding,
+    agreed_grade,
+    agreed_qrels,
+    conflicts,
+    is_conflict,
+    standing_by_query,
+)
 from storage.records import JudgmentRole, StandingMark
 
 JUDGE, ADJUDICATOR, REFERENCE = JudgmentRole.JUDGE, JudgmentRole.ADJUDICATOR, JudgmentRole.REFERENCE

@@ -4,7 +4,7 @@ import pytest
 
 from annotation.collections.catalogue import all_collections
 from annotation.collections.page import list_label_sets
-from annotation.labels.counts import (
+from annotation.labels.current import (
     LabelCounts,
     PersonCounts,
     QueryStanding,

@@ -8,10 +8,9 @@ import pytest
 
 import storage.judgments
 from annotation.errors import NotFoundError
-from annotation.judging.marks import Said
-from annotation.judging.search import ask, run_query
+from annotation.judging.queries import ask, run_query
 from annotation.judging.view import Desk as LaidOut
-from annotation.judging.view import Opinion, Revealed, lay_out_pool, lay_out_ranking, lay_out_similar, look_now
+from annotation.judging.view import Opinion, Revealed, Said, lay_out_pool, lay_out_ranking, lay_out_similar
 from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
@@ -23,10 +22,12 @@ from tests.worlds.judging import (
     authors_seen,
     bring_reference,
     decide,
+    found_by,
     ids,
     revealed_of,
     say,
     say_all,
+    seen_now,
     with_setup,
     write_query,
 )
@@ -36,11 +37,11 @@ RANKING = [("dog-feeding", 0.9), ("cat-feeding", 0.8), ("cat-illness", 0.7)]
 
 
 def pool(desk: Desk, author: str | None, query: QueryRecord) -> LaidOut:
-    return lay_out_pool(desk.workspace, author, desk.label_set_id, query)
+    return lay_out_pool(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query))
 
 
 def ranked(desk: Desk, author: str | None, query: QueryRecord) -> LaidOut:
-    return lay_out_ranking(desk.workspace, desk.label_set_id, query, author, RANKING)
+    return lay_out_ranking(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), RANKING)
 
 
 # --- what is hidden
@@ -91,7 +92,7 @@ def test_pool_shows_opinions_of_others_once_everything_offered_is_judged(desk: D
         assert (authors_seen(laid_out), laid_out.is_finished) == (set(), False)
         assert "fits well" not in repr(laid_out)
         assert "no idea" not in repr(laid_out)
-    assert look_now(desk.workspace, "ann", desk.collection.id, desk.label_set_id, query.id)[1] is False
+    assert seen_now(desk, "ann", query)[1] is False
     say(desk, "ann", query.id, others[-1], None, is_unsure=True)
     for laid_out in (pool(desk, "ann", query), ranked(desk, "ann", query)):
         assert laid_out.is_finished
@@ -99,7 +100,7 @@ def test_pool_shows_opinions_of_others_once_everything_offered_is_judged(desk: D
             Opinion("ben", JudgmentRole.JUDGE, 1.0, "fits well"),
             Opinion("import", JudgmentRole.REFERENCE, 1.0, ""),
         )
-    seen, has_finished = look_now(desk.workspace, "ann", desk.collection.id, desk.label_set_id, query.id)
+    seen, has_finished = seen_now(desk, "ann", query)
     assert (seen, has_finished) == (revealed_of(pool(desk, "ann", query)), True)
     assert (authors_seen(pool(desk, "ben", query)), authors_seen(pool(desk, None, query))) == (set(), set())
 
@@ -131,8 +132,8 @@ def test_pool_shows_a_person_their_own_words_only(desk: Desk) -> None:
 
 def test_saving_a_mark_does_not_tell_what_an_adjudicator_decided(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    decide(desk, "ben", query.id, "dog-feeding", 1.0, note="decided")
-    assert "decided" not in repr(say(desk, "ann", query.id, "cat-feeding", 1.0))
+    decide(desk, "ben", query.id, "dog-feeding", 1.0, note="ruled so")
+    assert "ruled so" not in repr(say(desk, "ann", query.id, "cat-feeding", 1.0))
 
 
 # --- who is offered what
@@ -212,7 +213,7 @@ def test_pool_for_a_visitor_shows_documents_and_stores_nothing(desk: Desk) -> No
         assert (laid_out.said, laid_out.revealed, list(laid_out.undoable)) == ({query.id: {}}, {query.id: {}}, [])
     with desk.workspace.reading() as session:
         assert storage.judgments.newest_event_id(session) == 0
-    assert look_now(desk.workspace, None, desk.collection.id, desk.label_set_id, stored.id) == ({}, False)
+    assert seen_now(desk, None, stored) == ({}, False)
 
 
 def test_pool_that_is_stored_is_laid_out_before_the_embedders_are_there(desk: Desk) -> None:
@@ -221,7 +222,7 @@ def test_pool_that_is_stored_is_laid_out_before_the_embedders_are_there(desk: De
     desk.workspace.close()
     waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
-        assert lay_out_pool(waiting, "ann", label_set_id, query) == before
+        assert lay_out_pool(waiting, found_by(waiting, "ann", label_set_id, query)) == before
     finally:
         waiting.close()
 
@@ -256,7 +257,9 @@ def test_what_is_hidden_and_offered_agrees_with_a_count_by_hand_after_random_mar
 
 def test_ranking_keeps_its_order_with_ranks_and_scores(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    laid_out = lay_out_ranking(desk.workspace, desk.label_set_id, query, "ann", RANKING, took_ms=2.5)
+    laid_out = lay_out_ranking(
+        desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), RANKING, took_ms=2.5
+    )
     assert [(c.document.doc_id, c.rank, c.score) for c in laid_out.cards] == [
         ("dog-feeding", 1, 0.9),
         ("cat-feeding", 2, 0.8),
@@ -288,7 +291,7 @@ def test_ranking_containing_a_phrase_leaves_out_documents_without_it(desk: Desk)
 
 def test_similar_lists_the_nearest_documents_without_the_one_asked_for(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    laid_out = lay_out_similar(desk.workspace, desk.label_set_id, query, "ann", "cat-feeding")
+    laid_out = lay_out_similar(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), "cat-feeding")
     near = {"cat-illness", *(each.doc_id for each in DOCUMENTS if each.text == "feeding")} - {"cat-feeding"}
     assert (laid_out.view, laid_out.query) == ("similar", query)
     assert set(ids(laid_out.cards)[:8]) == near  # one word of two in common
@@ -296,15 +299,15 @@ def test_similar_lists_the_nearest_documents_without_the_one_asked_for(desk: Des
     assert "cat-feeding" not in ids(laid_out.cards)
     assert [card.rank for card in laid_out.cards] == list(range(1, 11))
     with pytest.raises(NotFoundError):
-        lay_out_similar(desk.workspace, desk.label_set_id, query, "ann", "unicorn")
+        lay_out_similar(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), "unicorn")
 
 
 def test_identical_documents_share_the_card_of_the_first_of_them(tmp_path: Path) -> None:
     made = new_desk(tmp_path / "copies", small_world(documents=[*DOCUMENTS, COPY]))
     query = write_query(made, "cat feeding")
     ranking = [(COPY.doc_id, 0.9), ("dog-feeding", 0.8), ("cat-feeding", 0.7), ("cat-illness", 0.6)]
-    laid_out = lay_out_ranking(made.workspace, made.label_set_id, query, "ann", ranking)
-    lone = lay_out_ranking(made.workspace, made.label_set_id, query, "ann", ranking[1:])
+    laid_out = lay_out_ranking(made.workspace, found_by(made.workspace, "ann", made.label_set_id, query), ranking)
+    lone = lay_out_ranking(made.workspace, found_by(made.workspace, "ann", made.label_set_id, query), ranking[1:])
     in_pool = pool(made, "ann", query)
     made.workspace.close()
     assert [(c.document.doc_id, c.rank, [d.doc_id for d in c.duplicates]) for c in laid_out.cards] == [
@@ -324,7 +327,9 @@ def test_documents_that_differ_in_a_shown_field_have_a_card_each(tmp_path: Path)
     world = small_world(documents=[*DOCUMENTS, *kettles])
     made = new_desk(tmp_path / "shop", replace(world, metadata={d: {"price": price} for d, price in euros.items()}))
     query = write_query(made, "cat kettle")
-    cards = lay_out_ranking(made.workspace, made.label_set_id, query, "ann", [(d, 0.5) for d in euros]).cards
+    cards = lay_out_ranking(
+        made.workspace, found_by(made.workspace, "ann", made.label_set_id, query), [(d, 0.5) for d in euros]
+    ).cards
     in_pool = pool(made, "ann", query).cards
     made.workspace.close()
     assert [[c.document.doc_id, *(d.doc_id for d in c.duplicates)] for c in cards] == [["cheap", "cheap-too"], ["dear"]]

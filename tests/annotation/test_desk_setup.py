@@ -16,8 +16,8 @@ from annotation.judging.setup import (
     desk_setup,
     has_acknowledged,
     set_up,
+    setup_of,
 )
-from annotation.judging.view import setup_of
 from storage.errors import UnknownRecord
 from tests.worlds.desk import Desk
 from tests.worlds.judging import with_setup

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annotation.errors import NotFoundError
-from annotation.judging.document import look_into
+from annotation.judging.view import look_into
 from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair

@@ -15,8 +15,8 @@ from annotation.comparing.export import queries_csv, trec_zip
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.snapshots import snapshot_view, take
 from annotation.comparing.view import ComparisonView, read_view
-from annotation.judging.query_names import query_names
-from annotation.judging.visibility import left_out
+from annotation.judging.queries import query_names
+from annotation.judging.setup import left_out
 from annotation.transfer.judgments import import_judgments
 from annotation.transfer.run_imports import import_run
 from annotation.ui.payloads.snapshots import snapshots_panel

@@ -17,7 +17,7 @@ from annotation.collections.page import open_page
 from annotation.comparing.explain import _learned
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.judging.visibility import left_out
+from annotation.judging.setup import left_out
 from annotation.ranking.rankers import list_usable
 from annotation.training.describe import details
 from annotation.training.start import outlook

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annotation.errors import InvalidInputError
-from annotation.judging.visibility import left_out
+from annotation.judging.setup import left_out
 from annotation.transfer.triplets import export_triplets
 from era.corpus import Corpus
 from tests.worlds.desk import Desk

@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 import storage.judgments
-import storage.pools
+import storage.label_sets
 from annotation.errors import InvalidInputError
 from annotation.judging.marks import Mark
 from annotation.ui.panel import Message
-from annotation.ui.tabs.judge import JudgeTab, mark_of
+from annotation.ui.server.marks import deliver as deliver_marks
+from annotation.ui.server.marks import mark_of
+from annotation.ui.tabs.judge import JudgeTab
 from storage.errors import DatabaseBusy
 from storage.records import PoolDocument
 from tests.worlds.desk import Desk
@@ -70,7 +72,7 @@ def test_judge_tab_opens_with_a_list_over_all_queries(
     query_id = judged_desk.query_id("dog-vet")
     with judged_desk.workspace.writing() as session:
         pool = [PoolDocument("dog-illness", {"light": 1})]
-        storage.pools.add(session, judged_desk.label_set_id, query_id, pool)
+        storage.label_sets.add_to_pool(session, judged_desk.label_set_id, query_id, pool)
     judged_desk.mark(query_id, "dog-illness", 0.0, 1)  # the imported mark says otherwise
     judged_desk.mark(query_id, "dog-illness", 1.0, 1, "page-of-bob", "bob")
     payload = judge_tab.show(judged_desk.page, author, Message({"view": view}))
@@ -81,7 +83,7 @@ def test_judge_tab_opens_with_a_list_over_all_queries(
 
 def test_judge_tab_opens_for_a_visitor_who_may_not_write(judged_desk: Desk, judge_tab: JudgeTab) -> None:
     payload = judge_tab.show(judged_desk.page, None, Message({}))
-    assert (payload["can_write"], payload["person"], payload["must_acknowledge"]) == (False, None, False)
+    assert (payload["can_write"], payload["person"], payload["settings"]["must_acknowledge"]) == (False, None, False)
     assert len(payload["cards"]) == 12
 
 
@@ -142,17 +144,16 @@ def test_mark_of_refuses_what_is_of_another_kind(change: dict[str, Any]) -> None
         mark_of(Message({**MARK, **change}))
 
 
-def deliver(desk: Desk, judge_tab: JudgeTab, *changes: dict[str, Any], **message: Any) -> dict[str, Any]:
-    """Return what the tab answers to marks of the query dog-vet, sent by ann's page."""
+def deliver(desk: Desk, *changes: dict[str, Any], **message: Any) -> dict[str, Any]:
+    """Return what is answered to marks of the query dog-vet, sent by ann's page."""
     places = {"label_set_id": desk.label_set_id, "query_id": desk.query_id("dog-vet"), "doc_id": "dog-illness"}
     marks = [{**MARK, **places, **change} for change in changes]
     sent = {"batch": "b1", "person": "ann", "collection_id": desk.collection.id, "marks": marks, **message}
-    request = SimpleNamespace(username=None, request=SimpleNamespace(session=None))
-    return judge_tab._judge(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
+    return deliver_marks(desk.workspace, "ann", Message(sent))
 
 
-def test_judge_tab_answers_a_delivery_with_what_it_changed(judged_desk: Desk, judge_tab: JudgeTab) -> None:
-    reply = deliver(judged_desk, judge_tab, {}, {"doc_id": "unicorn", "sequence": 5})
+def test_delivery_answers_a_delivery_with_what_it_changed(judged_desk: Desk) -> None:
+    reply = deliver(judged_desk, {}, {"doc_id": "unicorn", "sequence": 5})
     key = str(judged_desk.query_id("dog-vet"))
     assert (reply["kind"], reply["batch"], reply["stored"]) == ("saved", "b1", ["page-1:4"])
     assert reply["refused"].keys() == {"page-1:5"}
@@ -190,30 +191,30 @@ def test_judge_tab_shows_what_was_found_while_nothing_can_be_stored(
     assert (len(shown["cards"]), shown["can_write"], shown["error"]) == (10, True, "")
 
 
-def test_judge_tab_takes_no_marks_that_somebody_else_made(judged_desk: Desk, judge_tab: JudgeTab) -> None:
-    reply = deliver(judged_desk, judge_tab, {}, person="bob")
+def test_delivery_takes_no_marks_that_somebody_else_made(judged_desk: Desk) -> None:
+    reply = deliver(judged_desk, {}, person="bob")
     assert (reply["batch"], "stored" in reply) == ("b1", False)  # so the page keeps them all
     assert reply["error"] == "These marks were made by bob, but ann is signed in now."
     with judged_desk.workspace.reading() as session:
         assert storage.judgments.find_delivery(session, "page-1", 4) is None
 
 
-def test_judge_tab_asks_for_the_marks_again_when_the_database_is_busy(
-    judged_desk: Desk, judge_tab: JudgeTab, monkeypatch: pytest.MonkeyPatch
+def test_delivery_asks_for_the_marks_again_when_the_database_is_busy(
+    judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def be_busy(*arguments: Any) -> None:
         raise DatabaseBusy(judged_desk.workspace.folder, "locked")
 
     monkeypatch.setattr(storage.judgments, "append", be_busy)
-    reply = deliver(judged_desk, judge_tab, {})
+    reply = deliver(judged_desk, {})
     assert (reply["batch"], "stored" in reply) == ("b1", False)  # so the page keeps them all
     assert "try again" in reply["error"]
     monkeypatch.undo()
-    assert deliver(judged_desk, judge_tab, {})["stored"] == ["page-1:4"]
+    assert deliver(judged_desk, {})["stored"] == ["page-1:4"]
 
 
-def test_judge_tab_stores_the_others_when_one_mark_cannot_be_read(judged_desk: Desk, judge_tab: JudgeTab) -> None:
-    reply = deliver(judged_desk, judge_tab, {}, {"doc_id": 5, "sequence": 5}, {"doc_id": "dog-feeding", "sequence": 6})
+def test_delivery_stores_the_others_when_one_mark_cannot_be_read(judged_desk: Desk) -> None:
+    reply = deliver(judged_desk, {}, {"doc_id": 5, "sequence": 5}, {"doc_id": "dog-feeding", "sequence": 6})
     assert reply["stored"] == ["page-1:4", "page-1:6"]
     assert list(reply["refused"]) == ["page-1:5"]
     assert "doc_id" in reply["refused"]["page-1:5"]

@@ -16,9 +16,11 @@ import storage.queries
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.marks import Mark, Said, Saved, judge, query_hash
+from annotation.judging.marks import Mark, Saved, judge
+from annotation.judging.queries import query_hash
+from annotation.judging.view import Said
 from annotation.ui.panel import Message
-from annotation.ui.tabs.judge import mark_of
+from annotation.ui.server.marks import mark_of
 from era.corpus import content_hash
 from era.types import Document
 from storage.errors import DatabaseBusy
@@ -62,12 +64,9 @@ def refusal(desk: Desk, mark: Mark, collection_id: int | None = None) -> str:
 
 def test_judge_stores_everything_about_a_mark(desk: Desk, mark: Mark) -> None:
     saved = deliver(desk, replace(mark, note=" Says\x00so. ", seconds=4.5))
-    assert saved == Saved(
-        stored=(FIRST,),
-        refused={},
-        said={mark.query_id: {"cat-illness": Said(1.0, False, "Says so.")}},
-        settled={},
-    )
+    assert (saved.stored, saved.refused, saved.settled) == ((FIRST,), {}, {})
+    assert saved.said == {mark.query_id: {"cat-illness": Said(1.0, False, "Says so.")}}
+    assert (saved.finished, saved.revealed) == ({mark.query_id: False}, {mark.query_id: {}})
     [event] = events(desk, mark)
     document = next(document for document in DOCUMENTS if document.doc_id == "cat-illness")
     assert (event.author, event.grade, event.rank_shown, event.retriever) == ("ann", 1.0, 3, "light")

@@ -10,7 +10,7 @@ import pytest
 import pytrec_eval
 
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.visibility import left_out
+from annotation.judging.setup import left_out
 from annotation.transfer.judgments import EVERYBODY, export_judgments
 from tests.worlds.desk import Desk
 from tests.worlds.judging import begin, bring_reference, offer, say

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import storage.documents
-import storage.judgment_exchange
+import storage.judgments
 import storage.queries
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.marks import Mark, judge, start_label_set
@@ -39,7 +39,7 @@ def taken_out(desk: Desk, folder: Path, format: Any, who: str = EVERYBODY, label
 
 def standing(desk: Desk, label_set_id: int) -> list[JudgmentRecord]:
     with desk.workspace.reading() as session:
-        return list(storage.judgment_exchange.all_current(session, label_set_id))
+        return list(storage.judgments.all_current(session, label_set_id))
 
 
 def alike(desk: Desk, label_set_id: int) -> list[tuple[Any, ...]]:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-import storage.queries_for_testing
+import storage.queries
 import storage.training_runs
 from annotation.comparing.all_queries import OverallComparison, compare_all
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.live_ranking import follow
+from annotation.judging.assist import follow
 from annotation.judging.test_queries import keep_some, kept_for_testing, learnable, release
 from annotation.retrieval.ranking import ALIGNED, LIGHT
 from annotation.training import start
@@ -18,7 +18,7 @@ from annotation.training.label_changes import changes_between
 from annotation.transfer.triplets import export_triplets
 from storage.records import TrainingRunRecord
 from tests.worlds.desk import Desk, swapped_topics
-from tests.worlds.judging import say, say_all, write_query
+from tests.worlds.judging import found_by, say, say_all, write_query
 from tests.worlds.words import DOCUMENTS, light_embedder
 
 DOC_IDS = [document.doc_id for document in DOCUMENTS]
@@ -38,7 +38,7 @@ def label_some(desk: Desk, n: int, n_copied: int = 0) -> list[int]:
 def keep(desk: Desk, *query_ids: int) -> None:
     """Keep just these queries for testing."""
     with desk.workspace.writing() as session:
-        storage.queries_for_testing.add(session, desk.label_set_id, query_ids, "ann")
+        storage.queries.keep_for_testing(session, desk.label_set_id, query_ids, "ann")
 
 
 def draw(desk: Desk, author: str | None = "ann") -> int:
@@ -160,10 +160,12 @@ def test_live_ranking_and_triplets_learn_nothing_from_what_is_kept(desk: Desk) -
         say_all(desk, "ann", taught[-1], [f"{animal}-illness", "trout-illness"], 0.0)
     query = write_query(desk, "moth")
     say(desk, "ann", query.id, "newt-illness", 1.0)
-    assert follow(desk.workspace, "ann", desk.label_set_id, query, LIGHT).state == "changed"
+    assert follow(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), LIGHT).state == "changed"
     keep(desk, taught[0])
     assert learnable(desk.workspace, desk.label_set_id).keys() == {taught[1], query.id}
-    assert follow(desk.workspace, "ann", desk.label_set_id, query, LIGHT).state == "needs-more"
+    assert (
+        follow(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), LIGHT).state == "needs-more"
+    )
     made = export_triplets(desk.workspace, "ann", desk.label_set_id)
     assert '"anchor": "cat' not in str(made.content)
     assert "Left out, since they are kept for testing: 1 query." in made.remarks

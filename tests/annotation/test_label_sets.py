@@ -5,7 +5,7 @@ import pytest
 from annotation.collections.page import list_label_sets
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.marks import start_label_set
-from annotation.labels.counts import LabelCounts
+from annotation.labels.current import LabelCounts
 from tests.worlds.desk import Desk
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import era.method.reranking
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
-from annotation.judging.live_ranking import Followed, follow
+from annotation.judging.assist import Followed, follow
 from annotation.ranking import rereading
 from annotation.retrieval.ranking import LIGHT, RankingKey
 from annotation.workspace import Workspace
@@ -25,12 +25,12 @@ from era.index.lexical import WORD_WEIGHT
 from era.types import Document
 from storage.records import QueryRecord
 from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.worlds.judging import DOC_IDS, decide, ids, say, say_all, write_query
+from tests.worlds.judging import DOC_IDS, decide, found_by, ids, say, say_all, write_query
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 def live(desk: Desk, author: str | None, query: QueryRecord, ranker: str = LIGHT) -> Followed:
-    return follow(desk.workspace, author, desk.label_set_id, query, ranker)
+    return follow(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), ranker)
 
 
 def teach_that_it_helps(desk: Desk, animals: tuple[str, ...] = ("cat", "dog")) -> list[int]:
@@ -162,7 +162,7 @@ def test_follow_says_so_before_the_embedders_are_there(desk: Desk) -> None:
     waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         with pytest.raises(NotReadyError):
-            follow(waiting, "ann", label_set_id, query, LIGHT)
+            follow(waiting, found_by(waiting, "ann", label_set_id, query), LIGHT)
     finally:
         waiting.close()
 

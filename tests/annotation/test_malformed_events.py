@@ -22,7 +22,8 @@ from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.training.worker import TrainingWorker
 from annotation.ui.app import build_ui
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import on
+from annotation.ui.panel import Message, on
+from annotation.ui.server.marks import deliver
 from annotation.ui.words import translations
 from tests.worlds.desk import Desk, copied_desk
 
@@ -139,6 +140,13 @@ def test_an_event_with_anything_in_it_is_answered_in_words(blocks: gr.Blocks, da
         data.draw(messages, "sent"),
         data.draw(st.sampled_from(["ann", None])),
     )
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(messages, st.sampled_from(["ann", None]))
+def test_a_delivery_with_anything_in_it_is_answered_in_words(desk: Desk, sent: Any, author: str | None) -> None:
+    answer = json.dumps(deliver(desk.workspace, author, Message(sent)), allow_nan=False)
+    assert "Something unexpected" not in answer
 
 
 def test_what_nobody_foresaw_is_not_told_in_the_words_of_python(blocks: gr.Blocks) -> None:

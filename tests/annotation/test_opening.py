@@ -15,7 +15,7 @@ from annotation.collections.page import (
 )
 from annotation.collections.store_whole import store
 from annotation.judging.marks import start_label_set
-from annotation.labels.counts import UNTOUCHED, QueryStanding
+from annotation.labels.current import UNTOUCHED, QueryStanding
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord
 from tests.worlds.desk import Desk, small_world

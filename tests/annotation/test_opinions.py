@@ -9,9 +9,10 @@ import pytest
 
 import storage.collections
 import storage.judgments
-from annotation.collections.page import list_label_sets
-from annotation.judging.marks import Mark, Said, Saved, judge, pace, start_label_set
-from annotation.judging.setup import FOUR_GRADES, TWO_GRADES, DeskSetup
+from annotation.collections.page import list_label_sets, open_page
+from annotation.judging.marks import Mark, Saved, judge, start_label_set
+from annotation.judging.setup import FOUR_GRADES, TWO_GRADES, DeskSetup, place_at
+from annotation.judging.view import Said
 from storage.records import JudgmentRecord, JudgmentRole
 from tests.worlds.desk import Desk, new_desk, small_world
 from tests.worlds.judging import COPY
@@ -243,14 +244,17 @@ def test_pace_is_the_median_of_the_authors_last_fifty_times(desk: Desk, mark: Ma
         n_before = len(events(desk, mark))
         deliver(desk, author, *(replace(mark, seconds=s, sequence=n_before + i + 1) for i, s in enumerate(seconds)))
 
+    def pace(author: str | None, label_set_id: int) -> float | None:
+        return place_at(desk.workspace, author, open_page(desk.workspace, desk.collection.id, label_set_id)).pace
+
     look_for("bob", *[900.0] * 60)
     look_for("ann", 8.0, 2.0, None, 4.0, 100.0)
-    assert pace(desk.workspace, "ann", desk.label_set_id) is None  # four times tell too little
+    assert pace("ann", desk.label_set_id) is None  # four times tell too little
     look_for("ann", 6.0)
-    assert pace(desk.workspace, "ann", desk.label_set_id) == 6.0  # of 2, 4, 6, 8, 100
+    assert pace("ann", desk.label_set_id) == 6.0  # of 2, 4, 6, 8, 100
     look_for("ann", *map(float, range(11, 61)))
-    assert pace(desk.workspace, "ann", desk.label_set_id) == 35.5  # of 11, ..., 60
-    assert pace(desk.workspace, "bob", desk.label_set_id) == 900.0
-    assert pace(desk.workspace, None, desk.label_set_id) is None
+    assert pace("ann", desk.label_set_id) == 35.5  # of 11, ..., 60
+    assert pace("bob", desk.label_set_id) == 900.0
+    assert pace(None, desk.label_set_id) is None
     second = start_label_set(desk.workspace, "ann", desk.collection.id, "second")
-    assert pace(desk.workspace, "ann", second) is None
+    assert pace("ann", second) is None

@@ -4,10 +4,9 @@ import pytest
 
 from annotation.comparing.coverage import coverage
 from annotation.errors import NotReadyError
-from annotation.judging.agreement import PairAgreement
-from annotation.judging.judges import people_of
-from annotation.judging.suspect_marks import DrawnMarks
-from annotation.labels.counts import PersonCounts
+from annotation.judging.agreement import PairAgreement, people_of
+from annotation.judging.review import DrawnMarks
+from annotation.labels.current import PersonCounts
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from tests.worlds.desk import Desk, staged_pair, swapped_topics

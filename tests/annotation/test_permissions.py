@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 import storage.judgments
 import storage.label_sets
-import storage.pools
 import storage.queries
 import storage.training_runs
 from annotation.collections import imports, manage, update
@@ -354,7 +353,7 @@ def test_the_list_of_conflicts_is_laid_out_for_who_may_settle_them(disputed: Des
         with pytest.raises(NotAllowedError):
             lay_out_conflicts(disputed.workspace, who, *places)
     with disputed.workspace.writing() as session:  # all there is to judge was judged by ann
-        storage.pools.add(
+        storage.label_sets.add_to_pool(
             session, disputed.label_set_id, disputed.query_id("cat-vet"), [PoolDocument("cat-illness", {})]
         )
     listed = lay_out_conflicts(disputed.workspace, OWNER, *places)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import storage.searches
-from annotation.judging.search import Found, run_query
+import storage.queries
+from annotation.judging.queries import Found, run_query
 from annotation.retrieval.ranking import ALIGNED, LIGHT
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world
@@ -90,7 +90,7 @@ def test_search_with_a_phrase_is_remembered_as_it_was_shown(desk: Desk) -> None:
     for phrase in ("illness", "unicorn"):
         found = search(desk, phrase, depth=4)
         with desk.workspace.reading() as session:
-            shown = storage.searches.latest_for_query(session, query_id)
+            shown = storage.queries.latest_search(session, query_id)
         assert shown is not None
         assert (list(shown.ranking), shown.depth, shown.retriever) == (found.ranking, 4, LIGHT)
     assert found.ranking == []

@@ -1,15 +1,16 @@
 """Pools: composed by hand, made once for everybody, shuffled for each, and extended by a better ranking."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import storage.pools
+import storage.label_sets
 from annotation.errors import NotReadyError
 from annotation.judging.pool import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
-from annotation.judging.search import ask
+from annotation.judging.queries import OpenQuery, ask
 from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
@@ -17,29 +18,34 @@ from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import Document
 from storage.records import PoolDocument, PoolDraw, QueryRecord
 from tests.worlds.desk import Desk, new_desk, small_world, staged_pair, swapped_topics
-from tests.worlds.judging import DOC_IDS, write_query
+from tests.worlds.judging import DOC_IDS, found_by, write_query
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
 
 SWAPPED_TOP = ["cat-illness", "dog-illness", "trout-illness", "wren-illness", "newt-illness"]
 
 
 def pool_for(desk: Desk, query: QueryRecord, author: str | None = "ann", depth: int = 12) -> list[PoolDocument]:
-    return list(pool_of(desk.workspace, author, desk.label_set_id, query, depth))
+    return list(pool_of(desk.workspace, in_depth(desk.workspace, author, desk.label_set_id, query, depth)).pool)
+
+
+def in_depth(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord, depth: int) -> OpenQuery:
+    found = found_by(workspace, author, label_set_id, query)
+    return replace(found, place=replace(found.place, setup=replace(found.place.setup, depth=depth)))
 
 
 def stored_pool(desk: Desk, query: QueryRecord) -> list[PoolDocument]:
     with desk.workspace.reading() as session:
-        return list(storage.pools.list_for(session, desk.label_set_id, query.id))
+        return list(storage.label_sets.pool_of(session, desk.label_set_id, query.id))
 
 
 def drawn_for(desk: Desk, query: QueryRecord) -> list[PoolDraw]:
     with desk.workspace.reading() as session:
-        return storage.pools.draws(session, desk.label_set_id, [query.id])[query.id]
+        return storage.label_sets.draws(session, desk.label_set_id, [query.id])[query.id]
 
 
 def n_stored(desk: Desk) -> int:
     with desk.workspace.reading() as session:
-        return sum(len(pool) for pool in storage.pools.doc_ids_by_query(session, desk.label_set_id).values())
+        return sum(len(pool) for pool in storage.label_sets.pooled_ids(session, desk.label_set_id).values())
 
 
 def unloaded(desk: Desk) -> Workspace:
@@ -166,7 +172,7 @@ def test_pools_of_two_label_sets_are_apart(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
     pool_for(desk, query)
     with desk.workspace.reading() as session:
-        assert storage.pools.list_for(session, desk.label_set_id + 1, query.id) == []
+        assert storage.label_sets.pool_of(session, desk.label_set_id + 1, query.id) == []
 
 
 def test_pool_of_is_extended_when_a_better_ranking_appears_and_only_once(judged_desk: Desk) -> None:
@@ -203,7 +209,7 @@ def test_pool_from_before_there_were_draws_grows_by_new_runs_alone(judged_desk: 
     query = write_query(judged_desk, GRADED_TEXT)
     older = [PoolDocument("dog-illness", {LIGHT: 1})]
     with judged_desk.workspace.writing() as session:
-        storage.pools.add(session, judged_desk.label_set_id, query.id, older)
+        storage.label_sets.add_to_pool(session, judged_desk.label_set_id, query.id, older)
     assert pool_for(judged_desk, query) == older
     judged_desk.finish_by_hand(swapped_topics())
     assert len(pool_for(judged_desk, query)) == 6
@@ -213,7 +219,7 @@ def test_sampled_queries_leave_out_documents_that_are_gone(judged_desk: Desk) ->
     query = write_query(judged_desk, GRADED_TEXT)
     draw = PoolDraw((LIGHT,), ("dog-illness", "gone"), ("cat-illness", "lost"))
     with judged_desk.workspace.writing() as session:
-        storage.pools.add_draw(session, judged_desk.label_set_id, query.id, draw)
+        storage.label_sets.add_draw(session, judged_desk.label_set_id, query.id, draw)
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     qrels = {query.id: {"dog-illness": 1.0}, 9999: {"cat-illness": 0.0}}
     assert sampled_queries(judged_desk.workspace, judged_desk.label_set_id, opened, qrels) == {
@@ -236,9 +242,9 @@ def test_pool_of_a_stored_pool_needs_no_embedders(desk: Desk) -> None:
     other = write_query(desk, "cat")
     waiting = unloaded(desk)
     try:
-        assert pool_of(waiting, "ann", label_set_id, query, 12) == pool
+        assert pool_of(waiting, found_by(waiting, "ann", label_set_id, query)).pool == pool
         with pytest.raises(NotReadyError):
-            pool_of(waiting, "ann", label_set_id, other, 12)
+            pool_of(waiting, found_by(waiting, "ann", label_set_id, other))
     finally:
         waiting.close()
 
@@ -249,7 +255,7 @@ def test_pool_of_a_stored_pool_waits_with_its_extension_for_the_embedders(judged
     judged_desk.finish_by_hand(swapped_topics())
     waiting = unloaded(judged_desk)
     try:
-        assert pool_of(waiting, "ann", label_set_id, query, 4) == pool
+        assert pool_of(waiting, in_depth(waiting, "ann", label_set_id, query, 4)).pool == pool
     finally:
         waiting.close()
 

@@ -15,7 +15,7 @@ from annotation.comparing.blind import BlindPair, Tally, next_pair, prefer, pref
 from annotation.comparing.export import preferences_csv
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.judging.query_names import name_of_text
+from annotation.judging.queries import name_of_text
 from annotation.retrieval.ranking import LIGHT
 from annotation.transfer.run_imports import import_run
 from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel

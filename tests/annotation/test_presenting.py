@@ -14,11 +14,10 @@ from annotation.collections.content import CollectionContent
 from annotation.collections.page import list_label_sets, open_page
 from annotation.collections.store_whole import store
 from annotation.comparing.coverage import Coverage
-from annotation.judging.agreement import Agreement, PairAgreement
-from annotation.judging.judges import JudgeWork, People
+from annotation.judging.agreement import Agreement, JudgeWork, PairAgreement, People
+from annotation.judging.review import DrawnMarks
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, Template
-from annotation.judging.suspect_marks import DrawnMarks
-from annotation.labels.counts import LabelCounts, PersonCounts
+from annotation.labels.current import LabelCounts, PersonCounts
 from annotation.retrieval.ranking import ALIGNED, LIGHT
 from annotation.ui.payloads.collections import collection_panel, coverage_panel
 from annotation.ui.payloads.header import header

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,15 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.collections.page import OpenPage, QueryProgress
-from annotation.judging.marks import Said, Saved, Undoable, query_hash
-from annotation.judging.queries import ImportOutcome, QueryLine
-from annotation.judging.search import NOT_STORED
-from annotation.judging.setup import DeskSetup, Template
-from annotation.judging.view import Card, Opinion, Revealed
+from annotation.judging.marks import Saved
+from annotation.judging.queries import NOT_STORED, ImportOutcome, QueryLine, query_hash
+from annotation.judging.setup import DeskSetup, Place, Template
+from annotation.judging.view import Card, Opinion, Revealed, Said, Undoable
 from annotation.judging.view import Desk as LaidOut
-from annotation.labels.counts import QueryStanding
+from annotation.labels.current import QueryStanding
 from annotation.ranking.rankers import Ranker
-from annotation.ui.payloads.judging import card_payload, import_panel, judge_panel, query_list, query_terms, saved_panel
+from annotation.ui.payloads.judging import (
+    card_payload,
+    import_panel,
+    judge_panel,
+    query_list,
+    query_terms,
+    saved_panel,
+    settings_panel,
+)
 from era.corpus import content_hash
 from era.io.content import SourceQuery
 from era.types import Document, Query
@@ -35,13 +43,23 @@ PAGE = OpenPage(
 QUERY = QueryRecord(7, 1, None, "Which cats purr?", 3, "as an owner", "What **purrs**", "ann", AT)
 OTHER = QueryRecord(8, 1, "q8", "dog matching", 3, "as an owner", "", "bob", AT)
 CATS, COPY, DOGS = Document("d1", "Cats", "They purr."), Document("d2", "", "They purr."), Document("d3", "", "Bark.")
-RANKERS = [Ranker("light", "light model alone"), Ranker("run-1", "after your marks (run 1), vectors alone", "1")]
+RANKERS = [
+    Ranker("light", "light model alone"),
+    Ranker("run-1", "after your marks (run 1), vectors alone", "1", "others"),
+]
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 
 
 def panel(laid_out: LaidOut, author: str | None = "ann", setup: DeskSetup | None = None, **more: Any) -> dict[str, Any]:
-    chosen = {"must_acknowledge": False, "instructions": [], "rankers": RANKERS, "ranker": "light", "pace": None}
-    return as_json(judge_panel(PAGE, author, setup or DeskSetup(), laid_out, **{**chosen, **more}))
+    ranker = more.pop("ranker", "light")
+    return as_json(
+        judge_panel(Place(author, PAGE, setup or DeskSetup(), (), more.pop("pace", None)), laid_out, ranker, **more)
+    )
+
+
+def told_once(setup: DeskSetup, instructions: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    chosen = {"in_use": "light", "must_acknowledge": False, "rankers": RANKERS, "instructions": instructions}
+    return as_json(settings_panel(Place("ann", PAGE, setup, ()), **{**chosen, **more}))
 
 
 def test_judge_panel_shows_the_desk() -> None:
@@ -64,39 +82,25 @@ def test_judge_panel_shows_the_desk() -> None:
         took_ms=12.5,
     )
     shown = panel(
-        laid_out, setup=setup, must_acknowledge=True, instructions=["as a vet", ""], pace=8.5, phrase="they",
-        like=("d3", "Dogs"), error="Wait.", may_describe=True, may_settle=True,
+        laid_out, setup=setup, pace=8.5, phrase="they", like=("d3", "Dogs"), error="Wait.", settings={"told": "once"},
     )  # fmt: skip
     assert len(shown.pop("nonce")) == 8
+    assert len(shown.pop("version")) == 16
     assert shown == {
         "page": {"collection_id": 1, "label_set_id": 2, "label_set": "mine", "remark": ""},
+        "settings": {"told": "once"},
         "can_write": True,
-        "may_settle": True,
         "person": "ann",
         "error": "Wait.",
-        "setup": {
-            "grades": ["no", "yes"],
-            "guidelines": [["p", {}, [["em", {}, ["Read"]]]]],
-            "guidelines_hash": hashlib.sha256(b"*Read*").hexdigest(),
-            "templates": [{"name": "Vet", "instruction": "as a vet"}],
-            "is_blind": False,
-        },
-        "must_acknowledge": True,
         "query": {
             "id": 7,
             "text": "Which cats purr?",
             "instruction": "as an owner",
             "need": "What **purrs**",
             "need_tree": [["p", {}, ["What ", ["strong", {}, ["purrs"]]]]],
-            "may_describe": True,
+            "is_mine": True,
         },
-        "instructions": ["as a vet", "", "as an owner"],
-        "rankers": [
-            {"key": "light", "run": ""},
-            {"key": "run-1", "run": "1"},
-        ],
         "ranker": "light",
-        "n_reread": 50,
         "view": "ranking",
         "phrase": "they",
         "like_title": "Dogs",
@@ -134,11 +138,48 @@ def test_judge_panel_shows_the_desk() -> None:
         "n_by_others": 3,
         "is_finished": True,
         "seconds_per_document": 8.5,
-        "n_documents": 16,
         "took_ms": 12.5,
         "terms": ["cats", "purr"],
         "url": {"collection": 1, "labels": 2, "query": 7, "view": "ranking", "by": "light"},
     }  # fmt: skip
+
+
+def test_settings_panel_says_what_changes_seldom() -> None:
+    setup = DeskSetup(("no", "yes"), "*Read*", (Template("Vet", "as a vet"),), is_blind=False)
+    told = told_once(
+        setup, ["as a vet", "as an owner", ""], must_acknowledge=True, may_settle=True, may_describe=("own",)
+    )
+    assert len(told.pop("version")) == 16
+    assert told == {
+        "setup": {
+            "grades": ["no", "yes"],
+            "guidelines": [["p", {}, [["em", {}, ["Read"]]]]],
+            "guidelines_hash": hashlib.sha256(b"*Read*").hexdigest(),
+            "templates": [{"name": "Vet", "instruction": "as a vet"}],
+            "is_blind": False,
+        },
+        "must_acknowledge": True,
+        "instructions": ["as a vet", "as an owner", ""],
+        "rankers": [
+            {"key": "light", "run": "", "is_usual": True},
+            {"key": "run-1", "run": "1", "is_usual": False},
+        ],
+        "in_use": "light",
+        "may_describe": ["own"],
+        "may_settle": True,
+        "n_reread": 50,
+        "n_documents": 16,
+    }
+
+
+def test_judge_panel_says_so_when_what_was_told_once_is_another_now() -> None:
+    now = panel(LaidOut("pool", None, ()))
+    assert now["version"] == told_once(DeskSetup())["version"]
+    others = [
+        panel(LaidOut("pool", None, ()), "bob"),
+        panel(LaidOut("pool", None, ()), setup=DeskSetup(guidelines="Look.")),
+    ]
+    assert len({now["version"], *(other["version"] for other in others)}) == 3
 
 
 def test_judge_panel_without_a_query_is_empty() -> None:
@@ -150,7 +191,7 @@ def test_judge_panel_without_a_query_is_empty() -> None:
         "instruction": "",
         "need": "",
         "need_tree": [],
-        "may_describe": False,
+        "is_mine": False,
     }
     assert shown["url"] == {"collection": 1, "labels": 2, "query": None, "view": None, "by": None}
 
@@ -178,8 +219,12 @@ def test_judge_panel_puts_into_the_address_what_can_be_opened_again(view: Any, i
 
 def test_judge_panel_offers_each_instruction_once_templates_first() -> None:
     setup = DeskSetup(templates=(Template("Vet", "as a vet"), Template("Both", "as both")))
-    shown = panel(LaidOut("pool", QUERY, ()), setup=setup, instructions=["as an owner", "as both", ""])
-    assert shown["instructions"] == ["as a vet", "as both", "as an owner", ""]
+    assert told_once(setup, ["as an owner", "as both", ""])["instructions"] == [
+        "as a vet",
+        "as both",
+        "as an owner",
+        "",
+    ]
 
 
 def test_judge_panel_differs_each_time() -> None:
@@ -241,11 +286,12 @@ def test_judge_panel_passes_texts_on_unchanged() -> None:
     assert (shown["person"], shown["phrase"], shown["like_title"], card["why"]) == (
         HOSTILE, HOSTILE, HOSTILE, {"other": HOSTILE},
     )  # fmt: skip
-    assert shown["instructions"] == [HOSTILE]
+    told = told_once(setup)
+    assert told["instructions"] == [HOSTILE]
     assert shown["said"]["7"][HOSTILE]["note"] == HOSTILE
     revealed = shown["revealed"]["7"][HOSTILE]
     assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([[HOSTILE, 1]], HOSTILE)
-    assert shown["setup"]["guidelines"] == shown["query"]["need_tree"] == [["p", {}, [HOSTILE]]]
+    assert told["setup"]["guidelines"] == shown["query"]["need_tree"] == [["p", {}, [HOSTILE]]]
 
 
 def test_saved_panel_says_what_a_delivery_changed() -> None:
@@ -255,9 +301,18 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
         said={7: {"d1": Said(1.0, False, "Yes.")}},
         settled={7: {}},
     )
-    looks = {7: ({"d1": Revealed({"run-1": 2}, ())}, True)}
     standing = QueryStanding(n_relevant=1, n_not_relevant=2, n_imported=1, n_conflicts=1, n_mine=2, n_people=2)
-    assert as_json(saved_panel(saved, looks, {7: (standing, "begun")}, as_of=12)) == {
+    assert as_json(
+        saved_panel(
+            replace(
+                saved,
+                revealed={7: {"d1": Revealed({"run-1": 2}, ())}},
+                finished={7: True},
+                progress={7: (standing, "begun")},
+                as_of=12,
+            )
+        )
+    ) == {
         "stored": ["page-1:4", "page-2:1"],
         "refused": {"page-1:5": "A grade is 0 or 1 here."},
         "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from annotation.judging.suspect_marks import (
+from annotation.judging.review import (
     DRAWN_LIST,
     DrawnMarks,
     LookAgain,

@@ -13,15 +13,26 @@ from annotation.judging.queries import (
     look_through,
     set_need,
 )
-from annotation.judging.view import lay_out_pool, lay_out_ranking, look_now
-from annotation.judging.visibility import hidden_queries
+from annotation.judging.setup import hidden_queries
+from annotation.judging.view import lay_out_pool, lay_out_ranking
 from era.errors import FormatError
 from era.io.content import SourceQuery
 from era.types import Query
 from storage.errors import DatabaseBusy
 from storage.records import QueryRecord
 from tests.worlds.desk import Desk
-from tests.worlds.judging import authors_seen, bring_reference, ids, record, say, say_all, with_setup, write_query
+from tests.worlds.judging import (
+    authors_seen,
+    bring_reference,
+    found_by,
+    ids,
+    record,
+    say,
+    say_all,
+    seen_now,
+    with_setup,
+    write_query,
+)
 from tests.worlds.words import DOCUMENTS, GRADED_TEXT, QUERIES
 
 FILE = (
@@ -52,7 +63,7 @@ def test_list_lines_begins_with_the_newest_written_query_and_says_whose_it_is(de
 def test_list_lines_is_done_for_whoever_judged_everything_offered(desk: Desk) -> None:
     with_setup(desk, n_judges=2)
     query = write_query(desk, GRADED_TEXT)
-    cards = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    cards = ids(lay_out_pool(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query)).cards)
     say_all(desk, "ann", query.id, cards[:-1], 1.0)
     assert (line(desk, "ann", query).state, line(desk, "ann", query).progress.standing.n_mine) == ("begun", 11)
     say(desk, "ann", query.id, cards[-1], None, is_unsure=True)
@@ -71,7 +82,7 @@ def test_list_lines_is_not_done_for_marks_outside_any_pool(desk: Desk) -> None:
 
 def test_list_lines_say_where_others_have_left_nothing_to_judge(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    cards = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    cards = ids(lay_out_pool(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query)).cards)
     say_all(desk, "ann", query.id, cards[:-1], 1.0)
     bring_reference(desk, query.id, cards[-1], 1.0)  # which counts as judged, but not by a judge
     people: tuple[str | None, ...] = ("ann", "ben", None)
@@ -83,17 +94,19 @@ def test_list_lines_say_where_others_have_left_nothing_to_judge(desk: Desk) -> N
 
 def test_pool_that_others_have_judged_is_finished_by_whoever_said_something_of_the_query(desk: Desk) -> None:
     query = write_query(desk, GRADED_TEXT)
-    all_ids = ids(lay_out_pool(desk.workspace, "ann", desk.label_set_id, query).cards)
+    all_ids = ids(lay_out_pool(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query)).cards)
     outside = next(document.doc_id for document in DOCUMENTS if document.doc_id not in all_ids)
     say_all(desk, "ann", query.id, all_ids[:-1], 1.0)
     say(desk, "ben", query.id, outside, 1.0)
     places = desk.collection.id, desk.label_set_id
     assert hidden_queries(desk.workspace, "ben", *places, [query.id]) == {query.id}
     say(desk, "ann", query.id, all_ids[-1], 1.0)
-    ranking = lay_out_ranking(desk.workspace, desk.label_set_id, query, "ben", [(all_ids[0], 1.0)])
-    for laid_out in (lay_out_pool(desk.workspace, "ben", desk.label_set_id, query), ranking):
+    ranking = lay_out_ranking(
+        desk.workspace, found_by(desk.workspace, "ben", desk.label_set_id, query), [(all_ids[0], 1.0)]
+    )
+    for laid_out in (lay_out_pool(desk.workspace, found_by(desk.workspace, "ben", desk.label_set_id, query)), ranking):
         assert (laid_out.is_finished, authors_seen(laid_out)) == (True, {"ann"})
-    assert look_now(desk.workspace, "ben", *places, query.id)[1]
+    assert seen_now(desk, "ben", query)[1]
     assert hidden_queries(desk.workspace, "ben", *places, [query.id]) == set()
     assert line(desk, "ben", query).state == "done"
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from annotation.judging.sentences import MAX_SENTENCES, closest_sentence, sentences
+from annotation.judging.view import MAX_SENTENCES, closest_sentence, sentences
 from era.encoders.base import Vectors
 from era.types import Query
 from tests.worlds.words import TableEmbedder, light_embedder

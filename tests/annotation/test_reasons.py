@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import storage.pools
+import storage.label_sets
 from annotation.comparing.explain import (
     AS_KEPT,
     BY_DESCENT,
@@ -230,7 +230,7 @@ def test_marks_of_a_query_that_the_person_is_still_judging_stay_hidden(judged_de
     assert first.marks
     pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in ("seal-illness", "moth-illness")]
     with workspace.writing() as session:
-        storage.pools.add(session, judged_desk.label_set_id, first.query.id, pool)
+        storage.label_sets.add_to_pool(session, judged_desk.label_set_id, first.query.id, pool)
     say(judged_desk, "ben", first.query.id, "seal-illness", 0.0)
     by_query = {part.query.id: part for part in parts()}
     assert by_query[first.query.id].marks == ()

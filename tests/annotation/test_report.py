@@ -15,7 +15,7 @@ from annotation.comparing.facts import side_labels
 from annotation.comparing.report import report_html
 from annotation.comparing.snapshots import kept_comparison, snapshot_view, take
 from annotation.comparing.view import ComparisonView, read_view
-from annotation.judging.visibility import hidden_queries
+from annotation.judging.setup import hidden_queries
 from annotation.ui.payloads.comparing import overall_payload
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics

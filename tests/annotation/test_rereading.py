@@ -18,8 +18,8 @@ from annotation.comparing.rankings import rank_queries
 from annotation.comparing.rereading import unread_of_comparison
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
-from annotation.judging.live_ranking import follow
-from annotation.judging.search import run_query
+from annotation.judging.assist import follow
+from annotation.judging.queries import run_query
 from annotation.ranking import rankers, rereading
 from annotation.ranking.rankers import labels_of, list_rankers
 from annotation.ranking.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_query
@@ -31,6 +31,7 @@ from annotation.ui.tabs.judge import JudgeTab
 from era.encoders.spec import EmbedderSpec
 from era.method.alignment import AlignmentTexts
 from tests.worlds.desk import Desk, swapped_topics
+from tests.worlds.judging import found_by
 from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
 REREAD = f"{LIGHT}+reread"
@@ -208,7 +209,7 @@ def marked(desk: Desk) -> Any:
 def test_following_marks_reads_what_they_bring_to_the_top(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     library_of(desk)
     query = marked(desk)
-    followed = follow(desk.workspace, "ann", desk.label_set_id, query, REREAD)
+    followed = follow(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), REREAD)
     assert len(followed.cards) == 16
     assert {document.content for document in DOCUMENTS[8:]} <= set(desk.strong.texts_read)
 
@@ -218,7 +219,7 @@ def test_following_marks_sends_nothing_to_an_endpoint(desk: Desk, monkeypatch: p
     paid(desk, monkeypatch)
     query = marked(desk)
     with pytest.raises(NotReadyError):
-        follow(desk.workspace, "ann", desk.label_set_id, query, REREAD)
+        follow(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query), REREAD)
     assert not {document.content for document in DOCUMENTS} & set(desk.strong.texts_read)
 
 

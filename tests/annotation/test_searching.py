@@ -11,13 +11,22 @@ from sqlalchemy.orm import Session
 
 import storage.collections
 import storage.label_sets
-import storage.pools
-import storage.searches
+import storage.queries
 import storage.training_runs
+from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotFoundError, NotReadyError
 from annotation.judging.pool import pool_of
-from annotation.judging.search import NOT_STORED, Found, ask, find_documents, open_query, run_query, shown_last
+from annotation.judging.queries import (
+    NOT_STORED,
+    Found,
+    ask,
+    find_documents,
+    open_query,
+    run_query,
+    set_need,
+    shown_last,
+)
 from annotation.ranking.rankers import default_ranker, list_rankers
 from annotation.retrieval.ranking import ALIGNED, LIGHT
 from annotation.workspace import Workspace
@@ -26,6 +35,7 @@ from era.types import Document
 from storage.errors import DatabaseBusy, DataFolderNotWritable, UnknownRecord
 from storage.records import QueryRecord, SearchRecord
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
+from tests.worlds.judging import found_by
 from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
@@ -43,7 +53,7 @@ def ids(found: Found) -> list[str]:
 
 def stored_search(desk: Desk, query_id: int) -> SearchRecord | None:
     with desk.workspace.reading() as session:
-        return storage.searches.latest_for_query(session, query_id)
+        return storage.queries.latest_search(session, query_id)
 
 
 def n_queries(desk: Desk) -> int:
@@ -120,11 +130,11 @@ def test_a_query_that_is_stored_is_asked_and_opened_while_nothing_can_be_stored(
     assert query.id == unwritable.query_id("cat-vet")
     found = run_query(unwritable.workspace, "ann", query, LIGHT)
     assert len(found.ranking) == 10
-    pool = pool_of(unwritable.workspace, "ann", unwritable.label_set_id, query, 12)
+    pool = pool_of(unwritable.workspace, found_by(unwritable.workspace, "ann", unwritable.label_set_id, query)).pool
     assert len(pool) == 12
     with unwritable.workspace.reading() as session:
-        assert storage.pools.list_for(session, unwritable.label_set_id, query.id) == []
-        assert storage.searches.latest_for_query(session, query.id) is None
+        assert storage.label_sets.pool_of(session, unwritable.label_set_id, query.id) == []
+        assert storage.queries.latest_search(session, query.id) is None
 
 
 def test_a_pool_that_could_not_be_stored_is_stored_when_it_is_asked_for_again(
@@ -139,19 +149,19 @@ def test_a_pool_that_could_not_be_stored_is_stored_when_it_is_asked_for_again(
 
     with monkeypatch.context() as busy:
         busy.setattr(desk.workspace, "writing", refuse)
-        shown = pool_of(desk.workspace, "ann", desk.label_set_id, query, 12)
-    assert [each.doc_id for each in pool_of(desk.workspace, "ann", desk.label_set_id, query, 12)] == [
-        each.doc_id for each in shown
-    ]
+        shown = pool_of(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query)).pool
+    assert [
+        each.doc_id for each in pool_of(desk.workspace, found_by(desk.workspace, "ann", desk.label_set_id, query)).pool
+    ] == [each.doc_id for each in shown]
     with desk.workspace.reading() as session:
-        assert len(storage.pools.list_for(session, desk.label_set_id, query.id)) == 12
+        assert len(storage.label_sets.pool_of(session, desk.label_set_id, query.id)) == 12
 
 
 def test_ask_stores_query_and_instruction_without_searching(desk: Desk) -> None:
     before, n_read = n_queries(desk), len(desk.light.texts_read)
-    query = ask(desk.workspace, "ann", desk.collection.id, f"  {GRADED_TEXT}\n", " as an owner ", " *Feeding* it ")
+    query = ask(desk.workspace, "ann", desk.collection.id, f"  {GRADED_TEXT}\n", " as an owner ")
     assert (query.text, query.instruction, query.author) == (GRADED_TEXT, "as an owner", "ann")
-    assert (query.need, query.public_id) == ("*Feeding* it", None)
+    assert (query.need, query.public_id) == ("", None)
     assert open_query(desk.workspace, desk.collection.id, query.id) == query
     assert (n_queries(desk), len(desk.light.texts_read)) == (before + 1, n_read)
     assert stored_search(desk, query.id) is None
@@ -163,10 +173,11 @@ def test_ask_finds_the_query_again_when_it_is_asked_a_second_time(desk: Desk) ->
     assert first.id == desk.query_id("cat-owner")  # the imported one
 
 
-def test_ask_keeps_what_the_query_needs_from_whoever_asked_first(desk: Desk) -> None:
-    first = ask(desk.workspace, "ann", desk.collection.id, "owl", "", "one need")
-    second = ask(desk.workspace, "bob", desk.collection.id, "owl", "", "another need")
-    assert (second.id, second.need, second.author) == (first.id, "one need", "ann")
+def test_ask_keeps_author_and_need_of_a_query_that_was_asked_before(desk: Desk) -> None:
+    first = ask(desk.workspace, "ann", desk.collection.id, "owl", "")
+    need = set_need(desk.workspace, "ann", desk.collection.id, first.id, " *Feeding* it ").need
+    second = ask(desk.workspace, "bob", desk.collection.id, "owl", "")
+    assert (second.id, second.need, second.author) == (first.id, need, "ann") == (first.id, "*Feeding* it", "ann")
 
 
 def test_ask_makes_another_query_when_the_instruction_is_another(desk: Desk) -> None:
@@ -197,7 +208,7 @@ def test_ask_refuses_too_long_a_text_with_advice(desk: Desk, text: str, advice: 
     with pytest.raises(InvalidInputError, match=f"This instruction has {advice}"):
         question(desk, "owl", text)
     with pytest.raises(InvalidInputError, match=f"This information need has {advice}"):
-        ask(desk.workspace, "ann", desk.collection.id, "owl", "", text)
+        set_need(desk.workspace, "ann", desk.collection.id, desk.query_id("cat-vet"), text)
     assert n_queries(desk) == before
 
 
@@ -319,11 +330,12 @@ def test_open_query_refuses_a_query_of_another_collection(desk: Desk) -> None:
 
 def test_default_ranker_is_light_before_the_alignment_and_aligned_after_it(desk: Desk) -> None:
     later = store(desk.workspace, small_world("later"), author="ann", labels="", is_demo=False)
-    assert default_ranker(desk.workspace, later.id, 1) == LIGHT
+    label_set_id = open_page(desk.workspace, later.id, None).label_set.id
+    assert default_ranker(desk.workspace, later.id, label_set_id) == LIGHT
     opened = desk.workspace.open(later.id)
-    assert default_ranker(desk.workspace, later.id, 1) == LIGHT
+    assert default_ranker(desk.workspace, later.id, label_set_id) == LIGHT
     opened.aligned()
-    assert default_ranker(desk.workspace, later.id, 1) == "aligned+words+reread"
+    assert default_ranker(desk.workspace, later.id, label_set_id) == "aligned+words+reread"
 
 
 def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk: Desk) -> None:

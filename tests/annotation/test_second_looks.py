@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from annotation.judging import review
-from annotation.judging.marks import Said
-from annotation.judging.review import lay_out_again, lay_out_conflicts, marks_to_look_at
-from annotation.judging.suspect_marks import LookAgain
+from annotation.judging.review import LookAgain, lay_out_again, lay_out_conflicts, marks_to_look_at
 from annotation.judging.view import Desk as LaidOut
-from annotation.judging.view import Opinion
+from annotation.judging.view import Opinion, Said
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from storage.records import JudgmentRole

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import storage.judgments
-import storage.pools
+import storage.label_sets
 import storage.queries
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.explain import why
@@ -20,10 +20,9 @@ from annotation.comparing.report import report_html
 from annotation.comparing.snapshots import snapshot_view, take
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging.agreement import PairAgreement
-from annotation.judging.judges import people_of
+from annotation.judging.agreement import PairAgreement, people_of
 from annotation.judging.queries import list_lines
-from annotation.judging.visibility import hidden_queries, left_out, sight_of
+from annotation.judging.setup import hidden_queries, left_out, sight_of
 from annotation.settings import Settings
 from annotation.training import describe
 from annotation.training.label_changes import changes_between

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 
 import storage.judgments
 from annotation.judging.marks import start_label_set
-from annotation.labels.counts import UNTOUCHED, QueryStanding
-from annotation.labels.current import Standings
+from annotation.labels.current import UNTOUCHED, QueryStanding, Standings
 from storage.records import Hand, JudgmentRole, StandingMark
 from tests.worlds.desk import PATIENCE_S, Desk
-from tests.worlds.judging import bring_reference, decide, say, write_query
+from tests.worlds.judging import append, bring_reference, decide, say, write_query
 
 Key = tuple[int, int, str, str, bool]
 """Label set, query, document, author, and whether it is an adjudication."""
@@ -197,19 +196,19 @@ def test_standings_read_only_what_changed_since_the_last_look(desk: Desk, monkey
     cat, dog = (write_query(desk, text).id for text in ("cat", "dog"))
     place = desk.label_set_id
     other = start_label_set(desk.workspace, "ann", desk.collection.id, "Others")
-    say(desk, "ann", cat, DOCS[0], 1.0, place)
-    say(desk, "ann", dog, DOCS[0], 1.0, place)
+    append(desk, "ann", cat, DOCS[0], 1.0, JudgmentRole.JUDGE, label_set_id=place)
+    append(desk, "ann", dog, DOCS[0], 1.0, JudgmentRole.JUDGE, label_set_id=place)
     counting = _Counting(monkeypatch)
     desk.workspace.standings(place)
     assert counting.asked == [None]
     desk.workspace.standings(place)
     assert counting.asked == [None]
-    say(desk, "ben", dog, DOCS[1], 0.0, place)
-    say(desk, "ben", cat, DOCS[1], 0.0, other)
+    append(desk, "ben", dog, DOCS[1], 0.0, JudgmentRole.JUDGE, label_set_id=place)
+    append(desk, "ben", cat, DOCS[1], 0.0, JudgmentRole.JUDGE, label_set_id=other)
     board = desk.workspace.standings(place)
     assert counting.asked == [None, {dog}]
     assert board.qrels() == {cat: {DOCS[0]: 1.0}, dog: {DOCS[0]: 1.0, DOCS[1]: 0.0}}
-    say(desk, "ben", cat, DOCS[2], 0.0, other)
+    append(desk, "ben", cat, DOCS[2], 0.0, JudgmentRole.JUDGE, label_set_id=other)
     assert desk.workspace.standings(place) is board
     assert counting.asked[2:] in ([], [set()])
     assert desk.workspace.standings(other).qrels() == {cat: {DOCS[1]: 0.0, DOCS[2]: 0.0}}

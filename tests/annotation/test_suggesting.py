@@ -3,23 +3,23 @@
 import pytest
 
 from annotation.errors import NotAllowedError, NotReadyError
-from annotation.judging.suggestions import _why, most_useful_card
+from annotation.judging.assist import _why, most_useful_card
 from annotation.judging.view import Card, lay_out_pool
 from annotation.workspace import Workspace
 from era.active.acquisition import Usefulness
 from era.encoders.base import EmbedderPair
 from storage.records import QueryRecord
 from tests.worlds.desk import Desk, staged_pair
-from tests.worlds.judging import decide, ids, say, say_all, with_setup, write_query
+from tests.worlds.judging import decide, found_by, ids, say, say_all, with_setup, write_query
 from tests.worlds.words import GRADED_TEXT
 
 
 def suggested(desk: Desk, author: str | None, query: QueryRecord) -> Card | None:
-    return most_useful_card(desk.workspace, author, desk.label_set_id, query)
+    return most_useful_card(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query))
 
 
 def pool_ids(desk: Desk, author: str, query: QueryRecord) -> list[str]:
-    return ids(lay_out_pool(desk.workspace, author, desk.label_set_id, query).cards)
+    return ids(lay_out_pool(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query)).cards)
 
 
 def test_most_useful_card_goes_through_what_is_offered_and_ends(desk: Desk) -> None:
@@ -103,7 +103,7 @@ def test_most_useful_card_refuses_visitors_and_says_when_it_is_not_ready(desk: D
     waiting = Workspace(desk.workspace.settings, lambda spec, device: EmbedderPair(*staged_pair()))
     try:
         with pytest.raises(NotReadyError):
-            most_useful_card(waiting, "ann", label_set_id, query)
+            most_useful_card(waiting, found_by(waiting, "ann", label_set_id, query))
     finally:
         waiting.close()
 

@@ -15,8 +15,7 @@ from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.jobs.fair_share import MAX_WAITING
 from annotation.judging.marks import start_label_set
-from annotation.labels.counts import LabelCounts
-from annotation.labels.current import Standings
+from annotation.labels.current import LabelCounts, Standings
 from annotation.training import start
 from annotation.training.start import Outlook, outlook
 from annotation.training.train import summarise

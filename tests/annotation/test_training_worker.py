@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import storage.training_runs
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
-from annotation.judging.search import ask, run_query
+from annotation.judging.queries import ask, run_query
 from annotation.ranking.rankers import list_rankers
 from annotation.training import start
 from annotation.training.worker import TrainingWorker

@@ -10,9 +10,8 @@ from starlette.requests import Request
 
 from annotation.errors import AnnotationError, InvalidInputError, NotFoundError
 from annotation.settings import Settings
-from annotation.ui.author import author_of
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message
+from annotation.ui.panel import Message, author_of
 from era.errors import EmbedderUnavailableError
 from storage.errors import StorageError, UnknownRecord
 

@@ -7,8 +7,9 @@ import pytest
 
 import storage.collections
 import storage.judgments
-from annotation.judging.marks import Mark, Said, Saved, Undoable, judge, start_label_set, undoable
+from annotation.judging.marks import Mark, Saved, judge, start_label_set
 from annotation.judging.setup import FOUR_GRADES, DeskSetup
+from annotation.judging.view import Said, Undoable, undoable
 from storage.records import JudgmentRecord
 from tests.worlds.desk import Desk
 

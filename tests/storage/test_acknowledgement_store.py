@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import acknowledgements
+from storage import label_sets
 from storage.records import CollectionRecord
 from storage.schema import AcknowledgementRow
 
@@ -25,30 +25,30 @@ def test_acknowledgement_is_of_one_author_one_version_and_one_collection(
 ) -> None:
     with sessions.begin() as session:
         fish = add_collection(session, "fish")
-        assert not acknowledgements.has(session, collection.id, "ann", OLD)
-        acknowledgements.add(session, collection.id, "ann", OLD)
+        assert not label_sets.has_acknowledged(session, collection.id, "ann", OLD)
+        label_sets.acknowledge(session, collection.id, "ann", OLD)
     with sessions.begin() as session:
-        assert acknowledgements.has(session, collection.id, "ann", OLD)
-        assert not acknowledgements.has(session, collection.id, "bob", OLD)
-        assert not acknowledgements.has(session, collection.id, "ann", NEW)
-        assert not acknowledgements.has(session, fish.id, "ann", OLD)
+        assert label_sets.has_acknowledged(session, collection.id, "ann", OLD)
+        assert not label_sets.has_acknowledged(session, collection.id, "bob", OLD)
+        assert not label_sets.has_acknowledged(session, collection.id, "ann", NEW)
+        assert not label_sets.has_acknowledged(session, fish.id, "ann", OLD)
 
 
 def test_acknowledgement_of_a_new_version_keeps_that_of_the_old_one(
     sessions: Sessions, collection: CollectionRecord
 ) -> None:
     with sessions.begin() as session:
-        acknowledgements.add(session, collection.id, "ann", OLD)
-        acknowledgements.add(session, collection.id, "ann", NEW)
+        label_sets.acknowledge(session, collection.id, "ann", OLD)
+        label_sets.acknowledge(session, collection.id, "ann", NEW)
     with sessions.begin() as session:
-        assert acknowledgements.has(session, collection.id, "ann", OLD)
-        assert acknowledgements.has(session, collection.id, "ann", NEW)
+        assert label_sets.has_acknowledged(session, collection.id, "ann", OLD)
+        assert label_sets.has_acknowledged(session, collection.id, "ann", NEW)
 
 
 def test_acknowledgement_given_again_changes_nothing(sessions: Sessions, collection: CollectionRecord) -> None:
     for _ in range(2):
         with sessions.begin() as session:
-            acknowledgements.add(session, collection.id, "ann", OLD)
+            label_sets.acknowledge(session, collection.id, "ann", OLD)
     assert n_stored(sessions) == 1
 
 
@@ -57,7 +57,7 @@ def test_acknowledgement_is_stored_once_by_many_threads(
 ) -> None:
     def acknowledge(number: int) -> None:
         with sessions.begin() as session:
-            acknowledgements.add(session, collection.id, "ann", OLD)
+            label_sets.acknowledge(session, collection.id, "ann", OLD)
 
     at_once(8, acknowledge)
     assert n_stored(sessions) == 1
@@ -65,4 +65,4 @@ def test_acknowledgement_is_stored_once_by_many_threads(
 
 def test_acknowledgement_in_an_unknown_collection_is_refused(sessions: Sessions) -> None:
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), sessions.begin() as session:
-        acknowledgements.add(session, 99, "ann", OLD)
+        label_sets.acknowledge(session, 99, "ann", OLD)

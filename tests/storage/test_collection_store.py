@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections, judgments, queries, searches
+from storage import collections, judgments, queries
 from storage.errors import NameTaken, UnknownRecord
 from storage.records import CollectionRecord, CollectionState, JudgmentRole, NewJudgment
 
@@ -78,13 +78,17 @@ def test_each_person_has_worked_somewhere_last(
         judgments.append(session, judgment("d1", 1.0, 1))
         judgments.append(session, judgment("d1", 1.0, 2, author="ben"))
         query = queries.get_or_create(session, fish, "herring", "", "ben")
-        searches.record(session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[])
+        queries.record_search(
+            session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[]
+        )
     assert (last_of("ann"), last_of("ben"), last_of("cleo")) == (1, fish, None)
     with sessions.begin() as session:
         judgments.append(session, judgment("d2", 1.0, 3, author="ben"))
     assert last_of("ben") == 1
     with sessions.begin() as session:
-        searches.record(session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[])
+        queries.record_search(
+            session, query_id=query.id, author="ben", retriever="bm25", depth=1, took_ms=1.0, ranking=[]
+        )
         judgments.append(session, judgment("d3", 1.0, 1, author="ben", client_id="file", role=JudgmentRole.REFERENCE))
         collections.touch(session, 1)
     assert (last_of("ann"), last_of("ben")) == (1, fish)

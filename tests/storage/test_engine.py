@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import collections, judgments, searches
+from storage import collections, judgments, queries
 from storage.engine import backup_database, close, open_database
 from storage.errors import DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, NewJudgment, QueryRecord, StandingMark
@@ -56,7 +56,7 @@ def test_failing_workflow_leaves_nothing_behind(sessions: Sessions, add_collecti
 
 def test_row_that_refers_to_nothing_is_refused(sessions: Sessions) -> None:
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), sessions.begin() as session:
-        searches.record(session, query_id=99, author="ann", retriever="r", depth=1, took_ms=1.0, ranking=[])
+        queries.record_search(session, query_id=99, author="ann", retriever="r", depth=1, took_ms=1.0, ranking=[])
 
 
 def test_writers_that_read_first_wait_for_each_other(
@@ -101,7 +101,9 @@ def test_reading_session_refuses_to_write(
 def test_nan_is_refused_where_json_is_kept(sessions: Sessions, query: QueryRecord) -> None:
     ranking = [("d1", float("nan"))]
     with pytest.raises(StatementError, match="not JSON compliant"), sessions.begin() as session:
-        searches.record(session, query_id=query.id, author="a", retriever="r", depth=1, took_ms=1.0, ranking=ranking)
+        queries.record_search(
+            session, query_id=query.id, author="a", retriever="r", depth=1, took_ms=1.0, ranking=ranking
+        )
 
 
 def test_times_come_back_aware_and_in_utc(sessions: Sessions, collection: CollectionRecord) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 import storage.engine
-from storage import collections, import_jobs, judgments, label_sets, queries, searches, snapshots, training_runs
+from storage import collections, import_jobs, judgments, label_sets, queries, snapshots, training_runs
 from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
@@ -33,7 +33,7 @@ def path(
             judgments.append(session, judgment(f"d{sequence}", 1.0, sequence, note=f"note {sequence} " * 20))
         for n in range(30):
             ranking = [(f"d{rank}", 1 / (rank + 1)) for rank in range(10)]
-            searches.record(
+            queries.record_search(
                 session, query_id=query.id, author="ann", retriever="light", depth=10, took_ms=1.0, ranking=ranking
             )
             queries.get_or_create(session, query.collection_id, f"query {n}", "find causes", "ann", need="an owl " * 20)
@@ -55,7 +55,7 @@ def use(path: Path) -> list[object]:
                 for label_set in label_sets.list_names(session, collection.id):
                     found += judgments.standing(session, label_set.id)
                     found += judgments.current_for_query(session, label_set.id, 1)
-            found.append(searches.latest_for_query(session, 1))
+            found.append(queries.latest_search(session, 1))
             found += import_jobs.list_all(session)
             return found
     finally:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from storage import judgment_exchange, judgments, label_sets
+from storage import judgments, label_sets
 from storage.records import CollectionRecord, JudgmentRole, LabelSetRecord, NewJudgment
 from tests.worlds.databases import Sessions
 
@@ -29,7 +29,7 @@ def test_all_that_stands_is_returned_in_the_order_it_was_said(
         ):
             judgments.append(session, each)
     with sessions.begin() as session:
-        found = judgment_exchange.all_current(session, label_set.id)
+        found = judgments.all_current(session, label_set.id)
     assert [(mark.doc_id, mark.author, mark.grade) for mark in found] == [
         ("d2", "ann", None),
         ("d3", "ann", None),
@@ -45,7 +45,7 @@ def test_other_label_sets_are_left_out(
     with sessions.begin() as session:
         other = label_sets.get_or_create(session, collection.id, "other", "ann")
         judgments.append(session, judgment("d1", 1.0, 1, label_set_id=other.id))
-        assert judgment_exchange.all_current(session, label_set.id) == []
+        assert judgments.all_current(session, label_set.id) == []
 
 
 def test_marks_keep_the_time_they_were_made_at_and_others_get_the_present(
@@ -54,8 +54,8 @@ def test_marks_keep_the_time_they_were_made_at_and_others_get_the_present(
     before = datetime.now(UTC)
     with sessions.begin() as session:
         marks = [(judgment("d1", 1.0, 1), THEN), (judgment("d2", 0.5, 2), None)]
-        assert judgment_exchange.append_dated(session, marks) == 2
-        first, second = judgment_exchange.all_current(session, label_set.id)
+        assert judgments.append_dated(session, marks) == 2
+        first, second = judgments.all_current(session, label_set.id)
     assert (first.created_at, first.grade) == (THEN, 1.0)
     assert before - timedelta(seconds=1) <= second.created_at <= datetime.now(UTC)
 
@@ -65,8 +65,8 @@ def test_many_marks_are_stored_and_the_last_of_a_document_stands(
 ) -> None:
     marks = [(judgment(f"d{number % 600}", float(number >= 600), number + 1), THEN) for number in range(1200)]
     with sessions.begin() as session:
-        assert judgment_exchange.append_dated(session, marks) == 1200
-        found = judgment_exchange.all_current(session, label_set.id)
+        assert judgments.append_dated(session, marks) == 1200
+        found = judgments.all_current(session, label_set.id)
     assert len(found) == 600
     assert {mark.grade for mark in found} == {1.0}
 
@@ -75,4 +75,4 @@ def test_a_delivery_that_is_stored_already_is_refused(sessions: Sessions, judgme
     with sessions.begin() as session:
         judgments.append(session, judgment("d1", 1.0, 1))
     with sessions() as session, pytest.raises(IntegrityError):
-        judgment_exchange.append_dated(session, [(judgment("d1", 1.0, 1), THEN)])
+        judgments.append_dated(session, [(judgment("d1", 1.0, 1), THEN)])

@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, text
 
-from storage import collections, documents, judgments, migrations, queries, searches, training_runs
+from storage import collections, documents, judgments, migrations, queries, training_runs
 from storage.engine import close, open_database, session_factory
 from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, TrainingRunState
 from storage.schema import Base, current_judgment
@@ -73,7 +73,7 @@ def test_rows_of_the_first_schema_survive_the_upgrade(tmp_path: Path) -> None:
         (document,) = documents.iter_all(session, collection_id=1)
         (query,) = queries.list_all(session, collection_id=1)
         (judgment,) = judgments.current_for_query(session, label_set_id=1, query_id=1)
-        search = searches.latest_for_query(session, query_id=1)
+        search = queries.latest_search(session, query_id=1)
         (run,) = training_runs.list_for(session, collection_id=1)
         snapshot = training_runs.label_snapshot(session, run.id)
     close(engine)

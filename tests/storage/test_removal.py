@@ -7,19 +7,15 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from storage import (
-    acknowledgements,
     collections,
     comparison_looks,
     documents,
     import_jobs,
     judgments,
     label_sets,
-    pools,
     preferences,
     queries,
-    queries_for_testing,
     removal,
-    searches,
     snapshots,
     training_runs,
 )
@@ -53,12 +49,12 @@ def fill(session: Session, collection_id: int) -> None:
     label_set = label_sets.get_or_create(session, collection_id, "main", "ann")
     mark = NewJudgment(label_set.id, query.id, query.instruction_id, "d1", "h", "ann", 1.0, f"page-{collection_id}", 1)
     judgments.append(session, mark)
-    pools.add(session, label_set.id, query.id, [PoolDocument("d1", {})])
-    pools.add_draw(session, label_set.id, query.id, PoolDraw(("light",), ("d1",), ("d2",)))
-    queries_for_testing.add(session, label_set.id, [query.id], "ann")
+    label_sets.add_to_pool(session, label_set.id, query.id, [PoolDocument("d1", {})])
+    label_sets.add_draw(session, label_set.id, query.id, PoolDraw(("light",), ("d1",), ("d2",)))
+    queries.keep_for_testing(session, label_set.id, [query.id], "ann")
     comparison_looks.note(session, label_set.id, "e" * 64)
-    searches.record(session, query_id=query.id, author="ann", retriever="", depth=1, took_ms=1.0, ranking=[])
-    acknowledgements.add(session, collection_id, "ann", "a" * 64)
+    queries.record_search(session, query_id=query.id, author="ann", retriever="", depth=1, took_ms=1.0, ranking=[])
+    label_sets.acknowledge(session, collection_id, "ann", "a" * 64)
     preference = NewPreference(label_set.id, query.id, "ann", "a", "b", Preferred.TIE, ShownLeft.FIRST)
     preferences.append(session, preference)
     ranking = SnapshotRanking(0, query.id, (("d1", 0.5),), is_held_out=False)

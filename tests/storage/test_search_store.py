@@ -1,6 +1,6 @@
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import queries, searches
+from storage import queries
 from storage.records import QueryRecord, SearchRecord
 
 
@@ -8,7 +8,7 @@ def test_ranking_shown_last_is_returned_exactly(sessions: sessionmaker[Session],
     with sessions.begin() as session:
         other = queries.get_or_create(session, query.collection_id, "jays", "", "ann")
         for query_id, retriever in [(query.id, "before"), (query.id, "after"), (other.id, "before")]:
-            searches.record(
+            queries.record_search(
                 session,
                 query_id=query_id,
                 author="ann",
@@ -18,7 +18,7 @@ def test_ranking_shown_last_is_returned_exactly(sessions: sessionmaker[Session],
                 ranking=[("d2", 0.1 + 0.2), ("é1", -0.5)],
             )
     with sessions.begin() as session:
-        found = searches.latest_for_query(session, query.id)
+        found = queries.latest_search(session, query.id)
     assert found is not None
     assert found == SearchRecord(
         id=2,
@@ -34,4 +34,4 @@ def test_ranking_shown_last_is_returned_exactly(sessions: sessionmaker[Session],
 
 def test_query_never_searched_has_no_ranking(sessions: sessionmaker[Session], query: QueryRecord) -> None:
     with sessions.begin() as session:
-        assert searches.latest_for_query(session, query.id) is None
+        assert queries.latest_search(session, query.id) is None

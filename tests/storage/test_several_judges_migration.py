@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine
 
-from storage import acknowledgements, collections, documents, judgments, migrations, pools, queries
+from storage import collections, documents, judgments, label_sets, migrations, queries
 from storage.engine import session_factory
 from storage.records import JudgmentRole, NewDocument, NewJudgment, PoolDocument, StandingMark
 from tests.worlds.databases import assert_fails_to_open_with, assert_whole, looking_into, old_database
@@ -94,8 +94,8 @@ def use_the_second_schema(engine: Engine) -> None:
         collections.set_desk(session, 1, {"n_judges": 2})
         documents.add_many(session, 1, [NewDocument("d2", "Jay", "cries", "bb", metadata={"year": 1999})])
         queries.set_need(session, 1, "Why they hoot")
-        pools.add(session, 1, 1, [PoolDocument("d1", {"bm25": 1})])
-        acknowledgements.add(session, 1, "ann", "c" * 64)
+        label_sets.add_to_pool(session, 1, 1, [PoolDocument("d1", {"bm25": 1})])
+        label_sets.acknowledge(session, 1, "ann", "c" * 64)
         adjudicated = NewJudgment(
             1, 1, 1, "d1", "aa", "ann", 2.0, "page-c", 1, role=JudgmentRole.ADJUDICATOR, note="settled", seconds=2.5
         )
@@ -136,8 +136,8 @@ def test_upgrade_after_downgrade_starts_with_nothing_in_what_was_dropped(opened:
         assert collections.get(session, 1).desk is None
         assert [document.metadata for document in documents.iter_all(session, 1)] == [None, None]
         assert queries.get(session, 1).need == ""
-        assert pools.doc_ids_by_query(session, 1) == {}
-        assert not acknowledgements.has(session, 1, "ann", "c" * 64)
+        assert label_sets.pooled_ids(session, 1) == {}
+        assert not label_sets.has_acknowledged(session, 1, "ann", "c" * 64)
         last = judgments.history(session, 1, 1)[-1]
     assert (last.id, last.grade, last.role, last.note, last.seconds) == (9, 2.0, JUDGE, "", None)
 

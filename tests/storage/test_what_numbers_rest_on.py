@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import comparison_looks, label_sets, pools, queries, queries_for_testing
+from storage import comparison_looks, label_sets, queries
 from storage.records import CollectionRecord, LabelSetRecord, PoolDraw, QueryRecord
 
 
@@ -31,10 +31,10 @@ def test_draws_come_back_in_order_and_by_query(
     )
     other = PoolDraw(("light",), ("d9",), ())
     for query_id, draw in ((owls, first), (terns, other), (owls, second)):
-        pools.add_draw(session, label_set.id, query_id, draw)
-    assert pools.draws(session, label_set.id, [owls, terns, gulls]) == {owls: [first, second], terns: [other]}
-    assert pools.draws(session, label_set.id, [gulls]) == {}
-    assert pools.draws(session, label_set.id + 1, [owls]) == {}
+        label_sets.add_draw(session, label_set.id, query_id, draw)
+    assert label_sets.draws(session, label_set.id, [owls, terns, gulls]) == {owls: [first, second], terns: [other]}
+    assert label_sets.draws(session, label_set.id, [gulls]) == {}
+    assert label_sets.draws(session, label_set.id + 1, [owls]) == {}
     assert (first.probability, second.probability, other.probability) == (0.25, 1.0, 1.0)
 
 
@@ -43,18 +43,18 @@ def test_queries_are_kept_for_testing_in_one_label_set_alone(
 ) -> None:
     owls, terns, gulls = (query.id for query in asked)
     other = label_sets.get_or_create(session, collection.id, "other", "ann")
-    assert queries_for_testing.add(session, label_set.id, [owls, terns], "ann") == 2
-    assert queries_for_testing.add(session, label_set.id, [terns, gulls, gulls], "ben") == 1
-    assert queries_for_testing.query_ids(session, label_set.id) == {owls, terns, gulls}
-    assert queries_for_testing.query_ids(session, other.id) == frozenset()
-    assert queries_for_testing.remove(session, label_set.id, [terns, 9999]) == 1
-    assert queries_for_testing.remove(session, label_set.id, [terns]) == 0
-    assert queries_for_testing.query_ids(session, label_set.id) == {owls, gulls}
+    assert queries.keep_for_testing(session, label_set.id, [owls, terns], "ann") == 2
+    assert queries.keep_for_testing(session, label_set.id, [terns, gulls, gulls], "ben") == 1
+    assert queries.kept_for_testing(session, label_set.id) == {owls, terns, gulls}
+    assert queries.kept_for_testing(session, other.id) == frozenset()
+    assert queries.learn_from_again(session, label_set.id, [terns, 9999]) == 1
+    assert queries.learn_from_again(session, label_set.id, [terns]) == 0
+    assert queries.kept_for_testing(session, label_set.id) == {owls, gulls}
 
 
 def test_unknown_query_cannot_be_kept_for_testing(session: Session, label_set: LabelSetRecord) -> None:
     with pytest.raises(IntegrityError):
-        queries_for_testing.add(session, label_set.id, [9999], "ann")
+        queries.keep_for_testing(session, label_set.id, [9999], "ann")
 
 
 def test_each_look_counts_once(session: Session, label_set: LabelSetRecord, collection: CollectionRecord) -> None:

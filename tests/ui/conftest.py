@@ -1,6 +1,7 @@
 """The real app in a process of its own, and Chromium to use it with; what was stored is read from SQLite directly."""
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -23,8 +24,8 @@ from era.encoders.spec import N_ALIGNMENT_TEXTS
 
 Parameters = Mapping[str, str | int]
 
-JOIN = "**/queue/join*"
-"""Where a page sends what it asks."""
+JOIN = re.compile(r"/(queue/join|era/marks)(\?|$)")
+"""Where a page sends what it asks, and the marks that are made on it."""
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
@@ -218,7 +219,8 @@ class Visit:
         kept: list[Route] = []
 
         def rule(route: Route) -> None:
-            asked = (route.request.post_data_json or {}).get("event_data") or {}
+            sent = route.request.post_data_json or {}
+            asked = sent.get("event_data") or sent
             if named.items() <= asked.items():
                 kept.append(route)
             else:

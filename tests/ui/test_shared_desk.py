@@ -31,7 +31,7 @@ def forge_settling(one: Visit) -> None:
         sent = route.request.post_data or ""
         route.continue_(post_data=sent.replace('"is_adjudication":false', '"is_adjudication":true'))
 
-    one.page.route("**/queue/join**", forge)
+    one.page.route("**/era/marks", forge)
 
 
 def settled_marks(app: App, query_id: int) -> list[tuple[str, str, float]]:

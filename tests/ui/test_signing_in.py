@@ -16,6 +16,8 @@ from annotation.settings import Settings
 from annotation.ui.downloads import Downloads
 from annotation.ui.server.serving import serve
 from annotation.ui.words import translations
+from annotation.workspace import Workspace
+from era.encoders.loading import load_pair
 from tests.ui.conftest import free_port
 
 pytestmark = pytest.mark.browser
@@ -31,6 +33,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # put back at the end
     settings, i18n = Settings(data_dir=tmp_path / "data", people=people), translations()
     settings.prepare_server()
+    workspace = Workspace(settings, load_pair)  # nothing is loaded
 
     def whoami(request: gr.Request) -> str:
         return f"You are {request.username}."
@@ -39,9 +42,10 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         blocks.load(whoami, None, gr.Textbox(label="Who"))
     uploads = Uploads(tmp_path / "uploads", settings.received_folder, UploadLimits.of(settings))
     sign_in = SignIn(read_people(people), clock=lambda: 1000.0)  # no wait is ever over
-    serve(blocks, settings, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in, i18n)
+    serve(blocks, workspace, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in, i18n)
     yield f"http://127.0.0.1:{settings.port}/"
     blocks.close(verbose=False)
+    workspace.close()
 
 
 @pytest.fixture

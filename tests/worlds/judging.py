@@ -7,11 +7,13 @@ from typing import Any
 
 import storage.collections
 import storage.judgments
-import storage.pools
+import storage.label_sets
 import storage.queries
+from annotation.collections.page import open_page
 from annotation.judging.marks import Mark, Saved, judge
-from annotation.judging.setup import DeskSetup
-from annotation.judging.view import Card, Revealed
+from annotation.judging.queries import OpenQuery, look_at
+from annotation.judging.setup import DeskSetup, place_at
+from annotation.judging.view import Card, Revealed, reveal
 from annotation.judging.view import Desk as LaidOut
 from annotation.workspace import Workspace
 from era.types import Document
@@ -24,6 +26,18 @@ COPY = Document("cat-feeding-copy", "CAT", "Feeding")
 """The words of cat-feeding in other letters."""
 
 _counter = itertools.count(1)
+
+
+def found_by(workspace: Workspace, author: str | None, label_set_id: int, query: QueryRecord) -> OpenQuery:
+    """Return a query as one person finds it in a label set."""
+    page = open_page(workspace, query.collection_id, label_set_id)
+    return look_at(workspace, place_at(workspace, author, page), query)
+
+
+def seen_now(desk: Desk, author: str | None, query: QueryRecord) -> tuple[dict[str, Revealed], bool]:
+    """Return what a person may see of a query's documents, and whether they have judged all of them."""
+    found = found_by(desk.workspace, author, desk.label_set_id, query)
+    return reveal(found.pool, found.marks, author, found.place.setup, found.has_finished), found.has_finished
 
 
 def say(
@@ -48,7 +62,7 @@ def offer(desk: Desk, query_id: int, *doc_ids: str) -> None:
     """Let the pool of a query offer these documents; those that somebody judged are offered to nobody else."""
     with desk.workspace.writing() as session:
         pool = [PoolDocument(doc_id, {"light": 1}) for doc_id in doc_ids]
-        storage.pools.add(session, desk.label_set_id, query_id, pool)
+        storage.label_sets.add_to_pool(session, desk.label_set_id, query_id, pool)
 
 
 def begin(desk: Desk, author: str, query_id: int) -> None:

@@ -2,7 +2,8 @@
 // their own; they share this scope.
 
 const root = element.querySelector(".era-panel");
-let view = null; // the latest payload
+let view = null; // the latest payload, with the settings
+let settings = null; // what is sent once, and again when it has changed: guidelines, rankings, ...
 let focused = 0; // the card that keys act on
 let focusedAt = Date.now(); // since when, for how long it was looked at
 let wantsFocus = false; // the person asked for something: give the keys to the cards
@@ -43,7 +44,7 @@ function ask(event, data) {
     if (known) drawForm();
   }
   asked += 1;
-  askedFor = { event, data: { ...ids(), ...data, ask: asked }, at: Date.now() };
+  askedFor = { event, data: { ...ids(), ...data, settings: settings.version, ask: asked }, at: Date.now() };
   isSearching = true;
   wantsFocus = true;
   send();
@@ -205,7 +206,7 @@ function showGuidelines(mustRead) {
     mustRead && h("p", { class: "era-quiet" }, t("guidelines.read_once")),
     h("div", { class: "era-markdown" }, tree(view.setup.guidelines)),
     h("form", { method: "dialog", onsubmit: () => {
-      if (mustRead) { view.must_acknowledge = false; trigger("acknowledge", { ...ids(), text_hash: view.setup.guidelines_hash }); }
+      if (mustRead) { settings.must_acknowledge = view.must_acknowledge = false; trigger("acknowledge", { ...ids(), text_hash: view.setup.guidelines_hash }); }
     } }, h("button", { class: "era-button era-primary", autofocus: true }, mustRead ? t("guidelines.agree") : t("dialog.close"))));
   if (!guidelinesDialog.open) guidelinesDialog.showModal();
 }

@@ -34,6 +34,7 @@ hear("looks", (answer) => {
 hear("queries", (answer) => {
   if (answer.error || (view && answer.label_set_id !== view.page.label_set_id) || (answer.ask && answer.ask !== listAsked)) return;
   listed = { queries: JSON.parse(answer.json) };
+  if (settings) listed.queries.forEach((query) => learnInstruction(query.instruction));
   for (const query of listed.queries) {
     const heard = progressHeard.get(query.id);
     if (heard?.asOf > answer.as_of) Object.assign(query, heard.progress);
@@ -225,18 +226,38 @@ function withWaiting(acts) {
   return found;
 }
 
+function takeSettings(fresh) {
+  const usual = { "not relevant": "none", relevant: "relevant", related: "related", perfect: "perfect" };
+  settings = fresh;
+  settings.setup.grades = settings.setup.grades.map((name) => (usual[name] ? t(`grade.${usual[name]}`) : name));
+}
+
+// Instructions that came into use since the settings were sent; the last one is always none.
+function learnInstruction(instruction) {
+  if (!settings.instructions.includes(instruction)) settings.instructions.splice(-1, 0, instruction);
+}
+
 function receive() {
   const fresh = props.value;
   if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
   if (fresh.ask && fresh.ask !== asked) return; // something else was asked for since
+  if (fresh.settings) takeSettings(fresh.settings);
+  if (settings?.version !== fresh.version) { // the answer that brought them was overtaken by this one
+    if (!fresh.ask) return;
+    askedFor.data.settings = "";
+    return send();
+  }
   if (!fresh.ask) asked += 1; // another collection or label set: what was asked before is over
   if (reader.open) reader.close();
   const isFirst = view === null || view.page.label_set_id !== fresh.page.label_set_id || view.person !== fresh.person;
   const isSameQuery = view && view.query.id === fresh.query.id && view.page.label_set_id === fresh.page.label_set_id;
   const draft = view && fresh.error ? form.querySelector("textarea[name=query]")?.value : null;
-  view = fresh;
-  const usual = { "not relevant": "none", relevant: "relevant", related: "related", perfect: "perfect" };
-  view.setup.grades = view.setup.grades.map((name) => (usual[name] ? t(`grade.${usual[name]}`) : name));
+  view = { ...settings, ...fresh };
+  learnInstruction(view.query.instruction);
+  view.query.may_describe = Boolean(view.query.id)
+    && (settings.may_describe.includes("all") || (view.query.is_mine && settings.may_describe.includes("own")));
+  const shown = [view.ranker, settings.in_use].map(firstRanking);
+  view.rankers = settings.rankers.filter((ranker) => ranker.is_usual || shown.includes(ranker.key));
   for (const card of view.cards) card.moved = 0;
   isSearching = false;
   useful = null;

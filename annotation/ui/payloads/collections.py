@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from annotation.collections.catalogue import CollectionFacts, IndexFacts
 from annotation.collections.page import LabelSetSummary, OpenPage
 from annotation.comparing.coverage import Coverage
-from annotation.judging.agreement import Agreement, in_words
-from annotation.judging.judges import People
-from annotation.judging.setup import FOUR_GRADES, DeskSetup
-from annotation.judging.visibility import left_out
+from annotation.judging.agreement import Agreement, People, in_words
+from annotation.judging.setup import FOUR_GRADES, DeskSetup, left_out
 from annotation.ui.payloads.wording import Payload, count, labels_in_words, nonce, page_ids
 from era.evaluation.figures import figure
 

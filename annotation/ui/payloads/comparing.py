@@ -14,7 +14,7 @@ from annotation.comparing.all_queries import (
 )
 from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
 from annotation.comparing.view import ComparisonView
-from annotation.judging.marks import query_hash
+from annotation.judging.queries import query_hash
 from annotation.ranking.rankers import Ranker, labels_of
 from annotation.ranking.rereading import NOTHING_UNREAD, Unread
 from annotation.retrieval.ranking import RankingKey

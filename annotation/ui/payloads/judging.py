@@ -5,13 +5,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from annotation.collections.page import OpenPage
-from annotation.judging.marks import Delivery, Said, Saved, Undoable, query_hash
-from annotation.judging.queries import ImportOutcome, QueryLine
-from annotation.judging.search import NOT_STORED
-from annotation.judging.setup import DeskSetup
-from annotation.judging.view import Card, Desk, Revealed
-from annotation.labels.counts import QueryStanding, QueryState
+from annotation.judging.marks import Delivery, Saved
+from annotation.judging.queries import NOT_STORED, ImportOutcome, QueryLine, query_hash
+from annotation.judging.setup import Place
+from annotation.judging.view import Card, Desk, Revealed, Said, Undoable
+from annotation.labels.current import QueryStanding, QueryState
 from annotation.ranking.rankers import Ranker
 from annotation.ui.payloads.markdown import markdown_tree
 from annotation.ui.payloads.wording import Payload, nonce, page_ids
@@ -36,19 +34,54 @@ def query_terms(text: str) -> list[str]:
     return list(dict.fromkeys(stems))[:40]
 
 
-def judge_panel(
-    page: OpenPage,
-    author: str | None,
-    setup: DeskSetup,
-    desk: Desk,
+def settings_panel(
+    place: Place,
     *,
+    in_use: str,
     must_acknowledge: bool,
     instructions: Sequence[str],
     rankers: Sequence[Ranker],
-    ranker: str,
-    pace: float | None,
-    may_describe: bool = False,
+    may_describe: Sequence[str] = (),
     may_settle: bool = False,
+) -> Payload:
+    """Return what a page of the desk is told once, and again when its version has changed.
+
+    Args:
+        place: the open collection and label set, and who looks.
+        in_use: key of the ranking in use.
+        must_acknowledge: whether the guidelines have to be read first.
+        instructions: used in the collection so far.
+        rankers: every way to rank.
+        may_describe: of which queries the author may say what they need: "all" or "own".
+        may_settle: whether the author may settle what judges disagree about.
+    """
+    setup = place.setup
+    return {
+        "version": place.version,
+        "setup": {
+            "grades": list(setup.grade_names),
+            "guidelines": markdown_tree(setup.guidelines),
+            "guidelines_hash": setup.guidelines_hash,
+            "templates": [{"name": each.name, "instruction": each.instruction} for each in setup.templates],
+            "is_blind": setup.is_blind,
+        },
+        "must_acknowledge": must_acknowledge,
+        "instructions": list(dict.fromkeys([*(each.instruction for each in setup.templates), *instructions])),
+        "rankers": [{"key": each.key, "run": each.run, "is_usual": not each.group} for each in rankers],
+        "in_use": in_use,
+        "may_describe": list(may_describe),
+        "may_settle": may_settle,
+        "n_reread": N_REREAD,
+        "n_documents": place.page.collection.n_documents,
+    }
+
+
+def judge_panel(
+    place: Place,
+    desk: Desk,
+    ranker: str,
+    settings: Payload | None = None,
+    *,
     phrase: str = "",
     like: tuple[str, str] | None = None,
     error: str = "",
@@ -56,52 +89,33 @@ def judge_panel(
     """Return the judging desk.
 
     Args:
-        page: the open collection and label set.
-        author: who looks; None may not write.
-        setup: how judging is set up.
+        place: the open collection and label set, and who looks; without an author nothing can be written.
         desk: the documents.
-        must_acknowledge: whether the guidelines have to be read first.
-        instructions: used in the collection so far.
-        rankers: every way to rank.
         ranker: the chosen one.
-        pace: seconds that the author usually takes for a document, if that is known.
-        may_describe: whether the author may say what the query needs.
-        may_settle: whether the author may settle what judges disagree about.
+        settings: as `settings_panel` returns them; None where the page has them.
         phrase: that documents have to contain, if any.
         like: (id, title) of the document that these are similar to, if any.
         error: what went wrong, if anything.
     """
-    query = desk.query
+    query, author, page = desk.query, place.author, place.page
     is_stored = query is not None and query.id != NOT_STORED
-    templates = [{"name": each.name, "instruction": each.instruction} for each in setup.templates]
-    known = [each.instruction for each in setup.templates]
     return {
         "nonce": nonce(),
         "page": page_ids(page),
-        "can_write": author is not None,
-        "may_settle": may_settle,
+        **({} if settings is None else {"settings": settings}),
+        "version": place.version,
+        "can_write": author is not None and (query is None or is_stored),
         "person": author,
         "error": error,
-        "setup": {
-            "grades": list(setup.grade_names),
-            "guidelines": markdown_tree(setup.guidelines),
-            "guidelines_hash": setup.guidelines_hash,
-            "templates": templates,
-            "is_blind": setup.is_blind,
-        },
-        "must_acknowledge": must_acknowledge,
         "query": {
             "id": query.id if query and is_stored else None,
             "text": query.text if query else "",
             "instruction": query.instruction if query else "",
             "need": query.need if query else "",
-            "need_tree": markdown_tree(query.need) if query else [],
-            "may_describe": may_describe,
+            "need_tree": markdown_tree(query.need) if query and query.need else [],
+            "is_mine": is_stored and query is not None and author is not None and query.author == author,
         },
-        "instructions": list(dict.fromkeys([*known, *instructions, *([query.instruction] if query else [])])),
-        "rankers": [{"key": each.key, "run": each.run} for each in rankers],
         "ranker": ranker,
-        "n_reread": N_REREAD,
         "view": desk.view,
         "phrase": phrase,
         "like_title": like[1] if like else "",
@@ -112,8 +126,7 @@ def judge_panel(
         "undoable": _acts(desk.undoable, query),
         "n_by_others": desk.n_by_others,
         "is_finished": desk.is_finished,
-        "seconds_per_document": pace,
-        "n_documents": page.collection.n_documents,
+        "seconds_per_document": place.pace,
         "took_ms": desk.took_ms,
         "terms": query_terms(query.text) if query else [],
         "url": {
@@ -166,36 +179,24 @@ def revealed_payload(revealed: Mapping[str, Revealed]) -> Payload:
     }
 
 
-def saved_panel(
-    saved: Saved,
-    looks: Mapping[int, tuple[Mapping[str, Revealed], bool]],
-    progress: Mapping[int, tuple[QueryStanding, QueryState]],
-    as_of: int,
-) -> Payload:
-    """Return what a delivery of marks changed.
-
-    Args:
-        saved: what is stored of it.
-        looks: query id -> what may be seen now, and whether the person has finished, for the queries concerned.
-        progress: query id -> how far it is, for the same ones.
-        as_of: the newest event that `progress` counts for certain; of two answers the page believes the newer one.
-    """
+def saved_panel(saved: Saved) -> Payload:
+    """Return what a delivery of marks changed; of two answers the page believes the progress of the newer one."""
     return {
         "stored": [_named(delivery) for delivery in saved.stored],
         "refused": {_named(delivery): reason for delivery, reason in saved.refused.items()},
         "said": {str(query_id): said_payload(said) for query_id, said in saved.said.items()},
         "settled": {str(query_id): said_payload(said) for query_id, said in saved.settled.items()},
-        "revealed": {str(query_id): revealed_payload(look[0]) for query_id, look in looks.items()},
-        "finished": {str(query_id): look[1] for query_id, look in looks.items()},
-        "progress": {str(query_id): _progress(*each) for query_id, each in progress.items()},
-        "as_of": as_of,
+        "revealed": {str(query_id): revealed_payload(each) for query_id, each in saved.revealed.items()},
+        "finished": {str(query_id): each for query_id, each in saved.finished.items()},
+        "progress": {str(query_id): _progress(*each) for query_id, each in saved.progress.items()},
+        "as_of": saved.as_of,
     }
 
 
 def query_list(lines: Sequence[QueryLine], as_of: int) -> Payload:
     """Return the query list, as one text: the page takes hundreds of lines apart much faster than Gradio does.
 
-    `as_of` is as in `saved_panel`.
+    `as_of` is the newest event that the progress counts for certain.
     """
     queries = [
         {

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from annotation.collections.page import OpenPage
-from annotation.labels.counts import LabelCounts
+from annotation.labels.current import LabelCounts
 from annotation.ranking.rankers import Ranker, chosen_key, measured_key, ranking_label, run_key, run_label
 from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
 from annotation.training.choice import MAIN_MEASURE, RANKINGS

@@ -5,7 +5,7 @@ import secrets
 from typing import Any
 
 from annotation.collections.page import OpenPage
-from annotation.labels.counts import LabelCounts
+from annotation.labels.current import LabelCounts
 from era.evaluation.figures import difference, figure, interval, signed
 from era.evaluation.significance import Difference, evidence_of
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import gradio as gr
 from gradio.routes import App
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from annotation.collections.uploads import Uploads
 from annotation.people.sign_in import SignIn
-from annotation.settings import Settings
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import page_script, style
 from annotation.ui.server.gate import Gate, Rules
+from annotation.ui.server.marks import PATH, MarkRoute
 from annotation.ui.server.receiving import Receiving
 from annotation.ui.server.sign_in_page import PasswordCheck, SignInPage, sign_in_page
 from annotation.ui.words import script
+from annotation.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ _SWEEP_EVERY_S = 600.0
 
 def serve(
     blocks: gr.Blocks,
-    settings: Settings,
+    workspace: Workspace,
     uploads: Uploads,
     downloads: Downloads,
     sign_in: SignIn | None,
@@ -37,7 +39,7 @@ def serve(
 
     Args:
         blocks: the app.
-        settings: of this process; they have prepared the server.
+        workspace: of this process; its settings have prepared the server.
         uploads: what was received.
         downloads: what is laid out to be taken along.
         sign_in: of the people who may come in; None lets everybody.
@@ -46,6 +48,7 @@ def serve(
     Raises:
         OSError: if there is no free port.
     """
+    settings = workspace.settings
     middleware = [Middleware(Receiving, settings=settings, uploads=uploads)]
     if sign_in is not None:
         middleware.append(Middleware(SignInPage, settings=settings, page=sign_in_page(i18n)))
@@ -77,7 +80,11 @@ def serve(
         css=style(),
         head=script(i18n) + page_script(),
         i18n=i18n,
-        app_kwargs={"middleware": middleware, "lifespan": while_running},
+        app_kwargs={
+            "middleware": middleware,
+            "lifespan": while_running,
+            "routes": [Route(PATH, MarkRoute(workspace).answer, methods=["POST"])],
+        },
         auth=None if sign_in is None else PasswordCheck(sign_in).is_right,  # type: ignore[arg-type]  # it may wait
     )
 

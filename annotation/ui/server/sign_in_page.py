@@ -14,8 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from annotation.errors import TooManyTriesError
 from annotation.people.sign_in import SignIn
 from annotation.settings import Settings
-from annotation.ui.author import sender_of
-from annotation.ui.panel import style
+from annotation.ui.panel import sender_of, style
 from annotation.ui.words import script
 
 _ASSETS = Path(__file__).parent / "assets"

@@ -12,17 +12,15 @@ from annotation.collections.page import OpenPage, list_label_sets, open_page
 from annotation.collections.uploads import Uploads
 from annotation.comparing.coverage import coverage
 from annotation.errors import InvalidInputError
-from annotation.judging.judges import people_of
-from annotation.judging.setup import DeskSetup, Template, set_up
-from annotation.judging.view import setup_of
+from annotation.judging.agreement import people_of
+from annotation.judging.setup import DeskSetup, Template, set_up, setup_of
 from annotation.people.permissions import is_alone, why_not_settle
 from annotation.ranking import rankers
 from annotation.training import start
 from annotation.transfer import judgments
-from annotation.ui.author import author_of
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.collections import collection_panel, coverage_panel
 from annotation.ui.payloads.embedders import embedders_payload, presets_payload
 from annotation.ui.payloads.importing import jobs_payload

@@ -14,9 +14,8 @@ from annotation.collections.imports import ImportRequest
 from annotation.collections.page import OpenPage
 from annotation.collections.uploads import SentFile, Uploads
 from annotation.errors import InvalidInputError
-from annotation.ui.answers import Handler, answer_events
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message
+from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.embedders import change_payload, costs_payload, pair_words
 from annotation.ui.payloads.importing import jobs_payload, preview_payload, update_payload
 from annotation.ui.payloads.wording import count

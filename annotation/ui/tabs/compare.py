@@ -15,13 +15,12 @@ from annotation.comparing.snapshots import kept_comparison
 from annotation.comparing.strong import may_stop, strong_state
 from annotation.comparing.view import ComparisonView, open_shared, without_missing
 from annotation.errors import NotFoundError
-from annotation.judging import search
+from annotation.judging import queries
 from annotation.judging.queries import list_lines
-from annotation.judging.view import setup_of
+from annotation.judging.setup import setup_of
 from annotation.ranking import rankers
-from annotation.ui.author import author_of
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.comparing import compare_panel
 from annotation.ui.tabs.compare_answers import (
     CompareAnswers,
@@ -84,8 +83,8 @@ class CompareTab:
         view, problem = self._read(page, message)
         try:
             collection_id = page.as_asked().collection.id
-            query = search.ask(self._workspace, author, collection_id, tried, message.text("instruction"))
-            if query.id == search.NOT_STORED:
+            query = queries.ask(self._workspace, author, collection_id, tried, message.text("instruction"))
+            if query.id == queries.NOT_STORED:
                 problem = "Sign in to compare queries of your own."
             else:
                 view, tried = replace(view, query_id=query.id), ""
@@ -168,9 +167,9 @@ class CompareTab:
         telling = extremes(overall, hidden).telling if overall else None
         if telling is not None:
             return telling.query.id
-        queries = self._queries(page, author)
-        relevant = (each.query.id for each in queries if each.standing.n_relevant)
-        return next(relevant, queries[0].query.id if queries else None)
+        listed = self._queries(page, author)
+        relevant = (each.query.id for each in listed if each.standing.n_relevant)
+        return next(relevant, listed[0].query.id if listed else None)
 
     def _queries(self, page: OpenPage, author: str | None) -> list[QueryProgress]:
         return [line.progress for line in list_lines(self._workspace, page, author)]

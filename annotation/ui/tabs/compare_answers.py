@@ -16,14 +16,13 @@ from annotation.comparing.rereading import unread_of_comparison
 from annotation.comparing.strong import may_stop, read_all, read_none, strong_state
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.judging import search
-from annotation.judging.view import lay_out_ranking
-from annotation.judging.visibility import hidden_queries
+from annotation.judging import queries
+from annotation.judging.setup import hidden_queries
+from annotation.judging.view import said_by
 from annotation.ranking import rankers
 from annotation.ranking.rereading import read_some
 from annotation.retrieval.ranking import BM25, LIGHT
-from annotation.ui.answers import Handler, answer_events
-from annotation.ui.panel import Message
+from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
 from annotation.ui.payloads.comparing import overall_payload, strong_payload
 from annotation.ui.payloads.explain import reasons_panel
@@ -62,9 +61,9 @@ class CompareAnswers:
         return read_message(self._workspace, page, message)
 
     def _own(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        desk = lay_out_ranking(self._workspace, page.label_set.id, query, author, [])
-        return {"said": said_payload(desk.said.get(query.id, {}))}
+        ids = page.collection.id, page.label_set.id
+        found = queries.open_in(self._workspace, author, *ids, message.number("query_id"))
+        return {"said": said_payload(said_by(found.marks, author))}
 
     def _link(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         return {"slug": share(self._workspace, author, self._view(page, message))}

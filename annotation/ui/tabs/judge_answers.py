@@ -8,12 +8,11 @@ import gradio as gr
 
 from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError
-from annotation.judging import live_ranking, queries, review, search, setup, suggestions
-from annotation.judging.document import look_into
+from annotation.judging import assist, queries, review, setup
+from annotation.judging.view import look_into
 from annotation.ranking import rereading
 from annotation.retrieval.ranking import LIGHT
-from annotation.ui.answers import Handler, answer_events
-from annotation.ui.panel import Message
+from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.judging import card_payload, import_panel, query_list
 from annotation.ui.payloads.markdown import markdown_tree
 from annotation.ui.payloads.rereading import unread_payload
@@ -41,8 +40,7 @@ class JudgeAnswers:
         answer_events(workspace, panel, "judge", answers)
 
     def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        as_of = self._workspace.standings(page.label_set.id).as_of
-        return query_list(queries.list_lines(self._workspace, page, author), as_of)
+        return query_list(*queries.list_as_of(self._workspace, page, author))
 
     def _looks(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         places = page.collection.id, page.label_set.id
@@ -54,28 +52,28 @@ class JudgeAnswers:
         return {"need": query.need, "need_tree": markdown_tree(query.need)}
 
     def _read(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        query = queries.open_query(self._workspace, page.collection.id, message.number("query_id"))
         view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or LIGHT)
         closest = list(view.closest) if view.closest else None
         return {"doc_id": view.doc_id, "closest": closest, "metadata": dict(view.metadata)}
 
     def _useful(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        card = suggestions.most_useful_card(self._workspace, author, page.label_set.id, query)
-        return {"card": card_payload(card, query) if card else None}
+        found = self._found(page, author, message)
+        card = assist.most_useful_card(self._workspace, found)
+        return {"card": card_payload(card, found.query) if card else None}
 
     def _live(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        ranker = message.text("ranker") or LIGHT
-        followed = live_ranking.follow(self._workspace, author, page.label_set.id, query, ranker)
-        return {
-            "cards": [card_payload(card, query) for card in followed.cards],
-            "state": followed.state,
-            "ranker": ranker,
-        }
+        found, ranker = self._found(page, author, message), message.text("ranker") or LIGHT
+        followed = assist.follow(self._workspace, found, ranker)
+        cards = [card_payload(card, found.query) for card in followed.cards]
+        return {"cards": cards, "state": followed.state, "ranker": ranker}
+
+    def _found(self, page: OpenPage, author: str | None, message: Message) -> queries.OpenQuery:
+        ids = page.collection.id, page.label_set.id
+        return queries.open_in(self._workspace, author, *ids, message.number("query_id"))
 
     def _reread(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        query = search.open_query(self._workspace, page.collection.id, message.number("query_id"))
+        query = queries.open_query(self._workspace, page.collection.id, message.number("query_id"))
         ranker = message.text("ranker") or LIGHT
         unread = rereading.unread_of_query(self._workspace, query, ranker)
         if unread.doc_ids and message.flag("is_sure"):

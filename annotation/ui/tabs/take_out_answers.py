@@ -10,9 +10,8 @@ from annotation.errors import InvalidInputError
 from annotation.transfer import adapters, collections, judgments, models, runs, triplets
 from annotation.transfer.files import ExportFile
 from annotation.transfer.run_imports import import_run
-from annotation.ui.answers import Handler, answer_events
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import Message
+from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.transfer import brought_in_payload, brought_in_run_payload, push_payload, taken_payload
 from annotation.ui.tabs.collection_answers import sent_files
 from annotation.workspace import Workspace

@@ -12,9 +12,8 @@ from annotation.people.permissions import why_not_change_run, why_not_choose_ran
 from annotation.ranking import rankers
 from annotation.training import learning_curves, manage, start
 from annotation.training.worker import TrainingWorker
-from annotation.ui.author import author_of
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, make_panel, on
+from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.training import train_panel
 from annotation.ui.tabs.train_answers import TrainAnswers
 from annotation.workspace import Workspace

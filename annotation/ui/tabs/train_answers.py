@@ -5,10 +5,9 @@ from typing import Any
 import gradio as gr
 
 from annotation.collections.page import OpenPage
-from annotation.judging.view import setup_of
+from annotation.judging.setup import setup_of
 from annotation.training import describe, label_changes, manage
-from annotation.ui.answers import Handler, answer_events
-from annotation.ui.panel import Message
+from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.training_run import changes_payload, dependents_payload, details_panel, marks_payload
 from annotation.workspace import Workspace
 
