@@ -1,6 +1,7 @@
 """An expert at the desk, without a browser: signs in, opens queries and marks what is offered there.
 
-Speaks to the app as its page does: an event joins Gradio's queue, and the answer comes as a server-sent event.
+Speaks to the app as its page does: an event joins Gradio's queue, and the answer comes as a server-sent event; marks go
+to a route of their own.
 """
 
 import asyncio
@@ -74,6 +75,13 @@ class Page:
         if answer is None or not answer["success"]:
             raise RuntimeError(f"{panel} did not answer {event!r}: {answer}")
         return answer["output"]["data"][0], took_s
+
+    async def deliver(self, marks: Payload) -> tuple[Payload, float]:
+        """Send marks; return what is answered, and seconds until it is here."""
+        started = time.perf_counter()
+        answer = await self._client.post("/era/marks", json=marks)
+        took_s = time.perf_counter() - started
+        return dict(answer.raise_for_status().json()), took_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +186,7 @@ class Expert:
     async def ask_nothing(self) -> float:
         """Send a delivery that the app turns away at the door: nothing is read or stored; return the seconds."""
         message = {"batch": "nothing", "person": f"not {self.name}", **self._ids, "marks": []}
-        answer, took_s = await self.page.send("era-judge", "judge", message)
+        answer, took_s = await self.page.deliver(message)
         if not answer.get("error"):
             raise RuntimeError(f"expected to be turned away, got {answer}")
         return took_s
@@ -208,7 +216,7 @@ class Expert:
         while True:
             sent = time.perf_counter()
             batch = f"{self._client_id}-{secrets.token_hex(8)}"
-            saved, took_s = await self.page.send("era-judge", "judge", {**message, "batch": batch})
+            saved, took_s = await self.page.deliver({**message, "batch": batch})
             if not saved.get("retry"):
                 break
             self.n_retries += 1

@@ -17,7 +17,7 @@ from annotation.settings import Settings
 from annotation.ui.panel import sender_of, style
 from annotation.ui.words import script
 
-_ASSETS = Path(__file__).parent / "assets"
+_ASSETS = Path(__file__).parents[1] / "assets"
 _address: ContextVar[str] = ContextVar("address", default="")  # where the request under way comes from
 
 
