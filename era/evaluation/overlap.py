@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from era.types import Ranking
 
@@ -73,6 +72,8 @@ def overlap(one: Ranking, other: Ranking, depth: int = 10, persistence: float = 
     n_any = len(one[:depth]) + len(other[:depth]) - n_near
     tau = None
     if len(shared) > 1:
+        from scipy import stats  # takes a second to import, which readers of files do without
+
         tau = float(stats.kendalltau(*zip(*shared, strict=True)).statistic)
     return Overlap(
         rbo=_rank_biased_overlap([max(pair) for pair in shared], len(one), len(other), persistence),

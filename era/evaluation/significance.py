@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from era.evaluation.figures import NO_CHANGE
 
@@ -265,6 +264,8 @@ def mean_interval(
     if np.abs(residuals).max() < NO_CHANGE:
         reach = min(3 / n_groups, 1.0) * (highest - lowest) / 2
     else:
+        from scipy import stats
+
         error = np.sqrt(n_groups / (n_groups - 1) * float((residuals**2).sum())) / n
         reach = float(stats.t.ppf((1 + _CONFIDENCE) / 2, n_groups - 1) * error)
     return max(mean - reach, lowest), min(mean + reach, highest)
@@ -282,6 +283,8 @@ def _by_group(
 def _p_value(sums: NDArray[np.float64], seed: int, n_resamples: int) -> float:
     if not sums.any() or len(sums) < 2:
         return 1.0
+    from scipy import stats  # takes a second to import, which readers of files do without
+
     test = stats.permutation_test(
         (sums,),
         np.sum,
@@ -359,6 +362,8 @@ def preference_interval(n_for: int, n_against: int, n_tied: int = 0) -> Preferen
     n, n_decided = n_for + n_against + n_tied, n_for + n_against
     if not n:
         return PreferenceShare(0.0, 0.0, 1.0, 1.0, 0)
+    from scipy import stats
+
     interval = stats.binomtest(n_for, n).proportion_ci(confidence_level=0.95, method="wilson")
     p_value = float(stats.binomtest(n_for, n_decided, 0.5).pvalue) if n_decided else 1.0
     return PreferenceShare(n_for / n, float(interval.low), float(interval.high), p_value, n)
