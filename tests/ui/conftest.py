@@ -1,5 +1,6 @@
 """The real app in a process of its own, and Chromium to use it with; what was stored is read from SQLite directly."""
 
+import atexit
 import os
 import re
 import shutil
@@ -10,8 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -21,6 +23,7 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from era.encoders.spec import N_ALIGNMENT_TEXTS
+from tests.ui.forks import ForkedApp, Forks
 
 Parameters = Mapping[str, str | int]
 
@@ -30,6 +33,9 @@ JOIN = re.compile(r"/(queue/join|era/marks)(\?|$)")
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 """How long a test waits for the app to start or to train before it gives up."""
+
+TRACES = ROOT / ".pytest-traces"
+_HAS_FAILED = pytest.StashKey[bool]()
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -49,20 +55,19 @@ def _folder_is_shared(tmp_path_factory: pytest.TempPathFactory) -> None:
     _shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
-def vectors_of_the_demo() -> Path:
-    """Return a folder of all vectors that an app computes after its first start; they are computed once in a run."""
+def prepared_demo() -> Path:
+    """Return a data folder with the demo collection, searchable and aligned; it is prepared once in a run."""
     assert _shared is not None
-    vectors = _shared / "vectors"
-    with FileLock(_shared / "vectors.lock"):
-        if not vectors.is_dir():
-            folder = _shared / "demo"
-            command = [sys.executable, "-m", "tests.ui.demo_vectors", str(folder)]
+    folder = _shared / "demo"
+    with FileLock(_shared / "demo.lock"):
+        if not folder.is_dir():
+            command = [sys.executable, "-m", "tests.ui.prepared_demo", str(_shared / "preparing")]
             environment = {
                 name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))
             }
             subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-            (folder / "vectors").rename(vectors)
-    return vectors
+            (_shared / "preparing").rename(folder)
+    return folder
 
 
 def free_port() -> int:
@@ -73,22 +78,35 @@ def free_port() -> int:
         return port
 
 
-def spawn(folder: Path, port: int, output: Path, people: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start the app for Ann and let it write to the file `output`; with `people` everybody has to sign in."""
-    return run_app(folder, port, output, ERA_NAME="ann", ERA_PEOPLE="" if people is None else str(people))
+@cache
+def _forks() -> Forks:
+    made = Forks()
+    atexit.register(made.close)
+    return made
 
 
-def run_app(folder: Path, port: int, output: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
-    """Start `python app.py` with these arguments and environment variables and let it write to the file `output`."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
-    environment |= {
+def fork_app(folder: Path, port: int, output: Path, *arguments: str, **variables: str) -> ForkedApp:
+    """Start an app in a process that has imported everything; a new folder has the demo collection prepared."""
+    if not folder.exists():
+        shutil.copytree(prepared_demo(), folder)
+    return _forks().start(arguments, _variables(folder, port) | variables, output)
+
+
+def _variables(folder: Path, port: int) -> dict[str, str]:
+    return {
         "ERA_DATA_DIR": str(folder),
         "ERA_ALIGNMENT_TEXTS": str(N_ALIGNMENT_TEXTS),  # so that no ranking changes under a test
         "GRADIO_SERVER_PORT": str(port),
         "HF_HUB_OFFLINE": "1",
     }
+
+
+def run_app(folder: Path, port: int, output: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start `python app.py` with these arguments and variables; in a new folder it does all but embed the demo."""
     if not folder.exists():
-        shutil.copytree(vectors_of_the_demo(), folder / "vectors")
+        shutil.copytree(prepared_demo() / "vectors", folder / "vectors")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERA_", "GRADIO_"))}
+    environment |= _variables(folder, port)
     with output.open("wb") as stream:
         return subprocess.Popen(
             [sys.executable, "app.py", *arguments],
@@ -103,7 +121,7 @@ def run_app(folder: Path, port: int, output: Path, *arguments: str, **variables:
 class App:
     """A running app and where it keeps things."""
 
-    process: subprocess.Popen[bytes]
+    process: ForkedApp | subprocess.Popen[bytes]
     folder: Path
     port: int
     output: Path
@@ -112,7 +130,8 @@ class App:
     def start(cls, folder: Path, output: Path, people: Path | None = None) -> "App":
         """Start the app and return once its page can be opened."""
         port = free_port()
-        app = cls(spawn(folder, port, output, people), folder, port, output)
+        variables = {"ERA_NAME": "ann", "ERA_PEOPLE": "" if people is None else str(people)}
+        app = cls(fork_app(folder, port, output, **variables), folder, port, output)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and app.process.poll() is None:
             try:
@@ -325,8 +344,18 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test failed, for what tidies up after it."""
+    report = yield
+    if report.when == "call":
+        item.stash[_HAS_FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visits]:
+def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visits]:
+    """Return what opens pages; what a failed test did in each browser context is kept as a trace of Playwright."""
     contexts = []
 
     def open_page(
@@ -334,6 +363,7 @@ def visit(browser: Browser) -> Iterator[Visits]:
     ) -> Visit:
         context = browser.new_context(viewport={"width": width, "height": 900}, **{"locale": "en-US", **options})
         contexts.append(context)
+        context.tracing.start(snapshots=True)
         one = Visit(context.new_page(), app)
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
         one.page.on(
@@ -347,7 +377,10 @@ def visit(browser: Browser) -> Iterator[Visits]:
         return one
 
     yield open_page
-    for context in contexts:
+    name = re.sub(r"\W+", "-", request.node.nodeid.removeprefix("tests/ui/")).strip("-")
+    for number, context in enumerate(contexts, start=1):
+        if request.node.stash.get(_HAS_FAILED, False):
+            context.tracing.stop(path=TRACES / f"{name}-{number}.zip")
         context.close()
 
 

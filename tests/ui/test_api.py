@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import CallToolResult, TextContent
 
 from tests.asynchronous import finish
-from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port, run_app
+from tests.ui.conftest import PATIENCE_S, ROOT, App, fork_app, free_port
 
 DOCUMENTS = (
     {"id": "d1", "title": "Trout", "text": "How to feed a trout in a pond."},
@@ -33,7 +33,7 @@ def start(folder: Path, **variables: str) -> App:
     animals.mkdir(parents=True)
     (animals / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in DOCUMENTS))
     port, output = free_port(), folder / "output.txt"
-    process = run_app(folder / "data", port, output, str(animals), **variables)
+    process = fork_app(folder / "data", port, output, str(animals), **variables)
     app = App(process, folder / "data", port, output)
     deadline = time.monotonic() + PATIENCE_S
     while "Ready to search" not in output.read_text() and process.poll() is None and time.monotonic() < deadline:

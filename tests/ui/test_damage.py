@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from storage.backups import list_backups
-from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port, spawn
+from tests.ui.conftest import PATIENCE_S, ROOT, App, free_port, run_app
 
 pytestmark = pytest.mark.browser
 
@@ -61,7 +61,7 @@ def test_damaged_database_gives_a_page_with_words_and_can_be_mended(browser: Bro
     damaged = database.read_bytes()
 
     port = free_port()
-    process = spawn(folder, port, tmp_path / "second.log")
+    process = run_app(folder, port, tmp_path / "second.log")
     page = browser.new_page()
     try:
         assert wait_for_answer(port) == 503

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits, free_port, spawn
+from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits, free_port, run_app
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def test_kill_loses_no_saved_mark_and_ends_the_training(tmp_path: Path, visit: V
 
 def _refused(folder: Path, port: int, output: Path) -> str:
     """Return what an app says that ends by itself with exit code 1."""
-    process = spawn(folder, port, output)
+    process = run_app(folder, port, output)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while process.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Compute what an app computes after its first start: `python -m tests.ui.demo_vectors FOLDER`.
+"""Prepare a data folder as an app does after its first start: `python -m tests.ui.prepared_demo FOLDER`.
 
 In a process of its own, since the demo is read from the interpreter, and pytest replaces some of its functions: other
 documents would make another sample for the alignment, and every app would compute its own.
@@ -16,8 +16,8 @@ from era.encoders.loading import load_pair
 
 
 def main(folder: Path) -> None:
-    """Fill `folder`/vectors with the vectors of the demo."""
-    settings, cache = Settings(data_dir=folder, device="cpu"), VectorCache(folder / "vectors")
+    """Store the demo in the folder, embedded and aligned."""
+    settings, cache = Settings(data_dir=folder, device="cpu", name="ann"), VectorCache(folder / "vectors")
     workspace = Workspace(settings, lambda spec, device: load_pair(spec, device, cache))
     ensure_demo(workspace)
     prepare(workspace)
