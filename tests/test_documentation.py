@@ -105,6 +105,8 @@ def test_the_blocks_of_a_file_run_one_after_the_other(name: str, capsys: pytest.
                 PairSpec.from_json(values)
         elif block.language == "sh":
             run_commands(block.text)
+        elif block.language == "mermaid":
+            assert block.text.startswith("flowchart")  # what it shows: tests/test_contributing.py
         else:
             pytest.fail(f"{block.file}, line {block.line}: there is no rule for {block.language}")
 
