@@ -6,13 +6,33 @@ of a collection's guidelines is named by the hash of its text.
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Select, exists, insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, insert, select
 from sqlalchemy.orm import Session
 
 from storage.batches import LOOKUP_BATCH, batches, find_or_insert
 from storage.errors import UnknownRecord
 from storage.records import LabelSetRecord, PoolDocument, PoolDraw
 from storage.schema import AcknowledgementRow, LabelSetRow, PoolDocumentRow, PoolDrawRow, RemovedDocumentRow
+
+
+def _is_removed() -> ColumnElement[bool]:
+    """Return the condition that the collection has lost the document of a row; it may come back."""
+    return exists().where(
+        LabelSetRow.id == PoolDocumentRow.label_set_id,
+        RemovedDocumentRow.collection_id == LabelSetRow.collection_id,
+        RemovedDocumentRow.doc_id == PoolDocumentRow.doc_id,
+    )
+
+
+_POOL = (  # put together once, since it is asked with every mark
+    select(PoolDocumentRow.doc_id, PoolDocumentRow.sources)
+    .where(
+        PoolDocumentRow.label_set_id == bindparam("label_set"),
+        PoolDocumentRow.query_id == bindparam("query"),
+        ~_is_removed(),
+    )
+    .order_by(PoolDocumentRow.id)
+)
 
 
 def get_or_create(session: Session, collection_id: int, name: str, created_by: str) -> LabelSetRecord:
@@ -57,12 +77,8 @@ def list_names(session: Session, collection_id: int) -> Sequence[LabelSetRecord]
 
 def pool_of(session: Session, label_set_id: int, query_id: int) -> Sequence[PoolDocument]:
     """Return the query's pool in the order in which it grew, but for documents that were removed meanwhile."""
-    statement = (
-        select(PoolDocumentRow.doc_id, PoolDocumentRow.sources)
-        .where(PoolDocumentRow.label_set_id == label_set_id, PoolDocumentRow.query_id == query_id, ~_is_removed())
-        .order_by(PoolDocumentRow.id)
-    )
-    return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(statement)]
+    place = {"label_set": label_set_id, "query": query_id}
+    return [PoolDocument(doc_id, sources) for doc_id, sources in session.execute(_POOL, place)]
 
 
 def pooled_ids(session: Session, label_set_id: int, query_ids: Collection[int] | None = None) -> dict[int, list[str]]:
@@ -179,15 +195,6 @@ def _record(row: LabelSetRow) -> LabelSetRecord:
         created_by=row.created_by,
         created_at=row.created_at,
         in_use=row.in_use,
-    )
-
-
-def _is_removed() -> ColumnElement[bool]:
-    """Return the condition that the collection has lost the document of a row; it may come back."""
-    return exists().where(
-        LabelSetRow.id == PoolDocumentRow.label_set_id,
-        RemovedDocumentRow.collection_id == LabelSetRow.collection_id,
-        RemovedDocumentRow.doc_id == PoolDocumentRow.doc_id,
     )
 
 

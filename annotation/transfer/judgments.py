@@ -212,7 +212,7 @@ def import_judgments(
     """Read a file as `export_judgments` writes it, or judgments of another tool, into a label set.
 
     Queries are matched by text and instruction where the file tells them, and added where they are new; else by what
-    they are called in files (`annotation.judging.query_names`), or by a text that only one of them has. Marks of
+    they are called in files (`judging.queries.query_names`), or by a text that only one of them has. Marks of
     other people keep their role only where nobody signs in: elsewhere they come in as references, since each
     person speaks for himself or herself alone. What was settled comes in as references, too, unless the importing
     person manages the collection. Agreed grades and qrels come in as references of whoever imports.

@@ -39,7 +39,7 @@ def import_run(
 ) -> ImportedRun:
     """Keep the rankings of a TREC run file, so that they can be compared and measured like any other.
 
-    Queries are matched by what they are called in files (`annotation.judging.query_names`), documents by their ids.
+    Queries are matched by what they are called in files (`judging.queries.query_names`), documents by their ids.
 
     Args:
         workspace: of this process.

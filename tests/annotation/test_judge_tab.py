@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 import storage.judgments
 import storage.label_sets
-from annotation.errors import InvalidInputError
+from annotation.collections.page import list_queries
+from annotation.errors import InvalidInputError, NotReadyError
 from annotation.judging.marks import Mark
 from annotation.ui.panel import Message
 from annotation.ui.server.marks import deliver as deliver_marks
@@ -20,6 +21,7 @@ from annotation.ui.tabs.judge import JudgeTab
 from storage.errors import DatabaseBusy
 from storage.records import PoolDocument
 from tests.worlds.desk import Desk
+from tests.worlds.judging import with_setup
 
 MARK: dict[str, Any] = {
     "label_set_id": 2,
@@ -169,6 +171,37 @@ def test_delivery_answers_a_delivery_with_what_it_changed(judged_desk: Desk) -> 
     assert "error" not in reply
 
 
+def ask(desk: Desk, judge_tab: JudgeTab, **what: str) -> dict[str, Any]:
+    """Return what ann is answered who types a query."""
+    sent = {"collection_id": desk.collection.id, "label_set_id": desk.label_set_id, "view": "ranking", **what}
+    request = SimpleNamespace(username=None, request=SimpleNamespace(session=None))
+    return judge_tab._search(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
+
+
+def test_judge_tab_sends_settings_once_and_again_when_they_have_changed(judged_desk: Desk, judge_tab: JudgeTab) -> None:
+    opened = judge_tab.show(judged_desk.page, "ann", Message({}))
+    assert opened["settings"]["version"] == opened["version"]
+    asked = ask(judged_desk, judge_tab, text="moth", settings=opened["version"])
+    assert ("settings" in asked, asked["version"]) == (False, opened["version"])
+    with_setup(judged_desk, guidelines="Read *this*.")
+    asked = ask(judged_desk, judge_tab, text="moth", settings=opened["version"])
+    assert asked["settings"]["must_acknowledge"]
+    assert asked["settings"]["version"] == asked["version"] != opened["version"]
+    assert "settings" not in ask(judged_desk, judge_tab, text="moth", settings=asked["version"])
+
+
+def test_query_that_is_typed_before_it_can_be_searched_for_is_stored(
+    judged_desk: Desk, judge_tab: JudgeTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_yet(*_: Any) -> None:
+        raise NotReadyError("The embedders are being loaded.")
+
+    monkeypatch.setattr(judged_desk.workspace, "open", not_yet)
+    asked = ask(judged_desk, judge_tab, text="typed early")
+    assert (asked["error"], asked["query"]["id"]) == ("The embedders are being loaded.", None)
+    assert "typed early" in [line.query.text for line in list_queries(judged_desk.workspace, judged_desk.page)]
+
+
 def test_judge_tab_shows_what_was_found_while_nothing_can_be_stored(
     judged_desk: Desk, judge_tab: JudgeTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,16 +211,10 @@ def test_judge_tab_shows_what_was_found_while_nothing_can_be_stored(
         yield
 
     monkeypatch.setattr(judged_desk.workspace, "writing", refuse)
-    sent = {"collection_id": judged_desk.collection.id, "label_set_id": judged_desk.label_set_id, "view": "ranking"}
-    request = SimpleNamespace(username=None, request=SimpleNamespace(session=None))
-
-    def search(**what: str) -> dict[str, Any]:
-        return judge_tab._search(request, SimpleNamespace(_data={**sent, **what}))  # type: ignore[arg-type]
-
-    shown = search(text="moth")
+    shown = ask(judged_desk, judge_tab, text="moth")
     assert (len(shown["cards"]), shown["can_write"], shown["person"]) == (10, False, "ann")
     assert "To mark its documents, press Search again" in shown["error"]
-    shown = search(text="cat", instruction="vet")
+    shown = ask(judged_desk, judge_tab, text="cat", instruction="vet")
     assert (len(shown["cards"]), shown["can_write"], shown["error"]) == (10, True, "")
 
 

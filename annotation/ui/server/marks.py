@@ -35,17 +35,18 @@ class MarkRoute:
 
     async def answer(self, request: Request) -> Response:
         """Answer one delivery; what is wrong with it is told in the answer, and the page keeps what was not stored."""
-        if self._n_waiting >= MAX_WAITING:
-            return JSONResponse({"error": "Too many marks are being stored just now."}, 503)
-        self._n_waiting += 1
         try:
             content = await _content(request)
-            if content is None:
-                return JSONResponse({"error": "More marks than can be sent at once."}, 413)
-            author = sender_of(self._workspace.settings, request)
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, author, content)
         except ClientDisconnect:
             return Response(status_code=400)
+        if content is None:
+            return JSONResponse({"error": "More marks than can be sent at once."}, 413)
+        if self._n_waiting >= MAX_WAITING:
+            return JSONResponse({"error": "Too many marks are being stored just now."}, 503)
+        author = sender_of(self._workspace.settings, request)
+        self._n_waiting += 1
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, author, content)
         finally:
             self._n_waiting -= 1
         return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
