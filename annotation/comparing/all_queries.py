@@ -20,8 +20,8 @@ from annotation.judging.pool import sampled_queries
 from annotation.judging.queries import DEPTH
 from annotation.judging.test_queries import kept_for_testing
 from annotation.ranking.main_measure import MainMeasure
+from annotation.ranking.rankers import RankingKey
 from annotation.retrieval.near_copies import group_numbers
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.incomplete_judgments import Bounds, SampledQuery, bound_difference
 from era.evaluation.measures import depth_of, evaluate, main_of
@@ -283,7 +283,7 @@ def _kinds(view: ComparisonView, ranked: RankedSides) -> dict[int, PartKind]:
     """Return which part each query belongs to."""
     learned = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_learned}
     flattered = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_flattered}
-    if not learned and not any(RankingKey.parse(key).run_id is not None for key in view.sides):
+    if not learned and not any(key.run_id is not None for key in view.sides):
         return dict.fromkeys(ranked.queries, "plain")
     kinds: dict[int, PartKind] = dict.fromkeys(ranked.queries, "unseen")
     kinds |= dict.fromkeys(ranked.for_testing, "test")
@@ -368,7 +368,7 @@ def _measure(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, Part
     )
 
 
-def _tested(part: Part, sides: Sequence[str], main: str, measure: MainMeasure) -> Part:
+def _tested(part: Part, sides: Sequence[RankingKey], main: str, measure: MainMeasure) -> Part:
     """Test the main measure, and no other."""
     first, *others = sides
     tests = measure.compare(first, others)

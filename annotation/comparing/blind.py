@@ -19,8 +19,8 @@ from annotation.comparing.rankings import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import DEPTH, open_query
+from annotation.ranking.rankers import RankingKey
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from era.evaluation.significance import PreferenceShare, preference_interval
@@ -117,7 +117,7 @@ def next_pair(
         answered = storage.preferences.standing(session, view.label_set_id, first, second, author)
     done = {record.query_id for record in answered}
     todo = [query for query in queries if query.id not in done]
-    for key in (key for key in (first, second) if RankingKey.parse(key).stored_side):
+    for key in (key for key in (first, second) if key.stored_side):
         kept = rank_queries(workspace, opened, key, todo, depth_of(view.measures))
         todo = [query for query in todo if query.id in kept]
     waiting = [query for query in todo if query.id not in set(skip)]
@@ -228,7 +228,7 @@ def _by_query(records: Sequence[PreferenceRecord], is_swapped: bool) -> Tally:
     return Tally(n_first, n_second, len(leads) - n_first - n_second, 0)
 
 
-def _pair(view: ComparisonView) -> tuple[str, str]:
+def _pair(view: ComparisonView) -> tuple[RankingKey, RankingKey]:
     """Return the two keys in the order they are stored in, so that exchanging the sides finds the same answers."""
     first, second = sorted(view.sides[:2])
     return first, second

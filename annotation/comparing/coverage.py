@@ -9,8 +9,7 @@ from annotation.comparing.all_queries import N_TO_SETTLE, compare_all, rank_side
 from annotation.comparing.view import ComparisonView
 from annotation.judging.review import lay_out_pairs
 from annotation.judging.view import Desk
-from annotation.ranking.rankers import default_ranker
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT, default_ranker
 from annotation.workspace import Workspace
 from era.evaluation.incomplete_judgments import is_sampled
 from storage.records import JudgmentRole

@@ -15,6 +15,7 @@ from annotation.comparing.snapshots import judgments_then, kept_comparison
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_names
 from annotation.judging.setup import hidden_queries, left_out
+from annotation.ranking.rankers import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from era.io.content import SourceQuery
@@ -120,7 +121,7 @@ def _scale(qrels: Mapping[str, Mapping[str, float]]) -> int:
     return 1 if is_whole else _GRADE_SCALE
 
 
-def _is_in_sample(workspace: Workspace, view: ComparisonView, key: str) -> bool:
+def _is_in_sample(workspace: Workspace, view: ComparisonView, key: RankingKey) -> bool:
     """Return whether a side ranks, or a stored one ranked, by what had learned from the queries."""
     kept = kept_side(workspace, key)
     return kept[0].about["view"]["in_sample"] if kept else view.is_in_sample

@@ -9,8 +9,7 @@ import storage.snapshots
 import storage.training_runs
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, QueryChange
 from annotation.comparing.view import ComparisonView
-from annotation.ranking.rankers import labels_of, list_rankers
-from annotation.retrieval.ranking import ALIGNED, BM25, RankingKey
+from annotation.ranking.rankers import ALIGNED, BM25, RankingKey, labels_of, list_rankers
 from annotation.workspace import Workspace, find_training_run
 from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.overlap import MeanOverlap
@@ -27,9 +26,9 @@ def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
     return labels_of(list_rankers(workspace, view.collection_id, is_comparing=True), view.sides)
 
 
-def kept_side(workspace: Workspace, key: str) -> tuple[SnapshotRecord, int] | None:
+def kept_side(workspace: Workspace, key: RankingKey) -> tuple[SnapshotRecord, int] | None:
     """Return the snapshot that a ranker key names and the number of the side; None for other keys, or if it is gone."""
-    named = RankingKey.parse(key).stored_side
+    named = key.stored_side
     if named is None:
         return None
     slug, side = named
@@ -38,7 +37,7 @@ def kept_side(workspace: Workspace, key: str) -> tuple[SnapshotRecord, int] | No
     return None if record is None or side >= len(record.about["sides"]) else (record, side)
 
 
-def side_facts(workspace: Workspace, view: ComparisonView, key: str, label: str) -> dict[str, Any]:
+def side_facts(workspace: Workspace, view: ComparisonView, key: RankingKey, label: str) -> dict[str, Any]:
     """Return {key, label, provenance} of a side.
 
     Raises:
@@ -48,24 +47,24 @@ def side_facts(workspace: Workspace, view: ComparisonView, key: str, label: str)
     return {"key": key, "label": label, "provenance": _provenance(workspace, view, key)}
 
 
-def _provenance(workspace: Workspace, view: ComparisonView, key: str) -> dict[str, Any]:
+def _provenance(workspace: Workspace, view: ComparisonView, key: RankingKey) -> dict[str, Any]:
     kept = kept_side(workspace, key)
     if kept is not None:
         record, place = kept
         return {**record.about["sides"][place]["provenance"], "kept_in": record.slug}
-    opened, parsed = workspace.open(view.collection_id), RankingKey.parse(key)
+    opened = workspace.open(view.collection_id)
     found: dict[str, Any] = {
         "strong_embedder": asdict(opened.pair.strong.identity),
         "light_embedder": asdict(opened.pair.light.identity),
         "index_fingerprint": opened.index.fingerprint,
         "corpus_fingerprint": opened.corpus.fingerprint,
-        "counts_matching_words": parsed.has_words or key == BM25,
+        "counts_matching_words": key.has_words or key == BM25,
     }
-    if parsed.base == ALIGNED:
+    if key.base == ALIGNED:
         found["n_texts"] = opened.aligned().adapter.provenance["n_texts"]
-    if parsed.is_reread:
+    if key.is_reread:
         found["n_reread_by_strong_embedder"] = N_REREAD
-    number = parsed.run_id
+    number = key.run_id
     if number is None:
         return found
     adapter = opened.trained(find_training_run(workspace, number))[0].adapter

@@ -1,7 +1,7 @@
 """One query side by side: what each ranking shows first, where its documents stand elsewhere, what is judged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from annotation.comparing.facts import side_labels
@@ -10,9 +10,8 @@ from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError
 from annotation.judging.queries import DEPTH, open_query
 from annotation.judging.setup import sight_of
-from annotation.ranking.rankers import expectation
+from annotation.ranking.rankers import ALIGNED, RankingKey, expectation
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import ALIGNED, RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import MIN_DEPTH, depth_of, evaluate
 from era.method.certainty import Expectation
@@ -56,7 +55,7 @@ class Side:
         measures: measure -> value for a labelled query, else empty.
     """
 
-    key: str
+    key: RankingKey
     label: str
     origin: Origin
     results: Sequence[ComparedResult]
@@ -110,10 +109,9 @@ def compare_query(workspace: Workspace, author: str | None, view: ComparisonView
     places = [_places(ranked[key]) for key in view.sides]
     labels = side_labels(workspace, view)
     last, expected, is_as_aligned = view.sides[-1], None, False
-    parsed = RankingKey.parse(last)
-    if parsed.run_id is not None and not parsed.is_reread and not ranked[last].is_learned:
+    if last.run_id is not None and not last.is_reread and not ranked[last].is_learned:
         expected = expectation(workspace, opened, last)
-        aligned = rank_queries(workspace, opened, str(replace(parsed, base=ALIGNED)), [record], depth)[record.id]
+        aligned = rank_queries(workspace, opened, last.with_base(ALIGNED), [record], depth)[record.id]
         is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]
     first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
     return QueryComparison(
@@ -133,7 +131,7 @@ def _places(ranked: RankedQuery) -> dict[str, int]:
 def _side(
     opened: OpenCollection,
     view: ComparisonView,
-    key: str,
+    key: RankingKey,
     label: str,
     ranked: RankedQuery,
     places: Sequence[Mapping[str, int]],

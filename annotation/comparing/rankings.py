@@ -17,10 +17,9 @@ import storage.queries
 import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.ranking.rankers import retriever
+from annotation.ranking.rankers import BM25, RankingKey, retriever
 from annotation.retrieval.near_copies import copies_among
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import BM25, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HeldOut
 from era.encoders.base import Vectors
@@ -59,7 +58,7 @@ class RankedQuery:
 def rank_queries(
     workspace: Workspace,
     opened: OpenCollection,
-    key: str,
+    key: RankingKey,
     queries: Sequence[QueryRecord],
     depth: int = MIN_DEPTH,
     is_in_sample: bool = False,
@@ -79,15 +78,14 @@ def rank_queries(
         NotReadyError: if the strong model has not read every document that it needs for the ranking.
         InvalidInputError: if the ranker is a side of a snapshot that was stored less deep.
     """
-    parsed = RankingKey.parse(key)
-    if parsed.stored_side is not None:
+    if key.stored_side is not None:
         return _stored(workspace, opened, key, queries, depth)
-    plain = str(parsed.without_words())
+    plain = key.without_words()
     without, held_out = retriever(workspace, opened, plain)
     honest = {} if is_in_sample else held_out
     rows = {query.id: honest.get(str(query.id)) for query in queries}
-    names = {query.id: _query_name(query, rows[query.id], parsed.has_words) for query in queries}
-    beside = _words_name(parsed, without.adapter.word_weight, depth) + _rereading_name(opened, parsed)
+    names = {query.id: _query_name(query, rows[query.id], key.has_words) for query in queries}
+    beside = _words_name(key, without.adapter.word_weight, depth) + _rereading_name(opened, key)
     ranker = _ranker_name(opened, without, beside)
     known = opened.runs.find(ranker, names.values(), depth)
     missing = [query for query in queries if names[query.id] not in known]
@@ -113,13 +111,13 @@ def rank_queries(
 def _learned_from(
     workspace: Workspace,
     opened: OpenCollection,
-    key: str,
+    key: RankingKey,
     held_out: Mapping[str, HeldOut],
     queries: Sequence[QueryRecord],
 ) -> set[int]:
     """Return the queries that a ranker learned from, or from near-copies of which, as they are judged there now."""
     learned = {query.id for query in queries if str(query.id) in held_out}
-    others, number = [query for query in queries if query.id not in learned], RankingKey.parse(key).run_id
+    others, number = [query for query in queries if query.id not in learned], key.run_id
     if not held_out or not others or number is None:
         return learned
     with workspace.reading() as session:
@@ -130,10 +128,10 @@ def _learned_from(
 
 
 def _stored(
-    workspace: Workspace, opened: OpenCollection, key: str, queries: Sequence[QueryRecord], depth: int
+    workspace: Workspace, opened: OpenCollection, key: RankingKey, queries: Sequence[QueryRecord], depth: int
 ) -> dict[int, RankedQuery]:
     """Return what a side of a snapshot ranked, but for documents that are no longer there."""
-    slug, side = RankingKey.parse(key).stored_side or ("", 0)
+    slug, side = key.stored_side or ("", 0)
     with workspace.reading() as session:
         snapshot = storage.snapshots.find(session, slug)
         here = {query.id for query in queries if snapshot and query.collection_id == snapshot.collection_id}

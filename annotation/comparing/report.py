@@ -199,7 +199,7 @@ def _provenance(
     if kept is not None:
         sides, rest = kept.about["sides"], {name: kept.about[name] for name in ("view", "judgments", "depth")}
     else:
-        sides, rest = [side_facts(workspace, view, key, label) for key, label in labels.items()], {}
+        sides, rest = [side_facts(workspace, view, key, labels[key]) for key in view.sides], {}
     about = [(side["label"], _json({"key": side["key"], **side["provenance"]})) for side in sides]
     return [*about, ("Comparison", _json(rest or {"view": to_json(view)}))]
 

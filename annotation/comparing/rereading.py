@@ -4,7 +4,6 @@ import storage.queries
 from annotation.comparing.rankings import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rereading import NOTHING_UNREAD, Unread, unread_in
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import MIN_DEPTH
 from era.method.reranking import N_REREAD
@@ -17,7 +16,7 @@ def unread_of_comparison(workspace: Workspace, view: ComparisonView) -> Unread:
         NotFoundError: if a ranker does not exist.
         NotReadyError: if the embedders are still being loaded.
     """
-    keys = [parsed.without_rereading() for parsed in map(RankingKey.parse, view.sides) if parsed.is_reread]
+    keys = [key.without_rereading() for key in view.sides if key.is_reread]
     opened = workspace.open(view.collection_id)
     if not keys or opened.has_read_all:
         return NOTHING_UNREAD
@@ -26,6 +25,6 @@ def unread_of_comparison(workspace: Workspace, view: ComparisonView) -> Unread:
         listed = storage.queries.list_all(session, view.collection_id)
     queries = [query for query in listed if query.id in judged or query.id == view.query_id]
     queries.sort(key=lambda query: query.id != view.query_id)
-    sides = [rank_queries(workspace, opened, str(key), queries, MIN_DEPTH, view.is_in_sample) for key in keys]
+    sides = [rank_queries(workspace, opened, key, queries, MIN_DEPTH, view.is_in_sample) for key in keys]
     rankings = [[doc for side in sides for doc in side[query.id].ranking[:N_REREAD]] for query in queries]
     return unread_in(workspace, view.collection_id, opened, rankings)

@@ -23,8 +23,7 @@ from annotation.comparing.view import ComparisonView, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import clean_text
 from annotation.people.permissions import require, why_not_manage
-from annotation.ranking.rankers import is_imported
-from annotation.retrieval.ranking import ALIGNED, RankingKey
+from annotation.ranking.rankers import ALIGNED, RankingKey, is_imported
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from storage.records import CollectionRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
@@ -136,7 +135,7 @@ def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
 def snapshot_view(record: SnapshotRecord) -> ComparisonView:
     """Return the comparison of a snapshot's stored sides, measured as then; an imported run stands beside `aligned`."""
     then = record.about["view"]
-    stored = tuple(str(RankingKey.of_snapshot(record.slug, side)) for side in range(len(record.about["sides"])))
+    stored = tuple(RankingKey.of_snapshot(record.slug, side) for side in range(len(record.about["sides"])))
     return ComparisonView(
         collection_id=record.collection_id,
         label_set_id=record.label_set_id,

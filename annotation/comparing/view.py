@@ -12,8 +12,7 @@ import storage.training_runs
 from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import desk_setup
-from annotation.ranking.rankers import list_rankers, missing_label
-from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, list_rankers, missing_label, read_keys
 from annotation.workspace import Workspace
 from era.evaluation.measures import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
@@ -41,7 +40,7 @@ class ComparisonView:
 
     collection_id: int
     label_set_id: int
-    sides: tuple[str, ...]
+    sides: tuple[RankingKey, ...]
     query_id: int | None
     measures: tuple[str, ...] = COMPARISON_MEASURES
     threshold: float | None = None
@@ -72,7 +71,7 @@ def read_view(
         InvalidInputError: if the sides are not two or three different ones, or a measure or the grade is unknown.
         NotFoundError: if a run or a stored side is of another collection; what is gone shows when it is opened.
     """
-    keys = tuple(key.strip() for key in (sides.split("~") if isinstance(sides, str) else sides))
+    keys = tuple(read_keys(sides) if isinstance(sides, str) else map(RankingKey, sides))
     if not 2 <= len(keys) <= MAX_SIDES or len(set(keys)) < len(keys) or not all(0 < len(key) <= 80 for key in keys):
         raise InvalidInputError("Choose two or three different rankings to compare.")
     for key in keys:
@@ -132,7 +131,7 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
         raise NotAllowedError("Sign in to make a short link; the address of this page opens the same comparison.")
     rankers = {ranker.key for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
     for key in view.sides:
-        if str(RankingKey.parse(key).without_rereading()) not in rankers:
+        if key.without_rereading() not in rankers:
             raise NotFoundError(
                 f"{_capitalised(missing_label(key))} is not there (any more). Choose one from the list."
             )
@@ -187,11 +186,10 @@ def _capitalised(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
+def _is_there(workspace: Workspace, collection_id: int, key: RankingKey) -> bool:
     """Return whether what a run or a stored side needs still exists; other keys are judged by who ranks with them."""
-    parsed = RankingKey.parse(key)
-    stored = parsed.stored_side
-    if stored is None and parsed.run_id is None:
+    stored = key.stored_side
+    if stored is None and key.run_id is None:
         return True
     source = _source(workspace, key)
     if source is None or source.collection_id != collection_id:
@@ -201,10 +199,9 @@ def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
     return stored is not None and stored[1] < len(source.about["sides"])
 
 
-def _source(workspace: Workspace, key: str) -> TrainingRunRecord | SnapshotRecord | None:
+def _source(workspace: Workspace, key: RankingKey) -> TrainingRunRecord | SnapshotRecord | None:
     """Return the training run or the snapshot that a ranker key names; None for other keys, or if it is gone."""
-    parsed = RankingKey.parse(key)
-    stored, number = parsed.stored_side, parsed.run_id
+    stored, number = key.stored_side, key.run_id
     with workspace.reading() as session:
         if stored is not None:
             return storage.snapshots.find(session, stored[0])

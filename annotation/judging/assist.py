@@ -52,7 +52,7 @@ class Followed:
     state: LiveState
 
 
-def follow(workspace: Workspace, found: OpenQuery, ranker: str) -> Followed:
+def follow(workspace: Workspace, found: OpenQuery, ranker: rankers.RankingKey) -> Followed:
     """Rank the documents anew with the query moved towards what the author marked as relevant.
 
     Its words move as well if they count in the ranking that is watched.

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from annotation.errors import NotAllowedError, NotReadyError
-from annotation.ranking.rankers import retriever
+from annotation.ranking.rankers import RankingKey, retriever
 from annotation.retrieval.endpoint_costs import EndpointCosts, endpoint_costs
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.encoders.base import Vectors
 from era.encoders.sentence_transformer import SentenceTransformerEmbedder
@@ -45,7 +44,7 @@ class Unread:
 NOTHING_UNREAD = Unread((), 0, None, None)
 
 
-def unread_of_query(workspace: Workspace, query: QueryRecord, key: str) -> Unread:
+def unread_of_query(workspace: Workspace, query: QueryRecord, key: RankingKey) -> Unread:
     """Return what is unread on top of one ranking of a query, as the judging desk shows it.
 
     Raises:
@@ -55,22 +54,21 @@ def unread_of_query(workspace: Workspace, query: QueryRecord, key: str) -> Unrea
     opened = workspace.open(query.collection_id)
     if opened.has_read_all:
         return NOTHING_UNREAD
-    first, _ = retriever(workspace, opened, str(RankingKey.parse(key).without_rereading()))
+    first, _ = retriever(workspace, opened, key.without_rereading())
     ranking = first.search(Query(str(query.id), query.text, query.instruction), N_REREAD)
     return unread_in(workspace, query.collection_id, opened, [ranking])
 
 
-def ready_key(workspace: Workspace, query: QueryRecord, key: str) -> str:
+def ready_key(workspace: Workspace, query: QueryRecord, key: RankingKey) -> RankingKey:
     """Return the key of a ranking, without rereading as long as there is something to read for this query.
 
     Raises:
         NotFoundError: if there is no such ranker.
         NotReadyError: if the embedders are still being loaded.
     """
-    parsed = RankingKey.parse(key)
-    if not parsed.is_reread or not unread_of_query(workspace, query, key).doc_ids:
+    if not key.is_reread or not unread_of_query(workspace, query, key).doc_ids:
         return key
-    return str(parsed.without_rereading())
+    return key.without_rereading()
 
 
 def read_some(workspace: Workspace, author: str | None, collection_id: int, unread: Unread) -> None:

@@ -11,8 +11,7 @@ import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_change_run, why_not_choose_ranking
-from annotation.ranking.rankers import list_usable
-from annotation.retrieval.ranking import RankingKey
+from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.workspace import Workspace
 from storage.records import TrainingRunRecord, TrainingRunState
 
@@ -153,4 +152,4 @@ def sweep(workspace: Workspace) -> None:
 
 
 def _shows(key: str, run: TrainingRunRecord) -> bool:
-    return RankingKey.parse(key).run_id == run.id
+    return RankingKey(key).run_id == run.id

@@ -16,8 +16,7 @@ from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.marks import start_label_set
 from annotation.judging.setup import FOUR_GRADES
-from annotation.ranking.rankers import list_rankers
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey, list_rankers
 from era.evaluation.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.worlds.desk import Desk, swapped_topics
@@ -28,7 +27,9 @@ SECOND_OF_TEN, TENTH_OF_TEN = 1 / log2(3), 1 / log2(11)  # nDCG@10 of one releva
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, more.pop("query_id", None), **more)
+    return ComparisonView(
+        desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), more.pop("query_id", None), **more
+    )
 
 
 def compared(desk: Desk, *sides: str, **more: Any) -> OverallComparison:

@@ -17,7 +17,7 @@ import era.method.reranking
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import Followed, follow
 from annotation.ranking import rereading
-from annotation.retrieval.ranking import LIGHT, RankingKey
+from annotation.ranking.rankers import LIGHT
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
 from era.encoders.base import EmbedderPair
@@ -177,7 +177,7 @@ WORDED = [
 finds cat-2 first. Fed back cat-0, of .431 "cat" and .569 "purrxx", a share s makes that cat-1 .420 + .077 s and cat-2
 .600 - .341 s: cat-1 is first from .43 on, so .6 is taken."""
 
-WITH_WORDS = str(RankingKey(LIGHT, has_words=True))
+WITH_WORDS = LIGHT.with_words()
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_follow_lets_the_strong_model_order_what_the_words_bring_to_the_top(
         monkeypatch.setattr(module, "N_REREAD", 2)
     teach_that_words_help(worded_desk)
     query = write_query(worded_desk, "moth")
-    key = str(RankingKey.parse(WITH_WORDS).with_rereading())
+    key = WITH_WORDS.with_rereading()
     assert "moth-2" in ids(live(worded_desk, "ann", query, key).cards)[:2]
     say(worded_desk, "ann", query.id, "moth-0", 1.0)
     followed = live(worded_desk, "ann", query, key)

@@ -10,6 +10,7 @@ import storage.comparison_looks
 from annotation.comparing.looks import look_digest, note_look
 from annotation.comparing.snapshots import take
 from annotation.comparing.view import ComparisonView, read_view
+from annotation.ranking.rankers import RankingKey
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
 from storage.errors import DatabaseBusy, DataFolderNotWritable
@@ -17,7 +18,7 @@ from tests.worlds.desk import Desk
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, None, **more)
+    return ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), None, **more)
 
 
 def test_each_different_comparison_counts_once(judged_desk: Desk) -> None:

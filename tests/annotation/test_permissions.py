@@ -27,6 +27,7 @@ from annotation.judging.queries import import_queries, set_need
 from annotation.judging.review import lay_out_conflicts
 from annotation.judging.setup import DeskSetup, set_up
 from annotation.people.permissions import is_alone, why_not_arrange, why_not_manage
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.training import learning_curves, start
 from annotation.training import manage as manage_runs
@@ -251,7 +252,7 @@ def test_who_started_a_label_set_chooses_what_it_uses(shared: Desk) -> None:
 
 
 def test_a_kept_comparison_is_deleted_by_who_kept_it_or_manages(shared: Desk) -> None:
-    view = ComparisonView(shared.collection.id, shared.label_set_id, ("light", "aligned"), None)
+    view = ComparisonView(shared.collection.id, shared.label_set_id, (LIGHT, ALIGNED), None)
     first, second = (snapshots.take(shared.workspace, OTHER, view, name) for name in ("first", "second"))
     places = shared.workspace, shared.collection.id
     assert snapshots.list_droppable(places[0], STRANGER, places[1]) == []

@@ -18,7 +18,7 @@ from annotation.judging.agreement import Agreement, JudgeWork, PairAgreement, Pe
 from annotation.judging.review import DrawnMarks
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, Template
 from annotation.labels.current import LabelCounts, PersonCounts
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.ui.payloads.collections import collection_panel, coverage_panel
 from annotation.ui.payloads.header import header
 from annotation.ui.payloads.wording import chance, count, effect, labels_in_words, likely, measure_meaning, p_value_text

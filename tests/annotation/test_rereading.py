@@ -21,10 +21,9 @@ from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import follow
 from annotation.judging.queries import run_query
 from annotation.ranking import rankers, rereading
-from annotation.ranking.rankers import labels_of, list_rankers
+from annotation.ranking.rankers import LIGHT, RankingKey, labels_of, list_rankers
 from annotation.ranking.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_query
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import LIGHT
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
@@ -34,7 +33,7 @@ from tests.worlds.desk import Desk, swapped_topics
 from tests.worlds.judging import found_by
 from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
-REREAD = f"{LIGHT}+reread"
+REREAD = LIGHT.with_rereading()
 READ_BEFORE = [document.doc_id for document in DOCUMENTS[:8]]  # cat, dog, trout and wren
 
 
@@ -47,13 +46,13 @@ def library_of(desk: Desk) -> OpenCollection:
     return opened
 
 
-def read_all(desk: Desk, query_id: int, key: str = REREAD) -> None:
+def read_all(desk: Desk, query_id: int, key: RankingKey = REREAD) -> None:
     unread = unread_of_query(desk.workspace, desk.query(query_id), key)
     read_some(desk.workspace, "ann", desk.collection.id, unread)
 
 
 def view_of(desk: Desk, *sides: str, query_id: int | None = None) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, query_id)
+    return ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), query_id)
 
 
 def test_what_is_unread_on_top_is_told_in_the_order_of_the_ranking_and_not_read(
@@ -169,12 +168,12 @@ def test_a_complete_reading_for_comparing_leaves_nothing_unread(desk: Desk) -> N
 @pytest.mark.parametrize("key", ["strong+reread", "bm25+reread", "bm25+words+reread", "snap-abc-0+reread"])
 def test_what_does_not_search_the_light_index_is_not_reread(desk: Desk, key: str) -> None:
     with pytest.raises(NotFoundError, match="no ranking named"):
-        rankers.retriever(desk.workspace, desk.workspace.open(desk.collection.id), key)
+        rankers.retriever(desk.workspace, desk.workspace.open(desk.collection.id), RankingKey(key))
 
 
 def test_labels_say_that_the_top_is_read(desk: Desk) -> None:
     offered = list_rankers(desk.workspace, desk.collection.id, is_comparing=True)
-    assert labels_of(offered, [LIGHT, REREAD, "run-9+reread"]) == {
+    assert labels_of(offered, [LIGHT, REREAD, RankingKey("run-9+reread")]) == {
         LIGHT: "light model alone",
         REREAD: "light model alone, top 50 read by the strong model",
         "run-9+reread": "a training run, top 50 read by the strong model",
@@ -304,9 +303,9 @@ def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     assert set(unread.doc_ids[: unread.n_first]) == {"moth-feeding", "moth-illness"}  # not what the run itself finds
     read_some(judged_desk.workspace, "ann", judged_desk.collection.id, unread)
     query = judged_desk.query(learned)
-    [ranked] = rank_queries(judged_desk.workspace, opened, key, [query]).values()
+    [ranked] = rank_queries(judged_desk.workspace, opened, RankingKey(key), [query]).values()
     assert (ranked.origin, {doc.doc_id for doc in ranked.ranking[:2]}) == ("held_out", {"moth-feeding", "moth-illness"})
-    deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, key).ranking[:2]}
+    deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, RankingKey(key)).ranking[:2]}
     assert deployed == {"cat-feeding", "cat-illness"}
 
 
@@ -317,7 +316,9 @@ def test_a_reread_ranking_is_kept_apart_from_the_one_it_orders(judged_desk: Desk
     for _ in range(2):  # searched for, then found again
         [plain] = rank_queries(judged_desk.workspace, opened, LIGHT, [query]).values()
         [reread] = rank_queries(judged_desk.workspace, opened, REREAD, [query]).values()
-        [with_words] = rank_queries(judged_desk.workspace, opened, f"{LIGHT}+words+reread", [query]).values()
+        [with_words] = rank_queries(
+            judged_desk.workspace, opened, RankingKey(f"{LIGHT}+words+reread"), [query]
+        ).values()
         scores = [[doc.score for doc in each.ranking[:2]] for each in (plain, reread, with_words)]
         assert scores[0] != scores[1] != scores[2] != scores[0]
         assert {doc.doc_id for doc in plain.ranking} == {doc.doc_id for doc in reread.ranking}

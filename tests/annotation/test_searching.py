@@ -28,7 +28,7 @@ from annotation.judging.queries import (
     shown_last,
 )
 from annotation.ranking.rankers import default_ranker, list_rankers
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document

@@ -27,6 +27,7 @@ from annotation.comparing.snapshots import (
 )
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.ui.payloads.snapshots import snapshots_panel
 from tests.worlds.desk import Desk, as_json, open_desk, settings_at, swapped_topics
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, QRELS, light_embedder
@@ -116,7 +117,7 @@ def test_a_snapshot_of_a_snapshot_still_knows_what_was_flattered(judged_desk: De
         assert kinds == [(kind, 2), ("unseen", 10)]
         for generation in ("first", "second", "third"):
             record = take(workspace, "ann", view, generation)
-            view = replace(view, sides=("light", f"snap-{record.slug}-1"), is_in_sample=False)
+            view = replace(view, sides=(LIGHT, RankingKey.of_snapshot(record.slug, 1)), is_in_sample=False)
             parts = measured(judged_desk, view).parts
             assert (parts[0].kind, parts[0].n) == (kind, 2)
             with workspace.reading() as session:
@@ -164,7 +165,7 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
     assert kept.overall == then
     opened = again.workspace.open(again.collection.id)
     assert view.query_id is not None
-    stored = rank_queries(again.workspace, opened, f"snap-{record.slug}-1", [again.query(view.query_id)])
+    stored = rank_queries(again.workspace, opened, RankingKey(f"snap-{record.slug}-1"), [again.query(view.query_id)])
     assert [doc.doc_id for doc in stored[view.query_id].ranking] == [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]
     labels = side_labels(again.workspace, snapshot_view(record))
     assert list(labels.values()) == ["then: light model alone", "then: after your marks (run 1), vectors alone"]
@@ -173,10 +174,10 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
 
 def test_a_kept_side_is_compared_with_anything_by_the_judgments_of_now(judged_desk: Desk, view: ComparisonView) -> None:
     record = take(judged_desk.workspace, "ann", view, "then")
-    mixed = replace(view, sides=("aligned", f"snap-{record.slug}-1"))
+    mixed = replace(view, sides=(ALIGNED, RankingKey.of_snapshot(record.slug, 1)))
     assert kept_comparison(judged_desk.workspace, mixed) is None
     before = measured(judged_desk, mixed)
-    live = measured(judged_desk, replace(view, sides=("aligned", view.sides[1])))
+    live = measured(judged_desk, replace(view, sides=(ALIGNED, view.sides[1])))
     assert [c.values for c in before.queries] == [c.values for c in live.queries]
     exchanged = replace(snapshot_view(record), sides=snapshot_view(record).sides[::-1])
     assert kept_comparison(judged_desk.workspace, exchanged) is None

@@ -12,6 +12,7 @@ from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.marks import start_label_set
 from annotation.ranking import rankers
+from annotation.ranking.rankers import RankingKey
 from annotation.training import describe, manage, start
 from annotation.training.label_changes import changed_marks, changes_between
 from storage.errors import UnknownRecord
@@ -107,7 +108,7 @@ def test_delete_takes_away_the_adapter_and_never_gives_the_number_again(judged_d
         judged_desk.run(second.id)
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     with pytest.raises(NotFoundError, match="left no adapter"):
-        rankers.retriever(judged_desk.workspace, opened, f"run-{second.id}")
+        rankers.retriever(judged_desk.workspace, opened, RankingKey(f"run-{second.id}"))
     third = judged_desk.start()
     assert (third.number, third.id) == (3, 3)
 

@@ -16,7 +16,7 @@ from annotation.judging.assist import LiveState
 from annotation.judging.pool import RANDOM, WORDS
 from annotation.judging.review import Reason
 from annotation.labels.current import QueryState
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.ui.app import TABS
 from annotation.ui.words import script, translations
 

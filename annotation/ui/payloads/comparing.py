@@ -15,9 +15,8 @@ from annotation.comparing.all_queries import (
 from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_hash
-from annotation.ranking.rankers import Ranker, labels_of
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, Ranker, labels_of, print_keys
 from annotation.ranking.rereading import NOTHING_UNREAD, Unread
-from annotation.retrieval.ranking import RankingKey
 from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.judging import query_terms
 from annotation.ui.payloads.rereading import unread_payload
@@ -102,7 +101,8 @@ def compare_panel(
         "can_write": author is not None,
         "intro": intro,
         "error": error,
-        "rankers": [{"key": r.key, "label": r.label, "group": r.group} for r in rankers],
+        "rankers": [_offered(each) for each in rankers],
+        "usual": [ALIGNED.with_words(), LIGHT, BM25],
         "sides": list(view.sides),
         "labels": labels,
         "query_id": view.query_id,
@@ -131,11 +131,23 @@ def compare_panel(
             "collection": page.collection.id,
             "labels": page.label_set.id,
             "query": view.query_id,
-            "sides": "~".join(view.sides),
+            "sides": print_keys(view.sides),
             "measures": None if view.measures == COMPARISON_MEASURES else ", ".join(view.measures),
             "threshold": view.threshold,
             "insample": "1" if view.is_in_sample else None,
         },
+    }
+
+
+def _offered(ranker: Ranker) -> Payload:
+    """Return a ranking that can be chosen; `reread` is the same with its top read by the strong model, if that can be."""
+    return {
+        "key": ranker.key,
+        "label": ranker.label,
+        "group": ranker.group,
+        "reread": ranker.key.with_rereading() if ranker.key.can_be_reread else None,
+        "is_run": ranker.key.run_id is not None,
+        "is_kept": ranker.key.stored_side is not None,
     }
 
 
@@ -226,7 +238,7 @@ def overall_payload(
         hidden: queries whose numbers whoever looks may not see yet; they come last.
     """
     sides = [labels[key] for key in view.sides]
-    n_runs = sum(RankingKey.parse(key).run_id is not None for key in view.sides)
+    n_runs = sum(key.run_id is not None for key in view.sides)
     parts = [_part(part, overall.main_measure, sides, "a run" if n_runs > 1 else "the run") for part in overall.parts]
     if overall.n_left_out:
         if not parts:

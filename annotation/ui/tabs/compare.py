@@ -95,7 +95,7 @@ class CompareTab:
     def _read(self, page: OpenPage, message: Message) -> tuple[ComparisonView, str]:
         """Return the comparison that is asked for, or what comes nearest to it and what was wrong."""
         problem = ""
-        plain = Message({"sides": "~".join(sides_of(message)), "query_id": query_of(message)})
+        plain = Message({"sides": sides_of(message), "query_id": query_of(message)})
         for asked in (message, plain):
             try:
                 return read_message(self._workspace, page, asked), problem

@@ -20,8 +20,8 @@ from annotation.judging import queries
 from annotation.judging.setup import hidden_queries
 from annotation.judging.view import said_by
 from annotation.ranking import rankers
+from annotation.ranking.rankers import BM25, LIGHT, RankingKey, read_keys
 from annotation.ranking.rereading import read_some
-from annotation.retrieval.ranking import BM25, LIGHT
 from annotation.ui.panel import Handler, Message, answer_events
 from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
 from annotation.ui.payloads.comparing import overall_payload, strong_payload
@@ -165,16 +165,16 @@ def hidden_from(
     return hidden_queries(workspace, author, view.collection_id, view.label_set_id, query_ids)
 
 
-def sides_of(message: Message) -> list[str]:
+def sides_of(message: Message) -> list[RankingKey]:
     """Return the rankings that a page or an address names, also as addresses did when there were two of them."""
     named = message.name("sides")
     if named:
-        return named.split("~")
+        return read_keys(named)
     try:
-        sides = [each for each in message.list("sides") if isinstance(each, str)]
+        sides = [RankingKey(each) for each in message.list("sides") if isinstance(each, str)]
     except InvalidInputError:
         sides = []
-    old = [message.name("before"), message.name("after")]
+    old = [RankingKey(message.name("before")), RankingKey(message.name("after"))]
     return sides or (old if any(old) else [])
 
 
