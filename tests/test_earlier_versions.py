@@ -8,7 +8,7 @@ import pytest
 import storage.queries
 import storage.training_runs
 from annotation.collections.preparation import prepare
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.ranking.rankers import RankingKey, default_ranker
 from annotation.transfer.adapters import import_adapter
 from annotation.workspace import Workspace

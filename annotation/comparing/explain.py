@@ -14,9 +14,8 @@ import numpy as np
 
 import storage.queries
 import storage.training_runs
-from annotation.comparing.facts import side_labels
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.queries import open_query
 from annotation.judging.setup import hidden_queries

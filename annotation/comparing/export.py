@@ -6,13 +6,11 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 
 import storage.queries
-from annotation.comparing.all_queries import OverallComparison, shown_order
 from annotation.comparing.blind import Preferences
-from annotation.comparing.facts import kept_side, side_labels
-from annotation.comparing.one_query import HIDDEN
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import judgments_then, kept_comparison
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.measure import OverallComparison, shown_order
+from annotation.comparing.rank import HIDDEN, rank_queries
+from annotation.comparing.snapshot import judgments_then, kept_comparison, kept_side
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.judging.queries import query_names
 from annotation.judging.setup import hidden_queries, left_out
 from annotation.ranking.rankers import RankingKey

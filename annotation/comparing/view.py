@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import storage.shared_views
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import desk_setup
-from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, list_rankers, missing_label, read_keys
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, labels_of, list_rankers, missing_label, read_keys
 from annotation.workspace import Workspace
 from era.evaluation.measures import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
@@ -107,6 +106,11 @@ def _read_threshold(workspace: Workspace, page: OpenPage, threshold: float | str
     return wanted
 
 
+def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
+    """Return what a person calls each side, by key in the order of the sides."""
+    return labels_of(list_rankers(workspace, view.collection_id, is_comparing=True), view.sides)
+
+
 def to_json(view: ComparisonView) -> dict[str, Any]:
     """Return the view as it is stored behind a short link."""
     return {
@@ -139,9 +143,9 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
     name = slug_name(json.dumps(content, sort_keys=True))
     with workspace.writing() as session:
         for length in range(_SLUG_LENGTH, len(name)):
-            known = storage.shared_views.find(session, name[:length])
+            known = storage.comparisons.find_view(session, name[:length])
             if known is None:
-                storage.shared_views.keep(session, name[:length], content)
+                storage.comparisons.keep_view(session, name[:length], content)
             if known is None or dict(known) == content:
                 return name[:length]
     raise InvalidInputError("This comparison has no link left to be found under. Change anything in it and try again.")
@@ -152,7 +156,7 @@ def open_shared(workspace: Workspace, slug: str) -> dict[str, Any] | None:
     if not 0 < len(slug) <= 64:
         return None
     with workspace.reading() as session:
-        content: JsonObject | None = storage.shared_views.find(session, slug)
+        content: JsonObject | None = storage.comparisons.find_view(session, slug)
     return None if content is None else dict(content)
 
 
@@ -204,7 +208,7 @@ def _source(workspace: Workspace, key: RankingKey) -> TrainingRunRecord | Snapsh
     stored, number = key.stored_side, key.run_id
     with workspace.reading() as session:
         if stored is not None:
-            return storage.snapshots.find(session, stored[0])
+            return storage.comparisons.find_snapshot(session, stored[0])
         if number is None:
             return None
         try:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import storage.collections
+import storage.comparisons
 import storage.label_sets
-import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_change_run, why_not_choose_ranking
@@ -106,7 +106,7 @@ def dependents(workspace: Workspace, training_run_id: int) -> tuple[TrainingRunR
     with workspace.reading() as session:
         run = storage.training_runs.get(session, training_run_id)
         label_sets = storage.label_sets.list_names(session, run.collection_id)
-        snapshots = storage.snapshots.list_for(session, run.collection_id)
+        snapshots = storage.comparisons.list_snapshots(session, run.collection_id)
         runs = storage.training_runs.list_for(session, run.collection_id)
     found = Dependents(
         [each.name for each in label_sets if _shows(each.in_use, run)],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import storage.documents
 import storage.queries
-from annotation.comparing.snapshots import MAX_NAME, judgments_fingerprint, keep
+from annotation.comparing.snapshot import MAX_NAME, judgments_fingerprint, keep
 from annotation.comparing.view import ComparisonView, to_json
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import query_names

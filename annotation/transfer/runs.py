@@ -2,7 +2,7 @@
 
 import storage.collections
 import storage.queries
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.queries import query_names
 from annotation.ranking.rankers import RankingKey, list_rankers

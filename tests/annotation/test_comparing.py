@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from annotation.comparing.one_query import QueryComparison, Side, compare_query
+from annotation.comparing.rank import QueryComparison, Side, compare_query
 from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging.marks import start_label_set

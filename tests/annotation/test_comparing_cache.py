@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from annotation.comparing import rankings
-from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing import rank
+from annotation.comparing.measure import OverallComparison, compare_all
+from annotation.comparing.rank import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey
 from era.encoders.base import Vectors
@@ -147,9 +147,9 @@ def test_rankings_of_other_code_are_searched_for_again(
 
     assert is_searched()
     assert not is_searched()
-    monkeypatch.setattr(rankings, "RANKING_VERSION", rankings.RANKING_VERSION + 1)
+    monkeypatch.setattr(rank, "RANKING_VERSION", rank.RANKING_VERSION + 1)
     assert is_searched()
-    monkeypatch.setattr(rankings, "version", lambda package: f"another {package}")
+    monkeypatch.setattr(rank, "version", lambda package: f"another {package}")
     assert is_searched() == (key != LIGHT)  # only words are counted by that package
 
 

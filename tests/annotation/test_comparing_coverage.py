@@ -3,7 +3,7 @@
 import pytest
 
 import storage.label_sets
-from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
+from annotation.comparing.measure import documents_to_settle, lay_out_coverage
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import LIGHT, RankingKey
 from storage.records import PoolDraw

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from annotation.collections.page import list_queries
-from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, compare_all
-from annotation.comparing.one_query import compare_query
+from annotation.comparing.measure import Coverage, OverallComparison, Part, PartKind, compare_all
+from annotation.comparing.rank import compare_query
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey, list_rankers
 from annotation.retrieval.strong_index import StrongState

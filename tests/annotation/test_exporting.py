@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from annotation.comparing.all_queries import compare_all
 from annotation.comparing.export import queries_csv, trec_zip
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import snapshot_view, take
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import snapshot_view, take
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.judging.queries import query_names
 from annotation.judging.setup import left_out
 from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.transfer.judgments import import_judgments
 from annotation.transfer.run_imports import import_run
-from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ui.payloads.comparing import snapshots_panel
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
 from tests.worlds.judging import begin

@@ -15,7 +15,7 @@ import storage.queries
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.comparing.explain import _learned
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import left_out
 from annotation.ranking.rankers import RankingKey, list_usable

@@ -12,7 +12,7 @@ import storage.queries
 from annotation.collections.imports import import_now
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import NotAllowedError
 from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.training.describe import details

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.transfer.files import ExportFile

@@ -6,7 +6,7 @@ import pytest
 
 import storage.queries
 import storage.training_runs
-from annotation.comparing.all_queries import OverallComparison, compare_all
+from annotation.comparing.measure import OverallComparison, compare_all
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.assist import follow

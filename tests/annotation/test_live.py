@@ -16,7 +16,7 @@ import pytest
 import era.method.reranking
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import Followed, follow
-from annotation.ranking import rereading
+from annotation.ranking import rankers
 from annotation.ranking.rankers import LIGHT
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
@@ -219,7 +219,7 @@ def test_follow_adds_words_of_what_was_marked_as_relevant_where_words_count(word
 def test_follow_lets_the_strong_model_order_what_the_words_bring_to_the_top(
     worded_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.method.reranking, rereading):
+    for module in (era.method.reranking, rankers):
         monkeypatch.setattr(module, "N_REREAD", 2)
     teach_that_words_help(worded_desk)
     query = write_query(worded_desk, "moth")

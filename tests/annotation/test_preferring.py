@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import storage.preferences
+import storage.comparisons
 from annotation.comparing import blind
 from annotation.comparing.blind import BlindPair, Tally, next_pair, prefer, preferences
 from annotation.comparing.export import preferences_csv
@@ -18,7 +18,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import name_of_text
 from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.transfer.run_imports import import_run
-from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
+from annotation.ui.payloads.compare_answers import blind_panel, preferences_panel, preferred_panel
 from storage.records import NewPreference, Preferred, ShownLeft
 from tests.worlds.desk import Desk, as_json, swapped_topics
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
@@ -164,7 +164,7 @@ def answer(desk: Desk, view: ComparisonView, author: str, query_id: int, preferr
     """Store an answer as it stands in the log, the light model being the first of the pair."""
     new = NewPreference(desk.label_set_id, query_id, author, view.sides[0], view.sides[1], preferred, ShownLeft.FIRST)
     with desk.workspace.writing() as session:
-        storage.preferences.append(session, new)
+        storage.comparisons.append_preference(session, new)
 
 
 def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(

@@ -2,8 +2,8 @@
 
 import pytest
 
+import storage.comparisons
 import storage.label_sets
-import storage.snapshots
 from annotation.collections.page import open_page
 from annotation.errors import NotFoundError
 from annotation.ranking.rankers import (
@@ -59,7 +59,7 @@ def test_comparing_is_offered_bm25_and_the_sides_of_snapshots_too(judged_desk: D
         "q2w3e4r", judged_desk.collection.id, judged_desk.label_set_id, "May", "", "ann", {"sides": sides}
     )
     with judged_desk.workspace.writing() as session:
-        storage.snapshots.create(session, new, [])
+        storage.comparisons.create_snapshot(session, new, [])
     offered = list_rankers(judged_desk.workspace, judged_desk.collection.id, is_comparing=True)
     plain = list_rankers(judged_desk.workspace, judged_desk.collection.id)
     assert [each for each in offered if each not in plain] == [

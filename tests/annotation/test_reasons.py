@@ -22,12 +22,12 @@ from annotation.comparing.explain import (
     _learned,
     why,
 )
-from annotation.comparing.one_query import compare_query
-from annotation.comparing.snapshots import take
+from annotation.comparing.rank import compare_query
+from annotation.comparing.snapshot import take
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.ranking.rankers import LIGHT, RankingKey
-from annotation.ui.payloads.explain import reasons_panel
+from annotation.ui.payloads.compare_answers import reasons_panel
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.index.lexical import WORD_WEIGHT

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from annotation.comparing import charts
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.facts import side_labels
+from annotation.comparing import report as charts
+from annotation.comparing.measure import compare_all
 from annotation.comparing.report import report_html
-from annotation.comparing.snapshots import kept_comparison, snapshot_view, take
-from annotation.comparing.view import ComparisonView, read_view
+from annotation.comparing.snapshot import kept_comparison, snapshot_view, take
+from annotation.comparing.view import ComparisonView, read_view, side_labels
 from annotation.judging.setup import hidden_queries
 from annotation.ranking.rankers import BM25
 from annotation.ui.payloads.comparing import overall_payload

@@ -12,17 +12,24 @@ import pytest
 
 import era.method.reranking
 from annotation import workspace
-from annotation.comparing import rereading as comparing_rereading
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.rereading import unread_of_comparison
+from annotation.comparing import rank
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries, unread_of_comparison
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import follow
 from annotation.judging.queries import run_query
-from annotation.ranking import rankers, rereading
-from annotation.ranking.rankers import LIGHT, RankingKey, labels_of, list_rankers
-from annotation.ranking.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_query
+from annotation.ranking import rankers
+from annotation.ranking.rankers import (
+    LIGHT,
+    NOTHING_UNREAD,
+    RankingKey,
+    labels_of,
+    list_rankers,
+    read_some,
+    ready_key,
+    unread_of_query,
+)
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
@@ -58,7 +65,7 @@ def view_of(desk: Desk, *sides: str, query_id: int | None = None) -> ComparisonV
 def test_what_is_unread_on_top_is_told_in_the_order_of_the_ranking_and_not_read(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rereading, "N_REREAD", 10)
+    monkeypatch.setattr(rankers, "N_REREAD", 10)
     library_of(desk).strong_reading.seconds_per_text = 0.25
     query = desk.query(desk.ask(GRADED_TEXT))
     unread = unread_of_query(desk.workspace, query, REREAD)
@@ -77,8 +84,8 @@ def test_nothing_is_searched_to_know_what_is_unread_where_everything_was_read(
     def search(*asked: object) -> NoReturn:
         raise AssertionError(asked)
 
-    monkeypatch.setattr(rereading, "retriever", search)
-    monkeypatch.setattr(comparing_rereading, "rank_queries", search)
+    monkeypatch.setattr(rankers, "retriever", search)
+    monkeypatch.setattr(rank, "rank_queries", search)
     assert unread_of_query(desk.workspace, query, REREAD) == NOTHING_UNREAD
     view = read_view(desk.workspace, desk.page, f"{LIGHT}~{REREAD}", query.id)
     assert unread_of_comparison(desk.workspace, view) == NOTHING_UNREAD
@@ -126,8 +133,8 @@ def test_what_the_strong_model_read_is_what_documents_are_ordered_by(desk: Desk)
 def test_reading_stops_after_a_while_so_that_the_page_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     library_of(desk)
     query = desk.query(desk.ask(GRADED_TEXT))
-    monkeypatch.setattr(rereading, "_AT_ONCE", 3)
-    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    monkeypatch.setattr(rankers, "_AT_ONCE", 3)
+    monkeypatch.setattr(rankers, "_STEP_S", 0.0)
     left = []
     for _ in range(3):
         unread = unread_of_query(desk.workspace, query, REREAD)
@@ -225,8 +232,8 @@ def test_following_marks_sends_nothing_to_an_endpoint(desk: Desk, monkeypatch: p
 def test_a_comparison_tells_what_is_unread_for_all_judged_queries_the_open_one_first(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rereading, "N_REREAD", 2)
-    monkeypatch.setattr(comparing_rereading, "N_REREAD", 2)
+    monkeypatch.setattr(rankers, "N_REREAD", 2)
+    monkeypatch.setattr(rank, "N_REREAD", 2)
     library_of(judged_desk)
     open_query = judged_desk.ask("moth")
     view = view_of(judged_desk, LIGHT, REREAD, query_id=open_query)
@@ -252,8 +259,8 @@ def test_a_comparison_is_measured_once_everything_is_read(judged_desk: Desk) -> 
 
 
 def test_the_compare_tab_shows_what_can_be_ranked_by_now(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rereading, "_AT_ONCE", 8)
-    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    monkeypatch.setattr(rankers, "_AT_ONCE", 8)
+    monkeypatch.setattr(rankers, "_STEP_S", 0.0)
     library_of(judged_desk)
     with gr.Blocks():
         tab = CompareTab(judged_desk.workspace)
@@ -291,7 +298,7 @@ def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judg
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.method.reranking, rereading, comparing_rereading):
+    for module in (era.method.reranking, rankers, rank):
         monkeypatch.setattr(module, "N_REREAD", 2)
     opened = library_of(judged_desk)
     learned = judged_desk.query_id("cat-owner")

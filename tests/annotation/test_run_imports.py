@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import drop, find_snapshot, kept_comparison, list_snapshots, snapshot_view
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import drop, find_snapshot, kept_comparison, list_snapshots, snapshot_view
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.ranking.rankers import LIGHT, RankingKey, list_rankers
 from annotation.transfer.run_imports import ImportedRun, import_run
 from annotation.transfer.runs import export_run
-from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ui.payloads.comparing import snapshots_panel
 from annotation.ui.payloads.transfer import brought_in_run_payload
 from era.errors import FormatError
 from tests.worlds.desk import Desk

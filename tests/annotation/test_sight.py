@@ -11,14 +11,13 @@ import pytest
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.comparing.all_queries import compare_all
 from annotation.comparing.explain import why
 from annotation.comparing.export import queries_csv, trec_zip
-from annotation.comparing.facts import side_labels
-from annotation.comparing.one_query import HIDDEN, compare_query
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import HIDDEN, compare_query
 from annotation.comparing.report import report_html
-from annotation.comparing.snapshots import snapshot_view, take
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.snapshot import snapshot_view, take
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.agreement import PairAgreement, people_of
 from annotation.judging.queries import list_lines

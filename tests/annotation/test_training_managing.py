@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
@@ -157,7 +157,7 @@ def keep_comparison(judged: Desk, name: str, *keys: str) -> None:
     about: dict[str, Any] = {"sides": [{"key": key, "label": key} for key in keys]}
     with judged.workspace.writing() as session:
         new = NewSnapshot(name, judged.collection.id, judged.label_set_id, name, "", "ann", about)
-        storage.snapshots.create(session, new, [])
+        storage.comparisons.create_snapshot(session, new, [])
 
 
 def test_dependents_are_label_sets_kept_comparisons_and_reruns(judged_desk: Desk) -> None:

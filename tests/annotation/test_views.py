@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import storage.shared_views
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
@@ -101,7 +100,7 @@ def test_share_takes_a_longer_slug_where_the_short_one_leads_elsewhere(desk: Des
     other = read_view(desk.workspace, desk.page, "light~aligned")
     short = slug_name(json.dumps(to_json(view), sort_keys=True))[:7]
     with desk.workspace.writing() as session:
-        storage.shared_views.keep(session, short, to_json(other))
+        storage.comparisons.keep_view(session, short, to_json(other))
     slug = share(desk.workspace, "ann", view)
     assert len(slug) == 8
     assert slug.startswith(short)
@@ -175,4 +174,4 @@ def kept(desk: Desk) -> str:
     about = {"sides": [{"key": "light", "label": "light"}, {"key": "bm25", "label": "words"}]}
     new = NewSnapshot("abcdefg", desk.collection.id, desk.label_set_id, "then", "", "ann", about)
     with desk.workspace.writing() as session:
-        return storage.snapshots.create(session, new, []).slug
+        return storage.comparisons.create_snapshot(session, new, []).slug

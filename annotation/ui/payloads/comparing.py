@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from annotation.collections.page import OpenPage, QueryProgress
-from annotation.comparing.all_queries import (
+from annotation.comparing.measure import (
     Coverage,
     OverallComparison,
     Part,
@@ -12,14 +12,23 @@ from annotation.comparing.all_queries import (
     extremes,
     shown_order,
 )
-from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
+from annotation.comparing.rank import HIDDEN, QueryComparison, Side
+from annotation.comparing.snapshot import measured_then
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_hash
-from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, Ranker, labels_of, print_keys
-from annotation.ranking.rereading import NOTHING_UNREAD, Unread
+from annotation.ranking.rankers import (
+    ALIGNED,
+    BM25,
+    LIGHT,
+    NOTHING_UNREAD,
+    Ranker,
+    Unread,
+    is_imported,
+    labels_of,
+    print_keys,
+)
 from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.judging import query_terms
-from annotation.ui.payloads.rereading import unread_payload
 from annotation.ui.payloads.wording import (
     OVERLAP_MEANINGS,
     Payload,
@@ -40,6 +49,7 @@ from era.evaluation.measures import COMPARISON_MEASURES
 from era.evaluation.overlap import MeanOverlap
 from era.evaluation.significance import Difference, PairedDifference
 from era.method.reranking import N_REREAD
+from storage.records import SnapshotRecord
 
 _SHOWN = {
     "all": "",
@@ -140,7 +150,7 @@ def compare_panel(
 
 
 def _offered(ranker: Ranker) -> Payload:
-    """Return a ranking that can be chosen; `reread` is the same with its top read by the strong model, if that can be."""
+    """Return a ranking that can be chosen; `reread` is the same with its top read anew, if that can be."""
     return {
         "key": ranker.key,
         "label": ranker.label,
@@ -476,3 +486,52 @@ def _hidden_note(n: int) -> str:
 def _hidden(change: QueryChange) -> Payload:
     about = {"id": change.query.id, "text": change.query.text, "part": change.part, "hidden": HIDDEN}
     return about | dict.fromkeys(("relevant", "values", "change", "changes", "kinds", "judged", "measures"))
+
+
+def unread_payload(unread: Unread) -> Payload:
+    """Return how many documents are unread, and what reading them takes or costs."""
+    return {
+        "n": len(unread.doc_ids),
+        "n_first": unread.n_first,
+        "seconds": unread.seconds,
+        "is_paid": unread.costs is not None,
+        "n_tokens": unread.costs.n_tokens if unread.costs else 0,
+        "dollars": unread.costs.dollars if unread.costs else None,
+    }
+
+
+def snapshots_panel(records: Sequence[SnapshotRecord], droppable: Sequence[str]) -> Payload:
+    """Return the list, newest first; `droppable` are the slugs that the person may delete."""
+    return {"kind": "snapshots", "nonce": nonce(), "list": [_line(each, each.slug in droppable) for each in records]}
+
+
+def _line(record: SnapshotRecord, can_drop: bool) -> Payload:
+    return {
+        "slug": record.slug,
+        "name": record.name,
+        "note": record.note,
+        "author": record.author,
+        "at": record.created_at.isoformat(),
+        "sides": [side["label"] for side in record.about["sides"]],
+        "n_queries": record.about["n_ranked"] if is_imported(record) else record.about["judgments"]["n_queries"],
+        "summary": _summary(record),
+        "can_drop": can_drop,
+    }
+
+
+def _summary(record: SnapshotRecord) -> str:
+    """Return when it was measured, and the main measure of the first and the last side, part by part."""
+    if is_imported(record):
+        ranked = count(record.about["n_ranked"], "query", "queries")
+        at = f"{record.created_at.day} {record.created_at:%b %Y}"
+        learned = "It had learned from them (in sample)." if record.about["is_in_sample"] else ""
+        return f"A ranking of {ranked}, brought in on {at}, measured by the marks of today. {learned}".strip()
+    overall = record.about["overall"]
+    if overall is None:
+        return "Kept before anything was judged."
+    main = overall["main_measure"]
+    parts = []
+    for part in overall["parts"]:
+        last = part["differences"][-1][main]
+        parts.append(f"{figure(last['before'])} → {figure(last['after'])} ({part['n']})")
+    return f"{measured_then(record)} {main} {', '.join(parts)}."

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from annotation.collections.page import OpenPage, list_instructions, list_queries, open_page
-from annotation.comparing.coverage import lay_out_coverage
+from annotation.comparing.measure import lay_out_coverage
 from annotation.errors import InvalidInputError, NotReadyError
 from annotation.judging import queries
 from annotation.judging.queries import OpenQuery
@@ -15,12 +15,11 @@ from annotation.judging.setup import Place, clean_text, has_acknowledged, place_
 from annotation.judging.view import Desk, lay_out_pool, lay_out_ranking, lay_out_similar
 from annotation.people.permissions import why_not_arrange, why_not_settle
 from annotation.ranking import rankers
-from annotation.ranking.rankers import RankingKey
-from annotation.ranking.rereading import ready_key
+from annotation.ranking.rankers import RankingKey, ready_key
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.judging import judge_panel, settings_panel
-from annotation.ui.tabs.compare_answers import read_message
+from annotation.ui.tabs.compare import read_message
 from annotation.ui.tabs.judge_answers import JudgeAnswers
 from annotation.workspace import Workspace
 

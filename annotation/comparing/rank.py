@@ -1,7 +1,7 @@
-"""The rankings of a side of a comparison, searched for once and honest about what the ranker had learned.
+"""How the sides of a comparison rank: searched for once, and honest about what a ranker had learned (cross-fitting).
 
 A query that a training run learned from is ranked by the adapter of the fold that did not see it, so that no number
-flatters the run; only where somebody asks for it, by the adapter that did. Of a near-copy of such a query no adapter
+flatters the run; only where a person asks for it, by the adapter that did. Of a near-copy of such a query no adapter
 was held back, so its ranking flatters.
 """
 
@@ -13,18 +13,30 @@ from typing import Literal
 
 import numpy as np
 
+import storage.comparisons
 import storage.queries
-import storage.snapshots
 import storage.training_runs
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.ranking.rankers import BM25, RankingKey, retriever
-from annotation.retrieval.near_copies import copies_among
-from annotation.retrieval.open_collection import OpenCollection
+from annotation.judging.queries import DEPTH, open_query
+from annotation.judging.setup import sight_of
+from annotation.ranking.rankers import (
+    ALIGNED,
+    BM25,
+    NOTHING_UNREAD,
+    RankingKey,
+    Unread,
+    expectation,
+    retriever,
+    unread_in,
+)
+from annotation.retrieval.open_collection import OpenCollection, copies_among
 from annotation.workspace import Workspace
 from era.adapter import HeldOut
 from era.encoders.base import Vectors
-from era.evaluation.measures import MIN_DEPTH
+from era.evaluation.measures import MIN_DEPTH, depth_of, evaluate
 from era.index.lexical import n_candidates
+from era.method.certainty import Expectation
 from era.method.reranking import N_REREAD, N_SPREAD_TEXTS, STRONG_WEIGHT
 from era.retriever import Retriever
 from era.types import Query, ScoredDoc
@@ -133,7 +145,7 @@ def _stored(
     """Return what a side of a snapshot ranked, but for documents that are no longer there."""
     slug, side = key.stored_side or ("", 0)
     with workspace.reading() as session:
-        snapshot = storage.snapshots.find(session, slug)
+        snapshot = storage.comparisons.find_snapshot(session, slug)
         here = {query.id for query in queries if snapshot and query.collection_id == snapshot.collection_id}
         if snapshot is None or (queries and not here) or side >= len(snapshot.about.get("sides", ())):
             raise NotFoundError("This snapshot does not exist here (any more). Choose another ranking.")
@@ -143,7 +155,7 @@ def _stored(
                 f"The kept comparison “{snapshot.name}” holds the first {stored_depth:,} documents of each ranking; "
                 "choose measures that look no deeper."
             )
-        found = storage.snapshots.rankings(session, snapshot.id, side, here)
+        found = storage.comparisons.rankings(session, snapshot.id, side, here)
     return {
         query_id: RankedQuery(
             [ScoredDoc(doc_id, score) for doc_id, score in kept.ranking[:depth] if doc_id in opened.corpus],
@@ -212,3 +224,157 @@ def _ranker_name(opened: OpenCollection, without: Retriever, beside: str) -> str
     for array in arrays:
         digest.update(np.ascontiguousarray(array, np.float32).data)
     return digest.hexdigest()
+
+
+HIDDEN = "hidden until you have finished it"  # in place of the numbers of a query
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedResult:
+    """One document of one side.
+
+    Attributes:
+        doc_id: names it.
+        title: may be empty.
+        text: without the title.
+        rank: its place, from 1.
+        score: as in `era.types.ScoredDoc`; scores of two sides are not on one scale.
+        grade: what is agreed; None if it is not judged.
+        ranks: its place on every side, None below the first 100.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    rank: int
+    score: float
+    grade: float | None
+    ranks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the rankings of a query.
+
+    Attributes:
+        key: of its ranker.
+        label: what a person calls that.
+        origin: as in `RankedQuery`.
+        results: the first ten; none where a snapshot never ranked the query.
+        measures: measure -> value for a labelled query, else empty.
+    """
+
+    key: RankingKey
+    label: str
+    origin: Origin
+    results: Sequence[ComparedResult]
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryComparison:
+    """All rankings of one query.
+
+    Attributes:
+        query: whose rankings they are.
+        sides: in the order of the view.
+        n_shared: how many documents are among the first ten of every side.
+        expected: what the last side did for queries that were held out, where it did not learn from this one.
+        is_as_aligned: whether the last side, a training run that did not learn from this query, ranks it exactly as the
+            aligned ranking does.
+        shown: by which marks is shown and measured: `all`, or, where what others say stays hidden, the person's `own`,
+            or the `imported` ones of a query that the person has not begun.
+    """
+
+    query: QueryRecord
+    sides: Sequence[Side]
+    n_shared: int
+    expected: Expectation | None
+    is_as_aligned: bool = False
+    is_own_only: bool = False
+    shown: Literal["all", "own", "imported"] = "all"
+
+
+def compare_query(workspace: Workspace, author: str | None, view: ComparisonView) -> QueryComparison:
+    """Rank the open query every way; who may still judge it neither sees nor measures by what others say of it.
+
+    Nor does it rank by what has learned from their marks on this very query.
+
+    Raises:
+        NotFoundError: if query or ranker do not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    if view.query_id is None:
+        raise NotFoundError("Choose a query to lay the rankings of it side by side.")
+    record = open_query(workspace, view.collection_id, view.query_id)
+    sight = sight_of(workspace, author, view.collection_id, view.label_set_id, [record.id])
+    is_in_sample = view.is_in_sample and record.id not in sight.hidden
+    opened = workspace.open(view.collection_id)
+    grades = sight.grades(record.id, workspace.standings(view.label_set_id).marks_of(record.id))
+    depth, ranked = depth_of(view.measures), {}
+    for key in view.sides:
+        found = rank_queries(workspace, opened, key, [record], depth, is_in_sample)
+        ranked[key] = found.get(record.id, RankedQuery((), "stored"))
+    places = [_places(ranked[key]) for key in view.sides]
+    labels = side_labels(workspace, view)
+    last, expected, is_as_aligned = view.sides[-1], None, False
+    if last.run_id is not None and not last.is_reread and not ranked[last].is_learned:
+        expected = expectation(workspace, opened, last)
+        aligned = rank_queries(workspace, opened, last.with_base(ALIGNED), [record], depth)[record.id]
+        is_as_aligned = [doc.doc_id for doc in aligned.ranking] == [doc.doc_id for doc in ranked[last].ranking]
+    first_tens = ({doc.doc_id for doc in ranked[key].ranking[:DEPTH]} for key in view.sides)
+    return QueryComparison(
+        query=record,
+        sides=[_side(opened, view, key, labels[key], ranked[key], places, grades) for key in view.sides],
+        n_shared=len(set.intersection(*first_tens)),
+        expected=expected,
+        is_as_aligned=is_as_aligned,
+        shown="all" if record.id not in sight.hidden else "own" if record.id in sight.begun else "imported",
+    )
+
+
+def _places(ranked: RankedQuery) -> dict[str, int]:
+    return {doc.doc_id: rank for rank, doc in enumerate(ranked.ranking[:MIN_DEPTH], start=1)}
+
+
+def _side(
+    opened: OpenCollection,
+    view: ComparisonView,
+    key: RankingKey,
+    label: str,
+    ranked: RankedQuery,
+    places: Sequence[Mapping[str, int]],
+    grades: Mapping[str, float],
+) -> Side:
+    results = []
+    for rank, doc in enumerate(ranked.ranking[:DEPTH], start=1):
+        document = opened.corpus[doc.doc_id]
+        ranks = tuple(places_of_side.get(doc.doc_id) for places_of_side in places)
+        grade = grades.get(doc.doc_id)
+        results.append(ComparedResult(doc.doc_id, document.title, document.text, rank, doc.score, grade, ranks))
+    measures: dict[str, float] = {}
+    if ranked.ranking or ranked.origin != "stored":
+        values = evaluate({"query": grades}, {"query": ranked.ranking}, view.measures, view.threshold)
+        measures = {measure: by_query["query"] for measure, by_query in values.items() if by_query}
+    return Side(key, label, ranked.origin, results, measures)
+
+
+def unread_of_comparison(workspace: Workspace, view: ComparisonView) -> Unread:
+    """Return what is unread on top of the sides that are reread, for the open query and for every judged one.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    keys = [key.without_rereading() for key in view.sides if key.is_reread]
+    opened = workspace.open(view.collection_id)
+    if not keys or opened.has_read_all:
+        return NOTHING_UNREAD
+    judged = workspace.standings(view.label_set_id).qrels()
+    with workspace.reading() as session:
+        listed = storage.queries.list_all(session, view.collection_id)
+    queries = [query for query in listed if query.id in judged or query.id == view.query_id]
+    queries.sort(key=lambda query: query.id != view.query_id)
+    sides = [rank_queries(workspace, opened, key, queries, MIN_DEPTH, view.is_in_sample) for key in keys]
+    rankings = [[doc for side in sides for doc in side[query.id].ranking[:N_REREAD]] for query in queries]
+    return unread_in(workspace, view.collection_id, opened, rankings)
