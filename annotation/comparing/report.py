@@ -197,7 +197,7 @@ def report_html(
         view=view,
         shown=shown,
         part_names=_PARTS,
-        whiskers=whiskers,
+        whisker_plot=whiskers,
         sizes={"scatter": SCATTER_SIZE, "bars": (BARS_WIDTH, BARS_HEIGHT), "whiskers": WHISKERS_WIDTH},
         pictures=[
             {"side": side, "label": label, "points": scatter(queries, side), "bars": bars(queries, side)}

@@ -221,7 +221,12 @@ class Found:
 
 
 def run_query(
-    workspace: Workspace, author: str | None, query: QueryRecord, ranker: RankingKey, phrase: str = "", depth: int = DEPTH
+    workspace: Workspace,
+    author: str | None,
+    query: QueryRecord,
+    ranker: RankingKey,
+    phrase: str = "",
+    depth: int = DEPTH,
 ) -> Found:
     """Search for a query and remember what was shown, a draft of a query too.
 

@@ -70,9 +70,9 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     query_id = trained_desk.query_id("cat-vet")
     shown = compare_payload(trained_desk, LIGHT, "run-1", BM25, query_id=query_id)
     assert shown.keys() == {
-        "nonce", "page", "can_write", "intro", "error", "rankers", "usual", "sides", "query_id", "queries", "instruction",
-        "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong", "url",
-        "labels", "n_reread", "unread",
+        "nonce", "page", "usual", "can_write", "intro", "error", "rankers", "sides", "query_id", "queries",
+        "instruction", "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong",
+        "url", "labels", "n_reread", "unread",
     }  # fmt: skip
     assert shown["sides"] == [LIGHT, "run-1", BM25]
     assert shown["measure_names"] == "nDCG@10, R@100, RR, P@10, Judged@10"

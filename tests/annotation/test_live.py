@@ -17,7 +17,7 @@ import era.method.reranking
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import Followed, follow
 from annotation.ranking import rankers
-from annotation.ranking.rankers import LIGHT
+from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
 from era.encoders.base import EmbedderPair
@@ -30,7 +30,7 @@ from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 def live(desk: Desk, author: str | None, query: QueryRecord, ranker: str = LIGHT) -> Followed:
-    return follow(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), ranker)
+    return follow(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), RankingKey(ranker))
 
 
 def teach_that_it_helps(desk: Desk, animals: tuple[str, ...] = ("cat", "dog")) -> list[int]:

@@ -292,7 +292,7 @@ def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judg
     assert tab._answers._reread(judged_desk.page, "ann", sure)["n"] == 0
     shown = tab.show(judged_desk.page, "ann", address)
     assert (shown["ranker"], shown["url"]["by"]) == (REREAD, REREAD)
-    assert LIGHT in [each["key"] for each in shown["rankers"]]
+    assert LIGHT in [each["key"] for each in shown["settings"]["rankers"]]
 
 
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(

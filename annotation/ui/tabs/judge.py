@@ -74,7 +74,9 @@ class JudgeTab:
             asked = message.text("text"), message.text("instruction")
             found = queries.look_for(self._workspace, author, *ids, *asked)
             with queries.storing_drafts(self._workspace, found.query):
-                desk = self._lay_out(found.place, found, message.text("view"), RankingKey(message.text("ranker")), message)
+                desk = self._lay_out(
+                    found.place, found, message.text("view"), RankingKey(message.text("ranker")), message
+                )
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(message, author, error)
         return {**desk, "ask": message.optional_number("ask")}
@@ -131,7 +133,9 @@ class JudgeTab:
     def _in_use(self, place: Place) -> RankingKey:
         return rankers.ranker_in_use(self._workspace, place.page.label_set, place.runs)
 
-    def _payload(self, place: Place, desk: Desk, ranker: RankingKey, known: str = "", error: str = "", **more: Any) -> Payload:
+    def _payload(
+        self, place: Place, desk: Desk, ranker: RankingKey, known: str = "", error: str = "", **more: Any
+    ) -> Payload:
         """Return the desk, with the settings unless they are `known`: the version that the page has."""
         if place.author is not None and desk.query is not None and desk.query.id == queries.NOT_STORED:
             error = error or queries.NOT_STORED_REMARK
