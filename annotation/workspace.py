@@ -85,6 +85,7 @@ class Workspace:
         self._n_holding = 0  # who needs collections to stay aligned as they are
         self._holding = threading.Lock()  # of that number, and of putting another value in its place
         self._turn = threading.Lock()  # to write
+        self._at_once = threading.local()  # the session of `reading_at_once`, thread by thread
         self.device_name: str | None = None  # known once torch is loaded
         self.readiness = Readiness("preparing", "Starting", 0.0)
 
@@ -105,13 +106,31 @@ class Workspace:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a session that only reads; it neither waits nor holds anyone up.
+        """Open a session that only reads, or go on with that of `reading_at_once`; it neither waits nor holds up.
 
         Raises:
             DatabaseDamaged: if what is read is.
         """
+        open_session: Session | None = getattr(self._at_once, "session", None)
+        if open_session is not None:
+            yield open_session
+            return
         with self._noting_damage(), self._reading.begin() as session:
             yield session
+
+    @contextmanager
+    def reading_at_once(self) -> Iterator[None]:
+        """Let all that this thread reads meanwhile be of one moment, by one session (a read transaction).
+
+        What is written meanwhile is not seen, so a request that writes and then reads what it wrote needs another one.
+        """
+        before = getattr(self._at_once, "session", None)
+        with self.reading() as session:
+            self._at_once.session = session
+            try:
+                yield
+            finally:
+                self._at_once.session = before
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import storage.label_sets
 import storage.queries
 from annotation.collections.store_whole import ensure_demo
 from annotation.judging.setup import DeskSetup, set_up
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.encoders.loading import load_pair

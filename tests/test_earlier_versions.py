@@ -8,8 +8,8 @@ import pytest
 import storage.queries
 import storage.training_runs
 from annotation.collections.preparation import prepare
-from annotation.comparing.rankings import rank_queries
-from annotation.ranking.rankers import default_ranker
+from annotation.comparing.rank import rank_queries
+from annotation.ranking.rankers import RankingKey, default_ranker
 from annotation.transfer.adapters import import_adapter
 from annotation.workspace import Workspace
 from era import Collection, TrainedAdapter
@@ -70,7 +70,7 @@ def test_a_data_folder_opens_with_its_marks_and_its_training_run(old: Path) -> N
     assert len(workspace.standings(run.label_set_id).qrels()) == len(QRELS)
     assert "run-1" in default_ranker(workspace, 1, run.label_set_id)
     [query] = [each for each in queries.values() if each.public_id == "cat-vet"]
-    [ranked] = rank_queries(workspace, opened, "run-1", [query]).values()
+    [ranked] = rank_queries(workspace, opened, RankingKey("run-1"), [query]).values()
     assert ranked.origin == "held_out"
     opened.alignment_texts()
     assert not CONTENTS & {*strong.texts_read, *light.texts_read}

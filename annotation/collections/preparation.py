@@ -13,7 +13,6 @@ import storage.queries
 from annotation.ranking.rankers import default_ranker
 from annotation.retrieval.loaded_pairs import reason_of
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Readiness, Workspace
 from era.errors import Cancelled
 from era.progress import Progress
@@ -112,7 +111,7 @@ def _count_words_in_use(workspace: Workspace, collection_id: int) -> None:
     with workspace.reading() as session:
         label_sets = storage.label_sets.list_names(session, collection_id)
     keys = [default_ranker(workspace, collection_id, each.id) for each in label_sets]
-    if any(RankingKey.parse(key).has_words for key in keys):
+    if any(key.has_words for key in keys):
         _count_words(workspace.open(collection_id))
 
 

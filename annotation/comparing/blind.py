@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import storage.preferences
+import storage.comparisons
 import storage.queries
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import DEPTH, open_query
+from annotation.ranking.rankers import RankingKey
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from era.evaluation.significance import PreferenceShare, preference_interval
@@ -114,10 +114,10 @@ def next_pair(
     first, second = _pair(view)
     with workspace.reading() as session:
         queries = storage.queries.list_all(session, view.collection_id)
-        answered = storage.preferences.standing(session, view.label_set_id, first, second, author)
+        answered = storage.comparisons.standing_preferences(session, view.label_set_id, first, second, author)
     done = {record.query_id for record in answered}
     todo = [query for query in queries if query.id not in done]
-    for key in (key for key in (first, second) if RankingKey.parse(key).stored_side):
+    for key in (key for key in (first, second) if key.stored_side):
         kept = rank_queries(workspace, opened, key, todo, depth_of(view.measures))
         todo = [query for query in todo if query.id in kept]
     waiting = [query for query in todo if query.id not in set(skip)]
@@ -192,14 +192,14 @@ def prefer(
     shown = ShownLeft.FIRST if left == first else ShownLeft.SECOND
     new = NewPreference(view.label_set_id, query.id, author, first, second, preferred, shown, seconds)
     with workspace.writing() as session:
-        return storage.preferences.append(session, new)
+        return storage.comparisons.append_preference(session, new)
 
 
 def preferences(workspace: Workspace, view: ComparisonView) -> Preferences:
     """Return what people prefer of the first two sides."""
     first, second = _pair(view)
     with workspace.reading() as session:
-        records = storage.preferences.standing(session, view.label_set_id, first, second)
+        records = storage.comparisons.standing_preferences(session, view.label_set_id, first, second)
     is_swapped = view.sides[0] != first
     tally = _tally(records, is_swapped)
     people = sorted({record.author for record in records}, key=str.casefold)
@@ -228,7 +228,7 @@ def _by_query(records: Sequence[PreferenceRecord], is_swapped: bool) -> Tally:
     return Tally(n_first, n_second, len(leads) - n_first - n_second, 0)
 
 
-def _pair(view: ComparisonView) -> tuple[str, str]:
+def _pair(view: ComparisonView) -> tuple[RankingKey, RankingKey]:
     """Return the two keys in the order they are stored in, so that exchanging the sides finds the same answers."""
     first, second = sorted(view.sides[:2])
     return first, second

@@ -14,15 +14,13 @@ import numpy as np
 
 import storage.queries
 import storage.training_runs
-from annotation.comparing.facts import side_labels
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.queries import open_query
 from annotation.judging.setup import hidden_queries
-from annotation.ranking.rankers import retriever
+from annotation.ranking.rankers import BM25, LIGHT, STRONG, RankingKey, retriever
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import BM25, LIGHT, STRONG, RankingKey
 from annotation.workspace import Workspace, find_training_run
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
@@ -114,7 +112,7 @@ class SideReasons:
         change: of the score; None where it cannot be split, and `text` then says why.
     """
 
-    key: str
+    key: RankingKey
     text: str
     rank_before: int | None
     rank_after: int | None
@@ -223,7 +221,7 @@ def why(workspace: Workspace, author: str | None, view: ComparisonView, doc_id: 
     return Reasons(doc_id, sides, told[-1] if told else sides[-1].text)
 
 
-def _reasons(asked: _Question, first: str, key: str, labels: Mapping[str, str]) -> SideReasons:
+def _reasons(asked: _Question, first: RankingKey, key: RankingKey, labels: Mapping[str, str]) -> SideReasons:
     rankings = [_ranked(asked, side) for side in (first, key)]
     rank_before, rank_after = (ranked.places.get(asked.doc_id) for ranked in rankings)
     accounts = []
@@ -241,7 +239,7 @@ def _reasons(asked: _Question, first: str, key: str, labels: Mapping[str, str]) 
     return SideReasons(key, text, rank_before, rank_after, change)
 
 
-def _ranked(asked: _Question, key: str) -> _Ranked:
+def _ranked(asked: _Question, key: RankingKey) -> _Ranked:
     found = rank_queries(asked.workspace, asked.opened, key, [asked.query], asked.depth, asked.view.is_in_sample)
     ranking = found[asked.query.id].ranking if asked.query.id in found else ()  # a kept side may not rank it
     return _Ranked(
@@ -250,23 +248,22 @@ def _ranked(asked: _Question, key: str) -> _Ranked:
     )
 
 
-def _account(asked: _Question, key: str) -> _Account:
+def _account(asked: _Question, key: RankingKey) -> _Account:
     """Return what a side's scores are made of.
 
     Raises:
         _NoAccountError: if that is not known.
     """
-    parsed = RankingKey.parse(key)
-    if parsed.stored_side is not None:
+    if key.stored_side is not None:
         raise _NoAccountError(AS_KEPT)
     if key == BM25:
         raise _NoAccountError(BY_WORDS)
-    if parsed.base == STRONG:
+    if key.base == STRONG:
         raise _NoAccountError(BY_STRONG)
-    if parsed.is_reread:
-        return _reread(asked, parsed)
-    account = _without_words(asked, parsed.without_words())
-    if not parsed.has_words:
+    if key.is_reread:
+        return _reread(asked, key)
+    account = _without_words(asked, key.without_words())
+    if not key.has_words:
         return account
     vector = account.parts.vector.astype(np.float32)
     chosen, held_out = retriever(asked.workspace, asked.opened, key)
@@ -276,8 +273,8 @@ def _account(asked: _Question, key: str) -> _Account:
 
 
 def _reread(asked: _Question, key: RankingKey) -> _Account:
-    first = str(key.without_rereading())
-    account, before, after = _account(asked, first), _ranked(asked, first).scores, _ranked(asked, str(key)).scores
+    first = key.without_rereading()
+    account, before, after = _account(asked, first), _ranked(asked, first).scores, _ranked(asked, key).scores
     reread = {doc_id: score - before[doc_id] for doc_id, score in after.items()}
     return replace(account, reread=reread, below=next(reversed(reread.values()), 0.0))
 

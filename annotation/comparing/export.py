@@ -6,15 +6,14 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 
 import storage.queries
-from annotation.comparing.all_queries import OverallComparison, shown_order
 from annotation.comparing.blind import Preferences
-from annotation.comparing.facts import kept_side, side_labels
-from annotation.comparing.one_query import HIDDEN
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import judgments_then, kept_comparison
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.measure import OverallComparison, shown_order
+from annotation.comparing.rank import HIDDEN, rank_queries
+from annotation.comparing.snapshot import judgments_then, kept_comparison, kept_side
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.judging.queries import query_names
 from annotation.judging.setup import hidden_queries, left_out
+from annotation.ranking.rankers import RankingKey
 from annotation.workspace import Workspace
 from era.evaluation.measures import depth_of
 from era.io.content import SourceQuery
@@ -120,7 +119,7 @@ def _scale(qrels: Mapping[str, Mapping[str, float]]) -> int:
     return 1 if is_whole else _GRADE_SCALE
 
 
-def _is_in_sample(workspace: Workspace, view: ComparisonView, key: str) -> bool:
+def _is_in_sample(workspace: Workspace, view: ComparisonView, key: RankingKey) -> bool:
     """Return whether a side ranks, or a stored one ranked, by what had learned from the queries."""
     kept = kept_side(workspace, key)
     return kept[0].about["view"]["in_sample"] if kept else view.is_in_sample

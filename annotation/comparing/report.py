@@ -10,17 +10,118 @@ from typing import Any
 import jinja2
 
 import storage.queries
-from annotation.comparing import charts
-from annotation.comparing.facts import side_facts, side_labels
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import judgments_then, kept_comparison
-from annotation.comparing.view import ComparisonView, to_json
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import judgments_then, kept_comparison, side_facts
+from annotation.comparing.view import ComparisonView, side_labels, to_json
 from annotation.judging.queries import DEPTH
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
-from era.evaluation.figures import figure, signed
+from era.evaluation.figures import Direction, change, difference, direction, figure, interval, signed
 from era.evaluation.measures import depth_of
 from storage.records import SnapshotRecord
+
+SCATTER_SIZE = 320.0  # of the square in which points lie
+BARS_WIDTH, BARS_HEIGHT = 720.0, 220.0
+WHISKERS_WIDTH, ROW_HEIGHT = 420.0, 28.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A query before and after; `x` and `y` from the upper left corner, `kind` is better, same or worse."""
+
+    x: float
+    y: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How much a query changed."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Whisker:
+    """A measure's mean difference with its interval, along one axis."""
+
+    measure: str
+    y: float
+    low: float
+    middle: float
+    high: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhiskerPlot:
+    """All measures of a part on one axis; `zero` is where no difference would lie, `reach` the value at both ends."""
+
+    whiskers: Sequence[Whisker]
+    zero: float
+    reach: float
+    height: float
+
+
+def scatter(queries: Sequence[Mapping[str, Any]], side: int) -> list[Point]:
+    """Return a point for each query, the first side along x and side number `side` along y; measures in [0, 1]."""
+    points = []
+    for query in queries:
+        before, after = query["values"][0], query["values"][side]
+        x, y = (min(max(value, 0.0), 1.0) * SCATTER_SIZE for value in (before, after))
+        title = f"{query['text'][:80]}: {figure(before)} to {figure(after)}"
+        points.append(Point(x, SCATTER_SIZE - y, kind(after - before), title))
+    return points
+
+
+def bars(queries: Sequence[Mapping[str, Any]], side: int) -> list[Bar]:
+    """Return a bar for each query, from the largest gain to the largest loss against the first side."""
+    ordered = sorted(queries, key=lambda query: query["values"][0] - query["values"][side])
+    reach = max((abs(query["values"][side] - query["values"][0]) for query in queries), default=0.0) or 1.0
+    step, middle = BARS_WIDTH / max(len(ordered), 1), BARS_HEIGHT / 2
+    found = []
+    for place, query in enumerate(ordered):
+        before, after = query["values"][0], query["values"][side]
+        height = abs(after - before) / reach * middle
+        top = middle - height if after > before else middle
+        title = f"{query['text'][:80]}: {change(before, after)}"
+        found.append(Bar(place * step, top, step * 0.85, height, kind(after - before), title))
+    return found
+
+
+def whiskers(rows: Sequence[Mapping[str, Any]]) -> WhiskerPlot:
+    """Return the mean difference of each measure that has an interval."""
+    given = [row for row in rows if row["low"] is not None]  # none where there are too few queries
+    reach = max((max(abs(row["low"]), abs(row["high"])) for row in given), default=0.0) or 1.0
+
+    def place(value: float) -> float:
+        return WHISKERS_WIDTH / 2 * (1 + value / reach)
+
+    found = [
+        Whisker(
+            measure=row["measure"],
+            y=(number + 0.5) * ROW_HEIGHT,
+            low=place(row["low"]),
+            middle=place(row["difference"]),
+            high=place(row["high"]),
+            title=f"{row['measure']}: {difference(row['before'], row['after'])}, "
+            f"likely between {' and '.join(interval(row['low'], row['high']))}",
+        )
+        for number, row in enumerate(given)
+    ]
+    return WhiskerPlot(found, place(0.0), reach, max(len(given), 1) * ROW_HEIGHT)
+
+
+def kind(change: float) -> Direction:
+    """Return whether a change is for the better or the worse."""
+    return direction(0.0, change)
+
 
 N_EXTREMES = 10  # of the largest gains, and as many of the largest losses, are laid side by side
 
@@ -96,9 +197,10 @@ def report_html(
         view=view,
         shown=shown,
         part_names=_PARTS,
-        charts=charts,
+        whisker_plot=whiskers,
+        sizes={"scatter": SCATTER_SIZE, "bars": (BARS_WIDTH, BARS_HEIGHT), "whiskers": WHISKERS_WIDTH},
         pictures=[
-            {"side": side, "label": label, "points": charts.scatter(queries, side), "bars": charts.bars(queries, side)}
+            {"side": side, "label": label, "points": scatter(queries, side), "bars": bars(queries, side)}
             for side, label in enumerate(labels.values())
             if side > 0 and queries
         ],
@@ -124,8 +226,8 @@ def _extremes(
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the queries that gained most and those that lost most, of the last side against the first."""
     ordered = sorted(queries, key=lambda query: -query["change"])
-    gains = [query for query in ordered if charts.kind(query["change"]) == "better"][:N_EXTREMES]
-    losses = [query for query in reversed(ordered) if charts.kind(query["change"]) == "worse"][:N_EXTREMES]
+    gains = [query for query in ordered if kind(query["change"]) == "better"][:N_EXTREMES]
+    losses = [query for query in reversed(ordered) if kind(query["change"]) == "worse"][:N_EXTREMES]
     return gains, losses
 
 
@@ -199,7 +301,7 @@ def _provenance(
     if kept is not None:
         sides, rest = kept.about["sides"], {name: kept.about[name] for name in ("view", "judgments", "depth")}
     else:
-        sides, rest = [side_facts(workspace, view, key, label) for key, label in labels.items()], {}
+        sides, rest = [side_facts(workspace, view, key, labels[key]) for key in view.sides], {}
     about = [(side["label"], _json({"key": side["key"], **side["provenance"]})) for side in sides]
     return [*about, ("Comparison", _json(rest or {"view": to_json(view)}))]
 

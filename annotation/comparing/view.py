@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import storage.shared_views
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import desk_setup
-from annotation.ranking.rankers import list_rankers, missing_label
-from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, labels_of, list_rankers, missing_label, read_keys
 from annotation.workspace import Workspace
 from era.evaluation.measures import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
@@ -41,7 +39,7 @@ class ComparisonView:
 
     collection_id: int
     label_set_id: int
-    sides: tuple[str, ...]
+    sides: tuple[RankingKey, ...]
     query_id: int | None
     measures: tuple[str, ...] = COMPARISON_MEASURES
     threshold: float | None = None
@@ -72,7 +70,7 @@ def read_view(
         InvalidInputError: if the sides are not two or three different ones, or a measure or the grade is unknown.
         NotFoundError: if a run or a stored side is of another collection; what is gone shows when it is opened.
     """
-    keys = tuple(key.strip() for key in (sides.split("~") if isinstance(sides, str) else sides))
+    keys = tuple(read_keys(sides) if isinstance(sides, str) else map(RankingKey, sides))
     if not 2 <= len(keys) <= MAX_SIDES or len(set(keys)) < len(keys) or not all(0 < len(key) <= 80 for key in keys):
         raise InvalidInputError("Choose two or three different rankings to compare.")
     for key in keys:
@@ -108,6 +106,11 @@ def _read_threshold(workspace: Workspace, page: OpenPage, threshold: float | str
     return wanted
 
 
+def side_labels(workspace: Workspace, view: ComparisonView) -> dict[str, str]:
+    """Return what a person calls each side, by key in the order of the sides."""
+    return labels_of(list_rankers(workspace, view.collection_id, is_comparing=True), view.sides)
+
+
 def to_json(view: ComparisonView) -> dict[str, Any]:
     """Return the view as it is stored behind a short link."""
     return {
@@ -132,7 +135,7 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
         raise NotAllowedError("Sign in to make a short link; the address of this page opens the same comparison.")
     rankers = {ranker.key for ranker in list_rankers(workspace, view.collection_id, is_comparing=True)}
     for key in view.sides:
-        if str(RankingKey.parse(key).without_rereading()) not in rankers:
+        if key.without_rereading() not in rankers:
             raise NotFoundError(
                 f"{_capitalised(missing_label(key))} is not there (any more). Choose one from the list."
             )
@@ -140,9 +143,9 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
     name = slug_name(json.dumps(content, sort_keys=True))
     with workspace.writing() as session:
         for length in range(_SLUG_LENGTH, len(name)):
-            known = storage.shared_views.find(session, name[:length])
+            known = storage.comparisons.find_view(session, name[:length])
             if known is None:
-                storage.shared_views.keep(session, name[:length], content)
+                storage.comparisons.keep_view(session, name[:length], content)
             if known is None or dict(known) == content:
                 return name[:length]
     raise InvalidInputError("This comparison has no link left to be found under. Change anything in it and try again.")
@@ -153,7 +156,7 @@ def open_shared(workspace: Workspace, slug: str) -> dict[str, Any] | None:
     if not 0 < len(slug) <= 64:
         return None
     with workspace.reading() as session:
-        content: JsonObject | None = storage.shared_views.find(session, slug)
+        content: JsonObject | None = storage.comparisons.find_view(session, slug)
     return None if content is None else dict(content)
 
 
@@ -187,11 +190,10 @@ def _capitalised(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
+def _is_there(workspace: Workspace, collection_id: int, key: RankingKey) -> bool:
     """Return whether what a run or a stored side needs still exists; other keys are judged by who ranks with them."""
-    parsed = RankingKey.parse(key)
-    stored = parsed.stored_side
-    if stored is None and parsed.run_id is None:
+    stored = key.stored_side
+    if stored is None and key.run_id is None:
         return True
     source = _source(workspace, key)
     if source is None or source.collection_id != collection_id:
@@ -201,13 +203,12 @@ def _is_there(workspace: Workspace, collection_id: int, key: str) -> bool:
     return stored is not None and stored[1] < len(source.about["sides"])
 
 
-def _source(workspace: Workspace, key: str) -> TrainingRunRecord | SnapshotRecord | None:
+def _source(workspace: Workspace, key: RankingKey) -> TrainingRunRecord | SnapshotRecord | None:
     """Return the training run or the snapshot that a ranker key names; None for other keys, or if it is gone."""
-    parsed = RankingKey.parse(key)
-    stored, number = parsed.stored_side, parsed.run_id
+    stored, number = key.stored_side, key.run_id
     with workspace.reading() as session:
         if stored is not None:
-            return storage.snapshots.find(session, stored[0])
+            return storage.comparisons.find_snapshot(session, stored[0])
         if number is None:
             return None
         try:

@@ -17,7 +17,7 @@ from annotation.errors import NotAllowedError
 from annotation.judging.queries import DEPTH, OpenQuery
 from annotation.judging.test_queries import learnable
 from annotation.judging.view import Card, lay_out_ranking
-from annotation.ranking import rankers, rereading
+from annotation.ranking import rankers
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
 from era.active.acquisition import ScoredJudgments, ScoreScale, Usefulness, most_useful
@@ -52,7 +52,7 @@ class Followed:
     state: LiveState
 
 
-def follow(workspace: Workspace, found: OpenQuery, ranker: str) -> Followed:
+def follow(workspace: Workspace, found: OpenQuery, ranker: rankers.RankingKey) -> Followed:
     """Rank the documents anew with the query moved towards what the author marked as relevant.
 
     Its words move as well if they count in the ranking that is watched.
@@ -88,7 +88,7 @@ def follow(workspace: Workspace, found: OpenQuery, ranker: str) -> Followed:
     if chosen.lexical is not None and share and relevant:
         terms = expand(chosen.lexical, query.text, relevant, share)
         chosen = replace(chosen, lexical=chosen.lexical.reading_as(query.text, terms))
-    rereading.read_top(workspace, query.collection_id, chosen, asked, vector)
+    rankers.read_top(workspace, query.collection_id, chosen, asked, vector)
     [ranking] = chosen.rank([asked], vector[None], DEPTH + _N_SPARE + len(mine))
     shown = [(doc.doc_id, doc.score) for doc in ranking]
     return Followed(lay_out_ranking(workspace, found, shown).cards, state)

@@ -21,8 +21,8 @@ from annotation.errors import NotFoundError
 from annotation.judging.queries import OpenQuery, remember
 from annotation.judging.setup import Place
 from annotation.ranking import rankers
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.errors import EraError
 from era.evaluation.incomplete_judgments import DEEP, TOP, Sample, SampledQuery
@@ -197,15 +197,15 @@ def _feeding(workspace: Workspace, opened: OpenCollection, place: Place, is_new:
     What the strong model orders anew feeds new pools alone: it has the same documents on top in another order, and
     would otherwise bring more of them into every pool once it has read the collection.
     """
-    plain = [RankingKey(LIGHT)]
+    plain = [LIGHT]
     if opened.is_aligned:
-        plain.append(RankingKey(ALIGNED))
+        plain.append(ALIGNED)
     read = place.page.label_set, place.runs
-    in_use = RankingKey.parse(rankers.ranker_in_use(workspace, *read))
+    in_use = rankers.ranker_in_use(workspace, *read)
     plain.append(in_use.without_words())
-    plain += map(RankingKey.parse, rankers.newest_run(workspace, *read))
+    plain += rankers.newest_run(workspace, *read)
     reread = [in_use] if is_new and in_use.is_reread else []
-    return [*map(str, dict.fromkeys([*plain, *(each.with_words() for each in plain), *reread])), WORDS]
+    return [*dict.fromkeys([*plain, *(each.with_words() for each in plain), *reread]), WORDS]
 
 
 def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collection[str]:
@@ -213,7 +213,7 @@ def _fed(documents: Sequence[PoolDocument], draws: Sequence[PoolDraw]) -> Collec
     fed = {key for document in documents for key in document.sources} | {key for draw in draws for key in draw.sources}
     if documents and not draws:
         plain = {LIGHT, ALIGNED, *fed} - {WORDS, RANDOM}
-        fed |= {WORDS, *plain, *(str(RankingKey.parse(key).with_words()) for key in plain)}
+        fed |= {WORDS, *plain, *(RankingKey(key).with_words() for key in plain)}
     return fed
 
 
@@ -222,7 +222,7 @@ def _ranking(workspace: Workspace, opened: OpenCollection, key: str, query: Quer
     if key == WORDS:
         return list(opened.words().search(query.text, DEEP)[0])
     try:
-        return [doc.doc_id for doc in rankers.retriever(workspace, opened, key)[0].search(query, DEEP)]
+        return [doc.doc_id for doc in rankers.retriever(workspace, opened, RankingKey(key))[0].search(query, DEEP)]
     except (EraError, NotFoundError):
         logger.exception("The ranking %s cannot be used; the pool goes without it.", key)
         return []

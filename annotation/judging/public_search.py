@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from annotation.collections.page import list_collections, open_page
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.queries import find_documents, look_for, run_query
-from annotation.ranking.rankers import SNAPSHOTS_GROUP, default_ranker, list_rankers
+from annotation.ranking.rankers import SNAPSHOTS_GROUP, RankingKey, default_ranker, list_rankers
 from annotation.workspace import Workspace
 from storage.records import CollectionRecord
 
@@ -75,7 +75,7 @@ def _find_collection(collections: Sequence[CollectionRecord], wanted: str) -> Co
     )
 
 
-def _find_ranker(workspace: Workspace, collection_id: int, wanted: str) -> str:
+def _find_ranker(workspace: Workspace, collection_id: int, wanted: str) -> RankingKey:
     """Return the key of a ranking; without a wish, the best there is for the newest label set."""
     if not wanted.strip():
         return default_ranker(workspace, collection_id, open_page(workspace, collection_id, None).label_set.id)
@@ -86,4 +86,4 @@ def _find_ranker(workspace: Workspace, collection_id: int, wanted: str) -> str:
             f"There is no ranking named {wanted.strip()[:40]!r} in this collection. There are: "
             f"{', '.join(keys[:_N_NAMED])}."
         )
-    return wanted.strip()
+    return RankingKey(wanted.strip())

@@ -27,9 +27,8 @@ from annotation.errors import CollectionFileError, InvalidInputError, NotAllowed
 from annotation.judging.setup import Place, Sight, clean_text, desk_setup, place_of, sight_among
 from annotation.labels.current import QueryStanding, QueryState, is_finished, offered_to, state_of
 from annotation.people.permissions import require, why_not_describe
-from annotation.ranking.rankers import retriever
+from annotation.ranking.rankers import LIGHT, RankingKey, retriever
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import LIGHT
 from annotation.workspace import Workspace
 from era.errors import FormatError
 from era.io.content import SourceQuery
@@ -222,7 +221,12 @@ class Found:
 
 
 def run_query(
-    workspace: Workspace, author: str | None, query: QueryRecord, ranker: str, phrase: str = "", depth: int = DEPTH
+    workspace: Workspace,
+    author: str | None,
+    query: QueryRecord,
+    ranker: RankingKey,
+    phrase: str = "",
+    depth: int = DEPTH,
 ) -> Found:
     """Search for a query and remember what was shown, a draft of a query too.
 

@@ -7,7 +7,7 @@ import storage.label_sets
 import storage.queries
 from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_keep_for_testing
-from annotation.retrieval.near_copies import Judged, group_numbers
+from annotation.retrieval.open_collection import Judged, group_numbers
 from annotation.workspace import Workspace
 
 MIN_LABELLED = 20

@@ -296,7 +296,7 @@ def undoable(history: Sequence[JudgmentRecord], author: str | None, n: int = 50)
     return found[-n:]
 
 
-def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: str) -> DocumentView:
+def look_into(workspace: Workspace, query: QueryRecord, doc_id: str, ranker: rankers.RankingKey) -> DocumentView:
     """Return what is known of a document beside its text.
 
     Args:

@@ -1,23 +1,24 @@
-"""One collection in memory, ready to be searched: its documents, its index, and the retrievers over it.
+"""One collection in memory, ready to be searched: its documents, index, retrievers, kept runs, near-copies of queries.
 
 Alignment goes on while the app runs: with every step the workspace puts another value in the place of the one before
 (`OpenCollection.aligned_by`). So a workflow that asks for it once has one aligned adapter from beginning to end.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotation.errors import NotReadyError
-from annotation.retrieval.run_cache import RunCache
 from annotation.retrieval.strong_index import StrongReading
 from era.adapter import HeldOut, strong_only
+from era.cache import Cache
 from era.collection import Collection
 from era.encoders.base import EmbedderPair, Vectors
 from era.encoders.cache import CachedVectors, VectorCache
@@ -26,12 +27,60 @@ from era.errors import AdapterDamagedError, IdentityMismatchError
 from era.method.alignment import AlignmentTexts, align_by_decoding
 from era.method.alignment_texts import alignment_texts, find_alignment_texts
 from era.method.certainty import Certainty
-from era.method.query_groups import Nearness
+from era.method.query_groups import Nearness, QueryTraits, connected, near_copies
 from era.method.reranking import RerankingRetriever
 from era.progress import Progress
 from era.retriever import Retriever
 from era.trained_adapter import TrainedAdapter
-from era.types import Query
+from era.types import Query, ScoredDoc
+from storage.records import QueryRecord
+
+_LIMIT_BYTES = 256 << 20
+_SCORE, _NUMBER = np.dtype("<f8"), np.dtype("<i4")
+
+
+class RunCache:
+    """The rankings of one collection in a folder; safe to use from several threads."""
+
+    def __init__(self, folder: Path, doc_ids: Sequence[str]) -> None:
+        """Use `folder`, which need not exist; `doc_ids` are the documents in the order of the corpus."""
+        self._values = Cache(folder / "cache.sqlite3", _LIMIT_BYTES)
+        self._doc_ids = doc_ids
+        for file in folder.glob("*.safetensors"):  # of versions up to 0.7
+            with suppress(OSError):
+                file.unlink()
+
+    def find(self, ranker: str, queries: Iterable[bytes], depth: int) -> dict[bytes, list[ScoredDoc]]:
+        """Return the known rankings down to `depth`, by query.
+
+        Args:
+            ranker: stands for what ranks, and over which documents.
+            queries: bytes that stand for a query each.
+            depth: how many documents are asked for.
+        """
+        found = {}
+        for query, value in self._values.find(ranker, list(dict.fromkeys(queries))).items():
+            n = len(value) // (_SCORE.itemsize + _NUMBER.itemsize)
+            scores = np.frombuffer(value, _SCORE, n)
+            rows = np.frombuffer(value, _NUMBER, n + 1, scores.nbytes)  # and how deep was searched
+            if rows[n] >= depth:
+                pairs = zip(rows[:n][:depth].tolist(), scores[:depth].tolist(), strict=True)
+                found[query] = [ScoredDoc(self._doc_ids[row], score) for row, score in pairs]
+        return found
+
+    def keep(self, ranker: str, rankings: Mapping[bytes, Sequence[ScoredDoc]], depth: int) -> None:
+        """Remember rankings that were searched for to `depth`."""
+        values = {}
+        for query, ranking in rankings.items():
+            scores = np.array([doc.score for doc in ranking], _SCORE)
+            rows = np.array([*(self._rows[doc.doc_id] for doc in ranking), depth], _NUMBER)
+            values[query] = scores.tobytes() + rows.tobytes()
+        self._values.keep(ranker, values)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {doc_id: row for row, doc_id in enumerate(self._doc_ids)}
+
 
 logger = logging.getLogger(__name__)
 
@@ -237,7 +286,7 @@ class OpenCollection(Collection):
     def reread(self, retriever: Retriever) -> RerankingRetriever:
         """Return the retriever with the documents on top ordered anew by what the strong embedder has read in them.
 
-        It reads nothing itself, since that takes seconds and may cost money: see `annotation.ranking.rereading`.
+        It reads nothing itself, since that takes seconds and may cost money: see `annotation.ranking.rankers`.
         """
         return RerankingRetriever(
             retriever.pair,
@@ -267,3 +316,29 @@ class OpenCollection(Collection):
         self.trained(adapter_folder)
         learned = self._adapters[adapter_folder.name]
         return learned.certainty if learned.recipe == "era" else None
+
+
+Judged = Mapping[int, Mapping[str, float]]
+"""query id -> document id -> agreed grade."""
+
+
+def group_numbers(opened: OpenCollection, queries: Iterable[QueryRecord], judged: Judged) -> dict[int, int]:
+    """Return query id -> number of its group of near-copies, from 0 in the order of their first queries."""
+    queries = list(queries)
+    traits = _traits(opened, queries, judged)
+    groups = connected(near_copies(traits, traits, opened.nearness()))
+    return {query.id: int(group) for query, group in zip(queries, groups, strict=True)}
+
+
+def copies_among(
+    opened: OpenCollection, queries: Sequence[QueryRecord], others: Sequence[QueryRecord], judged: Judged
+) -> set[int]:
+    """Return the ids of those `queries` that are near-copies of any of the `others`."""
+    found = near_copies(_traits(opened, queries, judged), _traits(opened, others, judged), opened.nearness())
+    return {queries[row].id for row in np.flatnonzero(found.any(axis=1)).tolist()}
+
+
+def _traits(opened: OpenCollection, queries: Sequence[QueryRecord], judged: Judged) -> QueryTraits:
+    asked = [Query(str(query.id), query.text, query.instruction) for query in queries]
+    relevant = [{doc_id: grade for doc_id, grade in judged.get(query.id, {}).items() if grade > 0} for query in queries]
+    return QueryTraits([query.text for query in queries], opened.strong_vectors(asked), relevant)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import storage.collections
+import storage.comparisons
 import storage.label_sets
-import storage.snapshots
 import storage.training_runs
 from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_change_run, why_not_choose_ranking
-from annotation.ranking.rankers import list_usable
-from annotation.retrieval.ranking import RankingKey
+from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.workspace import Workspace
 from storage.records import TrainingRunRecord, TrainingRunState
 
@@ -107,7 +106,7 @@ def dependents(workspace: Workspace, training_run_id: int) -> tuple[TrainingRunR
     with workspace.reading() as session:
         run = storage.training_runs.get(session, training_run_id)
         label_sets = storage.label_sets.list_names(session, run.collection_id)
-        snapshots = storage.snapshots.list_for(session, run.collection_id)
+        snapshots = storage.comparisons.list_snapshots(session, run.collection_id)
         runs = storage.training_runs.list_for(session, run.collection_id)
     found = Dependents(
         [each.name for each in label_sets if _shows(each.in_use, run)],
@@ -153,4 +152,4 @@ def sweep(workspace: Workspace) -> None:
 
 
 def _shows(key: str, run: TrainingRunRecord) -> bool:
-    return RankingKey.parse(key).run_id == run.id
+    return RankingKey(key).run_id == run.id

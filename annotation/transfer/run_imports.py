@@ -9,12 +9,11 @@ from pathlib import Path
 
 import storage.documents
 import storage.queries
-from annotation.comparing.snapshots import MAX_NAME, judgments_fingerprint, keep
+from annotation.comparing.snapshot import MAX_NAME, judgments_fingerprint, keep
 from annotation.comparing.view import ComparisonView, to_json
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import query_names
-from annotation.ranking.rankers import Ranker, imported_label
-from annotation.retrieval.ranking import ALIGNED, RankingKey
+from annotation.ranking.rankers import ALIGNED, Ranker, RankingKey, imported_label
 from annotation.transfer.files import queries_in_words
 from annotation.transfer.run_files import read_run_file
 from annotation.workspace import Workspace
@@ -76,7 +75,7 @@ def import_run(
         raise InvalidInputError(" ".join(["Nothing of this file fits here, so nothing was stored.", *remarks]))
     called = Path(file_name).stem[:MAX_NAME] or "run"
     qrels = workspace.standings(label_set_id).qrels()
-    view = ComparisonView(collection_id, label_set_id, (ALIGNED, "imported"), None)
+    view = ComparisonView(collection_id, label_set_id, (ALIGNED, RankingKey("imported")), None)
     about = {
         "is_imported": True,
         "view": to_json(view),
@@ -95,7 +94,7 @@ def import_run(
     }
     kept = (SnapshotRanking(0, query_id, ranking, False, run.is_in_sample) for query_id, ranking in rankings.items())
     record = keep(workspace, NewSnapshot("", collection_id, label_set_id, called, "", author, about), kept)
-    ranker = Ranker(str(RankingKey.of_snapshot(record.slug, 0)), imported_label(record))
+    ranker = Ranker(RankingKey.of_snapshot(record.slug, 0), imported_label(record))
     return ImportedRun(record, ranker, len(rankings), tuple(remarks))
 
 

@@ -2,10 +2,10 @@
 
 import storage.collections
 import storage.queries
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.queries import query_names
-from annotation.ranking.rankers import list_rankers
+from annotation.ranking.rankers import RankingKey, list_rankers
 from annotation.transfer.files import ExportFile, file_name, queries_in_words
 from annotation.workspace import Workspace
 from era.io.writing import trec_run
@@ -18,7 +18,7 @@ def export_run(
     author: str | None,
     collection_id: int,
     label_set_id: int,
-    ranker_key: str,
+    ranker_key: RankingKey,
     depth: int = 100,
 ) -> ExportFile:
     """Return what a ranker finds for the judged queries of a label set; for all queries where none is judged.

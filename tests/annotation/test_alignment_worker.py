@@ -15,9 +15,9 @@ import storage.training_runs
 from annotation.collections.alignment import AlignmentWorker
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
+from annotation.ranking.rankers import ALIGNED
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import ALIGNED
 from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter

@@ -13,7 +13,7 @@ import pytest
 import storage.label_sets
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
-from annotation.comparing.snapshots import take
+from annotation.comparing.snapshot import take
 from annotation.comparing.view import read_view
 from annotation.errors import NotAllowedError, NotFoundError
 from annotation.ui.panel import Message

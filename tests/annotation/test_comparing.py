@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from annotation.comparing.one_query import QueryComparison, Side, compare_query
+from annotation.comparing.rank import QueryComparison, Side, compare_query
 from annotation.comparing.view import ComparisonView
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging.marks import start_label_set
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT, STRONG
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, STRONG, RankingKey
 from era.adapter import QueryAdapter
 from era.types import Document, Query
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics, wait_until
@@ -23,7 +23,9 @@ SWAPPED_RANKING = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first
 
 
 def compare(desk: Desk, *sides: str, query_id: int | None, is_in_sample: bool = False) -> QueryComparison:
-    view = ComparisonView(desk.collection.id, desk.label_set_id, sides, query_id, is_in_sample=is_in_sample)
+    view = ComparisonView(
+        desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), query_id, is_in_sample=is_in_sample
+    )
     return compare_query(desk.workspace, "ann", view)
 
 
@@ -134,7 +136,9 @@ def test_compare_query_leaves_out_ranks_beyond_the_first_hundred(tmp_path: Path)
     weight = np.eye(DIMENSION, dtype=np.float32)
     weight[[0, 1]] = weight[[1, 0]]  # reads cat as dog
     run = desk.finish_by_hand(QueryAdapter(("light",), weight, np.zeros(DIMENSION, np.float32)))
-    view = ComparisonView(desk.collection.id, desk.label_set_id, (LIGHT, f"run-{run.id}"), query_id, ("R@110", "P@10"))
+    view = ComparisonView(
+        desk.collection.id, desk.label_set_id, (LIGHT, RankingKey(f"run-{run.id}")), query_id, ("R@110", "P@10")
+    )
     seen = compare_query(desk.workspace, "ann", view)
     desk.workspace.close()
     before, after = seen.sides
@@ -154,7 +158,9 @@ def test_compare_query_ranks_as_deep_as_its_measures_look(tmp_path: Path) -> Non
     ids = desk.collection.id, desk.label_set_id
     sides = LIGHT, ALIGNED
     shallow, deep = (
-        compare_query(desk.workspace, "ann", ComparisonView(*ids, sides, query_id, measures)).sides[0]
+        compare_query(
+            desk.workspace, "ann", ComparisonView(*ids, tuple(map(RankingKey, sides)), query_id, measures)
+        ).sides[0]
         for measures in (("RR", "R@100"), ("RR", "R@110"))
     )
     desk.workspace.close()

@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import storage.comparisons
 import storage.label_sets
-import storage.snapshots
 from annotation.collections.page import open_page
-from annotation.comparing import all_queries
-from annotation.comparing.all_queries import OverallComparison, Part, PartKind, QueryChange, compare_all, extremes
-from annotation.comparing.one_query import compare_query
+from annotation.comparing import measure
+from annotation.comparing.measure import OverallComparison, Part, PartKind, QueryChange, compare_all, extremes
+from annotation.comparing.rank import compare_query
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.marks import start_label_set
 from annotation.judging.setup import FOUR_GRADES
-from annotation.ranking.rankers import list_rankers
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey, list_rankers
 from era.evaluation.significance import PairedDifference, holm, paired_differences
 from storage.records import NewSnapshot, PoolDraw, SnapshotRanking
 from tests.worlds.desk import Desk, swapped_topics
@@ -28,7 +27,9 @@ SECOND_OF_TEN, TENTH_OF_TEN = 1 / log2(3), 1 / log2(11)  # nDCG@10 of one releva
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, more.pop("query_id", None), **more)
+    return ComparisonView(
+        desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), more.pop("query_id", None), **more
+    )
 
 
 def compared(desk: Desk, *sides: str, **more: Any) -> OverallComparison:
@@ -71,7 +72,7 @@ def keep(desk: Desk, rankings: dict[int, list[str]], *, is_flattered: bool = Fal
         for query_id, ranking in rankings.items()
     ]
     with desk.workspace.writing() as session:
-        storage.snapshots.create(session, new, rows)
+        storage.comparisons.create_snapshot(session, new, rows)
     return "snap-abc2345-0"
 
 
@@ -368,7 +369,7 @@ def test_measures_never_look_deeper_than_a_side_was_stored(judged_desk: Desk) ->
 
 def test_numbers_are_remembered_by_a_digest_alone(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = compared(judged_desk, LIGHT, BM25)
-    names = list(all_queries._remembered)
+    names = list(measure._remembered)
     assert all(len(each) == 32 for each in names)
     assert len(names) <= 8
 
@@ -376,7 +377,7 @@ def test_numbers_are_remembered_by_a_digest_alone(judged_desk: Desk, monkeypatch
         raise AssertionError("measured before")
 
     with monkeypatch.context() as remembered:
-        remembered.setattr(all_queries, "evaluate", measure_again)
+        remembered.setattr(measure, "evaluate", measure_again)
         assert compared(judged_desk, LIGHT, BM25) == first
         for changed in ({"measures": ("RR",)}, {"threshold": 0.5}):
             with pytest.raises(AssertionError, match="measured before"):

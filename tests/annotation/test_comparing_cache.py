@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from annotation.comparing import rankings
-from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing import rank
+from annotation.comparing.measure import OverallComparison, compare_all
+from annotation.comparing.rank import rank_queries
 from annotation.comparing.view import ComparisonView
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey
 from era.encoders.base import Vectors
 from era.index import lexical
 from era.index.dense import DenseIndex
@@ -42,7 +42,9 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def compared(desk: Desk, *sides: str) -> OverallComparison:
-    overall = compare_all(desk.workspace, ComparisonView(desk.collection.id, desk.label_set_id, sides, None))
+    overall = compare_all(
+        desk.workspace, ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), None)
+    )
     assert overall is not None
     return overall
 
@@ -92,7 +94,7 @@ def test_a_held_out_vector_is_part_of_what_a_ranking_is_kept_by(judged_desk: Des
 
     def first_of(number: int, is_in_sample: bool = False) -> str:
         key, query = f"run-{runs[number].id}", judged_desk.query(query_id)
-        found = rank_queries(judged_desk.workspace, opened, key, [query], is_in_sample=is_in_sample)
+        found = rank_queries(judged_desk.workspace, opened, RankingKey(key), [query], is_in_sample=is_in_sample)
         return found[query_id].ranking[0].doc_id
 
     for _ in range(2):
@@ -123,7 +125,7 @@ def test_a_ranking_that_counts_words_is_the_same_whatever_was_searched_for_befor
     query = judged_desk.query(judged_desk.ask("cat feeding feeding feeding dog"))
 
     def ranking(depth: int) -> list[str]:
-        found = rank_queries(judged_desk.workspace, opened, f"{LIGHT}+words", [query], depth)
+        found = rank_queries(judged_desk.workspace, opened, RankingKey(f"{LIGHT}+words"), [query], depth)
         return [doc.doc_id for doc in found[query.id].ranking]
 
     assert ranking(9)[0] == "dog-feeding"
@@ -140,14 +142,14 @@ def test_rankings_of_other_code_are_searched_for_again(
 
     def is_searched() -> bool:
         searches.clear()
-        rank_queries(judged_desk.workspace, opened, key, [query])
+        rank_queries(judged_desk.workspace, opened, RankingKey(key), [query])
         return bool(searches)
 
     assert is_searched()
     assert not is_searched()
-    monkeypatch.setattr(rankings, "RANKING_VERSION", rankings.RANKING_VERSION + 1)
+    monkeypatch.setattr(rank, "RANKING_VERSION", rank.RANKING_VERSION + 1)
     assert is_searched()
-    monkeypatch.setattr(rankings, "version", lambda package: f"another {package}")
+    monkeypatch.setattr(rank, "version", lambda package: f"another {package}")
     assert is_searched() == (key != LIGHT)  # only words are counted by that package
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 import storage.label_sets
-from annotation.comparing.coverage import documents_to_settle, lay_out_coverage
+from annotation.comparing.measure import documents_to_settle, lay_out_coverage
 from annotation.comparing.view import ComparisonView
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT, RankingKey
 from storage.records import PoolDraw
 from tests.worlds.desk import Desk, swapped_topics
 from tests.worlds.judging import bring_reference, ids
@@ -25,7 +25,7 @@ def query_id(desk: Desk) -> int:
 
 
 def view_of(desk: Desk, *sides: str) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, None)
+    return ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), None)
 
 
 # The discounts 1 / log2(rank + 1) of the first and the ninth place differ most, then those of places on one side only:

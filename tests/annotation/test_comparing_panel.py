@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from annotation.collections.page import list_queries
-from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, compare_all
-from annotation.comparing.one_query import compare_query
+from annotation.comparing.measure import Coverage, OverallComparison, Part, PartKind, compare_all
+from annotation.comparing.rank import compare_query
 from annotation.comparing.view import ComparisonView
-from annotation.ranking.rankers import list_rankers
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey, list_rankers
 from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.comparing import compare_panel
 from era.evaluation.incomplete_judgments import Bounds
@@ -29,7 +28,9 @@ OVERLAP = MeanOverlap(0.5, 0.25, None, 4.0, 12)
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, more.pop("query_id", None), **more)
+    return ComparisonView(
+        desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), more.pop("query_id", None), **more
+    )
 
 
 def panel(desk: Desk, view: ComparisonView, **parts: Any) -> dict[str, Any]:
@@ -69,15 +70,20 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     query_id = trained_desk.query_id("cat-vet")
     shown = compare_payload(trained_desk, LIGHT, "run-1", BM25, query_id=query_id)
     assert shown.keys() == {
-        "nonce", "page", "can_write", "intro", "error", "rankers", "sides", "query_id", "queries", "instruction",
-        "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong", "url",
-        "labels", "n_reread", "unread",
+        "nonce", "page", "usual", "can_write", "intro", "error", "rankers", "sides", "query_id", "queries",
+        "instruction", "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong",
+        "url", "labels", "n_reread", "unread",
     }  # fmt: skip
     assert shown["sides"] == [LIGHT, "run-1", BM25]
     assert shown["measure_names"] == "nDCG@10, R@100, RR, P@10, Judged@10"
     assert [name for name, meaning in shown["measures"] if meaning] == list(COMPARISON_MEASURES)
     assert (shown["grades"], shown["threshold"], shown["is_in_sample"]) == (list(GRADES), None, False)
-    assert {"key": BM25, "label": "BM25, matching words alone", "group": ""} in shown["rankers"]
+    rows = {row["key"]: row for row in shown["rankers"]}
+    assert rows[BM25] == {
+        "key": BM25, "label": "BM25, matching words alone", "group": "",
+        "reread": None, "is_run": False, "is_kept": False,
+    }  # fmt: skip
+    assert rows["light+words"]["reread"] == "light+words+reread"
     assert {"id": query_id, "text": "cat", "instruction": "vet", "relevant": 1} in shown["queries"]
     assert (shown["instruction"], shown["can_write"]) == ("vet", True)
     assert shown["url"] == {

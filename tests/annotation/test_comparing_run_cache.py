@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from annotation.retrieval.run_cache import RunCache
+from annotation.retrieval.open_collection import RunCache
 from era.types import ScoredDoc
 from tests.worlds.desk import PATIENCE_S
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from annotation.errors import NotReadyError
-from annotation.ranking.rankers import list_rankers
-from annotation.retrieval.ranking import STRONG
+from annotation.ranking.rankers import STRONG, list_rankers
 from annotation.retrieval.strong_index import StrongReading, StrongState, in_words
 from era.corpus import Corpus
 from era.encoders.base import EmbedderPair, Vectors

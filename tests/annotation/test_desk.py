@@ -11,7 +11,7 @@ from annotation.errors import NotFoundError
 from annotation.judging.queries import ask, run_query
 from annotation.judging.view import Desk as LaidOut
 from annotation.judging.view import Opinion, Revealed, Said, lay_out_pool, lay_out_ranking, lay_out_similar
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document

@@ -8,7 +8,7 @@ import pytest
 
 from annotation.errors import NotFoundError
 from annotation.judging.view import look_into
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.types import Document
@@ -29,7 +29,7 @@ def reading_desk(tmp_path: Path) -> Iterator[Desk]:
     made.workspace.close()
 
 
-def closest(desk: Desk, text: str, ranker: str = LIGHT, doc_id: str = "long") -> str | None:
+def closest(desk: Desk, text: str, ranker: RankingKey = LIGHT, doc_id: str = "long") -> str | None:
     view = look_into(desk.workspace, write_query(desk, text), doc_id, ranker)
     return None if view.closest is None else LONG.text[slice(*view.closest)]
 
@@ -42,8 +42,8 @@ def test_look_into_points_out_the_sentence_closest_to_the_query(reading_desk: De
 
 def test_look_into_reads_the_query_as_the_ranking_does(reading_desk: Desk) -> None:
     run = reading_desk.finish_by_hand(swapped_topics())
-    assert closest(reading_desk, "cat feeding", f"run-{run.id}") == ABOUT_ILLNESS
-    assert closest(reading_desk, "cat illness", f"run-{run.id}") == ABOUT_FEEDING
+    assert closest(reading_desk, "cat feeding", RankingKey.of_run(run.id)) == ABOUT_ILLNESS
+    assert closest(reading_desk, "cat illness", RankingKey.of_run(run.id)) == ABOUT_FEEDING
 
 
 def test_look_into_tells_what_came_with_the_document(reading_desk: Desk) -> None:
@@ -71,4 +71,4 @@ def test_look_into_refuses_what_is_not_there(reading_desk: Desk) -> None:
     with pytest.raises(NotFoundError):
         look_into(reading_desk.workspace, replace(query, collection_id=query.collection_id + 1), "long", LIGHT)
     with pytest.raises(NotFoundError):
-        look_into(reading_desk.workspace, query, "long", "run-7")
+        look_into(reading_desk.workspace, query, "long", RankingKey("run-7"))

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from annotation.comparing.all_queries import compare_all
 from annotation.comparing.export import queries_csv, trec_zip
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import snapshot_view, take
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import snapshot_view, take
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.judging.queries import query_names
 from annotation.judging.setup import left_out
+from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.transfer.judgments import import_judgments
 from annotation.transfer.run_imports import import_run
-from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ui.payloads.comparing import snapshots_panel
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
 from tests.worlds.judging import begin
@@ -69,7 +70,7 @@ def test_queries_keep_the_ids_of_their_file_where_all_have_one(judged_desk: Desk
 
 
 def test_the_readme_says_what_each_file_is(judged_desk: Desk, view: ComparisonView) -> None:
-    view = replace(view, sides=(*view.sides, "light+words"), threshold=1.0)
+    view = replace(view, sides=(*view.sides, LIGHT.with_words()), threshold=1.0)
     readme = unzipped(trec_zip(judged_desk.workspace, "ann", view))["README.txt"]
     assert "1-light.run: light model alone" in readme
     assert "2-run-1.run: after your marks (run 1), vectors alone" in readme
@@ -139,7 +140,7 @@ def test_files_come_in_again_for_the_same_queries(judged_desk: Desk, view: Compa
     opened = desk.workspace.open(desk.collection.id)
     queries = [desk.query(own), desk.query(desk.query_id("cat-vet"))]
     after = rank_queries(desk.workspace, opened, found.ranker.key, queries)
-    before = rank_queries(desk.workspace, opened, "light", queries)
+    before = rank_queries(desk.workspace, opened, LIGHT, queries)
     for query in queries:
         found_ids = [doc.doc_id for doc in after[query.id].ranking]
         assert found_ids == [doc.doc_id for doc in before[query.id].ranking[: len(found_ids)]]
@@ -154,7 +155,7 @@ def test_run_that_had_learned_from_its_queries_says_so_when_it_comes_in_again(
     index = desk.workspace.open(desk.collection.id).index
     vectors = {desk.query_id("cat-vet"): np.asarray(index.vectors(["moth-feeding"])[0])}
     run = desk.finish_by_hand(swapped_topics(), vectors)
-    seen = replace(view, sides=("light", f"run-{run.id}"), is_in_sample=True)
+    seen = replace(view, sides=(LIGHT, RankingKey.of_run(run.id)), is_in_sample=True)
     files = unzipped(trec_zip(desk.workspace, "ann", seen))
     path = tmp_path / "learned.run"
     path.write_text(files[f"2-run-{run.id}.run"])

@@ -15,10 +15,10 @@ import storage.queries
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.comparing.explain import _learned
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import left_out
-from annotation.ranking.rankers import list_usable
+from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.training.describe import details
 from annotation.training.start import outlook
 from annotation.transfer.adapter_files import unpack_zip
@@ -127,7 +127,7 @@ def test_queries_it_learned_from_are_found_again_by_their_words(trained: Desk, e
     np.testing.assert_array_equal(new.vector, old.vector)
     assert new.word_weight == old.word_weight
     opened = after.open(elsewhere.collection.id)
-    [ranked] = rank_queries(after, opened, f"run-{came.id}", [listed[known]]).values()
+    [ranked] = rank_queries(after, opened, RankingKey(f"run-{came.id}"), [listed[known]]).values()
     assert ranked.origin == "held_out"
     influence = _learned(after.adapter_folder(came.id))
     assert influence is not None

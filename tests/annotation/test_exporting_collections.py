@@ -12,9 +12,9 @@ import storage.queries
 from annotation.collections.imports import import_now
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import NotAllowedError
-from annotation.ranking.rankers import list_usable
+from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.training.describe import details
 from annotation.training.start import outlook
 from annotation.transfer.adapters import import_adapter
@@ -92,7 +92,7 @@ def test_an_adapter_of_the_library_goes_into_the_app_with_its_honest_rankings(
     opened = judged.workspace.open(judged.collection.id)
     with judged.workspace.reading() as session:
         [query, *_] = storage.queries.list_all(session, judged.collection.id)
-    [ranked] = rank_queries(judged.workspace, opened, f"run-{came.id}", [query]).values()
+    [ranked] = rank_queries(judged.workspace, opened, RankingKey(f"run-{came.id}"), [query]).values()
     assert ranked.origin == "held_out"
     retriever, held_out = opened.trained(judged.workspace.adapter_folder(came.id))
     np.testing.assert_array_equal(retriever.adapter.weight, learned.adapter.weight)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from annotation.comparing.rankings import rank_queries
+from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotFoundError
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.transfer.files import ExportFile
 from annotation.transfer.runs import export_run
 from era.evaluation.measures import evaluate
@@ -18,7 +19,7 @@ from tests.worlds.words import QRELS, QUERIES
 
 
 def run_of(desk: Desk, key: str, depth: int = 100) -> ExportFile:
-    return export_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, key, depth)
+    return export_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, RankingKey(key), depth)
 
 
 def text_of(made: ExportFile) -> str:
@@ -34,7 +35,7 @@ def test_a_run_file_reads_back_as_the_ranking_that_the_app_shows(judged_desk: De
     found = read_run(path).run
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     records = [judged_desk.query(judged_desk.query_id(query.query_id)) for query in QUERIES]
-    ranked = rank_queries(judged_desk.workspace, opened, "aligned", records, 5)
+    ranked = rank_queries(judged_desk.workspace, opened, ALIGNED, records, 5)
     assert found.keys() == QRELS.keys()
     for record in records:
         expected = ranked[record.id].ranking
@@ -46,7 +47,7 @@ def test_a_run_file_reads_back_as_the_ranking_that_the_app_shows(judged_desk: De
 def test_trec_eval_measures_the_file_as_the_app_does(judged_desk: Desk) -> None:
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     records = [judged_desk.query(judged_desk.query_id(query.query_id)) for query in QUERIES]
-    ranked = rank_queries(judged_desk.workspace, opened, "light", records)
+    ranked = rank_queries(judged_desk.workspace, opened, LIGHT, records)
     shown = evaluate(QRELS, {record.public_id or "": ranked[record.id].ranking for record in records})["nDCG@10"]
     evaluator = pytrec_eval.RelevanceEvaluator(
         {query_id: {doc_id: int(grade) for doc_id, grade in judged.items()} for query_id, judged in QRELS.items()},

@@ -6,12 +6,12 @@ import pytest
 
 import storage.queries
 import storage.training_runs
-from annotation.comparing.all_queries import OverallComparison, compare_all
+from annotation.comparing.measure import OverallComparison, compare_all
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.assist import follow
 from annotation.judging.test_queries import keep_some, kept_for_testing, learnable, release
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.training import start
 from annotation.training.describe import details
 from annotation.training.label_changes import changes_between
@@ -172,7 +172,10 @@ def test_live_ranking_and_triplets_learn_nothing_from_what_is_kept(desk: Desk) -
 
 
 def compared(desk: Desk, *sides: str, **more: Any) -> OverallComparison:
-    overall = compare_all(desk.workspace, ComparisonView(desk.collection.id, desk.label_set_id, sides, None, **more))
+    overall = compare_all(
+        desk.workspace,
+        ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), None, **more),
+    )
     assert overall is not None
     return overall
 

@@ -16,8 +16,8 @@ import pytest
 import era.method.reranking
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import Followed, follow
-from annotation.ranking import rereading
-from annotation.retrieval.ranking import LIGHT, RankingKey
+from annotation.ranking import rankers
+from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.workspace import Workspace
 from era.adapter import HELD_OUT_WORD_WEIGHTS, QueryAdapter, light_only
 from era.encoders.base import EmbedderPair
@@ -30,7 +30,7 @@ from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, light_embedder
 
 
 def live(desk: Desk, author: str | None, query: QueryRecord, ranker: str = LIGHT) -> Followed:
-    return follow(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), ranker)
+    return follow(desk.workspace, found_by(desk.workspace, author, desk.label_set_id, query), RankingKey(ranker))
 
 
 def teach_that_it_helps(desk: Desk, animals: tuple[str, ...] = ("cat", "dog")) -> list[int]:
@@ -177,7 +177,7 @@ WORDED = [
 finds cat-2 first. Fed back cat-0, of .431 "cat" and .569 "purrxx", a share s makes that cat-1 .420 + .077 s and cat-2
 .600 - .341 s: cat-1 is first from .43 on, so .6 is taken."""
 
-WITH_WORDS = str(RankingKey(LIGHT, has_words=True))
+WITH_WORDS = LIGHT.with_words()
 
 
 @pytest.fixture
@@ -219,11 +219,11 @@ def test_follow_adds_words_of_what_was_marked_as_relevant_where_words_count(word
 def test_follow_lets_the_strong_model_order_what_the_words_bring_to_the_top(
     worded_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.method.reranking, rereading):
+    for module in (era.method.reranking, rankers):
         monkeypatch.setattr(module, "N_REREAD", 2)
     teach_that_words_help(worded_desk)
     query = write_query(worded_desk, "moth")
-    key = str(RankingKey.parse(WITH_WORDS).with_rereading())
+    key = WITH_WORDS.with_rereading()
     assert "moth-2" in ids(live(worded_desk, "ann", query, key).cards)[:2]
     say(worded_desk, "ann", query.id, "moth-0", 1.0)
     followed = live(worded_desk, "ann", query, key)

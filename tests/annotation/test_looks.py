@@ -6,10 +6,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import storage.comparison_looks
-from annotation.comparing.looks import look_digest, note_look
-from annotation.comparing.snapshots import take
+import storage.comparisons
+from annotation.comparing.measure import look_digest, note_look
+from annotation.comparing.snapshot import take
 from annotation.comparing.view import ComparisonView, read_view
+from annotation.ranking.rankers import RankingKey
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
 from storage.errors import DatabaseBusy, DataFolderNotWritable
@@ -17,7 +18,7 @@ from tests.worlds.desk import Desk
 
 
 def view_of(desk: Desk, *sides: str, **more: Any) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, None, **more)
+    return ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), None, **more)
 
 
 def test_each_different_comparison_counts_once(judged_desk: Desk) -> None:
@@ -65,7 +66,7 @@ def test_the_screen_says_how_often_has_been_looked(judged_desk: Desk) -> None:
     kept = opened(judged_desk, tab, "ann", f"snap-{record.slug}-0~snap-{record.slug}-1")
     assert kept["overall"]["looks"] == ""  # nothing was looked for
     with judged_desk.workspace.reading() as session:
-        assert storage.comparison_looks.count(session, judged_desk.label_set_id) == 2
+        assert storage.comparisons.count_looks(session, judged_desk.label_set_id) == 2
 
 
 @pytest.mark.parametrize("error", [DatabaseBusy, DataFolderNotWritable])
@@ -78,7 +79,7 @@ def test_a_look_that_cannot_be_counted_stops_nobody(
     def fail(*_: object) -> bool:
         raise error(judged_desk.workspace.folder, "full")
 
-    monkeypatch.setattr(storage.comparison_looks, "note", fail)
+    monkeypatch.setattr(storage.comparisons, "note", fail)
     with gr.Blocks():
         tab = CompareTab(judged_desk.workspace)
     with caplog.at_level(logging.WARNING):

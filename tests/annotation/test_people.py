@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.comparing.coverage import coverage
+from annotation.comparing.measure import coverage
 from annotation.errors import NotReadyError
 from annotation.judging.agreement import PairAgreement, people_of
 from annotation.judging.review import DrawnMarks

@@ -18,7 +18,7 @@ from annotation.collections import imports, manage, update
 from annotation.collections.choosing_embedders import bundled
 from annotation.collections.embedders import change_query_embedder
 from annotation.collections.imports import ImportRequest
-from annotation.comparing import snapshots, strong
+from annotation.comparing import snapshot, strong
 from annotation.comparing.view import ComparisonView
 from annotation.errors import NotAllowedError
 from annotation.judging import test_queries
@@ -27,6 +27,7 @@ from annotation.judging.queries import import_queries, set_need
 from annotation.judging.review import lay_out_conflicts
 from annotation.judging.setup import DeskSetup, set_up
 from annotation.people.permissions import is_alone, why_not_arrange, why_not_manage
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
 from annotation.training import learning_curves, start
 from annotation.training import manage as manage_runs
@@ -251,15 +252,15 @@ def test_who_started_a_label_set_chooses_what_it_uses(shared: Desk) -> None:
 
 
 def test_a_kept_comparison_is_deleted_by_who_kept_it_or_manages(shared: Desk) -> None:
-    view = ComparisonView(shared.collection.id, shared.label_set_id, ("light", "aligned"), None)
-    first, second = (snapshots.take(shared.workspace, OTHER, view, name) for name in ("first", "second"))
+    view = ComparisonView(shared.collection.id, shared.label_set_id, (LIGHT, ALIGNED), None)
+    first, second = (snapshot.take(shared.workspace, OTHER, view, name) for name in ("first", "second"))
     places = shared.workspace, shared.collection.id
-    assert snapshots.list_droppable(places[0], STRANGER, places[1]) == []
-    assert snapshots.list_droppable(places[0], OTHER, places[1]) == [second.slug, first.slug]
+    assert snapshot.list_droppable(places[0], STRANGER, places[1]) == []
+    assert snapshot.list_droppable(places[0], OTHER, places[1]) == [second.slug, first.slug]
     with pytest.raises(NotAllowedError, match="Only bob or ann can delete this comparison"):
-        snapshots.drop(shared.workspace, STRANGER, first.slug)
-    snapshots.drop(shared.workspace, OTHER, first.slug)
-    snapshots.drop(shared.workspace, OWNER, second.slug)
+        snapshot.drop(shared.workspace, STRANGER, first.slug)
+    snapshot.drop(shared.workspace, OTHER, first.slug)
+    snapshot.drop(shared.workspace, OWNER, second.slug)
 
 
 def test_an_import_is_stopped_by_who_started_it_or_manages(judged_desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import storage.queries
 from annotation.judging.queries import Found, run_query
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
@@ -27,7 +27,7 @@ def tales(tmp_path: Path) -> Iterator[Desk]:
     made.workspace.close()
 
 
-def search(desk: Desk, phrase: str, text: str = GRADED_TEXT, ranker: str = LIGHT, depth: int = 10) -> Found:
+def search(desk: Desk, phrase: str, text: str = GRADED_TEXT, ranker: RankingKey = LIGHT, depth: int = 10) -> Found:
     return run_query(desk.workspace, "ann", desk.query(desk.ask(text)), ranker, phrase, depth)
 
 
@@ -48,7 +48,7 @@ def test_phrase_keeps_no_more_than_the_depth(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("ranker", [LIGHT, ALIGNED])
-def test_phrase_leaves_the_scores_of_the_ranker(desk: Desk, ranker: str) -> None:
+def test_phrase_leaves_the_scores_of_the_ranker(desk: Desk, ranker: RankingKey) -> None:
     everything = dict(search(desk, "", "cat vet illness", ranker, depth=16).ranking)
     found = search(desk, "cat", "cat vet illness", ranker)
     assert sorted(ids(found)) == ["cat-feeding", "cat-illness"]

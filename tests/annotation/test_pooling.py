@@ -11,7 +11,7 @@ import storage.label_sets
 from annotation.errors import NotReadyError
 from annotation.judging.pool import RANDOM, WORDS, compose, extend, order_for, pool_of, sampled_queries, samples_of
 from annotation.judging.queries import OpenQuery, ask
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.evaluation.incomplete_judgments import Sample, SampledQuery

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-import storage.preferences
+import storage.comparisons
 from annotation.comparing import blind
 from annotation.comparing.blind import BlindPair, Tally, next_pair, prefer, preferences
 from annotation.comparing.export import preferences_csv
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import name_of_text
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.transfer.run_imports import import_run
-from annotation.ui.payloads.blind import blind_panel, preferences_panel, preferred_panel
+from annotation.ui.payloads.compare_answers import blind_panel, preferences_panel, preferred_panel
 from storage.records import NewPreference, Preferred, ShownLeft
 from tests.worlds.desk import Desk, as_json, swapped_topics
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT
@@ -119,7 +119,7 @@ def test_prefer_stores_what_was_chosen_without_telling_it_and_moves_on(judged_de
 
 def test_blind_lists_are_held_out_whatever_the_screen_is_switched_to(trained_desk: Desk) -> None:
     ids_of = trained_desk.collection.id, trained_desk.label_set_id
-    honest = ComparisonView(*ids_of, (LIGHT, "run-1"), None)
+    honest = ComparisonView(*ids_of, (LIGHT, RankingKey("run-1")), None)
     flattering = replace(honest, is_in_sample=True)
     pairs = [shown(trained_desk, each) for each in (honest, flattering)]
     assert [ids(pair) for pair in pairs] == [ids(pairs[0])] * 2
@@ -149,7 +149,7 @@ def test_prefer_refuses_what_was_not_laid_out_for_this_person_and_comparison(
     with pytest.raises(InvalidInputError):
         prefer(workspace, "ben", view, token, "left")
     with pytest.raises(InvalidInputError):
-        prefer(workspace, "ann", replace(view, sides=("light", "aligned")), token, "left")
+        prefer(workspace, "ann", replace(view, sides=(LIGHT, ALIGNED)), token, "left")
     with pytest.raises(InvalidInputError, match="left list"):
         prefer(workspace, "ann", view, token, "first")
     with pytest.raises(InvalidInputError, match="seconds"):
@@ -164,7 +164,7 @@ def answer(desk: Desk, view: ComparisonView, author: str, query_id: int, preferr
     """Store an answer as it stands in the log, the light model being the first of the pair."""
     new = NewPreference(desk.label_set_id, query_id, author, view.sides[0], view.sides[1], preferred, ShownLeft.FIRST)
     with desk.workspace.writing() as session:
-        storage.preferences.append(session, new)
+        storage.comparisons.append_preference(session, new)
 
 
 def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(

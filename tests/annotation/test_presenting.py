@@ -13,12 +13,12 @@ from annotation.collections.catalogue import all_collections
 from annotation.collections.content import CollectionContent
 from annotation.collections.page import list_label_sets, open_page
 from annotation.collections.store_whole import store
-from annotation.comparing.coverage import Coverage
+from annotation.comparing.measure import JudgedShare
 from annotation.judging.agreement import Agreement, JudgeWork, PairAgreement, People
 from annotation.judging.review import DrawnMarks
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, Template
 from annotation.labels.current import LabelCounts, PersonCounts
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.ui.payloads.collections import collection_panel, coverage_panel
 from annotation.ui.payloads.header import header
 from annotation.ui.payloads.wording import chance, count, effect, labels_in_words, likely, measure_meaning, p_value_text
@@ -159,7 +159,7 @@ def test_collection_panel_gives_no_alpha_where_all_grades_are_equal(trained_desk
 
 
 def test_coverage_panel_says_how_much_is_judged_or_what_is_missing() -> None:
-    shown = as_json(coverage_panel(Coverage(n_queries=1, before=0.254, after=0.5)))
+    shown = as_json(coverage_panel(JudgedShare(n_queries=1, before=0.254, after=0.5)))
     assert shown["kind"] == "coverage"
     assert shown["text"].startswith("Of the first ten documents, 25% are judged for the light model alone and 50% for")
     assert "(Judged@10, 1 query with a relevant document)" in shown["text"]

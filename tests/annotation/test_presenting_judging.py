@@ -18,7 +18,7 @@ from annotation.judging.setup import DeskSetup, Place, Template
 from annotation.judging.view import Card, Opinion, Revealed, Said, Undoable
 from annotation.judging.view import Desk as LaidOut
 from annotation.labels.current import QueryStanding
-from annotation.ranking.rankers import Ranker
+from annotation.ranking.rankers import Ranker, RankingKey
 from annotation.ui.payloads.judging import (
     card_payload,
     import_panel,
@@ -44,8 +44,8 @@ QUERY = QueryRecord(7, 1, None, "Which cats purr?", 3, "as an owner", "What **pu
 OTHER = QueryRecord(8, 1, "q8", "dog matching", 3, "as an owner", "", "bob", AT)
 CATS, COPY, DOGS = Document("d1", "Cats", "They purr."), Document("d2", "", "They purr."), Document("d3", "", "Bark.")
 RANKERS = [
-    Ranker("light", "light model alone"),
-    Ranker("run-1", "after your marks (run 1), vectors alone", "1", "others"),
+    Ranker(RankingKey("light"), "light model alone"),
+    Ranker(RankingKey("run-1"), "after your marks (run 1), vectors alone", "1", "others"),
 ]
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 

@@ -7,7 +7,7 @@ import pytest
 
 import storage.training_runs
 from annotation.ranking import rankers
-from annotation.ranking.rankers import Ranker
+from annotation.ranking.rankers import ALIGNED, LIGHT, Ranker, RankingKey
 from annotation.training import start
 from annotation.training.learning_curves import CurveProgress
 from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel
@@ -241,8 +241,8 @@ def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained
 
 def test_train_panel_calls_a_new_run_better_than_an_earlier_one_but_no_fallback(trained_desk: Desk) -> None:
     usable = [
-        *(Ranker(key, key) for key in ("light", "aligned")),
-        *(Ranker(f"run-{n}", f"after your marks (run {n}), vectors alone", str(n)) for n in (2, 1)),
+        *(Ranker(key, key) for key in (LIGHT, ALIGNED)),
+        *(Ranker(RankingKey(f"run-{n}"), f"after your marks (run {n}), vectors alone", str(n)) for n in (2, 1)),
     ]
     earlier = trained_desk.run(1)
     later = replace(earlier, id=2, number=2)

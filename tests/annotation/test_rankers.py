@@ -2,12 +2,22 @@
 
 import pytest
 
+import storage.comparisons
 import storage.label_sets
-import storage.snapshots
 from annotation.collections.page import open_page
 from annotation.errors import NotFoundError
-from annotation.ranking.rankers import Ranker, damaged_run, damaged_runs, default_ranker, list_rankers, retriever
-from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
+from annotation.ranking.rankers import (
+    ALIGNED,
+    BM25,
+    LIGHT,
+    Ranker,
+    RankingKey,
+    damaged_run,
+    damaged_runs,
+    default_ranker,
+    list_rankers,
+    retriever,
+)
 from annotation.ui.notices import notices
 from era.encoders.base import EmbedderPair
 from era.errors import AdapterDamagedError
@@ -31,12 +41,12 @@ def test_the_desk_is_offered_what_it_can_move_after_marks(judged_desk: Desk) -> 
     run = judged_desk.finish_by_hand(swapped_topics())
     judged_desk.start()  # not finished
     assert list_rankers(judged_desk.workspace, judged_desk.collection.id) == [
-        Ranker("light", "light model alone"),
-        Ranker("aligned+words", "aligned, no labels"),
-        Ranker(f"run-{run.id}+words", "after your marks (run 1)", "1"),
-        Ranker("light+words", "light model + matching words", "", VARIANTS),
-        Ranker("aligned", "aligned, no labels, vectors alone", "", VARIANTS),
-        Ranker(f"run-{run.id}", "after your marks (run 1), vectors alone", "1", VARIANTS),
+        Ranker(LIGHT, "light model alone"),
+        Ranker(RankingKey("aligned+words"), "aligned, no labels"),
+        Ranker(RankingKey(f"run-{run.id}+words"), "after your marks (run 1)", "1"),
+        Ranker(RankingKey("light+words"), "light model + matching words", "", VARIANTS),
+        Ranker(ALIGNED, "aligned, no labels, vectors alone", "", VARIANTS),
+        Ranker(RankingKey(f"run-{run.id}"), "after your marks (run 1), vectors alone", "1", VARIANTS),
     ]
 
 
@@ -49,13 +59,13 @@ def test_comparing_is_offered_bm25_and_the_sides_of_snapshots_too(judged_desk: D
         "q2w3e4r", judged_desk.collection.id, judged_desk.label_set_id, "May", "", "ann", {"sides": sides}
     )
     with judged_desk.workspace.writing() as session:
-        storage.snapshots.create(session, new, [])
+        storage.comparisons.create_snapshot(session, new, [])
     offered = list_rankers(judged_desk.workspace, judged_desk.collection.id, is_comparing=True)
     plain = list_rankers(judged_desk.workspace, judged_desk.collection.id)
     assert [each for each in offered if each not in plain] == [
-        Ranker("bm25", "BM25, matching words alone"),
-        Ranker("snap-q2w3e4r-0", "May: light model alone", group="snapshots"),
-        Ranker("snap-q2w3e4r-1", "May: after your marks (run 2), vectors alone", group="snapshots"),
+        Ranker(BM25, "BM25, matching words alone"),
+        Ranker(RankingKey("snap-q2w3e4r-0"), "May: light model alone", group="snapshots"),
+        Ranker(RankingKey("snap-q2w3e4r-1"), "May: after your marks (run 2), vectors alone", group="snapshots"),
     ]
     assert [each for each in offered if each in plain] == plain
 
@@ -105,11 +115,11 @@ def test_default_ranker_is_aligned_where_the_adapter_in_use_is_damaged(judged_de
         "database and are not affected. Under Train, open that run and choose “Again with the same labels”."
     )
     with pytest.raises(AdapterDamagedError, match="Your marks do not lie in it and are not affected; train again"):
-        retriever(workspace, workspace.open(collection_id), f"run-{newer.id}")
+        retriever(workspace, workspace.open(collection_id), RankingKey(f"run-{newer.id}"))
     assert use(judged_desk, f"run-{older.id}") == f"run-{older.id}"
     assert notices(workspace, open_page(workspace, collection_id, judged_desk.label_set_id)) == []
     file.write_bytes(kept)  # put back from a copy
-    retriever(workspace, workspace.open(collection_id), f"run-{newer.id}")
+    retriever(workspace, workspace.open(collection_id), RankingKey(f"run-{newer.id}"))
     assert use(judged_desk, "") == f"run-{newer.id}"
 
 
@@ -121,7 +131,7 @@ def test_default_ranker_never_takes_a_run_that_has_not_finished(judged_desk: Des
 @pytest.mark.parametrize("key", ["light", "light+words", "aligned", "aligned+words", "bm25"])
 def test_retriever_finds_by_every_key(judged_desk: Desk, key: str) -> None:
     opened = judged_desk.workspace.open(judged_desk.collection.id)
-    chosen, held_out = retriever(judged_desk.workspace, opened, key)
+    chosen, held_out = retriever(judged_desk.workspace, opened, RankingKey(key))
     assert held_out == {}
     found = chosen.search(Query("1", "cat illness"), 2)
     assert found[0].doc_id == "cat-illness"
@@ -133,7 +143,7 @@ def test_retriever_finds_by_every_key(judged_desk: Desk, key: str) -> None:
 def test_retriever_says_so_when_there_is_none(judged_desk: Desk, key: str) -> None:
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     with pytest.raises(NotFoundError):
-        retriever(judged_desk.workspace, opened, key)
+        retriever(judged_desk.workspace, opened, RankingKey(key))
 
 
 def test_default_ranker_passes_over_runs_of_other_embedders(judged_desk: Desk) -> None:

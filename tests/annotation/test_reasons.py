@@ -22,11 +22,12 @@ from annotation.comparing.explain import (
     _learned,
     why,
 )
-from annotation.comparing.one_query import compare_query
-from annotation.comparing.snapshots import take
+from annotation.comparing.rank import compare_query
+from annotation.comparing.snapshot import take
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.errors import InvalidInputError, NotFoundError
-from annotation.ui.payloads.explain import reasons_panel
+from annotation.ranking.rankers import LIGHT, RankingKey
+from annotation.ui.payloads.compare_answers import reasons_panel
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.index.lexical import WORD_WEIGHT
@@ -443,7 +444,7 @@ def test_why_needs_a_query_and_a_document_of_the_collection(trained_desk: Desk) 
     with pytest.raises(NotFoundError, match="document"):
         why(trained_desk.workspace, "ann", view, "unicorn")
     with pytest.raises(NotFoundError, match="adapter"):
-        why(trained_desk.workspace, "ann", replace(view, sides=("light", "run-99")), "cat-illness")
+        why(trained_desk.workspace, "ann", replace(view, sides=(LIGHT, RankingKey("run-99"))), "cat-illness")
 
 
 def test_reasons_panel_is_json_with_the_labels_of_the_sides(trained_desk: Desk) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from annotation.comparing import charts
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.facts import side_labels
+from annotation.comparing import report as charts
+from annotation.comparing.measure import compare_all
 from annotation.comparing.report import report_html
-from annotation.comparing.snapshots import kept_comparison, snapshot_view, take
-from annotation.comparing.view import ComparisonView, read_view
+from annotation.comparing.snapshot import kept_comparison, snapshot_view, take
+from annotation.comparing.view import ComparisonView, read_view, side_labels
 from annotation.judging.setup import hidden_queries
+from annotation.ranking.rankers import BM25
 from annotation.ui.payloads.comparing import overall_payload
 from era.types import Document
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
@@ -172,7 +172,7 @@ def test_the_report_of_a_snapshot_keeps_its_numbers_name_and_note(judged_desk: D
 
 
 def test_the_report_of_three_sides_has_a_table_and_pictures_for_each(judged_desk: Desk, view: ComparisonView) -> None:
-    page = report(judged_desk, replace(view, sides=(*view.sides, "bm25")))
+    page = report(judged_desk, replace(view, sides=(*view.sides, BM25)))
     assert page.count("svg") == 2 * 3
     assert "BM25, matching words alone" in page.text
 

@@ -12,19 +12,25 @@ import pytest
 
 import era.method.reranking
 from annotation import workspace
-from annotation.comparing import rereading as comparing_rereading
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.rereading import unread_of_comparison
+from annotation.comparing import rank
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries, unread_of_comparison
 from annotation.comparing.view import ComparisonView, read_view, share
 from annotation.errors import NotAllowedError, NotFoundError, NotReadyError
 from annotation.judging.assist import follow
 from annotation.judging.queries import run_query
-from annotation.ranking import rankers, rereading
-from annotation.ranking.rankers import labels_of, list_rankers
-from annotation.ranking.rereading import NOTHING_UNREAD, read_some, ready_key, unread_of_query
+from annotation.ranking import rankers
+from annotation.ranking.rankers import (
+    LIGHT,
+    NOTHING_UNREAD,
+    RankingKey,
+    labels_of,
+    list_rankers,
+    read_some,
+    ready_key,
+    unread_of_query,
+)
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.retrieval.ranking import LIGHT
 from annotation.ui.panel import Message
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
@@ -34,7 +40,7 @@ from tests.worlds.desk import Desk, swapped_topics
 from tests.worlds.judging import found_by
 from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
 
-REREAD = f"{LIGHT}+reread"
+REREAD = LIGHT.with_rereading()
 READ_BEFORE = [document.doc_id for document in DOCUMENTS[:8]]  # cat, dog, trout and wren
 
 
@@ -47,19 +53,19 @@ def library_of(desk: Desk) -> OpenCollection:
     return opened
 
 
-def read_all(desk: Desk, query_id: int, key: str = REREAD) -> None:
+def read_all(desk: Desk, query_id: int, key: RankingKey = REREAD) -> None:
     unread = unread_of_query(desk.workspace, desk.query(query_id), key)
     read_some(desk.workspace, "ann", desk.collection.id, unread)
 
 
 def view_of(desk: Desk, *sides: str, query_id: int | None = None) -> ComparisonView:
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, query_id)
+    return ComparisonView(desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), query_id)
 
 
 def test_what_is_unread_on_top_is_told_in_the_order_of_the_ranking_and_not_read(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rereading, "N_REREAD", 10)
+    monkeypatch.setattr(rankers, "N_REREAD", 10)
     library_of(desk).strong_reading.seconds_per_text = 0.25
     query = desk.query(desk.ask(GRADED_TEXT))
     unread = unread_of_query(desk.workspace, query, REREAD)
@@ -78,8 +84,8 @@ def test_nothing_is_searched_to_know_what_is_unread_where_everything_was_read(
     def search(*asked: object) -> NoReturn:
         raise AssertionError(asked)
 
-    monkeypatch.setattr(rereading, "retriever", search)
-    monkeypatch.setattr(comparing_rereading, "rank_queries", search)
+    monkeypatch.setattr(rankers, "retriever", search)
+    monkeypatch.setattr(rank, "rank_queries", search)
     assert unread_of_query(desk.workspace, query, REREAD) == NOTHING_UNREAD
     view = read_view(desk.workspace, desk.page, f"{LIGHT}~{REREAD}", query.id)
     assert unread_of_comparison(desk.workspace, view) == NOTHING_UNREAD
@@ -127,8 +133,8 @@ def test_what_the_strong_model_read_is_what_documents_are_ordered_by(desk: Desk)
 def test_reading_stops_after_a_while_so_that_the_page_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     library_of(desk)
     query = desk.query(desk.ask(GRADED_TEXT))
-    monkeypatch.setattr(rereading, "_AT_ONCE", 3)
-    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    monkeypatch.setattr(rankers, "_AT_ONCE", 3)
+    monkeypatch.setattr(rankers, "_STEP_S", 0.0)
     left = []
     for _ in range(3):
         unread = unread_of_query(desk.workspace, query, REREAD)
@@ -169,12 +175,12 @@ def test_a_complete_reading_for_comparing_leaves_nothing_unread(desk: Desk) -> N
 @pytest.mark.parametrize("key", ["strong+reread", "bm25+reread", "bm25+words+reread", "snap-abc-0+reread"])
 def test_what_does_not_search_the_light_index_is_not_reread(desk: Desk, key: str) -> None:
     with pytest.raises(NotFoundError, match="no ranking named"):
-        rankers.retriever(desk.workspace, desk.workspace.open(desk.collection.id), key)
+        rankers.retriever(desk.workspace, desk.workspace.open(desk.collection.id), RankingKey(key))
 
 
 def test_labels_say_that_the_top_is_read(desk: Desk) -> None:
     offered = list_rankers(desk.workspace, desk.collection.id, is_comparing=True)
-    assert labels_of(offered, [LIGHT, REREAD, "run-9+reread"]) == {
+    assert labels_of(offered, [LIGHT, REREAD, RankingKey("run-9+reread")]) == {
         LIGHT: "light model alone",
         REREAD: "light model alone, top 50 read by the strong model",
         "run-9+reread": "a training run, top 50 read by the strong model",
@@ -226,8 +232,8 @@ def test_following_marks_sends_nothing_to_an_endpoint(desk: Desk, monkeypatch: p
 def test_a_comparison_tells_what_is_unread_for_all_judged_queries_the_open_one_first(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rereading, "N_REREAD", 2)
-    monkeypatch.setattr(comparing_rereading, "N_REREAD", 2)
+    monkeypatch.setattr(rankers, "N_REREAD", 2)
+    monkeypatch.setattr(rank, "N_REREAD", 2)
     library_of(judged_desk)
     open_query = judged_desk.ask("moth")
     view = view_of(judged_desk, LIGHT, REREAD, query_id=open_query)
@@ -253,8 +259,8 @@ def test_a_comparison_is_measured_once_everything_is_read(judged_desk: Desk) -> 
 
 
 def test_the_compare_tab_shows_what_can_be_ranked_by_now(judged_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rereading, "_AT_ONCE", 8)
-    monkeypatch.setattr(rereading, "_STEP_S", 0.0)
+    monkeypatch.setattr(rankers, "_AT_ONCE", 8)
+    monkeypatch.setattr(rankers, "_STEP_S", 0.0)
     library_of(judged_desk)
     with gr.Blocks():
         tab = CompareTab(judged_desk.workspace)
@@ -286,13 +292,13 @@ def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judg
     assert tab._answers._reread(judged_desk.page, "ann", sure)["n"] == 0
     shown = tab.show(judged_desk.page, "ann", address)
     assert (shown["ranker"], shown["url"]["by"]) == (REREAD, REREAD)
-    assert LIGHT in [each["key"] for each in shown["rankers"]]
+    assert LIGHT in [each["key"] for each in shown["settings"]["rankers"]]
 
 
 def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     judged_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (era.method.reranking, rereading, comparing_rereading):
+    for module in (era.method.reranking, rankers, rank):
         monkeypatch.setattr(module, "N_REREAD", 2)
     opened = library_of(judged_desk)
     learned = judged_desk.query_id("cat-owner")
@@ -304,9 +310,9 @@ def test_a_query_that_a_run_learned_from_is_reread_from_its_held_out_ranking(
     assert set(unread.doc_ids[: unread.n_first]) == {"moth-feeding", "moth-illness"}  # not what the run itself finds
     read_some(judged_desk.workspace, "ann", judged_desk.collection.id, unread)
     query = judged_desk.query(learned)
-    [ranked] = rank_queries(judged_desk.workspace, opened, key, [query]).values()
+    [ranked] = rank_queries(judged_desk.workspace, opened, RankingKey(key), [query]).values()
     assert (ranked.origin, {doc.doc_id for doc in ranked.ranking[:2]}) == ("held_out", {"moth-feeding", "moth-illness"})
-    deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, key).ranking[:2]}
+    deployed = {doc_id for doc_id, _ in run_query(judged_desk.workspace, "ann", query, RankingKey(key)).ranking[:2]}
     assert deployed == {"cat-feeding", "cat-illness"}
 
 
@@ -317,7 +323,9 @@ def test_a_reread_ranking_is_kept_apart_from_the_one_it_orders(judged_desk: Desk
     for _ in range(2):  # searched for, then found again
         [plain] = rank_queries(judged_desk.workspace, opened, LIGHT, [query]).values()
         [reread] = rank_queries(judged_desk.workspace, opened, REREAD, [query]).values()
-        [with_words] = rank_queries(judged_desk.workspace, opened, f"{LIGHT}+words+reread", [query]).values()
+        [with_words] = rank_queries(
+            judged_desk.workspace, opened, RankingKey(f"{LIGHT}+words+reread"), [query]
+        ).values()
         scores = [[doc.score for doc in each.ranking[:2]] for each in (plain, reread, with_words)]
         assert scores[0] != scores[1] != scores[2] != scores[0]
         assert {doc.doc_id for doc in plain.ranking} == {doc.doc_id for doc in reread.ranking}

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from annotation.comparing.all_queries import compare_all
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import drop, find_snapshot, kept_comparison, list_snapshots, snapshot_view
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import drop, find_snapshot, kept_comparison, list_snapshots, snapshot_view
 from annotation.comparing.view import ComparisonView
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.ranking.rankers import list_rankers
+from annotation.ranking.rankers import LIGHT, RankingKey, list_rankers
 from annotation.transfer.run_imports import ImportedRun, import_run
 from annotation.transfer.runs import export_run
-from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ui.payloads.comparing import snapshots_panel
 from annotation.ui.payloads.transfer import brought_in_run_payload
 from era.errors import FormatError
 from tests.worlds.desk import Desk
@@ -30,7 +30,7 @@ def written(tmp_path: Path, text: str, name: str = "their system.run") -> Path:
 
 
 def taken_out(desk: Desk, tmp_path: Path, key: str) -> Path:
-    made = export_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, key)
+    made = export_run(desk.workspace, "ann", desk.collection.id, desk.label_set_id, RankingKey(key))
     assert isinstance(made.content, bytes)
     return written(tmp_path, made.content.decode(), made.name)
 
@@ -41,13 +41,13 @@ def test_run_that_was_taken_out_comes_in_again_as_the_same_ranking(judged_desk: 
     assert (found.n_queries, found.remarks) == (len(QUERIES), ())
     opened = desk.workspace.open(desk.collection.id)
     records = [desk.query(desk.query_id(query.query_id)) for query in QUERIES]
-    before = rank_queries(desk.workspace, opened, "light", records)
+    before = rank_queries(desk.workspace, opened, LIGHT, records)
     after = rank_queries(desk.workspace, opened, found.ranker.key, records)
     for record in records:
         assert [doc.doc_id for doc in after[record.id].ranking] == [doc.doc_id for doc in before[record.id].ranking]
         scores = [doc.score for doc in before[record.id].ranking]
         assert [doc.score for doc in after[record.id].ranking] == pytest.approx(scores, abs=1e-5)
-    view = ComparisonView(desk.collection.id, desk.label_set_id, ("light", found.ranker.key), None)
+    view = ComparisonView(desk.collection.id, desk.label_set_id, (LIGHT, found.ranker.key), None)
     overall = compare_all(desk.workspace, view)
     assert overall is not None
     [part] = overall.parts
@@ -107,7 +107,7 @@ def test_query_for_which_only_unknown_documents_are_ranked_counts_as_nothing_fou
     desk = judged_desk
     places = ("cat-vet Q0 cat-illness 1", "dog-vet Q0 yeti 1")
     found = bring_in(desk, written(tmp_path, "".join(f"{place} 2 x\n" for place in places)))
-    view = ComparisonView(desk.collection.id, desk.label_set_id, ("light", found.ranker.key), None)
+    view = ComparisonView(desk.collection.id, desk.label_set_id, (LIGHT, found.ranker.key), None)
     overall = compare_all(desk.workspace, view)
     assert overall is not None
     values = {change.query.public_id: change.values["nDCG@10"][1] for change in overall.queries}

@@ -27,8 +27,7 @@ from annotation.judging.queries import (
     set_need,
     shown_last,
 )
-from annotation.ranking.rankers import default_ranker, list_rankers
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, default_ranker, list_rankers
 from annotation.workspace import Workspace
 from era.corpus import content_hash
 from era.types import Document
@@ -44,7 +43,7 @@ def question(desk: Desk, text: str, instruction: str = "", author: str | None = 
 
 
 def search(desk: Desk, text: str, instruction: str = "", ranker: str = LIGHT, author: str | None = "ann") -> Found:
-    return run_query(desk.workspace, author, question(desk, text, instruction, author), ranker)
+    return run_query(desk.workspace, author, question(desk, text, instruction, author), RankingKey(ranker))
 
 
 def ids(found: Found) -> list[str]:
@@ -249,7 +248,7 @@ UNKNOWN_RANKERS = [
 def test_run_query_refuses_a_ranker_that_does_not_exist(desk: Desk, key: str) -> None:
     query = question(desk, "something new")
     with pytest.raises(NotFoundError, match="Choose"):
-        run_query(desk.workspace, "ann", query, key)
+        run_query(desk.workspace, "ann", query, RankingKey(key))
     assert stored_search(desk, query.id) is None
 
 
@@ -282,7 +281,7 @@ def test_run_query_uses_the_ranker_that_is_asked_for(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     query = question(judged_desk, GRADED_TEXT)
     swapped = [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]  # illness first
-    assert ids(run_query(judged_desk.workspace, "ann", query, f"run-{run.id}")) == swapped[:10]
+    assert ids(run_query(judged_desk.workspace, "ann", query, RankingKey.of_run(run.id))) == swapped[:10]
     assert shown_last(judged_desk.workspace, query)[0] == f"run-{run.id}"
 
 

@@ -11,18 +11,18 @@ import pytest
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.comparing.all_queries import compare_all
 from annotation.comparing.explain import why
 from annotation.comparing.export import queries_csv, trec_zip
-from annotation.comparing.facts import side_labels
-from annotation.comparing.one_query import HIDDEN, compare_query
+from annotation.comparing.measure import compare_all
+from annotation.comparing.rank import HIDDEN, compare_query
 from annotation.comparing.report import report_html
-from annotation.comparing.snapshots import snapshot_view, take
-from annotation.comparing.view import ComparisonView
+from annotation.comparing.snapshot import snapshot_view, take
+from annotation.comparing.view import ComparisonView, side_labels
 from annotation.errors import InvalidInputError, NotFoundError
 from annotation.judging.agreement import PairAgreement, people_of
 from annotation.judging.queries import list_lines
 from annotation.judging.setup import hidden_queries, left_out, sight_of
+from annotation.ranking.rankers import RankingKey
 from annotation.settings import Settings
 from annotation.training import describe
 from annotation.training.label_changes import changes_between
@@ -169,7 +169,9 @@ def judged(shared: Desk) -> Desk:
 
 def view_of(desk: Desk, public_id: str = "dog-vet", **more: Any) -> ComparisonView:
     sides = more.pop("sides", ("light", "aligned"))
-    return ComparisonView(desk.collection.id, desk.label_set_id, sides, desk.query_id(public_id), **more)
+    return ComparisonView(
+        desk.collection.id, desk.label_set_id, tuple(map(RankingKey, sides)), desk.query_id(public_id), **more
+    )
 
 
 def closed_to(desk: Desk, author: str | None) -> frozenset[int]:

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
-from annotation.comparing import snapshots
-from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.facts import overall_facts, overall_from_facts, side_labels
-from annotation.comparing.rankings import rank_queries
-from annotation.comparing.snapshots import (
+from annotation.comparing import snapshot
+from annotation.comparing.measure import OverallComparison, compare_all
+from annotation.comparing.rank import rank_queries
+from annotation.comparing.snapshot import (
     drop,
     find_snapshot,
     judgments_fingerprint,
@@ -22,12 +21,15 @@ from annotation.comparing.snapshots import (
     list_droppable,
     list_snapshots,
     measured_then,
+    overall_facts,
+    overall_from_facts,
     snapshot_view,
     take,
 )
-from annotation.comparing.view import ComparisonView, read_view
+from annotation.comparing.view import ComparisonView, read_view, side_labels
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
-from annotation.ui.payloads.snapshots import snapshots_panel
+from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
+from annotation.ui.payloads.comparing import snapshots_panel
 from tests.worlds.desk import Desk, as_json, open_desk, settings_at, swapped_topics
 from tests.worlds.words import GRADED_RANKING, GRADED_TEXT, QRELS, light_embedder
 
@@ -51,7 +53,7 @@ def test_take_keeps_rankings_of_judged_queries_and_the_open_one(judged_desk: Des
     record = take(judged_desk.workspace, "ann", view, "  Before the  summer ", "why not")
     assert (record.name, record.note, record.author) == ("Before the summer", "why not", "ann")
     with judged_desk.workspace.reading() as session:
-        light, run = (storage.snapshots.rankings(session, record.id, side) for side in (0, 1))
+        light, run = (storage.comparisons.rankings(session, record.id, side) for side in (0, 1))
     assert len(light) == len(run) == 13
     assert view.query_id is not None
     assert [doc_id for doc_id, _ in light[view.query_id].ranking] == GRADED_RANKING
@@ -64,7 +66,7 @@ def test_take_tells_which_held_out_rankings_it_kept(trained_desk: Desk) -> None:
     view = read_view(trained_desk.workspace, trained_desk.page, "light~run-1")
     record = take(trained_desk.workspace, "ann", view, "trained")
     with trained_desk.workspace.reading() as session:
-        light, run = (storage.snapshots.rankings(session, record.id, side) for side in (0, 1))
+        light, run = (storage.comparisons.rankings(session, record.id, side) for side in (0, 1))
     assert not any(kept.is_held_out for kept in light.values())
     assert all(kept.is_held_out for kept in run.values())
     provenance = record.about["sides"][1]["provenance"]
@@ -116,11 +118,11 @@ def test_a_snapshot_of_a_snapshot_still_knows_what_was_flattered(judged_desk: De
         assert kinds == [(kind, 2), ("unseen", 10)]
         for generation in ("first", "second", "third"):
             record = take(workspace, "ann", view, generation)
-            view = replace(view, sides=("light", f"snap-{record.slug}-1"), is_in_sample=False)
+            view = replace(view, sides=(LIGHT, RankingKey.of_snapshot(record.slug, 1)), is_in_sample=False)
             parts = measured(judged_desk, view).parts
             assert (parts[0].kind, parts[0].n) == (kind, 2)
             with workspace.reading() as session:
-                kept = storage.snapshots.rankings(session, record.id, 1)[judged_desk.query_id("cat-owner")]
+                kept = storage.comparisons.rankings(session, record.id, 1)[judged_desk.query_id("cat-owner")]
             assert (kept.is_held_out, kept.is_flattered) == (not is_in_sample, is_in_sample)
 
 
@@ -133,7 +135,7 @@ def test_take_measures_by_the_judgments_it_keeps(
         judged_desk.mark(query_id, "moth-illness", 1.0, 1)
         return compare_all(*args)
 
-    monkeypatch.setattr(snapshots, "compare_all", judged_meanwhile)
+    monkeypatch.setattr(snapshot, "compare_all", judged_meanwhile)
     record = take(judged_desk.workspace, "ann", view, "then")
     kept = kept_comparison(judged_desk.workspace, snapshot_view(record))
     assert kept is not None
@@ -148,7 +150,7 @@ def test_numbers_of_queries_are_kept_apart_from_what_lists_read(judged_desk: Des
     record = take(judged_desk.workspace, "ann", view, "then")
     assert "queries" not in record.about["overall"]
     with judged_desk.workspace.reading() as session:
-        kept = storage.snapshots.measured(session, record.id)
+        kept = storage.comparisons.measured(session, record.id)
     wanted = {judged_desk.query_id(public_id) for public_id in QRELS}
     assert {each["query"] for each in kept} == wanted
 
@@ -164,7 +166,7 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
     assert kept.overall == then
     opened = again.workspace.open(again.collection.id)
     assert view.query_id is not None
-    stored = rank_queries(again.workspace, opened, f"snap-{record.slug}-1", [again.query(view.query_id)])
+    stored = rank_queries(again.workspace, opened, RankingKey(f"snap-{record.slug}-1"), [again.query(view.query_id)])
     assert [doc.doc_id for doc in stored[view.query_id].ranking] == [*GRADED_RANKING[8:], *GRADED_RANKING[:8]]
     labels = side_labels(again.workspace, snapshot_view(record))
     assert list(labels.values()) == ["then: light model alone", "then: after your marks (run 1), vectors alone"]
@@ -173,10 +175,10 @@ def test_a_kept_comparison_survives_the_run_it_was_made_with(judged_desk: Desk, 
 
 def test_a_kept_side_is_compared_with_anything_by_the_judgments_of_now(judged_desk: Desk, view: ComparisonView) -> None:
     record = take(judged_desk.workspace, "ann", view, "then")
-    mixed = replace(view, sides=("aligned", f"snap-{record.slug}-1"))
+    mixed = replace(view, sides=(ALIGNED, RankingKey.of_snapshot(record.slug, 1)))
     assert kept_comparison(judged_desk.workspace, mixed) is None
     before = measured(judged_desk, mixed)
-    live = measured(judged_desk, replace(view, sides=("aligned", view.sides[1])))
+    live = measured(judged_desk, replace(view, sides=(ALIGNED, view.sides[1])))
     assert [c.values for c in before.queries] == [c.values for c in live.queries]
     exchanged = replace(snapshot_view(record), sides=snapshot_view(record).sides[::-1])
     assert kept_comparison(judged_desk.workspace, exchanged) is None
@@ -193,7 +195,7 @@ def test_take_before_anything_is_judged_keeps_the_open_query_alone(desk: Desk) -
     assert kept.overall is None
     assert "with 0 judged queries" in kept.words
     with desk.workspace.reading() as session:
-        assert list(storage.snapshots.rankings(session, record.id, 0)) == [query_id]
+        assert list(storage.comparisons.rankings(session, record.id, 0)) == [query_id]
     assert snapshots_panel([record], [])["list"][0]["summary"] == "Kept before anything was judged."
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.marks import start_label_set
 from annotation.ranking import rankers
+from annotation.ranking.rankers import RankingKey
 from annotation.training import describe, manage, start
 from annotation.training.label_changes import changed_marks, changes_between
 from storage.errors import UnknownRecord
@@ -107,7 +108,7 @@ def test_delete_takes_away_the_adapter_and_never_gives_the_number_again(judged_d
         judged_desk.run(second.id)
     opened = judged_desk.workspace.open(judged_desk.collection.id)
     with pytest.raises(NotFoundError, match="left no adapter"):
-        rankers.retriever(judged_desk.workspace, opened, f"run-{second.id}")
+        rankers.retriever(judged_desk.workspace, opened, RankingKey(f"run-{second.id}"))
     third = judged_desk.start()
     assert (third.number, third.id) == (3, 3)
 
@@ -156,7 +157,7 @@ def keep_comparison(judged: Desk, name: str, *keys: str) -> None:
     about: dict[str, Any] = {"sides": [{"key": key, "label": key} for key in keys]}
     with judged.workspace.writing() as session:
         new = NewSnapshot(name, judged.collection.id, judged.label_set_id, name, "", "ann", about)
-        storage.snapshots.create(session, new, [])
+        storage.comparisons.create_snapshot(session, new, [])
 
 
 def test_dependents_are_label_sets_kept_comparisons_and_reruns(judged_desk: Desk) -> None:

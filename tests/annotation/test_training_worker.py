@@ -15,7 +15,7 @@ import storage.training_runs
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
 from annotation.judging.queries import ask, run_query
-from annotation.ranking.rankers import list_rankers
+from annotation.ranking.rankers import RankingKey, list_rankers
 from annotation.training import start
 from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
@@ -72,7 +72,7 @@ def test_training_run_ends_finished_with_measures(trained_desk: Desk) -> None:
 def test_training_run_finds_what_the_marks_mean_for_a_new_query(trained_desk: Desk) -> None:
     for reader, topic in (("owner", "feeding"), ("vet", "illness")):
         query = ask(trained_desk.workspace, None, trained_desk.collection.id, "seal", reader)
-        found = run_query(trained_desk.workspace, None, query, "run-1")
+        found = run_query(trained_desk.workspace, None, query, RankingKey("run-1"))
         assert found.ranking[0][0] == f"seal-{topic}"
 
 

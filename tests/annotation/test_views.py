@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import storage.shared_views
-import storage.snapshots
+import storage.comparisons
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.comparing.view import ComparisonView, open_shared, read_view, share, slug_name, to_json, without_missing
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, set_up
+from annotation.ranking.rankers import LIGHT, RankingKey
 from era.evaluation.measures import COMPARISON_MEASURES
 from storage.records import NewSnapshot
 from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
@@ -24,7 +24,7 @@ LOOK_ALIKES = set("0O1lIio")
 def test_read_view_takes_sides_from_an_address_and_the_usual_measures(desk: Desk) -> None:
     view = read_view(desk.workspace, desk.page, "light~run-7+words", 3)
     assert view == ComparisonView(
-        desk.collection.id, desk.label_set_id, ("light", "run-7+words"), 3, COMPARISON_MEASURES, None, False
+        desk.collection.id, desk.label_set_id, (LIGHT, RankingKey("run-7+words")), 3, COMPARISON_MEASURES, None, False
     )
 
 
@@ -100,7 +100,7 @@ def test_share_takes_a_longer_slug_where_the_short_one_leads_elsewhere(desk: Des
     other = read_view(desk.workspace, desk.page, "light~aligned")
     short = slug_name(json.dumps(to_json(view), sort_keys=True))[:7]
     with desk.workspace.writing() as session:
-        storage.shared_views.keep(session, short, to_json(other))
+        storage.comparisons.keep_view(session, short, to_json(other))
     slug = share(desk.workspace, "ann", view)
     assert len(slug) == 8
     assert slug.startswith(short)
@@ -117,7 +117,7 @@ def test_share_is_for_who_is_signed_in_and_for_rankings_that_are_there(desk: Des
     }  # fmt: skip
     for gone, name in names.items():
         with pytest.raises(NotFoundError, match=rf"^{name} is not there \(any more\)"):
-            share(desk.workspace, "ann", replace(view, sides=("light", gone)))
+            share(desk.workspace, "ann", replace(view, sides=(LIGHT, RankingKey(gone))))
     slug = slug_name(json.dumps(to_json(view), sort_keys=True))[:7]
     assert open_shared(desk.workspace, slug) is None
     assert share(desk.workspace, "ann", view) == slug
@@ -174,4 +174,4 @@ def kept(desk: Desk) -> str:
     about = {"sides": [{"key": "light", "label": "light"}, {"key": "bm25", "label": "words"}]}
     new = NewSnapshot("abcdefg", desk.collection.id, desk.label_set_id, "then", "", "ann", about)
     with desk.workspace.writing() as session:
-        return storage.snapshots.create(session, new, []).slug
+        return storage.comparisons.create_snapshot(session, new, []).slug

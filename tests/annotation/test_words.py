@@ -10,13 +10,13 @@ from typing import get_args
 import pytest
 
 from annotation import ui
-from annotation.comparing import coverage
+from annotation.comparing import measure
 from annotation.judging import assist, review
 from annotation.judging.assist import LiveState
 from annotation.judging.pool import RANDOM, WORDS
 from annotation.judging.review import Reason
 from annotation.labels.current import QueryState
-from annotation.retrieval.ranking import ALIGNED, LIGHT
+from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.ui.app import TABS
 from annotation.ui.words import script, translations
 
@@ -42,7 +42,7 @@ OPENING, CLOSING = "([{", ")]}"
 
 def whys() -> list[str]:
     """Return the codes of why a card is shown; those of three modules are known by their source alone."""
-    modules = (review, assist, coverage)
+    modules = (review, assist, measure)
     sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     told = [re.findall(r'code(?:": | = )"([a-z-]+)"', source) for source in sources]
     assert all(told)

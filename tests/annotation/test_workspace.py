@@ -19,7 +19,7 @@ from annotation.collections.store_whole import store
 from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging.marks import start_label_set
 from annotation.judging.queries import ask, run_query
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking.rankers import LIGHT
 from annotation.ui.notices import notices
 from annotation.workspace import Readiness, Workspace, find_training_run
 from era.encoders.base import EmbedderPair, Vectors

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage import label_sets, migrations, preferences, shared_views, snapshots, training_runs
+from storage import comparisons, label_sets, migrations, training_runs
 from storage.engine import close, open_database, session_factory
 from storage.records import (
     LabelSetRecord,
@@ -114,10 +114,10 @@ def use_the_third_schema(engine: Engine) -> None:
         training_runs.describe(session, 2, name="Été", note="slow", is_pinned=True, is_archived=True)
         training_runs.set_curve(session, 2, {"n": 1})
         training_runs.delete(session, 1)
-        shared_views.keep(session, "abc", {"query": 1})
-        preferences.append(session, NewPreference(1, 1, "ann", "a", "b", Preferred.TIE, ShownLeft.FIRST))
+        comparisons.keep_view(session, "abc", {"query": 1})
+        comparisons.append_preference(session, NewPreference(1, 1, "ann", "a", "b", Preferred.TIE, ShownLeft.FIRST))
         ranking = SnapshotRanking(0, 1, (("d1", 0.5),), is_held_out=False)
-        snapshots.create(session, NewSnapshot("abc", 1, 1, "", "", "ann", {}), [ranking])
+        comparisons.create_snapshot(session, NewSnapshot("abc", 1, 1, "", "", "ann", {}), [ranking])
 
 
 def test_downgrade_keeps_all_but_what_was_deleted(old_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_upgrade_after_downgrade_starts_with_nothing_in_what_was_dropped(opened:
         assert label_sets.get(session, 1).in_use == ""
         run = training_runs.get(session, 2)
         assert (run.name, run.note, run.is_pinned, run.is_archived, run.curve) == ("", "", False, False, None)
-        assert shared_views.find(session, "abc") is None
-        assert preferences.pairs(session, 1) == []
-        assert snapshots.list_for(session, 1) == []
+        assert comparisons.find_view(session, "abc") is None
+        assert comparisons.compared_pairs(session, 1) == []
+        assert comparisons.list_snapshots(session, 1) == []
 
 
 def test_upgrade_that_fails_leaves_the_second_schema_and_its_rows(old_path: Path) -> None:

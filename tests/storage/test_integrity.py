@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 import storage.engine
-from storage import collections, import_jobs, judgments, label_sets, queries, snapshots, training_runs
+from storage import collections, comparisons, import_jobs, judgments, label_sets, queries, training_runs
 from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
@@ -51,7 +51,7 @@ def use(path: Path) -> list[object]:
             for collection in collections.list_all(session):
                 found += queries.list_all(session, collection.id)
                 found += training_runs.list_for(session, collection.id)
-                found += snapshots.list_for(session, collection.id)
+                found += comparisons.list_snapshots(session, collection.id)
                 for label_set in label_sets.list_names(session, collection.id):
                     found += judgments.standing(session, label_set.id)
                     found += judgments.current_for_query(session, label_set.id, 1)

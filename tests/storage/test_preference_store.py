@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import label_sets, preferences, queries
+from storage import comparisons, label_sets, queries
 from storage.records import LabelSetRecord, NewPreference, PreferenceRecord, Preferred, QueryRecord, ShownLeft
 
 Sessions = sessionmaker[Session]
@@ -39,7 +39,7 @@ def jays(sessions: Sessions, query: QueryRecord) -> QueryRecord:
 
 def append_all(sessions: Sessions, *new: NewPreference) -> list[PreferenceRecord]:
     with sessions.begin() as session:
-        return [preferences.append(session, preference) for preference in new]
+        return [comparisons.append_preference(session, preference) for preference in new]
 
 
 def test_preference_comes_back_as_it_was_given(
@@ -59,7 +59,7 @@ def test_preference_comes_back_as_it_was_given(
         created_at=appended.created_at,
     )
     with sessions.begin() as session:
-        (stored,) = preferences.standing(session, label_set.id, "aligned", "run-7")
+        (stored,) = comparisons.standing_preferences(session, label_set.id, "aligned", "run-7")
     assert stored == appended
     assert (type(stored.preferred), type(stored.shown_left)) == (Preferred, ShownLeft)
 
@@ -76,10 +76,13 @@ def test_latest_answer_of_each_author_to_each_query_stands(
         answer(Preferred.FIRST, seconds=1.0),
     )
     with sessions.begin() as session:
-        assert preferences.standing(session, label_set.id, "aligned", "run-7") == [bob, on_jays, last]
-        assert preferences.standing(session, label_set.id, "aligned", "run-7", author="ann") == [on_jays, last]
-        assert preferences.standing(session, label_set.id, "aligned", "run-7", author="bob") == [bob]
-        assert preferences.standing(session, label_set.id, "aligned", "run-7", author="eve") == []
+        assert comparisons.standing_preferences(session, label_set.id, "aligned", "run-7") == [bob, on_jays, last]
+        assert comparisons.standing_preferences(session, label_set.id, "aligned", "run-7", author="ann") == [
+            on_jays,
+            last,
+        ]
+        assert comparisons.standing_preferences(session, label_set.id, "aligned", "run-7", author="bob") == [bob]
+        assert comparisons.standing_preferences(session, label_set.id, "aligned", "run-7", author="eve") == []
     assert again.id < last.id
 
 
@@ -88,7 +91,7 @@ def test_pairs_and_label_sets_are_apart(
 ) -> None:
     with sessions.begin() as session:
         other = label_sets.get_or_create(session, label_set.collection_id, "other", "bob")
-        assert preferences.pairs(session, label_set.id) == []
+        assert comparisons.compared_pairs(session, label_set.id) == []
     first, _, third, _, fifth, _ = append_all(
         sessions,
         answer(),
@@ -100,16 +103,20 @@ def test_pairs_and_label_sets_are_apart(
     )
     append_all(sessions, answer(second="run-8", preferred=Preferred.TIE))
     with sessions.begin() as session:
-        assert preferences.standing(session, label_set.id, "aligned", "run-7") == [first]
-        assert preferences.standing(session, other.id, "aligned", "run-7") == [third]
-        assert [p.id for p in preferences.standing(session, label_set.id, "aligned", "run-8")] == [4, fifth.id, 7]
-        assert preferences.pairs(session, label_set.id) == [
+        assert comparisons.standing_preferences(session, label_set.id, "aligned", "run-7") == [first]
+        assert comparisons.standing_preferences(session, other.id, "aligned", "run-7") == [third]
+        assert [p.id for p in comparisons.standing_preferences(session, label_set.id, "aligned", "run-8")] == [
+            4,
+            fifth.id,
+            7,
+        ]
+        assert comparisons.compared_pairs(session, label_set.id) == [
             ("aligned", "run-7", 1),
             ("aligned", "run-8", 3),
             ("run-7", "aligned", 1),
         ]
-        assert preferences.pairs(session, other.id) == [("aligned", "run-7", 1)]
-        assert preferences.pairs(session, other.id + 1) == []
+        assert comparisons.compared_pairs(session, other.id) == [("aligned", "run-7", 1)]
+        assert comparisons.compared_pairs(session, other.id + 1) == []
 
 
 def test_ids_are_never_used_twice(sessions: Sessions, answer: MakePreference) -> None:

@@ -8,15 +8,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from storage import (
     collections,
-    comparison_looks,
+    comparisons,
     documents,
     import_jobs,
     judgments,
     label_sets,
-    preferences,
     queries,
     removal,
-    snapshots,
     training_runs,
 )
 from storage.errors import UnknownRecord
@@ -52,14 +50,14 @@ def fill(session: Session, collection_id: int) -> None:
     label_sets.add_to_pool(session, label_set.id, query.id, [PoolDocument("d1", {})])
     label_sets.add_draw(session, label_set.id, query.id, PoolDraw(("light",), ("d1",), ("d2",)))
     queries.keep_for_testing(session, label_set.id, [query.id], "ann")
-    comparison_looks.note(session, label_set.id, "e" * 64)
+    comparisons.note_look(session, label_set.id, "e" * 64)
     queries.record_search(session, query_id=query.id, author="ann", retriever="", depth=1, took_ms=1.0, ranking=[])
     label_sets.acknowledge(session, collection_id, "ann", "a" * 64)
     preference = NewPreference(label_set.id, query.id, "ann", "a", "b", Preferred.TIE, ShownLeft.FIRST)
-    preferences.append(session, preference)
+    comparisons.append_preference(session, preference)
     ranking = SnapshotRanking(0, query.id, (("d1", 0.5),), is_held_out=False)
     new = NewSnapshot(f"slug-{collection_id}", collection_id, label_set.id, "", "", "ann", {})
-    snapshots.create(session, new, [ranking])
+    comparisons.create_snapshot(session, new, [ranking])
     run = NewTrainingRun(collection_id, label_set.id, "era", 1, {}, {}, "c" * 64, 0, 0, 0, "ann")
     training_runs.create_queued(session, run)
     import_jobs.create_queued(session, NewImportJob(ImportKind.ADD, "birds", {}, "ann", collection_id))

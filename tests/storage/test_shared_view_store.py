@@ -3,7 +3,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import shared_views
+from storage import comparisons
 
 Sessions = sessionmaker[Session]
 
@@ -11,23 +11,23 @@ Sessions = sessionmaker[Session]
 def test_view_is_found_by_its_slug(sessions: Sessions) -> None:
     content = {"sides": ["aligned", "run-7"], "query": 3, "threshold": None, "name": "Été"}
     with sessions.begin() as session:
-        assert shared_views.find(session, "abc2345") is None
-        shared_views.keep(session, "abc2345", content)
-        shared_views.keep(session, "other", {})
+        assert comparisons.find_view(session, "abc2345") is None
+        comparisons.keep_view(session, "abc2345", content)
+        comparisons.keep_view(session, "other", {})
     with sessions.begin() as session:
-        assert shared_views.find(session, "abc2345") == content
-        assert shared_views.find(session, "other") == {}
-        assert shared_views.find(session, "ABC2345") is None
+        assert comparisons.find_view(session, "abc2345") == content
+        assert comparisons.find_view(session, "other") == {}
+        assert comparisons.find_view(session, "ABC2345") is None
 
 
 def test_slug_that_leads_somewhere_stays_as_it_is(sessions: Sessions) -> None:
     with sessions.begin() as session:
-        shared_views.keep(session, "abc", {"query": 1})
+        comparisons.keep_view(session, "abc", {"query": 1})
     with sessions.begin() as session:
-        shared_views.keep(session, "abc", {"query": 1})
-        shared_views.keep(session, "abc", {"query": 2})
+        comparisons.keep_view(session, "abc", {"query": 1})
+        comparisons.keep_view(session, "abc", {"query": 2})
     with sessions.begin() as session:
-        assert shared_views.find(session, "abc") == {"query": 1}
+        assert comparisons.find_view(session, "abc") == {"query": 1}
 
 
 def test_slug_is_kept_once_by_many_threads(
@@ -35,8 +35,8 @@ def test_slug_is_kept_once_by_many_threads(
 ) -> None:
     def keep(number: int) -> object:
         with sessions.begin() as session:
-            shared_views.keep(session, "abc", {"query": number})
-            return shared_views.find(session, "abc")
+            comparisons.keep_view(session, "abc", {"query": number})
+            return comparisons.find_view(session, "abc")
 
     answers = at_once(8, keep)
     assert all(answer == answers[0] for answer in answers)

@@ -6,7 +6,7 @@ from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import label_sets, snapshots
+from storage import comparisons, label_sets
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, LabelSetRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
 from storage.schema import SnapshotRankingRow
@@ -34,7 +34,7 @@ def new_snapshot(collection: CollectionRecord, label_set: LabelSetRecord) -> New
 
 def create(sessions: Sessions, new: NewSnapshot, *rankings: SnapshotRanking) -> SnapshotRecord:
     with sessions.begin() as session:
-        return snapshots.create(session, new, iter(rankings))
+        return comparisons.create_snapshot(session, new, iter(rankings))
 
 
 def n_rankings(sessions: Sessions) -> int:
@@ -56,20 +56,20 @@ def test_snapshot_comes_back_as_it_was_given(sessions: Sessions, new_snapshot: N
         created_at=created.created_at,
     )
     with sessions.begin() as session:
-        assert snapshots.find(session, "abc2345") == created
-        assert snapshots.find(session, "abc") is None
-        assert snapshots.rankings(session, created.id, 0) == {4: EMPTY, 11: BEFORE}
-        assert snapshots.rankings(session, created.id, 1) == {11: AFTER, 12: FLATTERED}
-        assert snapshots.rankings(session, created.id, 2) == {}
-        assert snapshots.rankings(session, created.id + 1, 0) == {}
+        assert comparisons.find_snapshot(session, "abc2345") == created
+        assert comparisons.find_snapshot(session, "abc") is None
+        assert comparisons.rankings(session, created.id, 0) == {4: EMPTY, 11: BEFORE}
+        assert comparisons.rankings(session, created.id, 1) == {11: AFTER, 12: FLATTERED}
+        assert comparisons.rankings(session, created.id, 2) == {}
+        assert comparisons.rankings(session, created.id + 1, 0) == {}
 
 
 def test_rankings_come_for_the_queries_asked_for(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
     created = create(sessions, new_snapshot, BEFORE, AFTER, EMPTY)
     with sessions.begin() as session:
-        assert snapshots.rankings(session, created.id, 0, [11, 11, 99]) == {11: BEFORE}
-        assert snapshots.rankings(session, created.id, 1, {4, 11}) == {11: AFTER}
-        assert snapshots.rankings(session, created.id, 0, []) == {}
+        assert comparisons.rankings(session, created.id, 0, [11, 11, 99]) == {11: BEFORE}
+        assert comparisons.rankings(session, created.id, 1, {4, 11}) == {11: AFTER}
+        assert comparisons.rankings(session, created.id, 0, []) == {}
 
 
 def test_more_rankings_than_a_statement_takes_come_back_in_the_order_of_queries(
@@ -81,7 +81,7 @@ def test_more_rankings_than_a_statement_takes_come_back_in_the_order_of_queries(
         return (SnapshotRanking(0, n_queries - n, ((f"d{n}", float(n)),), n % 2 == 0) for n in range(n_queries))
 
     with sessions.begin() as session:
-        created = snapshots.create(session, new_snapshot, many())
+        created = comparisons.create_snapshot(session, new_snapshot, many())
     expected = {ranked.query_id: ranked for ranked in many()}
     n_parameters: list[int] = []
 
@@ -90,8 +90,8 @@ def test_more_rankings_than_a_statement_takes_come_back_in_the_order_of_queries(
         n_parameters.append(len(parameters))
 
     with sessions.begin() as session:
-        everything = snapshots.rankings(session, created.id, 0)
-        chosen = snapshots.rankings(session, created.id, 0, range(n_queries, 0, -1))
+        everything = comparisons.rankings(session, created.id, 0)
+        chosen = comparisons.rankings(session, created.id, 0, range(n_queries, 0, -1))
     assert everything == chosen == expected
     assert list(everything) == list(chosen) == list(range(1, n_queries + 1))
     assert n_queries < sum(n_parameters)
@@ -108,10 +108,10 @@ def test_snapshots_of_a_collection_are_listed_newest_first(
     elsewhere = create(sessions, replace(new_snapshot, slug="b", collection_id=fish.id, label_set_id=main.id), AFTER)
     third = create(sessions, replace(new_snapshot, slug="a"))
     with sessions.begin() as session:
-        assert snapshots.list_for(session, new_snapshot.collection_id) == [third, first]
-        assert snapshots.list_for(session, fish.id) == [elsewhere]
-        assert snapshots.list_for(session, fish.id + 1) == []
-        assert snapshots.rankings(session, elsewhere.id, 0) == {}
+        assert comparisons.list_snapshots(session, new_snapshot.collection_id) == [third, first]
+        assert comparisons.list_snapshots(session, fish.id) == [elsewhere]
+        assert comparisons.list_snapshots(session, fish.id + 1) == []
+        assert comparisons.rankings(session, elsewhere.id, 0) == {}
 
 
 def test_what_came_out_of_each_query_is_read_on_its_own(
@@ -126,40 +126,40 @@ def test_what_came_out_of_each_query_is_read_on_its_own(
         statements.append(statement)
 
     with sessions.begin() as session:
-        assert snapshots.list_for(session, new_snapshot.collection_id) == [created]
-        assert snapshots.find(session, new_snapshot.slug) == created
-        assert snapshots.describe(session, created.id, name=created.name) == created
+        assert comparisons.list_snapshots(session, new_snapshot.collection_id) == [created]
+        assert comparisons.find_snapshot(session, new_snapshot.slug) == created
+        assert comparisons.describe_snapshot(session, created.id, name=created.name) == created
     assert len(statements) >= 2
     assert not any("measured" in statement for statement in statements)
     with sessions.begin() as session:
-        assert snapshots.measured(session, created.id) == measured
-        assert snapshots.measured(session, created.id + 1) == ()
+        assert comparisons.measured(session, created.id) == measured
+        assert comparisons.measured(session, created.id + 1) == ()
 
 
 def test_snapshot_is_described_and_keeps_what_is_not_given(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
     created, other = create(sessions, new_snapshot), create(sessions, replace(new_snapshot, slug="other"))
     with sessions.begin() as session:
-        assert snapshots.describe(session, created.id, note="Été") == replace(created, note="Été")
+        assert comparisons.describe_snapshot(session, created.id, note="Été") == replace(created, note="Été")
     with sessions.begin() as session:
-        assert snapshots.describe(session, created.id, name="") == replace(created, name="", note="Été")
+        assert comparisons.describe_snapshot(session, created.id, name="") == replace(created, name="", note="Été")
     with sessions.begin() as session:
-        assert snapshots.describe(session, created.id) == replace(created, name="", note="Été")
-        assert snapshots.find(session, "other") == other
+        assert comparisons.describe_snapshot(session, created.id) == replace(created, name="", note="Été")
+        assert comparisons.find_snapshot(session, "other") == other
 
 
 def test_deleted_snapshot_goes_with_its_rankings_alone(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
     kept = create(sessions, replace(new_snapshot, slug="kept"), BEFORE)
     deleted = create(sessions, new_snapshot, BEFORE, AFTER)
     with sessions.begin() as session:
-        snapshots.delete(session, deleted.id)
+        comparisons.delete_snapshot(session, deleted.id)
     with sessions.begin() as session:
-        assert snapshots.list_for(session, new_snapshot.collection_id) == [kept]
-        assert snapshots.rankings(session, kept.id, 0) == {11: BEFORE}
+        assert comparisons.list_snapshots(session, new_snapshot.collection_id) == [kept]
+        assert comparisons.rankings(session, kept.id, 0) == {11: BEFORE}
     assert n_rankings(sessions) == 1
     assert create(sessions, new_snapshot).id == 3  # an id is not given again, and the slug is free
 
 
-@pytest.mark.parametrize("step", [snapshots.describe, snapshots.delete])
+@pytest.mark.parametrize("step", [comparisons.describe_snapshot, comparisons.delete_snapshot])
 def test_unknown_snapshot_is_named(
     sessions: Sessions, new_snapshot: NewSnapshot, step: Callable[[Session, int], object]
 ) -> None:
@@ -180,7 +180,7 @@ def test_query_ranked_twice_by_a_side_leaves_no_half_snapshot(sessions: Sessions
     with pytest.raises(IntegrityError, match="UNIQUE constraint failed: snapshot_ranking"):
         create(sessions, new_snapshot, BEFORE, replace(BEFORE, is_held_out=True))
     with sessions.begin() as session:
-        assert snapshots.find(session, new_snapshot.slug) is None
+        assert comparisons.find_snapshot(session, new_snapshot.slug) is None
 
 
 def test_snapshot_of_something_unknown_is_refused(sessions: Sessions, new_snapshot: NewSnapshot) -> None:

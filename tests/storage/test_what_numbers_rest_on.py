@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import comparison_looks, label_sets, queries
+from storage import comparisons, label_sets, queries
 from storage.records import CollectionRecord, LabelSetRecord, PoolDraw, QueryRecord
 
 
@@ -59,8 +59,8 @@ def test_unknown_query_cannot_be_kept_for_testing(session: Session, label_set: L
 
 def test_each_look_counts_once(session: Session, label_set: LabelSetRecord, collection: CollectionRecord) -> None:
     other = label_sets.get_or_create(session, collection.id, "other", "ann")
-    assert comparison_looks.count(session, label_set.id) == 0
-    assert [comparison_looks.note(session, label_set.id, digest * 64) for digest in "aba"] == [True, True, False]
-    assert comparison_looks.count(session, label_set.id) == 2
-    assert [comparison_looks.is_noted(session, label_set.id, digest * 64) for digest in "abc"] == [True, True, False]
-    assert comparison_looks.count(session, other.id) == 0
+    assert comparisons.count_looks(session, label_set.id) == 0
+    assert [comparisons.note_look(session, label_set.id, digest * 64) for digest in "aba"] == [True, True, False]
+    assert comparisons.count_looks(session, label_set.id) == 2
+    assert [comparisons.is_look_noted(session, label_set.id, digest * 64) for digest in "abc"] == [True, True, False]
+    assert comparisons.count_looks(session, other.id) == 0

@@ -22,12 +22,11 @@ const comparing = h("div", { class: "era-page era-wide" }, controlsBox, noticeBo
 const ids = () => ({ collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
 const lookedAt = () => ({ ...ids(), sides: view.sides, query_id: view.query_id, measures: view.measure_names,
   threshold: view.threshold, is_in_sample: view.is_in_sample });
-const isRun = (key) => /^run-/.test(key);
-const isKept = (key) => /^snap-/.test(key);
-const firstRanking = (key) => key.replace(/\+reread$/, "");
-const isReread = (key) => key.endsWith("+reread");
-const canBeReread = (key) => /^(light|aligned|run-)/.test(key);
-const labelOf = (key) => view.labels[key] || view.rankers.find((ranker) => ranker.key === key)?.label || (isRun(key) ? "a training run" : isKept(key) ? "a kept ranking" : key);
+const rankerOf = (key) => view.rankers.find((ranker) => ranker.key === key || ranker.reread === key); // `reread`: the same with its top read anew
+const isRun = (key) => Boolean(rankerOf(key)?.is_run);
+const isKept = (key) => Boolean(rankerOf(key)?.is_kept);
+const firstRanking = (key) => rankerOf(key)?.key || key;
+const labelOf = (key) => view.labels[key] || rankerOf(key)?.label || key;
 const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : figure(x, digits));
 
 // --- asking: each question goes out at once, since Gradio would send a question that waits with the data of an earlier one
@@ -139,7 +138,7 @@ function rankerSelect(i) {
     isListed ? null : h("option", { value: chosen, selected: true }, `${labelOf(chosen)} (not there any more)`),
     groups.map((group) => (group ? h("optgroup", { label: group }, of(group)) : of(group))));
   return h("div", { class: "era-compared-side" },
-    h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control), isListed && canBeReread(chosen) && rereadSwitch(i));
+    h("label", { class: "era-choice" }, h("span", { class: "era-label" }, SIDE_NAMES[i]), control), rankerOf(chosen)?.reread && rereadSwitch(i));
 }
 
 // A ranking that is chosen twice changes places with the one that was there.
@@ -152,8 +151,7 @@ function chooseSide(i, key) {
 }
 
 function addThird() {
-  const usual = ["aligned+words", "light", "bm25", ...view.rankers.map((ranker) => ranker.key)];
-  const key = usual.find((each) => !view.sides.includes(each) && view.rankers.some((ranker) => ranker.key === each));
+  const key = [...view.usual, ...view.rankers.map((ranker) => ranker.key)].find((each) => !view.sides.includes(each));
   if (key) choose({ sides: [...view.sides, key] });
 }
 

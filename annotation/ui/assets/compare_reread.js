@@ -3,10 +3,10 @@
 let isReading = false; // documents are being read for what is compared
 
 function rereadSwitch(i) {
-  const key = view.sides[i];
+  const { key, reread } = rankerOf(view.sides[i]);
   return h("label", { class: "era-reread", title: `The strong model reads the first ${view.n_reread} documents of this ranking and orders them anew. What it has read is kept, so it reads each document once` },
-    h("input", { type: "checkbox", "aria-label": `${SIDE_NAMES[i]}: strong model reads the top ${view.n_reread}`, checked: isReread(key),
-      onchange: (event) => chooseSide(i, event.target.checked ? `${key}+reread` : firstRanking(key)) }), ` strong model reads the top ${view.n_reread}`);
+    h("input", { type: "checkbox", "aria-label": `${SIDE_NAMES[i]}: strong model reads the top ${view.n_reread}`, checked: view.sides[i] === reread,
+      onchange: (event) => chooseSide(i, event.target.checked ? reread : key) }), ` strong model reads the top ${view.n_reread}`);
 }
 
 function rereadLine() {

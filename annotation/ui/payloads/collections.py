@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from annotation.collections.catalogue import CollectionFacts, IndexFacts
 from annotation.collections.page import LabelSetSummary, OpenPage
-from annotation.comparing.coverage import Coverage
+from annotation.comparing.measure import JudgedShare
 from annotation.judging.agreement import Agreement, People, in_words
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, left_out
 from annotation.ui.payloads.wording import Payload, count, labels_in_words, nonce, page_ids
@@ -76,7 +76,7 @@ def collection_panel(
     }
 
 
-def coverage_panel(found: Coverage | None) -> Payload:
+def coverage_panel(found: JudgedShare | None) -> Payload:
     """Return how much of the first ten is judged."""
     words = "Once a query has a relevant document, this says how much of the first ten is judged."
     if found is not None:

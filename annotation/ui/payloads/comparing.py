@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from annotation.collections.page import OpenPage, QueryProgress
-from annotation.comparing.all_queries import (
+from annotation.comparing.measure import (
     Coverage,
     OverallComparison,
     Part,
@@ -12,15 +12,23 @@ from annotation.comparing.all_queries import (
     extremes,
     shown_order,
 )
-from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
+from annotation.comparing.rank import HIDDEN, QueryComparison, Side
+from annotation.comparing.snapshot import measured_then
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_hash
-from annotation.ranking.rankers import Ranker, labels_of
-from annotation.ranking.rereading import NOTHING_UNREAD, Unread
-from annotation.retrieval.ranking import RankingKey
+from annotation.ranking.rankers import (
+    ALIGNED,
+    BM25,
+    LIGHT,
+    NOTHING_UNREAD,
+    Ranker,
+    Unread,
+    is_imported,
+    labels_of,
+    print_keys,
+)
 from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.judging import query_terms
-from annotation.ui.payloads.rereading import unread_payload
 from annotation.ui.payloads.wording import (
     OVERLAP_MEANINGS,
     Payload,
@@ -41,6 +49,7 @@ from era.evaluation.measures import COMPARISON_MEASURES
 from era.evaluation.overlap import MeanOverlap
 from era.evaluation.significance import Difference, PairedDifference
 from era.method.reranking import N_REREAD
+from storage.records import SnapshotRecord
 
 _SHOWN = {
     "all": "",
@@ -102,7 +111,8 @@ def compare_panel(
         "can_write": author is not None,
         "intro": intro,
         "error": error,
-        "rankers": [{"key": r.key, "label": r.label, "group": r.group} for r in rankers],
+        "rankers": [_offered(each) for each in rankers],
+        "usual": [ALIGNED.with_words(), LIGHT, BM25],
         "sides": list(view.sides),
         "labels": labels,
         "query_id": view.query_id,
@@ -131,11 +141,23 @@ def compare_panel(
             "collection": page.collection.id,
             "labels": page.label_set.id,
             "query": view.query_id,
-            "sides": "~".join(view.sides),
+            "sides": print_keys(view.sides),
             "measures": None if view.measures == COMPARISON_MEASURES else ", ".join(view.measures),
             "threshold": view.threshold,
             "insample": "1" if view.is_in_sample else None,
         },
+    }
+
+
+def _offered(ranker: Ranker) -> Payload:
+    """Return a ranking that can be chosen; `reread` is the same with its top read anew, if that can be."""
+    return {
+        "key": ranker.key,
+        "label": ranker.label,
+        "group": ranker.group,
+        "reread": ranker.key.with_rereading() if ranker.key.can_be_reread else None,
+        "is_run": ranker.key.run_id is not None,
+        "is_kept": ranker.key.stored_side is not None,
     }
 
 
@@ -226,7 +248,7 @@ def overall_payload(
         hidden: queries whose numbers whoever looks may not see yet; they come last.
     """
     sides = [labels[key] for key in view.sides]
-    n_runs = sum(RankingKey.parse(key).run_id is not None for key in view.sides)
+    n_runs = sum(key.run_id is not None for key in view.sides)
     parts = [_part(part, overall.main_measure, sides, "a run" if n_runs > 1 else "the run") for part in overall.parts]
     if overall.n_left_out:
         if not parts:
@@ -464,3 +486,52 @@ def _hidden_note(n: int) -> str:
 def _hidden(change: QueryChange) -> Payload:
     about = {"id": change.query.id, "text": change.query.text, "part": change.part, "hidden": HIDDEN}
     return about | dict.fromkeys(("relevant", "values", "change", "changes", "kinds", "judged", "measures"))
+
+
+def unread_payload(unread: Unread) -> Payload:
+    """Return how many documents are unread, and what reading them takes or costs."""
+    return {
+        "n": len(unread.doc_ids),
+        "n_first": unread.n_first,
+        "seconds": unread.seconds,
+        "is_paid": unread.costs is not None,
+        "n_tokens": unread.costs.n_tokens if unread.costs else 0,
+        "dollars": unread.costs.dollars if unread.costs else None,
+    }
+
+
+def snapshots_panel(records: Sequence[SnapshotRecord], droppable: Sequence[str]) -> Payload:
+    """Return the list, newest first; `droppable` are the slugs that the person may delete."""
+    return {"kind": "snapshots", "nonce": nonce(), "list": [_line(each, each.slug in droppable) for each in records]}
+
+
+def _line(record: SnapshotRecord, can_drop: bool) -> Payload:
+    return {
+        "slug": record.slug,
+        "name": record.name,
+        "note": record.note,
+        "author": record.author,
+        "at": record.created_at.isoformat(),
+        "sides": [side["label"] for side in record.about["sides"]],
+        "n_queries": record.about["n_ranked"] if is_imported(record) else record.about["judgments"]["n_queries"],
+        "summary": _summary(record),
+        "can_drop": can_drop,
+    }
+
+
+def _summary(record: SnapshotRecord) -> str:
+    """Return when it was measured, and the main measure of the first and the last side, part by part."""
+    if is_imported(record):
+        ranked = count(record.about["n_ranked"], "query", "queries")
+        at = f"{record.created_at.day} {record.created_at:%b %Y}"
+        learned = "It had learned from them (in sample)." if record.about["is_in_sample"] else ""
+        return f"A ranking of {ranked}, brought in on {at}, measured by the marks of today. {learned}".strip()
+    overall = record.about["overall"]
+    if overall is None:
+        return "Kept before anything was judged."
+    main = overall["main_measure"]
+    parts = []
+    for part in overall["parts"]:
+        last = part["differences"][-1][main]
+        parts.append(f"{figure(last['before'])} → {figure(last['after'])} ({part['n']})")
+    return f"{measured_then(record)} {main} {', '.join(parts)}."

@@ -10,7 +10,7 @@ from annotation.judging.queries import NOT_STORED, ImportOutcome, QueryLine, que
 from annotation.judging.setup import Place
 from annotation.judging.view import Card, Desk, Revealed, Said, Undoable
 from annotation.labels.current import QueryStanding, QueryState
-from annotation.ranking.rankers import Ranker
+from annotation.ranking.rankers import Ranker, RankingKey
 from annotation.ui.payloads.markdown import markdown_tree
 from annotation.ui.payloads.wording import Payload, nonce, page_ids
 from era.corpus import content_hash
@@ -79,7 +79,7 @@ def settings_panel(
 def judge_panel(
     place: Place,
     desk: Desk,
-    ranker: str,
+    ranker: RankingKey,
     settings: Payload | None = None,
     *,
     phrase: str = "",

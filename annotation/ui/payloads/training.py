@@ -5,8 +5,17 @@ from typing import Any
 
 from annotation.collections.page import OpenPage
 from annotation.labels.current import LabelCounts
-from annotation.ranking.rankers import Ranker, chosen_key, measured_key, ranking_label, run_key, run_label
-from annotation.retrieval.ranking import ALIGNED, LIGHT, RankingKey
+from annotation.ranking.rankers import (
+    ALIGNED,
+    LIGHT,
+    Ranker,
+    RankingKey,
+    chosen_key,
+    measured_key,
+    ranking_label,
+    run_key,
+    run_label,
+)
 from annotation.training.choice import MAIN_MEASURE, RANKINGS
 from annotation.training.learning_curves import CurveProgress
 from annotation.training.progress import STAGES
@@ -173,8 +182,8 @@ def _in_use(
     key: str, usable: Sequence[Ranker], runs: Sequence[TrainingRunRecord], finished: Sequence[TrainingRunRecord]
 ) -> Payload:
     """Return what is in use, why, and what else there is to choose from; `finished` are of this label set."""
-    names = {run_key(run): f" “{run.name}”" for run in runs if run.name}
-    labels = {each.key: each.label + names.get(RankingKey.parse(each.key).base, "") for each in usable}
+    names: dict[str, str] = {run_key(run): f" “{run.name}”" for run in runs if run.name}
+    labels: dict[str, str] = {each.key: each.label + names.get(each.key.base, "") for each in usable}
     choosing = (run for run in finished if run_key(run) in labels and run.measures and run.measures.get("choice"))
     last = next(choosing, None)  # the newest run that compared rankings with each other
     values = _values(last) if last else {}
@@ -203,12 +212,12 @@ def _is_better(key: str, other: str, values: Mapping[str, float]) -> bool:
     Until something was measured here, aligned goes for better than light, as on the collections of the benchmarks.
     """
     if not values:
-        return (RankingKey.parse(key).base, other) == (ALIGNED, LIGHT)
+        return (RankingKey(key).base, other) == (ALIGNED, LIGHT)
     if key not in values:
         return False
     if other in values:
         return rounded(values[key]) > rounded(values[other])
-    runs = RankingKey.parse(key).run_id, RankingKey.parse(other).run_id
+    runs = RankingKey(key).run_id, RankingKey(other).run_id
     return None not in runs and runs[0] != runs[1]
 
 
@@ -306,8 +315,8 @@ def _steps(measures: Mapping[str, Any]) -> str:
     """Return how the whole difference adds up."""
     names = ("light", measures.get("aligned", "aligned"), measures.get("after", "after"))
     light, aligned, after = (measures["means"][name][MAIN_MEASURE] for name in names)
-    with_words = ", counting matching words" if RankingKey.parse(names[1]).has_words else ""
-    with_words += " and reading what is on top" if RankingKey.parse(names[1]).is_reread else ""
+    with_words = ", counting matching words" if RankingKey(names[1]).has_words else ""
+    with_words += " and reading what is on top" if RankingKey(names[1]).is_reread else ""
     steps = [
         f"{words}, {figure(start)} → {figure(end)} ({difference(start, end)})"
         for words, start, end in (
@@ -338,7 +347,7 @@ def _rankings(run: TrainingRunRecord, in_use: str) -> list[Payload]:
     measures = run.measures or {}
     means, own = measures["means"], run_label(run)
     names = {"light": "Light model", "aligned": "Aligned, no labels", "after": own[0].upper() + own[1:]}
-    measured = {name: RankingKey.parse(name) for name in RANKINGS if name in means}
+    measured = {name: RankingKey(name) for name in RANKINGS if name in means}
     against_light = {measures.get("after", "after"): measures["from_light"], **measures.get("others_from_light", {})}
     return [
         {
@@ -392,7 +401,7 @@ def _run_row(
         "recipe": run.recipe,
         "change": f"{figure(total['before'])} → {figure(total['after'])}" if total else "",
         "state": run.state.value,
-        "in_use": is_finished and run.id == RankingKey.parse(in_use).run_id,
+        "in_use": is_finished and run.id == RankingKey(in_use).run_id,
         "remark": _DAMAGED if is_damaged else _remark(run),
         "place": place_in_line(places.get(run.id, 0)),
         "is_pinned": run.is_pinned,

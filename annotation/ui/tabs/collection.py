@@ -10,7 +10,7 @@ from annotation.collections.embedders import embedders_of
 from annotation.collections.imports import list_changeable, list_jobs
 from annotation.collections.page import OpenPage, list_label_sets, open_page
 from annotation.collections.uploads import Uploads
-from annotation.comparing.coverage import coverage
+from annotation.comparing.measure import coverage
 from annotation.errors import InvalidInputError
 from annotation.judging.agreement import people_of
 from annotation.judging.setup import DeskSetup, Template, set_up, setup_of

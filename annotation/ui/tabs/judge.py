@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from annotation.collections.page import OpenPage, list_instructions, list_queries, open_page
-from annotation.comparing.coverage import lay_out_coverage
+from annotation.comparing.measure import lay_out_coverage
 from annotation.errors import InvalidInputError, NotReadyError
 from annotation.judging import queries
 from annotation.judging.queries import OpenQuery
@@ -15,11 +15,11 @@ from annotation.judging.setup import Place, clean_text, has_acknowledged, place_
 from annotation.judging.view import Desk, lay_out_pool, lay_out_ranking, lay_out_similar
 from annotation.people.permissions import why_not_arrange, why_not_settle
 from annotation.ranking import rankers
-from annotation.ranking.rereading import ready_key
+from annotation.ranking.rankers import RankingKey, ready_key
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.judging import judge_panel, settings_panel
-from annotation.ui.tabs.compare_answers import read_message
+from annotation.ui.tabs.compare import read_message
 from annotation.ui.tabs.judge_answers import JudgeAnswers
 from annotation.workspace import Workspace
 
@@ -46,7 +46,7 @@ class JudgeTab:
         query = next((p.query for p in listed if p.query.id == wanted), first)
         if wanted is not None and query is not None and query.id != wanted:
             error = error or "The query of this address does not exist in this collection. Here is another one."
-        ranker = message.text("by") or self._in_use(place)
+        ranker = RankingKey(message.text("by")) or self._in_use(place)
         view = message.text("view") or ("ranking" if message.text("by") else "pool")
         if query is None:
             if view in ("again", "conflicts"):
@@ -65,7 +65,7 @@ class JudgeTab:
         desk = Desk("pool", query, ())  # nothing to judge yet: the documents come when the embedders are there
         if view == "ranking":
             desk = lay_out_ranking(self._workspace, found, shown)
-        return self._payload(place, desk, by, error=error)
+        return self._payload(place, desk, RankingKey(by), error=error)
 
     def _search(self, request: gr.Request, event: gr.EventData) -> Payload:
         message, author = Message(event._data), author_of(self._workspace.settings, request)
@@ -74,7 +74,9 @@ class JudgeTab:
             asked = message.text("text"), message.text("instruction")
             found = queries.look_for(self._workspace, author, *ids, *asked)
             with queries.storing_drafts(self._workspace, found.query):
-                desk = self._lay_out(found.place, found, message.text("view"), message.text("ranker"), message)
+                desk = self._lay_out(
+                    found.place, found, message.text("view"), RankingKey(message.text("ranker")), message
+                )
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(message, author, error)
         return {**desk, "ask": message.optional_number("ask")}
@@ -87,7 +89,7 @@ class JudgeTab:
             if query_id is not None:
                 found = queries.open_in(self._workspace, author, *ids, query_id)
             place = found.place if found else place_at(self._workspace, author, open_page(self._workspace, *ids))
-            desk = self._lay_out(place, found, message.text("view"), message.text("ranker"), message)
+            desk = self._lay_out(place, found, message.text("view"), RankingKey(message.text("ranker")), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(message, author, error)
         return {**desk, "ask": message.optional_number("ask")}
@@ -99,7 +101,7 @@ class JudgeTab:
         return self._payload(place, Desk("pool", None, ()), self._in_use(place), **told)
 
     def _lay_out(
-        self, place: Place, found: OpenQuery | None, view: str, ranker: str, message: Message, error: str = ""
+        self, place: Place, found: OpenQuery | None, view: str, ranker: RankingKey, message: Message, error: str = ""
     ) -> Payload:
         """Return the list that was asked for."""
         workspace, about = self._workspace, (place.author, place.page.collection.id, place.page.label_set.id)
@@ -128,10 +130,12 @@ class JudgeTab:
             desk = lay_out_pool(workspace, found)
         return self._payload(place, desk, ranker, **more)
 
-    def _in_use(self, place: Place) -> str:
+    def _in_use(self, place: Place) -> RankingKey:
         return rankers.ranker_in_use(self._workspace, place.page.label_set, place.runs)
 
-    def _payload(self, place: Place, desk: Desk, ranker: str, known: str = "", error: str = "", **more: Any) -> Payload:
+    def _payload(
+        self, place: Place, desk: Desk, ranker: RankingKey, known: str = "", error: str = "", **more: Any
+    ) -> Payload:
         """Return the desk, with the settings unless they are `known`: the version that the page has."""
         if place.author is not None and desk.query is not None and desk.query.id == queries.NOT_STORED:
             error = error or queries.NOT_STORED_REMARK

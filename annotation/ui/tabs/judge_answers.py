@@ -10,12 +10,12 @@ from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError
 from annotation.judging import assist, queries, review, setup
 from annotation.judging.view import look_into
-from annotation.ranking import rereading
-from annotation.retrieval.ranking import LIGHT
+from annotation.ranking import rankers
+from annotation.ranking.rankers import LIGHT, RankingKey
 from annotation.ui.panel import Handler, Message, answer_events
+from annotation.ui.payloads.comparing import unread_payload
 from annotation.ui.payloads.judging import card_payload, import_panel, query_list
 from annotation.ui.payloads.markdown import markdown_tree
-from annotation.ui.payloads.rereading import unread_payload
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
@@ -53,7 +53,7 @@ class JudgeAnswers:
 
     def _read(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = queries.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        view = look_into(self._workspace, query, message.text("doc_id"), message.text("ranker") or LIGHT)
+        view = look_into(self._workspace, query, message.text("doc_id"), RankingKey(message.text("ranker")) or LIGHT)
         closest = list(view.closest) if view.closest else None
         return {"doc_id": view.doc_id, "closest": closest, "metadata": dict(view.metadata)}
 
@@ -63,7 +63,7 @@ class JudgeAnswers:
         return {"card": card_payload(card, found.query) if card else None}
 
     def _live(self, page: OpenPage, author: str | None, message: Message) -> Payload:
-        found, ranker = self._found(page, author, message), message.text("ranker") or LIGHT
+        found, ranker = self._found(page, author, message), RankingKey(message.text("ranker")) or LIGHT
         followed = assist.follow(self._workspace, found, ranker)
         cards = [card_payload(card, found.query) for card in followed.cards]
         return {"cards": cards, "state": followed.state, "ranker": ranker}
@@ -74,11 +74,11 @@ class JudgeAnswers:
 
     def _reread(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         query = queries.open_query(self._workspace, page.collection.id, message.number("query_id"))
-        ranker = message.text("ranker") or LIGHT
-        unread = rereading.unread_of_query(self._workspace, query, ranker)
+        ranker = RankingKey(message.text("ranker")) or LIGHT
+        unread = rankers.unread_of_query(self._workspace, query, ranker)
         if unread.doc_ids and message.flag("is_sure"):
-            rereading.read_some(self._workspace, author, page.collection.id, unread)
-            unread = rereading.unread_of_query(self._workspace, query, ranker)
+            rankers.read_some(self._workspace, author, page.collection.id, unread)
+            unread = rankers.unread_of_query(self._workspace, query, ranker)
         return {"ranker": ranker, **unread_payload(unread)}
 
     def _import(self, page: OpenPage, author: str | None, message: Message) -> Payload:

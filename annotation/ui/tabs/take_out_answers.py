@@ -7,6 +7,7 @@ import gradio as gr
 from annotation.collections.page import OpenPage
 from annotation.collections.uploads import Uploads
 from annotation.errors import InvalidInputError
+from annotation.ranking.rankers import RankingKey
 from annotation.transfer import adapters, collections, judgments, models, runs, triplets
 from annotation.transfer.files import ExportFile
 from annotation.transfer.run_imports import import_run
@@ -51,7 +52,7 @@ class TakeOutAnswers:
             has_notes = message.flag("with_notes")
             return judgments.export_judgments(workspace, author, label_set_id, file_format, who, has_notes)  # type: ignore[arg-type]
         if what == "run":
-            ranker, depth = message.text("ranker"), message.number("depth")
+            ranker, depth = RankingKey(message.text("ranker")), message.number("depth")
             return runs.export_run(workspace, author, collection_id, label_set_id, ranker, depth)
         if what == "collection":
             return collections.export_collection(workspace, author, collection_id, label_set_id)

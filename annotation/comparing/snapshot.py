@@ -1,33 +1,177 @@
-"""Comparisons kept as they are: every ranking and number stays, whatever is judged, trained or deleted afterwards."""
+"""Comparisons kept as they are: every ranking and number stays, as facts that JSON can hold, whatever happens later."""
 
 import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import storage.collections
+import storage.comparisons
 import storage.queries
-import storage.snapshots
-from annotation.comparing.all_queries import OverallComparison, compare_all
-from annotation.comparing.facts import (
-    kept_side,
-    overall_facts,
-    overall_from_facts,
-    query_facts,
-    side_facts,
-    side_labels,
-)
-from annotation.comparing.rankings import RankedQuery, rank_queries
-from annotation.comparing.view import ComparisonView, slug_name, to_json
+import storage.training_runs
+from annotation.comparing.measure import Coverage, OverallComparison, Part, QueryChange, compare_all
+from annotation.comparing.rank import RankedQuery, rank_queries
+from annotation.comparing.view import ComparisonView, side_labels, slug_name, to_json
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import clean_text
 from annotation.people.permissions import require, why_not_manage
-from annotation.ranking.rankers import is_imported
-from annotation.retrieval.ranking import ALIGNED, RankingKey
-from annotation.workspace import Workspace
+from annotation.ranking.rankers import ALIGNED, BM25, RankingKey, is_imported
+from annotation.workspace import Workspace, find_training_run
+from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.measures import depth_of
+from era.evaluation.overlap import MeanOverlap
+from era.evaluation.significance import Difference, PairedDifference
+from era.method.reranking import N_REREAD
 from storage.records import CollectionRecord, NewSnapshot, SnapshotRanking, SnapshotRecord
+
+_FROM_RUN = ("recipe", "seed", "snapshot_hash", "config", "index_fingerprint", "corpus_fingerprint", "device")
+_FROM_RUN_TOO = ("strong_embedder", "light_embedder", "versions")
+
+
+def kept_side(workspace: Workspace, key: RankingKey) -> tuple[SnapshotRecord, int] | None:
+    """Return the snapshot that a ranker key names and the number of the side; None for other keys, or if it is gone."""
+    named = key.stored_side
+    if named is None:
+        return None
+    slug, side = named
+    with workspace.reading() as session:
+        record = storage.comparisons.find_snapshot(session, slug)
+    return None if record is None or side >= len(record.about["sides"]) else (record, side)
+
+
+def side_facts(workspace: Workspace, view: ComparisonView, key: RankingKey, label: str) -> dict[str, Any]:
+    """Return {key, label, provenance} of a side.
+
+    Raises:
+        NotFoundError: if the training run left no adapter.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    return {"key": key, "label": label, "provenance": _provenance(workspace, view, key)}
+
+
+def _provenance(workspace: Workspace, view: ComparisonView, key: RankingKey) -> dict[str, Any]:
+    kept = kept_side(workspace, key)
+    if kept is not None:
+        record, place = kept
+        return {**record.about["sides"][place]["provenance"], "kept_in": record.slug}
+    opened = workspace.open(view.collection_id)
+    found: dict[str, Any] = {
+        "strong_embedder": asdict(opened.pair.strong.identity),
+        "light_embedder": asdict(opened.pair.light.identity),
+        "index_fingerprint": opened.index.fingerprint,
+        "corpus_fingerprint": opened.corpus.fingerprint,
+        "counts_matching_words": key.has_words or key == BM25,
+    }
+    if key.base == ALIGNED:
+        found["n_texts"] = opened.aligned().adapter.provenance["n_texts"]
+    if key.is_reread:
+        found["n_reread_by_strong_embedder"] = N_REREAD
+    number = key.run_id
+    if number is None:
+        return found
+    adapter = opened.trained(find_training_run(workspace, number))[0].adapter
+    found |= {name: adapter.provenance[name] for name in (*_FROM_RUN, *_FROM_RUN_TOO) if name in adapter.provenance}
+    with workspace.reading() as session:
+        run = storage.training_runs.get(session, number)
+    return {
+        **found,
+        "run": run.number,
+        "trained_by": run.author,
+        "trained_at": (run.finished_at or run.created_at).isoformat(),
+        "learned_from": {"queries": run.n_queries, "relevant": run.n_relevant, "not_relevant": run.n_not_relevant},
+    }
+
+
+def overall_facts(overall: OverallComparison) -> dict[str, Any]:
+    """Return the numbers of a comparison but those of single queries; `overall_from_facts` reads them back."""
+    return {
+        "main_measure": overall.main_measure,
+        "n_left_out": overall.n_left_out,
+        "n_without_relevant": overall.n_without_relevant,
+        "n_tests_learned": overall.n_tests_learned,
+        "parts": [
+            {
+                "kind": part.kind,
+                "n": part.n,
+                "differences": [{name: asdict(each) for name, each in by.items()} for by in part.differences],
+                "of_judged": [asdict(each) for each in part.of_judged],
+                "bounds": [asdict(each) for each in part.bounds],
+            }
+            for part in overall.parts
+        ],
+        "overlaps": [asdict(each) for each in overall.overlaps],
+        "coverage": asdict(overall.coverage) if overall.coverage else None,
+    }
+
+
+def _difference(facts: Mapping[str, Any]) -> Difference:
+    """Return a difference that was written down; one that was tested has a p value.
+
+    Before near-copies counted once, every query was a case of its own.
+    """
+    n_groups = facts.get("n_groups", facts["n_better"] + facts["n_same"] + facts["n_worse"])
+    made: type[Difference] = PairedDifference if "p_value" in facts else Difference
+    return made(**{**facts, "n_groups": n_groups})
+
+
+def _coverage(facts: Mapping[str, Any]) -> Coverage:
+    """Return what was not judged; earlier versions wrote down no more than what to judge next."""
+    n_documents = facts["n_documents"]
+    return Coverage(tuple(facts["judged"]), facts.get("n_unjudged", n_documents), n_documents)
+
+
+def query_facts(overall: OverallComparison) -> list[dict[str, Any]]:
+    """Return the numbers of each query."""
+    return [
+        {
+            "query": change.query.id,
+            "part": change.part,
+            "n_relevant": change.n_relevant,
+            "values": {measure: list(values) for measure, values in change.values.items()},
+            "judged": list(change.judged),
+        }
+        for change in overall.queries
+    ]
+
+
+def overall_from_facts(
+    workspace: Workspace, collection_id: int, facts: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+) -> OverallComparison:
+    """Return the comparison that `overall_facts` and `query_facts` wrote down, without queries that no longer exist."""
+    with workspace.reading() as session:
+        queries = {query.id: query for query in storage.queries.list_all(session, collection_id)}
+    return OverallComparison(
+        parts=[
+            Part(
+                kind=part["kind"],
+                n=part["n"],
+                differences=[{name: _difference(each) for name, each in by.items()} for by in part["differences"]],
+                of_judged=[_difference(each) for each in part.get("of_judged", ())],
+                bounds=[Bounds(**each) for each in part.get("bounds", ())],
+            )
+            for part in facts["parts"]
+        ],
+        queries=[
+            QueryChange(
+                query=queries[each["query"]],
+                part=each["part"],
+                n_relevant=each["n_relevant"],
+                values={measure: tuple(values) for measure, values in each["values"].items()},
+                judged=tuple(each["judged"]),
+            )
+            for each in measured
+            if each["query"] in queries
+        ],
+        overlaps=[MeanOverlap(**each) for each in facts["overlaps"]],
+        main_measure=facts["main_measure"],
+        coverage=_coverage(facts["coverage"]) if facts["coverage"] else None,
+        n_left_out=facts["n_left_out"],
+        n_without_relevant=facts.get("n_without_relevant", 0),  # earlier snapshots do not tell
+        n_tests_learned=facts.get("n_tests_learned", 0),
+    )
+
 
 MAX_NAME = 120  # characters
 
@@ -97,9 +241,9 @@ def keep(workspace: Workspace, new: NewSnapshot, rankings: Iterable[SnapshotRank
     """Store a comparison under an address of its own."""
     with workspace.writing() as session:
         slug = ""
-        while not slug or storage.snapshots.find(session, slug) is not None:
+        while not slug or storage.comparisons.find_snapshot(session, slug) is not None:
             slug = slug_name(secrets.token_hex(16))[:_SLUG_LENGTH]
-        return storage.snapshots.create(session, replace(new, slug=slug), rankings)
+        return storage.comparisons.create_snapshot(session, replace(new, slug=slug), rankings)
 
 
 def _rows(
@@ -117,7 +261,7 @@ def _rows(
 def list_snapshots(workspace: Workspace, collection_id: int) -> Sequence[SnapshotRecord]:
     """Return the kept comparisons of a collection, newest first."""
     with workspace.reading() as session:
-        return storage.snapshots.list_for(session, collection_id)
+        return storage.comparisons.list_snapshots(session, collection_id)
 
 
 def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
@@ -127,7 +271,7 @@ def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
         NotFoundError: if there is none.
     """
     with workspace.reading() as session:
-        record = storage.snapshots.find(session, slug)
+        record = storage.comparisons.find_snapshot(session, slug)
     if record is None:
         raise NotFoundError("This kept comparison does not exist (any more). Choose another one from the list.")
     return record
@@ -136,7 +280,7 @@ def find_snapshot(workspace: Workspace, slug: str) -> SnapshotRecord:
 def snapshot_view(record: SnapshotRecord) -> ComparisonView:
     """Return the comparison of a snapshot's stored sides, measured as then; an imported run stands beside `aligned`."""
     then = record.about["view"]
-    stored = tuple(str(RankingKey.of_snapshot(record.slug, side)) for side in range(len(record.about["sides"])))
+    stored = tuple(RankingKey.of_snapshot(record.slug, side) for side in range(len(record.about["sides"])))
     return ComparisonView(
         collection_id=record.collection_id,
         label_set_id=record.label_set_id,
@@ -167,7 +311,7 @@ def kept_comparison(workspace: Workspace, view: ComparisonView) -> KeptCompariso
     if facts is None:
         return KeptComparison(record, None, measured_then(record))
     with workspace.reading() as session:
-        measured = storage.snapshots.measured(session, record.id)
+        measured = storage.comparisons.measured(session, record.id)
     overall = overall_from_facts(workspace, record.collection_id, facts, measured)
     return KeptComparison(record, overall, measured_then(record))
 
@@ -182,7 +326,7 @@ def measured_then(record: SnapshotRecord) -> str:
 def judgments_then(workspace: Workspace, record: SnapshotRecord) -> dict[int, dict[str, float]]:
     """Return what was agreed when the snapshot was taken: query id -> document id -> grade."""
     with workspace.reading() as session:
-        rows = storage.snapshots.rankings(session, record.id, _JUDGED)
+        rows = storage.comparisons.rankings(session, record.id, _JUDGED)
     return {query_id: dict(row.ranking) for query_id, row in rows.items()}
 
 
@@ -190,7 +334,7 @@ def list_droppable(workspace: Workspace, author: str | None, collection_id: int)
     """Return the slugs of the kept comparisons that a person may delete."""
     with workspace.reading() as session:
         collection = storage.collections.get(session, collection_id)
-        records = storage.snapshots.list_for(session, collection_id)
+        records = storage.comparisons.list_snapshots(session, collection_id)
     return [each.slug for each in records if not _why_not_drop(workspace, author, collection, each)]
 
 
@@ -205,7 +349,7 @@ def drop(workspace: Workspace, author: str | None, slug: str) -> None:
     with workspace.writing() as session:
         collection = storage.collections.get(session, record.collection_id)
         require(_why_not_drop(workspace, author, collection, record))
-        storage.snapshots.delete(session, record.id)
+        storage.comparisons.delete_snapshot(session, record.id)
 
 
 def _why_not_drop(

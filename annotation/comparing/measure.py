@@ -1,33 +1,41 @@
-"""All judged queries: how the sides measure, kept apart by what a training run had learned from, and what they share.
+"""All judged queries: how the sides measure, what they share, how much of the pool is judged, how often was looked.
 
-The queries that a run learned from and those it never saw are different populations, so no mean ever mixes them.
+The queries that a run learned from and those it never saw are different populations, so no mean ever mixes them. Of
+many comparisons over the same labels some look proven by chance alone (multiple testing), so looks are counted.
 """
 
 import hashlib
+import json
+import logging
+import statistics
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from math import log2
 from threading import Lock
 from typing import Literal
 
 import numpy as np
 
+import storage.comparisons
 import storage.queries
-from annotation.comparing import charts
-from annotation.comparing.rankings import RankedQuery, rank_queries
+from annotation.comparing.rank import RankedQuery, rank_queries
 from annotation.comparing.view import ComparisonView
 from annotation.judging.pool import sampled_queries
-from annotation.judging.queries import DEPTH
+from annotation.judging.queries import CANNOT_WRITE_NOW, DEPTH
+from annotation.judging.review import lay_out_pairs
 from annotation.judging.test_queries import kept_for_testing
+from annotation.judging.view import Desk
 from annotation.ranking.main_measure import MainMeasure
-from annotation.retrieval.near_copies import group_numbers
-from annotation.retrieval.ranking import RankingKey
+from annotation.ranking.rankers import LIGHT, RankingKey, default_ranker
+from annotation.retrieval.open_collection import group_numbers
 from annotation.workspace import Workspace
-from era.evaluation.incomplete_judgments import Bounds, SampledQuery, bound_difference
+from era.evaluation.figures import direction
+from era.evaluation.incomplete_judgments import Bounds, SampledQuery, bound_difference, is_sampled
 from era.evaluation.measures import depth_of, evaluate, main_of
 from era.evaluation.overlap import MeanOverlap, mean_overlap
 from era.evaluation.significance import Difference, PairedDifference, describe_difference, holm
-from storage.records import QueryRecord
+from storage.records import JudgmentRole, QueryRecord
 
 PartKind = Literal["test", "learned", "unseen", "in_sample", "plain"]
 
@@ -218,8 +226,8 @@ def extremes(overall: OverallComparison, hidden: Collection[int]) -> Extremes:
     shown = [change for change in overall.queries if change.query.id not in hidden]
     honest = [change for change in shown if change.part != "in_sample"] or shown
     honest.sort(key=lambda change: (-gain(change), change.query.id))
-    improved = [change for change in honest if charts.kind(gain(change)) == "better"]
-    worsened = [change for change in honest if charts.kind(gain(change)) == "worse"]
+    improved = [change for change in honest if direction(0.0, gain(change)) == "better"]
+    worsened = [change for change in honest if direction(0.0, gain(change)) == "worse"]
     telling = improved or worsened or honest
     return Extremes(
         improved[0] if improved else None, worsened[-1] if worsened else None, telling[0] if telling else None
@@ -283,7 +291,7 @@ def _kinds(view: ComparisonView, ranked: RankedSides) -> dict[int, PartKind]:
     """Return which part each query belongs to."""
     learned = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_learned}
     flattered = {query_id for side in ranked.sides for query_id, each in side.items() if each.is_flattered}
-    if not learned and not any(RankingKey.parse(key).run_id is not None for key in view.sides):
+    if not learned and not any(key.run_id is not None for key in view.sides):
         return dict.fromkeys(ranked.queries, "plain")
     kinds: dict[int, PartKind] = dict.fromkeys(ranked.queries, "unseen")
     kinds |= dict.fromkeys(ranked.for_testing, "test")
@@ -368,7 +376,7 @@ def _measure(view: ComparisonView, ranked: RankedSides, kinds: Mapping[int, Part
     )
 
 
-def _tested(part: Part, sides: Sequence[str], main: str, measure: MainMeasure) -> Part:
+def _tested(part: Part, sides: Sequence[RankingKey], main: str, measure: MainMeasure) -> Part:
     """Test the main measure, and no other."""
     first, *others = sides
     tests = measure.compare(first, others)
@@ -407,3 +415,110 @@ def _coverage(ranked: RankedSides, changes: Sequence[QueryChange]) -> Coverage |
         return None
     judged = tuple(float(mean) for mean in np.mean([change.judged for change in changes], axis=0))
     return Coverage(judged, n_unjudged, min(n_unjudged, N_TO_SETTLE))
+
+
+Why = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedShare:
+    """How much of the first ten is judged, averaged over labelled queries, in [0, 1]."""
+
+    n_queries: int
+    before: float
+    after: float
+
+
+def coverage(workspace: Workspace, collection_id: int, label_set_id: int) -> JudgedShare | None:
+    """Return how much of the first ten of the light model and of the ranking in use is judged; None without labels.
+
+    Raises:
+        NotReadyError: if the embedders are still being loaded.
+    """
+    best = default_ranker(workspace, collection_id, label_set_id)
+    overall = compare_all(workspace, ComparisonView(collection_id, label_set_id, (LIGHT, best), None))
+    if overall is None or not overall.queries:
+        return None
+    before, after = (statistics.fmean(judged) for judged in zip(*(q.judged for q in overall.queries), strict=True))
+    return JudgedShare(len(overall.queries), before, after)
+
+
+def documents_to_settle(
+    workspace: Workspace, author: str | None, view: ComparisonView, limit: int = N_TO_SETTLE
+) -> list[tuple[int, str, Why]]:
+    """Return (query id, document id, why) of what to judge, the most telling first.
+
+    These are the documents among the first ten of any side that nobody has judged; what the author could not tell, or
+    judges disagree about, is left out. A judgment changes the difference between two sides the more, the further apart
+    the discounts of the two places are. Where documents of a query were drawn for judging, it enters the estimate once
+    all first places of the query are judged: such queries come after the others, one by one, those that lack least
+    first. The places themselves are not told: who judges is not to see them before.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    ranked = rank_sides(workspace, view)
+    if ranked is None:
+        return []
+    standings, found = workspace.standings(view.label_set_id), []
+    for query_id in ranked.queries:
+        marks = standings.marks_of(query_id)
+        said = {mark.doc_id for mark in marks if mark.author == author and mark.role is JudgmentRole.JUDGE}
+        open_ = {d: ranks for d, ranks in unjudged_on_top(ranked, query_id).items() if d not in said}
+        step = (len(open_), query_id) if is_sampled(ranked.sampled[query_id]) else (0, 0)
+        for doc_id, ranks in open_.items():
+            order = step, -_difference(ranks), min(rank for rank in ranks if rank is not None)
+            found.append((order, query_id, doc_id))
+    found.sort(key=lambda each: each[:2])
+    return [(query_id, doc_id, {"code": "settle"}) for _, query_id, doc_id in found[:limit]]
+
+
+def lay_out_coverage(workspace: Workspace, author: str | None, view: ComparisonView) -> Desk:
+    """Return the documents that would settle a comparison, as the judging desk shows them.
+
+    Raises:
+        NotFoundError: if a ranker does not exist.
+        NotReadyError: if the embedders are still being loaded.
+    """
+    pairs = documents_to_settle(workspace, author, view)
+    return lay_out_pairs(workspace, author, view.collection_id, view.label_set_id, "coverage", pairs)
+
+
+def _difference(ranks: Sequence[int | None]) -> float:
+    """Return how far the discount of nDCG (Järvelin and Kekäläinen 2002) on any side is from that on the first one."""
+    first, *others = (0.0 if rank is None else 1 / log2(rank + 1) for rank in ranks)
+    return max(abs(other - first) for other in others)
+
+
+logger = logging.getLogger(__name__)
+
+
+def note_look(workspace: Workspace, author: str | None, view: ComparisonView) -> int:
+    """Note that somebody looks at a comparison, and return how many different ones over its labels were looked at.
+
+    Visitors are not counted, nor is anybody while the disk is full or the database locked: looking only reads.
+    """
+    digest = look_digest(view)
+    with workspace.reading() as session:
+        is_known = storage.comparisons.is_look_noted(session, view.label_set_id, digest)
+        n_noted = storage.comparisons.count_looks(session, view.label_set_id)
+    if is_known or author is None:
+        return n_noted
+    try:
+        with workspace.writing() as session:
+            storage.comparisons.note_look(session, view.label_set_id, digest)
+            return storage.comparisons.count_looks(session, view.label_set_id)
+    except CANNOT_WRITE_NOW as error:
+        logger.warning("A look at a comparison is not counted: %s", error)
+        return n_noted
+
+
+def look_digest(view: ComparisonView) -> str:
+    """Return 64 hexadecimal digits that stand for what is tested: which pairs of sides, by which measure and threshold.
+
+    Which of two sides comes first changes nothing but the sign.
+    """
+    first, *others = view.sides
+    pairs = sorted(sorted((first, other)) for other in others)
+    return hashlib.sha256(json.dumps([pairs, main_of(view.measures), view.threshold]).encode()).hexdigest()
