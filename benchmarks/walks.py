@@ -22,14 +22,14 @@ import gradio as gr
 from sqlalchemy import event
 
 from annotation.collections.content import CollectionContent
-from annotation.collections.import_worker import ImportWorker
-from annotation.collections.imports import ImportRequest, list_jobs, start_import
+from annotation.collections.imports import ImportRequest, importing, list_jobs, start_import
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
+from annotation.jobs.worker import Worker
 from annotation.settings import Settings
+from annotation.training.jobs import training
 from annotation.training.start import history, start
-from annotation.training.worker import TrainingWorker
 from annotation.ui.panel import Message
 from annotation.ui.server.marks import deliver
 from annotation.ui.tabs.compare import CompareTab
@@ -167,7 +167,7 @@ class Walks:
 
     def training(self) -> None:
         """Start a training run and wait until it is finished."""
-        worker = TrainingWorker(self._workspace)
+        worker = Worker(self._workspace, [training(self._workspace)])
         worker.start()
         try:
             start(self._workspace, self._author, self._page.collection.id, self._page.label_set.id, "era", 0)
@@ -181,7 +181,7 @@ class Walks:
         """Import a CSV file and wait until it can be searched."""
         file = self._folder / "walk.csv"
         file.write_text("id,title,text\n" + "".join(f"c{n},Title {n},Text {n}\n" for n in range(20)))
-        worker = ImportWorker(self._workspace)
+        worker = Worker(self._workspace, [importing(self._workspace)])
         worker.start()
         try:
             start_import(self._workspace, self._author, ImportRequest(kind="new", name="walk", path=str(file)))

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 import storage.collections
-import storage.import_jobs
-import storage.training_runs
+import storage.jobs
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
 from era.encoders.base import Vectors
 from era.encoders.spec import N_ALIGNMENT_TEXTS
 from era.method.alignment import AlignmentTexts, further_texts
 from era.method.alignment_texts import keep_alignment_texts
-from storage.records import ImportState
+from storage.records import IMPORTS, JobKind
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ _LOOK_EVERY_S = 1.0
 _PAUSE_S = 60.0  # after something failed
 _READ_S = 0.1  # at once: what a query may have to wait
 _MOST_AT_ONCE = 64  # texts
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,5 +130,4 @@ class AlignmentWorker:
         if opened.pair.is_asked or opened.strong_reading.state.state == "building":
             return True
         with self._workspace.reading() as session:
-            is_importing = any(job.state in _UNDER_WAY for job in storage.import_jobs.list_all(session))
-            return is_importing or bool(storage.training_runs.queue(session))
+            return storage.jobs.has_under_way(session, {*IMPORTS, JobKind.TRAIN})

@@ -20,7 +20,7 @@ from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.encoders.spec import EmbedderSpec, PairSpec
 from era.method.alignment import ALIGNMENT_SEED
 from era.types import Document
-from storage.records import TrainingRunState
+from storage.records import JobState
 
 _N_SAMPLED = 200  # documents, to estimate how many tokens all of them have
 _N_TIMED = 32
@@ -88,7 +88,7 @@ def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> Cha
     seconds = _seconds(workspace, readers, sampled)
     costs = endpoint_costs(readers, sampled)
     opened = workspace.opened(collection_id)
-    n_training_runs = sum(run.state is TrainingRunState.FINISHED for run in runs)
+    n_training_runs = sum(run.state is JobState.FINISHED for run in runs)
     keeps_training_runs = not (changes_documents or changes_queries)
     text = " ".join(
         [

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 import storage.collections
 import storage.documents
-import storage.import_jobs
+import storage.jobs
 from annotation.collections.import_source import (
     counted,
     discard_staging,
@@ -25,7 +25,7 @@ from era.corpus import content_hash, fingerprint_of
 from era.encoders.spec import PairSpec
 from era.errors import SourceUnreachable
 from era.io.content import Source
-from storage.records import CollectionRecord, CollectionState
+from storage.records import IMPORTS, CollectionRecord, CollectionState
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _staging_of(workspace: Workspace, name: str, author: str, embedders: PairSpe
     """Return the collection that an earlier call began and that no other import fills, or a new one."""
     with workspace.reading() as session:
         begun = storage.collections.list_in_state(session, CollectionState.IMPORTING)
-        of_jobs = {job.staging_id for job in storage.import_jobs.list_all(session)}
+        of_jobs = {job.staging_id for job in storage.jobs.list_all(session, IMPORTS)}
     found = next((each for each in begun if each.name == name and each.id not in of_jobs), None)
     if found is not None:
         return found

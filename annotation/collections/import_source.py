@@ -10,9 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
+from sqlalchemy.orm import Session
+
 import storage.collections
 import storage.documents
-import storage.import_jobs
 import storage.judgments
 import storage.label_sets
 import storage.queries
@@ -20,6 +21,7 @@ import storage.removal
 from annotation.collections.store_whole import IMPORTED_LABELS, OWN_LABELS
 from annotation.errors import InvalidInputError
 from annotation.jobs.read_ahead import read_ahead
+from annotation.jobs.worker import Done
 from annotation.people.permissions import IMPORTED_AUTHOR
 from annotation.retrieval.indexing import BATCH, find_index, index_folder
 from annotation.workspace import Workspace
@@ -67,9 +69,8 @@ def collect(
     author: str,
     embedder: Embedder,
     progress: Progress,
-    job_id: int | None = None,
-) -> Collected:
-    """Fill a collection that nobody sees, index it, and show it.
+) -> Done:
+    """Fill a collection that is not seen yet, and index it; it is shown once what this returns is stored.
 
     Args:
         workspace: holds it.
@@ -78,7 +79,6 @@ def collect(
         author: who imports.
         embedder: reads the documents.
         progress: told how far the whole is; raising `Cancelled` in it keeps what is stored, for later.
-        job_id: of the import that ends with this, if there is one.
 
     Raises:
         FormatError: if the source cannot be read.
@@ -112,22 +112,24 @@ def collect(
         progress("queries", 0.98, "Storing queries and judgments")
         collected = store_queries(workspace, source, staging_id, author, f"import-{staging_id}")
         collected.n_documents = len(listed)
-        collected.remarks[:0] = source.remarks
-        with workspace.writing() as session:
-            storage.collections.set_index(
-                session,
-                staging_id,
-                corpus_fingerprint=fingerprint,
-                n_documents=len(listed),
-                document_embedder=embedder.identity.to_json(),
-            )
-            storage.collections.publish(session, staging_id)
-            if job_id is not None:
-                storage.import_jobs.finish(
-                    session, job_id, collection_id=staging_id, message=collected.text, remarks=collected.remarks
-                )
-        building.discard()
-    return collected
+
+    def publish(session: Session) -> None:
+        storage.collections.set_index(
+            session,
+            staging_id,
+            corpus_fingerprint=fingerprint,
+            n_documents=len(listed),
+            document_embedder=embedder.identity.to_json(),
+        )
+        storage.collections.publish(session, staging_id)
+
+    return Done(
+        collected.text,
+        [*source.remarks, *collected.remarks],
+        staging_id,
+        store=publish,
+        afterwards=lambda: shutil.rmtree(folder / _BUILDING, ignore_errors=True),
+    )
 
 
 def share_read(source: Source, n_documents: int) -> float:

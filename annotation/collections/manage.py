@@ -3,19 +3,28 @@
 import shutil
 
 import storage.collections
-import storage.import_jobs
+import storage.jobs
 import storage.removal
-import storage.training_runs
 from annotation.collections.import_source import drop_documents
-from annotation.collections.imports import check_name
 from annotation.collections.update import require_arranger
 from annotation.errors import InvalidInputError
 from annotation.workspace import Workspace
-from storage.records import CollectionRecord, CollectionState, ImportState
+from storage.records import IMPORTS, CollectionRecord, CollectionState, JobKind
 
+MAX_NAME_LENGTH = 80
 MAX_DESCRIPTION_LENGTH = 2000
 
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
+
+def check_name(name: str) -> str:
+    """Return the name of a collection without needless blanks.
+
+    Raises:
+        InvalidInputError: if it is empty, too long, or begins with a full stop.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME_LENGTH or name.startswith("."):
+        raise InvalidInputError(f"A collection needs a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot.")
+    return name
 
 
 def rename(workspace: Workspace, author: str | None, collection_id: int, name: str) -> CollectionRecord:
@@ -99,10 +108,9 @@ def delete(workspace: Workspace, author: str | None, collection_id: int, typed_n
             raise InvalidInputError(f"Type the name {collection.name!r} exactly as it is to delete the collection.")
         if not any(each.id != collection_id for each in storage.collections.list_all(session)):
             raise InvalidInputError("At least one collection has to stay. Import another one first.")
-        if storage.training_runs.has_active(session, collection_id):
+        if storage.jobs.has_under_way(session, {JobKind.TRAIN}, collection_id):
             raise InvalidInputError("A training run of this collection is queued or running. Cancel it first.")
-        jobs = storage.import_jobs.list_all(session)
-        if any(job.collection_id == collection_id and job.state in _UNDER_WAY for job in jobs):
+        if storage.jobs.has_under_way(session, IMPORTS, collection_id):
             raise InvalidInputError("An import changes this collection at the moment. Cancel it first.")
         storage.removal.hide(session, collection_id)
     _delete_hidden(workspace, collection_id)

@@ -12,10 +12,11 @@ from typing import Literal
 
 import storage.collections
 import storage.documents
-import storage.import_jobs
+import storage.jobs
 from annotation.collections.import_source import counted, drop_documents, new_document, share_read, store_queries
 from annotation.collections.reindex import exchange
 from annotation.errors import InvalidInputError
+from annotation.jobs.worker import Done
 from annotation.people.permissions import require, why_not_arrange
 from annotation.retrieval.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
 from annotation.retrieval.indexing import BATCH
@@ -26,13 +27,12 @@ from era.progress import Progress, no_progress
 from era.types import Document
 from storage.batches import batches
 from storage.documents import OutdatedMark
-from storage.records import ImportState, NewDocument
+from storage.records import IMPORTS, NewDocument
 
 UpdateMode = Literal["add", "replace"]
 """Whether documents that the source lacks stay, or go."""
 
 _READING_SHARE = 0.3
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def update(
     pair: EmbedderPair,
     progress: Progress,
     job_id: int,
-) -> str:
+) -> Done:
     """Change the documents of a collection to what a source holds, and return what was done, for people.
 
     Args:
@@ -172,11 +172,8 @@ def update(
     parts = [f"{counted(n_added, 'document')} added", f"{n_changed:,} changed", f"{len(removed):,} removed"]
     parts += [f"{n_facts_changed:,} with other facts"] if n_facts_changed else []
     parts += [f"{counted(stored.n_queries, 'query', 'queries')} brought along"] if stored.n_queries else []
-    done = f"{', '.join(parts)}; your judgments are kept."
-    with workspace.writing() as session:
-        remarks = [*source.remarks, *stored.remarks]
-        storage.import_jobs.finish(session, job_id, collection_id=collection_id, message=done, remarks=remarks)
-    return done
+    message = f"{', '.join(parts)}; your judgments are kept."
+    return Done(message, [*source.remarks, *stored.remarks], collection_id)
 
 
 def remove_documents(workspace: Workspace, author: str | None, collection_id: int, doc_ids: Collection[str]) -> int:
@@ -192,9 +189,9 @@ def remove_documents(workspace: Workspace, author: str | None, collection_id: in
     """
     require_arranger(workspace, author, collection_id, "remove documents of this collection")
     with workspace.reading() as session:
-        jobs = storage.import_jobs.list_all(session)
+        is_changing = storage.jobs.has_under_way(session, IMPORTS, collection_id)
         there = set(storage.documents.get_many(session, collection_id, doc_ids))
-    if any(job.collection_id == collection_id and job.state in _UNDER_WAY for job in jobs):
+    if is_changing:
         raise InvalidInputError(
             "An import changes this collection at the moment. Wait until it is done, then try again."
         )

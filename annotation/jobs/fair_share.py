@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from annotation.errors import InvalidInputError
 from annotation.settings import Settings
+from storage.records import JobRecord, JobState
 
 MAX_WAITING = 10
 """How much may wait for its turn in one queue."""
@@ -12,18 +13,19 @@ MAX_WAITING_EACH = 3
 """How much of that may be one person's, where there are several."""
 
 
-def require_place(settings: Settings, author: str, waiting: Sequence[str], what: str) -> None:
+def require_place(settings: Settings, author: str, queue: Sequence[JobRecord], what: str) -> None:
     """Check that a person may put one more thing into a queue.
 
     Args:
         settings: of this process.
         author: who wants to.
-        waiting: whose things wait in the queue, one name each.
+        queue: what runs and waits in it.
         what: the things, in the plural.
 
     Raises:
         InvalidInputError: if too many wait, or too many of this person's.
     """
+    waiting = [job.author for job in queue if job.state is JobState.QUEUED]
     what_then = "Wait until one of them has begun, or cancel one."
     if len(waiting) >= MAX_WAITING:
         raise InvalidInputError(f"{MAX_WAITING} {what} are waiting already. {what_then}")

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import storage.collections
+import storage.jobs
 import storage.training_runs
 from annotation.collections.alignment import AlignmentWorker
 from annotation.collections.preparation import prepare
@@ -242,7 +243,7 @@ def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.Monke
     assert (set(looked), app.strong.n_documents) == ({True}, 1000)
     with app.opened.pair._asking():
         with app.workspace.writing() as session:
-            storage.training_runs.cancel_request(session, run.id)
+            storage.jobs.cancel_request(session, run.job_id)
         n = len(looked)
         wait_until(lambda: len(looked), lambda n_now: n_now >= n + 2)
         assert (set(looked), app.strong.n_documents) == ({True}, 1000)

@@ -15,7 +15,7 @@ from annotation.collections.preparation import prepare
 from annotation.comparing.rankings import rank_queries
 from annotation.errors import NotAllowedError
 from annotation.ranking.rankers import list_usable
-from annotation.training.describe import details
+from annotation.training.explain import details
 from annotation.training.start import outlook
 from annotation.transfer.adapters import import_adapter
 from annotation.transfer.collections import export_collection
