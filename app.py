@@ -81,6 +81,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     from annotation.collections.preparation import prepare
     from annotation.collections.store_whole import ensure_demo
     from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+    from annotation.comparing.strong import reading
     from annotation.jobs.worker import Worker
     from annotation.people.sign_in import SignIn
     from annotation.training.jobs import training
@@ -109,7 +110,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     ensure_demo(workspace)
     if arguments.path is not None:
         _bring_in(workspace, arguments)
-    worker = Worker(workspace, [training(workspace), importing(workspace)])
+    worker = Worker(workspace, [training(workspace), importing(workspace), reading(workspace)])
     aligning = AlignmentWorker(workspace)
     worker.start()
     aligning.start()

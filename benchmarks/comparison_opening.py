@@ -21,10 +21,10 @@ from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import ensure_demo, store
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.one_query import compare_query
+from annotation.comparing.strong import StrongState
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import list_rankers, retriever
 from annotation.retrieval.ranking import ALIGNED, LIGHT
-from annotation.retrieval.strong_index import StrongState
 from annotation.settings import Settings
 from annotation.ui.payloads.comparing import compare_panel
 from annotation.workspace import Workspace

@@ -92,6 +92,13 @@ def list_all(session: Session, kinds: Collection[JobKind]) -> Sequence[JobRecord
     return [JobRecord(*row) for row in session.execute(found)]
 
 
+def latest(session: Session, kind: JobKind, collection_id: int) -> JobRecord | None:
+    """Return the job of this kind that was asked for last in a collection, if any."""
+    found = _JOBS.where(JobRow.kind == kind, JobRow.collection_id == collection_id).order_by(JobRow.id.desc()).limit(1)
+    row = session.execute(found).one_or_none()
+    return None if row is None else JobRecord(*row)
+
+
 def queue(session: Session, kinds: Collection[JobKind]) -> Sequence[JobRecord]:
     """Return what is running and waiting of these kinds, in the order in which it will be done."""
     found = _JOBS.where(JobRow.kind.in_(kinds), JobRow.state.in_(_UNDER_WAY)).order_by(JobRow.queued_at, JobRow.id)

@@ -127,7 +127,7 @@ class AlignmentWorker:
         """Return whether people wait for something that computes: queries, training, an import, a reading of theirs."""
         if self._closing.is_set():
             return False
-        if opened.pair.is_asked or opened.strong_reading.state.state == "building":
+        if opened.pair.is_asked:
             return True
         with self._workspace.reading() as session:
-            return storage.jobs.has_under_way(session, {*IMPORTS, JobKind.TRAIN})
+            return storage.jobs.has_under_way(session, {*IMPORTS, JobKind.TRAIN, JobKind.STRONG_INDEX})

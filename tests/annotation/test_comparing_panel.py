@@ -12,10 +12,10 @@ import pytest
 from annotation.collections.page import list_queries
 from annotation.comparing.all_queries import Coverage, OverallComparison, Part, PartKind, compare_all
 from annotation.comparing.one_query import compare_query
+from annotation.comparing.strong import StrongState, strong_state
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import list_rankers
 from annotation.retrieval.ranking import ALIGNED, BM25, LIGHT
-from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.comparing import compare_panel
 from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.measures import COMPARISON_MEASURES
@@ -40,7 +40,7 @@ def panel(desk: Desk, view: ComparisonView, **parts: Any) -> dict[str, Any]:
         list_queries(desk.workspace, desk.page),
         view,
         GRADES,
-        desk.workspace.open(desk.collection.id).strong_reading.state,
+        strong_state(desk.workspace, desk.collection.id),
         **parts,
     )
     return as_json(shown)

@@ -13,12 +13,12 @@ from annotation.comparing.all_queries import (
     shown_order,
 )
 from annotation.comparing.one_query import HIDDEN, QueryComparison, Side
+from annotation.comparing.strong import StrongState
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_hash
 from annotation.ranking.rankers import Ranker, labels_of
 from annotation.ranking.rereading import NOTHING_UNREAD, Unread
 from annotation.retrieval.ranking import RankingKey
-from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.judging import query_terms
 from annotation.ui.payloads.rereading import unread_payload
 from annotation.ui.payloads.wording import (
