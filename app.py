@@ -76,9 +76,8 @@ def _require_free_port(settings: Settings) -> None:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Open the workspace, serve it until the app is stopped, and return the exit code."""
     # Not before the port is known to be free: these take seconds.
-    from annotation.collections.alignment import AlignmentWorker
     from annotation.collections.imports import importing
-    from annotation.collections.preparation import prepare
+    from annotation.collections.preparation import aligning, prepare
     from annotation.collections.store_whole import ensure_demo
     from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
     from annotation.comparing.strong import reading
@@ -110,10 +109,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     ensure_demo(workspace)
     if arguments.path is not None:
         _bring_in(workspace, arguments)
-    worker = Worker(workspace, [training(workspace), importing(workspace), reading(workspace)])
-    aligning = AlignmentWorker(workspace)
+    worker = Worker(workspace, [lane(workspace) for lane in (training, importing, reading, aligning)])
     worker.start()
-    aligning.start()
     settings.prepare_server()
     people, i18n = read_people(settings.people), translations()
     sign_in = SignIn(people) if people else None
@@ -130,7 +127,6 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         blocks.block_thread()
     finally:
         worker.close()
-        aligning.close()
         workspace.close()
     return 0
 
@@ -156,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     import storage.collections
-    from annotation.collections.import_now import import_now
+    from annotation.collections.import_source import import_now
     from era.collection import spec_in
     from era.encoders.loading import spec_of
     from era.io.opening import open_hub, open_source

@@ -15,10 +15,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotation.collections.content import CollectionContent
 from annotation.collections.page import list_queries, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import ensure_demo, store
+from annotation.collections.store_whole import CollectionContent, ensure_demo, store
 from annotation.comparing.all_queries import compare_all
 from annotation.comparing.one_query import compare_query
 from annotation.comparing.strong import StrongState

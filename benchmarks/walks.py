@@ -21,11 +21,10 @@ from typing import Any
 import gradio as gr
 from sqlalchemy import event
 
-from annotation.collections.content import CollectionContent
 from annotation.collections.imports import ImportRequest, importing, list_jobs, start_import
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import store
+from annotation.collections.store_whole import CollectionContent, store
 from annotation.jobs.worker import Worker
 from annotation.settings import Settings
 from annotation.training.jobs import training

@@ -18,17 +18,14 @@ from sqlalchemy.orm import Session
 
 import storage.collections
 import storage.jobs
-from annotation.collections.import_now import import_now as import_now
 from annotation.collections.import_source import collect, discard_staging
 from annotation.collections.manage import check_name, finish_deletions
 from annotation.collections.preparation import align
-from annotation.collections.reindex import exchange
-from annotation.collections.update import UpdateMode, require_arranger, update
+from annotation.collections.update import UpdateMode, exchange, require_arranger, update
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotReadyError
 from annotation.jobs.child import IMPORTING, source_apart
-from annotation.jobs.fair_share import require_place
 from annotation.jobs.progress import Reporter
-from annotation.jobs.worker import Done, Kind, Lane
+from annotation.jobs.worker import Done, Kind, Lane, require_place
 from annotation.people.permissions import require, why_not_manage
 from annotation.workspace import Workspace
 from era.encoders.spec import BUNDLED, PairSpec

@@ -1,6 +1,7 @@
 """The worker of all jobs: a thread for each lane takes what is queued, one after the other, and writes down its end.
 
-What a job does is handed in, by kind. A lane never gives up: while the database is locked or full, it tries again.
+What a job does is handed in, by kind. One person takes so many places in a queue and no more, so that others can join
+it. A lane never gives up: while the database is locked or full, it tries again.
 """
 
 import logging
@@ -13,13 +14,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 import storage.jobs
-from annotation.errors import AnnotationError
+from annotation.errors import AnnotationError, InvalidInputError
 from annotation.jobs.progress import Database, MakesWay, Reporter
+from annotation.settings import Settings
 from era.errors import Cancelled, EraError
 from storage.errors import DatabaseBusy, DatabaseDamaged, DataFolderNotWritable, StorageError
-from storage.records import JobKind, JobRecord
+from storage.records import JobKind, JobRecord, JobState
 
 logger = logging.getLogger(__name__)
+
+MAX_WAITING = 10
+"""How much may wait for its turn in one queue."""
+
+MAX_WAITING_EACH = 3
+"""How much of that may be one person's, where there are several."""
 
 _LOOK_EVERY_S = 1.0
 _PAUSE_S = 2.0  # after something failed
@@ -252,3 +260,25 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"A file could not be read or written ({error}). Look at the disk, then resume it."
     return f"Something unexpected went wrong ({type(error).__name__}); the terminal has the details."
+
+
+def require_place(settings: Settings, author: str, queue: Sequence[JobRecord], what: str) -> None:
+    """Check that a person may put one more thing into a queue.
+
+    Args:
+        settings: of this process.
+        author: who wants to.
+        queue: what runs and waits in it.
+        what: the things, in the plural.
+
+    Raises:
+        InvalidInputError: if too many wait, or too many of this person's.
+    """
+    waiting = [job.author for job in queue if job.state is JobState.QUEUED]
+    what_then = "Wait until one of them has begun, or cancel one."
+    if len(waiting) >= MAX_WAITING:
+        raise InvalidInputError(f"{MAX_WAITING} {what} are waiting already. {what_then}")
+    if settings.has_several_people and waiting.count(author) >= MAX_WAITING_EACH:
+        raise InvalidInputError(
+            f"{MAX_WAITING_EACH} of your {what} are waiting already, which is one person's share. {what_then}"
+        )

@@ -14,7 +14,7 @@ import storage.jobs
 import storage.label_sets
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.jobs.fair_share import MAX_WAITING, require_place
+from annotation.jobs.worker import MAX_WAITING, require_place
 from annotation.judging.test_queries import MIN_LABELLED, kept_for_testing, learnable
 from annotation.labels.current import LabelCounts, count_labels
 from annotation.people.permissions import require, why_not_change_run

@@ -12,7 +12,7 @@ import pytest
 
 import storage.jobs
 from annotation.collections import imports
-from annotation.collections.choosing_embedders import presets, read_choice
+from annotation.collections.embedders import presets, read_choice
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.collections.uploads import Uploads

@@ -9,7 +9,7 @@ import pytest
 
 import storage.documents
 import storage.queries
-from annotation.collections.imports import import_now
+from annotation.collections.import_source import import_now
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
 from annotation.comparing.rankings import rank_queries

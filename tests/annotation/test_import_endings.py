@@ -12,8 +12,7 @@ import storage.collections
 import storage.jobs
 import storage.removal
 from annotation.collections import import_source, imports, update
-from annotation.collections.import_now import import_now
-from annotation.collections.import_source import collect
+from annotation.collections.import_source import collect, import_now
 from annotation.collections.imports import (
     ImportRequest,
     cancel_import,

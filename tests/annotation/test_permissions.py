@@ -15,8 +15,7 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.collections import imports, manage, update
-from annotation.collections.choosing_embedders import bundled
-from annotation.collections.embedders import change_query_embedder
+from annotation.collections.embedders import bundled, change_query_embedder
 from annotation.collections.imports import ImportRequest
 from annotation.comparing import snapshots, strong
 from annotation.comparing.view import ComparisonView

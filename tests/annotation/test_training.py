@@ -14,7 +14,7 @@ import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.jobs.fair_share import MAX_WAITING
+from annotation.jobs.worker import MAX_WAITING
 from annotation.judging.marks import start_label_set
 from annotation.labels.current import LabelCounts, Standings
 from annotation.training import start

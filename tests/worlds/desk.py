@@ -18,10 +18,9 @@ import storage.collections
 import storage.jobs
 import storage.queries
 import storage.training_runs
-from annotation.collections.content import CollectionContent
 from annotation.collections.page import OpenPage, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import store
+from annotation.collections.store_whole import CollectionContent, store
 from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.jobs.worker import Worker
 from annotation.judging.marks import Mark, Saved, judge
