@@ -77,7 +77,7 @@ class Tracer:
             self._walk = None
 
     def _call(self, frame: FrameType, kind: str, _: Any) -> None:
-        if kind != "call" or self._walk is None or frame.f_code.co_name == "<module>":
+        if kind != "call" or self._walk is None or _is_waiting() or frame.f_code.co_name == "<module>":
             return
         name = frame.f_code.co_filename
         if name.startswith(f"{ROOT}/"):
@@ -86,11 +86,11 @@ class Tracer:
                 self._walk.files.add(relative)
 
     def _begin(self, _: Any) -> None:
-        if self._walk is not None:
+        if self._walk is not None and not _is_waiting():
             self._walk.n_transactions += 1
 
     def _execute(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._walk is not None:
+        if self._walk is not None and not _is_waiting():
             self._walk.n_selects += statement.lstrip().upper().startswith(("SELECT", "WITH"))
             self._walk.n_writes += statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
 
@@ -106,6 +106,13 @@ def made_up() -> CollectionContent:
     return CollectionContent("Walks", "", documents, queries, qrels)
 
 
+_waiting = threading.local()
+
+
+def _is_waiting() -> bool:
+    return getattr(_waiting, "is_so", False)
+
+
 def wait_for(is_so: Callable[[], bool]) -> None:
     """Wait until something is so.
 
@@ -113,10 +120,14 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         TimeoutError: if that takes minutes.
     """
     deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError("it never came to that")
-        time.sleep(0.05)
+    _waiting.is_so = True  # looking whether it is done belongs to no walk
+    try:
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise TimeoutError("it never came to that")
+            time.sleep(0.05)
+    finally:
+        _waiting.is_so = False
 
 
 class Walks:

@@ -48,6 +48,7 @@ from storage.records import (
     NewJudgment,
 )
 
+MAX_NAME_LENGTH = 80
 _BUILDING = "building"
 _QUERIES_AT_ONCE = 200
 _READING_SHARE = 0.95  # of the whole import; the rest is the index and the queries
@@ -74,6 +75,18 @@ class Collected:
 def counted(n: int, one: str, several: str = "") -> str:
     """Return a number with its noun."""
     return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
+def check_name(name: str) -> str:
+    """Return the name of a collection without needless blanks.
+
+    Raises:
+        InvalidInputError: if it is empty, too long, or begins with a full stop.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME_LENGTH or name.startswith("."):
+        raise InvalidInputError(f"A collection needs a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot.")
+    return name
 
 
 def collect(
@@ -183,6 +196,28 @@ def discard_staging(workspace: Workspace, staging_id: int) -> None:
     with workspace.writing() as session:
         storage.removal.discard(session, staging_id)
     shutil.rmtree(workspace.collection_folder(staging_id), ignore_errors=True)
+
+
+def finish_deletions(workspace: Workspace) -> None:
+    """Delete what is left of collections whose deletion was cut short."""
+    with workspace.reading() as session:
+        hidden = storage.collections.list_in_state(session, CollectionState.DELETED)
+    for collection in hidden:
+        if collection.n_documents:
+            delete_hidden(workspace, collection.id)
+
+
+def delete_hidden(workspace: Workspace, collection_id: int) -> None:
+    """Delete all that belongs to a collection that was hidden, with its files."""
+    with workspace.reading() as session:
+        run_ids = storage.removal.training_run_ids(session, collection_id)
+    for run_id in run_ids:
+        shutil.rmtree(workspace.adapter_folder(run_id), ignore_errors=True)
+    shutil.rmtree(workspace.collection_folder(collection_id), ignore_errors=True)
+    drop_documents(workspace, collection_id)
+    with workspace.writing() as session:
+        storage.removal.delete_rest(session, collection_id)
+    workspace.close_opened(collection_id)  # and with it what a page that was still open counted meanwhile
 
 
 def store_documents(

@@ -18,8 +18,7 @@ from sqlalchemy.orm import Session
 
 import storage.collections
 import storage.jobs
-from annotation.collections.import_source import collect, discard_staging
-from annotation.collections.manage import check_name, finish_deletions
+from annotation.collections.import_source import check_name, collect, discard_staging, finish_deletions
 from annotation.collections.preparation import align
 from annotation.collections.update import UpdateMode, exchange, require_arranger, update
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotReadyError

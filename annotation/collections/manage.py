@@ -1,30 +1,15 @@
 """Keeping order among collections: names, descriptions, the archive, and deleting with all that belongs to one."""
 
-import shutil
-
 import storage.collections
 import storage.jobs
 import storage.removal
-from annotation.collections.import_source import drop_documents
+from annotation.collections.import_source import check_name, delete_hidden
 from annotation.collections.update import require_arranger
 from annotation.errors import InvalidInputError
 from annotation.workspace import Workspace
 from storage.records import IMPORTS, CollectionRecord, CollectionState, JobKind
 
-MAX_NAME_LENGTH = 80
 MAX_DESCRIPTION_LENGTH = 2000
-
-
-def check_name(name: str) -> str:
-    """Return the name of a collection without needless blanks.
-
-    Raises:
-        InvalidInputError: if it is empty, too long, or begins with a full stop.
-    """
-    name = " ".join(name.split())
-    if not name or len(name) > MAX_NAME_LENGTH or name.startswith("."):
-        raise InvalidInputError(f"A collection needs a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot.")
-    return name
 
 
 def rename(workspace: Workspace, author: str | None, collection_id: int, name: str) -> CollectionRecord:
@@ -113,29 +98,8 @@ def delete(workspace: Workspace, author: str | None, collection_id: int, typed_n
         if storage.jobs.has_under_way(session, IMPORTS, collection_id):
             raise InvalidInputError("An import changes this collection at the moment. Cancel it first.")
         storage.removal.hide(session, collection_id)
-    _delete_hidden(workspace, collection_id)
+    delete_hidden(workspace, collection_id)
     workspace.forget_unused_pairs()
-
-
-def finish_deletions(workspace: Workspace) -> None:
-    """Delete what is left of collections whose deletion was cut short."""
-    with workspace.reading() as session:
-        hidden = storage.collections.list_in_state(session, CollectionState.DELETED)
-    for collection in hidden:
-        if collection.n_documents:
-            _delete_hidden(workspace, collection.id)
-
-
-def _delete_hidden(workspace: Workspace, collection_id: int) -> None:
-    with workspace.reading() as session:
-        run_ids = storage.removal.training_run_ids(session, collection_id)
-    for run_id in run_ids:
-        shutil.rmtree(workspace.adapter_folder(run_id), ignore_errors=True)
-    shutil.rmtree(workspace.collection_folder(collection_id), ignore_errors=True)
-    drop_documents(workspace, collection_id)
-    with workspace.writing() as session:
-        storage.removal.delete_rest(session, collection_id)
-    workspace.close_opened(collection_id)  # and with it what a page that was still open counted meanwhile
 
 
 def _require_ready(collection: CollectionRecord) -> None:
