@@ -76,13 +76,14 @@ def _require_free_port(settings: Settings) -> None:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Open the workspace, serve it until the app is stopped, and return the exit code."""
     # Not before the port is known to be free: these take seconds.
-    from annotation.collections.alignment import AlignmentWorker
-    from annotation.collections.import_worker import ImportWorker
-    from annotation.collections.preparation import prepare
+    from annotation.collections.imports import importing
+    from annotation.collections.preparation import aligning, prepare
     from annotation.collections.store_whole import ensure_demo
     from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+    from annotation.comparing.strong import reading
+    from annotation.jobs.worker import Worker
     from annotation.people.sign_in import SignIn
-    from annotation.training.worker import TrainingWorker
+    from annotation.training.jobs import training
     from annotation.ui.app import build_ui
     from annotation.ui.downloads import Downloads
     from annotation.ui.server.api import add_search
@@ -108,15 +109,14 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     ensure_demo(workspace)
     if arguments.path is not None:
         _bring_in(workspace, arguments)
-    workers = (TrainingWorker(workspace), ImportWorker(workspace), AlignmentWorker(workspace))
-    for worker in workers:
-        worker.start()
+    worker = Worker(workspace, [lane(workspace) for lane in (training, importing, reading, aligning)])
+    worker.start()
     settings.prepare_server()
     people, i18n = read_people(settings.people), translations()
     sign_in = SignIn(people) if people else None
     uploads = Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
     downloads = Downloads(settings.received_folder / DOWNLOADS)
-    blocks = build_ui(workspace, workers[0], uploads, downloads, i18n)
+    blocks = build_ui(workspace, worker, uploads, downloads, i18n)
     if settings.api:
         add_search(blocks, workspace, sign_in)
     serve(blocks, workspace, uploads, downloads, sign_in, i18n)
@@ -126,8 +126,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         blocks.block_thread()
     finally:
-        for worker in workers:
-            worker.close()
+        worker.close()
         workspace.close()
     return 0
 
@@ -153,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bring_in(workspace: "Workspace", arguments: argparse.Namespace) -> None:
     import storage.collections
-    from annotation.collections.import_now import import_now
+    from annotation.collections.import_source import import_now
     from era.collection import spec_in
     from era.encoders.loading import spec_of
     from era.io.opening import open_hub, open_source

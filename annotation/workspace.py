@@ -169,9 +169,7 @@ class Workspace:
         return board
 
     def close(self) -> None:
-        """End what still reads documents, close the database, and let another process use the data folder."""
-        for opened in self._opened.values():
-            opened.strong_reading.close()
+        """Close the database, and let another process use the data folder."""
         storage.engine.close(self._engine)
         self._lock_file.release()
 
@@ -267,8 +265,6 @@ class Workspace:
                 storage.collections.set_embedders(session, collection_id, spec.to_json())
             if before is not None:
                 self._opened[collection_id] = before.with_pair(pair)
-        if before is not None:
-            before.strong_reading.close()
         self.forget_unused_pairs()
 
     @contextmanager
@@ -290,10 +286,8 @@ class Workspace:
     def close_opened(self, collection_id: int) -> None:
         """Forget an opened collection, whose documents or embedders have changed; it is opened anew when asked for."""
         with self._opening:
-            opened = self._opened.pop(collection_id, None)
+            self._opened.pop(collection_id, None)
             self._standings.clear()  # marks of documents that are gone count no more, and no mark says so
-        if opened is not None:
-            opened.strong_reading.close()
 
     @contextmanager
     def holding_alignments(self) -> Iterator[None]:

@@ -15,15 +15,14 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotation.collections.content import CollectionContent
 from annotation.collections.page import list_queries, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import ensure_demo, store
+from annotation.collections.store_whole import CollectionContent, ensure_demo, store
 from annotation.comparing.measure import compare_all
 from annotation.comparing.rank import compare_query
+from annotation.comparing.strong import StrongState
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import ALIGNED, LIGHT, list_rankers, retriever
-from annotation.retrieval.strong_index import StrongState
 from annotation.settings import Settings
 from annotation.ui.payloads.comparing import compare_panel
 from annotation.workspace import Workspace

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm import tqdm
 
-from annotation.collections.content import content_of
+from annotation.collections.store_whole import content_of
 from annotation.judging.pool import compose, extend, samples_of
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.environment import describe_environment

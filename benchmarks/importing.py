@@ -94,9 +94,9 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
 
     With `kill_at` the process kills itself at that fraction and returns nothing; a later call goes on.
     """
-    from annotation.collections.import_worker import ImportWorker
-    from annotation.collections.imports import ImportRequest, list_jobs, resume_import, start_import
+    from annotation.collections.imports import ImportRequest, importing, list_jobs, resume_import, start_import
     from annotation.collections.preparation import prepare
+    from annotation.jobs.worker import Worker
     from annotation.settings import Settings
     from annotation.workspace import Workspace
     from era.encoders.loading import load_pair
@@ -106,7 +106,7 @@ def import_documents(file: Path, data: Path, kill_at: float | None = None) -> di
     workspace = Workspace(Settings(data_dir=data, device="cpu"), load_pair)
     prepare(workspace)
     workspace.pairs.load(BUNDLED).light.encode_documents(["warm"])
-    worker = ImportWorker(workspace)
+    worker = Worker(workspace, [importing(workspace)])
     worker.start()
     left = [job for job in list_jobs(workspace) if job.can_resume]
     copy = data / file.name  # the import moves its file away

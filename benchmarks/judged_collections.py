@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotation.collections.content import content_of
+from annotation.collections.store_whole import content_of
 from benchmarks.splits import usable_queries
 from era.corpus import Corpus
 from era.encoders.base import Embedder, EmbedderPair

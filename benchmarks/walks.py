@@ -21,15 +21,14 @@ from typing import Any
 import gradio as gr
 from sqlalchemy import event
 
-from annotation.collections.content import CollectionContent
-from annotation.collections.import_worker import ImportWorker
-from annotation.collections.imports import ImportRequest, list_jobs, start_import
+from annotation.collections.imports import ImportRequest, importing, list_jobs, start_import
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import store
+from annotation.collections.store_whole import CollectionContent, store
+from annotation.jobs.worker import Worker
 from annotation.settings import Settings
+from annotation.training.jobs import training
 from annotation.training.start import history, start
-from annotation.training.worker import TrainingWorker
 from annotation.ui.panel import Message
 from annotation.ui.server.marks import deliver
 from annotation.ui.tabs.compare import CompareTab
@@ -78,7 +77,7 @@ class Tracer:
             self._walk = None
 
     def _call(self, frame: FrameType, kind: str, _: Any) -> None:
-        if kind != "call" or self._walk is None or frame.f_code.co_name == "<module>":
+        if kind != "call" or self._walk is None or _is_waiting() or frame.f_code.co_name == "<module>":
             return
         name = frame.f_code.co_filename
         if name.startswith(f"{ROOT}/"):
@@ -87,11 +86,11 @@ class Tracer:
                 self._walk.files.add(relative)
 
     def _begin(self, _: Any) -> None:
-        if self._walk is not None:
+        if self._walk is not None and not _is_waiting():
             self._walk.n_transactions += 1
 
     def _execute(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._walk is not None:
+        if self._walk is not None and not _is_waiting():
             self._walk.n_selects += statement.lstrip().upper().startswith(("SELECT", "WITH"))
             self._walk.n_writes += statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
 
@@ -107,6 +106,13 @@ def made_up() -> CollectionContent:
     return CollectionContent("Walks", "", documents, queries, qrels)
 
 
+_waiting = threading.local()
+
+
+def _is_waiting() -> bool:
+    return getattr(_waiting, "is_so", False)
+
+
 def wait_for(is_so: Callable[[], bool]) -> None:
     """Wait until something is so.
 
@@ -114,10 +120,14 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         TimeoutError: if that takes minutes.
     """
     deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError("it never came to that")
-        time.sleep(0.05)
+    _waiting.is_so = True  # looking whether it is done belongs to no walk
+    try:
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise TimeoutError("it never came to that")
+            time.sleep(0.05)
+    finally:
+        _waiting.is_so = False
 
 
 class Walks:
@@ -167,7 +177,7 @@ class Walks:
 
     def training(self) -> None:
         """Start a training run and wait until it is finished."""
-        worker = TrainingWorker(self._workspace)
+        worker = Worker(self._workspace, [training(self._workspace)])
         worker.start()
         try:
             start(self._workspace, self._author, self._page.collection.id, self._page.label_set.id, "era", 0)
@@ -181,7 +191,7 @@ class Walks:
         """Import a CSV file and wait until it can be searched."""
         file = self._folder / "walk.csv"
         file.write_text("id,title,text\n" + "".join(f"c{n},Title {n},Text {n}\n" for n in range(20)))
-        worker = ImportWorker(self._workspace)
+        worker = Worker(self._workspace, [importing(self._workspace)])
         worker.start()
         try:
             start_import(self._workspace, self._author, ImportRequest(kind="new", name="walk", path=str(file)))

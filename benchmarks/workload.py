@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
 
-from annotation.collections.content import CollectionContent, content_of
+from annotation.collections.store_whole import CollectionContent, content_of
 from annotation.demo.library_docs import build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from benchmarks.embeddings import default_cache_folder, load_cached_pair

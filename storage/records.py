@@ -10,11 +10,7 @@ from enum import StrEnum
 
 from storage.collection_records import CollectionRecord as CollectionRecord
 from storage.collection_records import CollectionState as CollectionState
-from storage.collection_records import ImportJobRecord as ImportJobRecord
-from storage.collection_records import ImportKind as ImportKind
-from storage.collection_records import ImportState as ImportState
 from storage.collection_records import JsonObject as JsonObject
-from storage.collection_records import NewImportJob as NewImportJob
 from storage.comparison_records import NewPreference as NewPreference
 from storage.comparison_records import NewSnapshot as NewSnapshot
 from storage.comparison_records import PreferenceRecord as PreferenceRecord
@@ -22,11 +18,16 @@ from storage.comparison_records import Preferred as Preferred
 from storage.comparison_records import ShownLeft as ShownLeft
 from storage.comparison_records import SnapshotRanking as SnapshotRanking
 from storage.comparison_records import SnapshotRecord as SnapshotRecord
-from storage.training_records import FinishedTraining as FinishedTraining
-from storage.training_records import LabelSnapshot as LabelSnapshot
-from storage.training_records import NewTrainingRun as NewTrainingRun
-from storage.training_records import TrainingRunRecord as TrainingRunRecord
-from storage.training_records import TrainingRunState as TrainingRunState
+from storage.job_records import IMPORTS as IMPORTS
+from storage.job_records import FinishedTraining as FinishedTraining
+from storage.job_records import JobKind as JobKind
+from storage.job_records import JobRecord as JobRecord
+from storage.job_records import JobState as JobState
+from storage.job_records import LabelSnapshot as LabelSnapshot
+from storage.job_records import NewJob as NewJob
+from storage.job_records import NewTrainingRun as NewTrainingRun
+from storage.job_records import TrainingRunRecord as TrainingRunRecord
+from storage.job_records import TrainingRunState as TrainingRunState
 
 MAX_GRADE = 10.0
 """The highest grade; 0 is judged not relevant, above 0 is relevant."""

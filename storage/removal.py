@@ -9,14 +9,14 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import UnknownRecord
-from storage.records import CollectionState
+from storage.records import IMPORTS, CollectionState
 from storage.schema import (
     AcknowledgementRow,
     CollectionRow,
     ComparisonLookRow,
     DocumentRow,
-    ImportJobRow,
     InstructionRow,
+    JobRow,
     JudgmentEventRow,
     LabelSetRow,
     PoolDocumentRow,
@@ -76,14 +76,15 @@ def delete_rest(session: Session, collection_id: int) -> None:
         delete(ComparisonLookRow).where(ComparisonLookRow.label_set_id.in_(label_sets)),
         delete(JudgmentEventRow).where(JudgmentEventRow.label_set_id.in_(label_sets)),
         delete(SearchEventRow).where(SearchEventRow.query_id.in_(queries)),
+        delete(JobRow).where(JobRow.collection_id == collection_id, JobRow.kind.not_in(IMPORTS)),
         delete(TrainingRunRow).where(TrainingRunRow.collection_id == collection_id),
         delete(AcknowledgementRow).where(AcknowledgementRow.collection_id == collection_id),
         delete(LabelSetRow).where(LabelSetRow.collection_id == collection_id),
         delete(QueryRow).where(QueryRow.collection_id == collection_id),
         delete(InstructionRow).where(InstructionRow.collection_id == collection_id),
         delete(RemovedDocumentRow).where(RemovedDocumentRow.collection_id == collection_id),
-        update(ImportJobRow).where(ImportJobRow.collection_id == collection_id).values(collection_id=None),
-        update(ImportJobRow).where(ImportJobRow.staging_id == collection_id).values(staging_id=None),
+        update(JobRow).where(JobRow.collection_id == collection_id).values(collection_id=None),
+        update(JobRow).where(JobRow.staging_id == collection_id).values(staging_id=None),
         update(CollectionRow).where(CollectionRow.id == collection_id).values(n_documents=0, corpus_fingerprint=""),
     )
     for statement in statements:

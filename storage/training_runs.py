@@ -1,48 +1,83 @@
-"""Store of training runs: a queue that people take turns in, the progress of each run, and how it ended.
+"""Store of training runs: what each learned from, left and is called; where it is in the queue stands in its job.
 
-    queued -> running -> finished | failed | cancelled | interrupted
-    queued -> cancelled
-    failed | cancelled | interrupted -> queued, where somebody resumes it
-
-Every step names the states it may start from in its own statement, so two workers cannot both take it.
+A deleted training run is a row that is not found here: it stays so that its id and its number are never used again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import case, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
 
+from storage import jobs
 from storage.errors import UnknownRecord
 from storage.records import (
     FinishedTraining,
+    JobKind,
+    JobRecord,
+    JobState,
     JsonObject,
     LabelSnapshot,
+    NewJob,
     NewTrainingRun,
     TrainingRunRecord,
-    TrainingRunState,
 )
-from storage.schema import CollectionRow, TrainingRunRow, utc_now
-from storage.training_descriptions import delete as delete
-from storage.training_descriptions import describe as describe
-from storage.training_descriptions import next_wanted_curve as next_wanted_curve
-from storage.training_descriptions import request_curve as request_curve
-from storage.training_descriptions import set_curve as set_curve
-from storage.training_rows import TRAINING_RUNS, change, record_of
-from storage.training_rows import get as get
-from storage.turns import in_turn
+from storage.schema import CollectionRow, JobRow, TrainingRunRow, utc_now
 
-_QUEUED, _RUNNING = TrainingRunState.QUEUED, TrainingRunState.RUNNING
-_RESUMABLE = (TrainingRunState.FAILED, TrainingRunState.CANCELLED, TrainingRunState.INTERRUPTED)
+_CURVE = aliased(JobRow)
+_WANTS_CURVE = exists().where(
+    _CURVE.training_run_id == TrainingRunRow.id,
+    _CURVE.kind == JobKind.CURVE,
+    _CURVE.state.in_((JobState.QUEUED, JobState.RUNNING)),
+)
+_TRAINING_RUNS = (
+    select(  # in the order of the record's fields
+        TrainingRunRow.id,
+        TrainingRunRow.collection_id,
+        TrainingRunRow.label_set_id,
+        TrainingRunRow.number,
+        JobRow.state,
+        TrainingRunRow.recipe,
+        TrainingRunRow.seed,
+        TrainingRunRow.config,
+        TrainingRunRow.snapshot_hash,
+        TrainingRunRow.n_queries,
+        TrainingRunRow.n_relevant,
+        TrainingRunRow.n_not_relevant,
+        JobRow.stage,
+        JobRow.fraction,
+        case((JobRow.error != "", JobRow.error), else_=JobRow.message),
+        TrainingRunRow.measures,
+        TrainingRunRow.device,
+        TrainingRunRow.author,
+        JobRow.cancel_requested,
+        TrainingRunRow.created_at,
+        JobRow.started_at,
+        JobRow.finished_at,
+        JobRow.heartbeat_at,
+        TrainingRunRow.name,
+        TrainingRunRow.note,
+        TrainingRunRow.is_pinned,
+        TrainingRunRow.is_archived,
+        TrainingRunRow.rerun_of,
+        TrainingRunRow.curve,
+        _WANTS_CURVE,
+        JobRow.id,
+    )
+    .join(JobRow, (JobRow.training_run_id == TrainingRunRow.id) & (JobRow.kind == JobKind.TRAIN))
+    .where(TrainingRunRow.deleted_at.is_(None))
+)
 
 
 def create_queued(session: Session, run: NewTrainingRun) -> TrainingRunRecord:
-    """Put a training run at the end of its author's line; it gets the collection's next number.
+    """Add a training run and put its job at the end of its author's line; it gets the collection's next number.
 
     Raises:
         UnknownRecord: if there is no such collection.
     """
-    return _add(session, run, state=_QUEUED)
+    row = _add(session, run)
+    jobs.create_queued(session, _job_of(row))
+    return get(session, row.id)
 
 
 def add_finished(session: Session, run: NewTrainingRun, ended: FinishedTraining) -> TrainingRunRecord:
@@ -51,36 +86,30 @@ def add_finished(session: Session, run: NewTrainingRun, ended: FinishedTraining)
     Raises:
         UnknownRecord: if there is no such collection.
     """
-    return _add(
+    row = _add(
         session,
         run,
-        state=TrainingRunState.FINISHED,
-        fraction=1.0,
         measures=None if ended.measures is None else dict(ended.measures),
         curve=None if ended.curve is None else dict(ended.curve),
         device=ended.device,
-        message=ended.message,
         name=ended.name,
         note=ended.note,
-        started_at=ended.started_at,
-        finished_at=ended.finished_at,
     )
+    times = {"started_at": ended.started_at, "finished_at": ended.finished_at}
+    jobs.add(session, _job_of(row), JobState.FINISHED, fraction=1.0, message=ended.message, **times)
+    return get(session, row.id)
 
 
-def claim_next(session: Session) -> TrainingRunRecord | None:
-    """Turn the training run whose turn it is into a running one and return it, or None when the queue is empty."""
-    while waiting := _waiting(session):
-        now = utc_now()
-        claimed = change(session, waiting[0].id, {_QUEUED}, state=_RUNNING, started_at=now, heartbeat_at=now)
-        if claimed is not None:
-            return claimed
-    return None
+def get(session: Session, run_id: int) -> TrainingRunRecord:
+    """Return the training run as it stands.
 
-
-def queue(session: Session) -> Sequence[TrainingRunRecord]:
-    """Return what is running and queued in all collections, in the order in which it will be done."""
-    running = TRAINING_RUNS.where(TrainingRunRow.state == _RUNNING).order_by(TrainingRunRow.id)
-    return [*(record_of(row) for row in session.execute(running)), *_waiting(session)]
+    Raises:
+        UnknownRecord: if there is none, or it was deleted.
+    """
+    row = session.execute(_TRAINING_RUNS.where(TrainingRunRow.id == run_id)).one_or_none()
+    if row is None:
+        raise UnknownRecord("training run", run_id)
+    return TrainingRunRecord(*row)
 
 
 def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
@@ -100,71 +129,27 @@ def label_snapshot(session: Session, run_id: int) -> LabelSnapshot:
 
 def list_for(session: Session, collection_id: int, label_set_id: int | None = None) -> Sequence[TrainingRunRecord]:
     """Return the collection's training runs, those of one label set if given, newest first."""
-    statement = TRAINING_RUNS.where(TrainingRunRow.collection_id == collection_id)
+    statement = _TRAINING_RUNS.where(TrainingRunRow.collection_id == collection_id)
     if label_set_id is not None:
         statement = statement.where(TrainingRunRow.label_set_id == label_set_id)
-    return [record_of(row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
+    return [TrainingRunRecord(*row) for row in session.execute(statement.order_by(TrainingRunRow.number.desc()))]
 
 
 def count_finished(session: Session, label_set_id: int) -> int:
     """Return how many training runs of a label set have finished, those included that were deleted since."""
-    finished = select(func.count()).where(
-        TrainingRunRow.label_set_id == label_set_id, TrainingRunRow.state == TrainingRunState.FINISHED
+    finished = (
+        select(func.count())
+        .select_from(TrainingRunRow)
+        .join(JobRow, (JobRow.training_run_id == TrainingRunRow.id) & (JobRow.kind == JobKind.TRAIN))
+        .where(TrainingRunRow.label_set_id == label_set_id, JobRow.state == JobState.FINISHED)
     )
     return session.scalars(finished).one()
 
 
-def has_active(session: Session, collection_id: int) -> bool:
-    """Return whether a training run of the collection is queued or running."""
-    statement = select(
-        exists().where(TrainingRunRow.collection_id == collection_id, TrainingRunRow.state.in_([_QUEUED, _RUNNING]))
-    )
-    return session.scalars(statement).one()
-
-
-def is_cancel_requested(session: Session, run_id: int) -> bool:
-    """Return whether someone asked to cancel the training run.
-
-    Raises:
-        UnknownRecord: if there is none.
-    """
-    return get(session, run_id).is_cancel_requested
-
-
-def progress(session: Session, run_id: int, *, stage: str, fraction: float, message: str) -> TrainingRunRecord:
-    """Note how far a running training run is, and that its worker is alive.
-
-    Args:
-        session: an open session.
-        run_id: which training run.
-        stage: what it is doing.
-        fraction: how much of the whole is done, in [0, 1].
-        message: for people.
-
-    Raises:
-        ValueError: if `fraction` is out of range, or the training run is not running.
-        UnknownRecord: if there is none.
-    """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"expected a fraction from 0 to 1, got {fraction!r}")
-    changed = change(
-        session, run_id, {_RUNNING}, stage=stage, fraction=fraction, message=message, heartbeat_at=utc_now()
-    )
-    if changed is None:
-        raise ValueError(f"expected training run {run_id} to be running, got {get(session, run_id).state}")
-    return changed
-
-
-def finish(
-    session: Session,
-    run_id: int,
-    *,
-    measures: JsonObject,
-    device: str,
-    config: JsonObject | None = None,
-    message: str = "",
-) -> TrainingRunRecord:
-    """Note that a running training run ended well.
+def set_outcome(
+    session: Session, run_id: int, *, measures: JsonObject, device: str, config: JsonObject | None = None
+) -> None:
+    """Keep what a training run measured; its job is finished in the same transaction.
 
     Args:
         session: an open session.
@@ -172,113 +157,95 @@ def finish(
         measures: what was measured, JSON without NaN.
         device: what it was computed on.
         config: what it was computed with; None leaves the one it was queued with.
-        message: what people should know of how it went; it takes the place of the last progress.
-
-    Raises:
-        ValueError: if it is not running.
-        UnknownRecord: if there is none.
-    """
-    values = {"measures": dict(measures), "device": device, "message": message, "fraction": 1.0}
-    if config is not None:
-        values["config"] = dict(config)
-    return _end(session, run_id, {_RUNNING}, TrainingRunState.FINISHED, **values)
-
-
-def fail(session: Session, run_id: int, message: str) -> TrainingRunRecord:
-    """Note that a running training run failed, and why in words for people.
-
-    Raises:
-        ValueError: if it is not running.
-        UnknownRecord: if there is none.
-    """
-    return _end(session, run_id, {_RUNNING}, TrainingRunState.FAILED, message=message)
-
-
-def cancel_request(session: Session, run_id: int) -> TrainingRunRecord:
-    """Ask for a training run to stop, and return it as it then stands.
-
-    A queued one is cancelled at once; a running one gets the request, which its worker answers with
-    `mark_cancelled`; one that has ended stays as it is, since the click came too late.
 
     Raises:
         UnknownRecord: if there is none.
     """
-    cancelled = change(
-        session,
-        run_id,
-        {_QUEUED},
-        state=TrainingRunState.CANCELLED,
-        cancel_requested=True,
-        finished_at=utc_now(),
-    )
-    if cancelled is not None:
-        return cancelled
-    return change(session, run_id, {_RUNNING}, cancel_requested=True) or get(session, run_id)
+    made_with = {} if config is None else {"config": dict(config)}
+    _change(session, run_id, measures=dict(measures), device=device, **made_with)
 
 
-def mark_cancelled(session: Session, run_id: int) -> TrainingRunRecord:
-    """Note that a training run was cancelled.
+def describe(
+    session: Session,
+    run_id: int,
+    *,
+    name: str | None = None,
+    note: str | None = None,
+    is_pinned: bool | None = None,
+    is_archived: bool | None = None,
+) -> TrainingRunRecord:
+    """Change what people say of a training run, in whatever state it is, and return it.
 
-    Raises:
-        ValueError: if it has ended already.
-        UnknownRecord: if there is none.
-    """
-    return _end(session, run_id, {_QUEUED, _RUNNING}, TrainingRunState.CANCELLED)
-
-
-def mark_interrupted_all_running(session: Session) -> int:
-    """Turn every running training run into an interrupted one, and return how many there were.
-
-    For the start of the program, when nothing can be running: what says so was left by one that was killed.
-    Queued ones stay and will be claimed.
-    """
-    statement = (
-        update(TrainingRunRow)
-        .where(TrainingRunRow.state == _RUNNING)
-        .values(state=TrainingRunState.INTERRUPTED, finished_at=utc_now())
-        .returning(TrainingRunRow.id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(session.execute(statement).all())
-
-
-def resume(session: Session, run_id: int) -> TrainingRunRecord:
-    """Put a training run that ended before it was done at the end of its author's line again.
-
-    It keeps its id, number, seed and labels, and starts from the beginning.
+    Args:
+        session: an open session.
+        run_id: which training run.
+        name: "" takes the name away. This and what follows stays as it is where None.
+        note: in the people's own words.
+        is_pinned: whether it is kept at the top.
+        is_archived: whether it is put out of sight.
 
     Raises:
-        ValueError: if it is queued, running or finished.
         UnknownRecord: if there is none.
     """
-    resumed = change(
-        session,
-        run_id,
-        _RESUMABLE,
-        state=_QUEUED,
-        queued_at=utc_now(),
-        stage="",
-        fraction=0.0,
-        message="",
-        cancel_requested=False,
-        started_at=None,
-        finished_at=None,
-        heartbeat_at=None,
-    )
-    if resumed is None:
-        raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot be resumed")
-    return resumed
+    given = {"name": name, "note": note, "is_pinned": is_pinned, "is_archived": is_archived}
+    values = {column: value for column, value in given.items() if value is not None}
+    if values:
+        _change(session, run_id, **values)
+    return get(session, run_id)
 
 
-def _waiting(session: Session) -> list[TrainingRunRecord]:
-    """Return what is queued, the next one first."""
-    queued = TRAINING_RUNS.where(TrainingRunRow.state == _QUEUED).order_by(TrainingRunRow.queued_at, TrainingRunRow.id)
-    begun = select(TrainingRunRow.author, func.max(TrainingRunRow.started_at)).group_by(TrainingRunRow.author)
-    last_turns = {author: last for author, last in session.execute(begun) if last is not None}
-    return in_turn([record_of(row) for row in session.execute(queued)], last_turns)
+def delete(session: Session, run_id: int) -> None:
+    """Delete a training run that has ended, and the labels it learned from; its id and number are not given again.
+
+    Raises:
+        ValueError: if it is queued or running.
+        UnknownRecord: if there is none.
+    """
+    run = get(session, run_id)
+    if run.state.is_under_way:
+        raise ValueError(f"training run {run_id} is {run.state}; cancel it before deleting it")
+    withdraw_curve(session, run_id)
+    _change(session, run_id, deleted_at=utc_now(), label_snapshot={})
 
 
-def _add(session: Session, run: NewTrainingRun, **values: Any) -> TrainingRunRecord:
+def request_curve(session: Session, run_id: int, author: str) -> TrainingRunRecord:
+    """Queue the learning curve of a finished training run; a curve it has stays until the new one is there.
+
+    Raises:
+        ValueError: if it has not finished.
+        UnknownRecord: if there is none.
+    """
+    run = get(session, run_id)
+    if run.state is not JobState.FINISHED:
+        raise ValueError(f"expected training run {run_id} to be finished, got {run.state}")
+    if not run.wants_curve:
+        curve = NewJob(JobKind.CURVE, author, collection_id=run.collection_id, training_run_id=run_id)
+        jobs.create_queued(session, curve)
+    return get(session, run_id)
+
+
+def withdraw_curve(session: Session, run_id: int) -> None:
+    """Cancel the learning curve of a training run that is under way, if any; the one it has stays."""
+    for job in curves_under_way(session):
+        if job.training_run_id == run_id:
+            jobs.cancel_request(session, job.id)
+
+
+def curves_under_way(session: Session) -> Sequence[JobRecord]:
+    """Return the learning curves that are computed or wait, the one under way first."""
+    return jobs.queue(session, {JobKind.CURVE})
+
+
+def set_curve(session: Session, run_id: int, curve: JsonObject | None) -> None:
+    """Keep the learning curve of a training run, None where there can be none.
+
+    Raises:
+        UnknownRecord: if there is no such training run.
+    """
+    _change(session, run_id, curve=None if curve is None else dict(curve))
+
+
+def _add(session: Session, run: NewTrainingRun, **values: Any) -> TrainingRunRow:
     # the row is locked where the database locks rows, so two runs cannot get the same number
     locked = select(CollectionRow.id).where(CollectionRow.id == run.collection_id).with_for_update()
     if session.scalars(locked).one_or_none() is None:
@@ -302,13 +269,20 @@ def _add(session: Session, run: NewTrainingRun, **values: Any) -> TrainingRunRec
     )
     session.add(row)
     session.flush()
-    return get(session, row.id)
+    return row
 
 
-def _end(
-    session: Session, run_id: int, allowed: Collection[TrainingRunState], state: TrainingRunState, **values: Any
-) -> TrainingRunRecord:
-    ended = change(session, run_id, allowed, state=state, finished_at=utc_now(), **values)
-    if ended is None:
-        raise ValueError(f"training run {run_id} is {get(session, run_id).state} and cannot become {state}")
-    return ended
+def _job_of(row: TrainingRunRow) -> NewJob:
+    return NewJob(JobKind.TRAIN, row.author, collection_id=row.collection_id, training_run_id=row.id)
+
+
+def _change(session: Session, run_id: int, **values: Any) -> None:
+    statement = (
+        update(TrainingRunRow)
+        .where(TrainingRunRow.id == run_id, TrainingRunRow.deleted_at.is_(None))
+        .values(**values)
+        .returning(TrainingRunRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.execute(statement).one_or_none() is None:
+        raise UnknownRecord("training run", run_id)

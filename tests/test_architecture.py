@@ -87,6 +87,9 @@ def test_sqlalchemy_stays_in_storage_but_for_the_type_of_a_session() -> None:
         "annotation/collections/page.py",
         *(f"annotation/judging/{name}.py" for name in ("marks", "pool", "queries", "setup")),
         "annotation/labels/current.py",
+        *(f"annotation/jobs/{name}.py" for name in ("progress", "worker")),
+        *(f"annotation/collections/{name}.py" for name in ("import_source", "imports")),
+        *(f"annotation/training/{name}.py" for name in ("start", "jobs")),
     }
     assert imported(outside, "sqlalchemy", "alembic") == {(file, "sqlalchemy.orm.Session") for file in holders}
 

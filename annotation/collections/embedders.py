@@ -1,26 +1,30 @@
-"""Choose the embedders of a collection: what a change would mean, and the change itself.
+"""The embedders of a collection: which may be chosen, what a change would mean, and the change itself.
 
 Another query embedder counts at once and leaves the index as it is. Another document embedder needs a new index, which
 an import job builds.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import storage.collections
 import storage.documents
 import storage.training_runs
-from annotation.errors import InvalidInputError
-from annotation.people.permissions import require, why_not_arrange
+from annotation.errors import InvalidInputError, NotAllowedError
+from annotation.people.permissions import is_alone, require, why_not_arrange
 from annotation.retrieval.endpoint_costs import EndpointCosts, endpoint_costs
 from annotation.retrieval.strong_index import in_words
+from annotation.settings import Settings
 from annotation.workspace import Workspace
 from era.encoders.sentence_transformer import SentenceTransformerEmbedder
-from era.encoders.spec import EmbedderSpec, PairSpec
+from era.encoders.spec import BUNDLED, PRESETS, EmbedderSpec, Preset
+from era.encoders.spec import PairSpec as PairSpec
 from era.method.alignment import ALIGNMENT_SEED
 from era.types import Document
-from storage.records import TrainingRunState
+from storage.records import JobState
 
 _N_SAMPLED = 200  # documents, to estimate how many tokens all of them have
 _N_TIMED = 32
@@ -88,7 +92,7 @@ def change_plan(workspace: Workspace, collection_id: int, spec: PairSpec) -> Cha
     seconds = _seconds(workspace, readers, sampled)
     costs = endpoint_costs(readers, sampled)
     opened = workspace.opened(collection_id)
-    n_training_runs = sum(run.state is TrainingRunState.FINISHED for run in runs)
+    n_training_runs = sum(run.state is JobState.FINISHED for run in runs)
     keeps_training_runs = not (changes_documents or changes_queries)
     text = " ".join(
         [
@@ -186,3 +190,54 @@ def _run_words(keeps_training_runs: bool, n_training_runs: int, before: PairSpec
         f"{runs} made with {before.strong.label} over {before.light.label} cannot be used with the new ones; your "
         "marks are safe, train again. With the old embedders they can be used again."
     ]
+
+
+_LARGEST_DOWNLOAD_GB = 2.0  # where memory and disk are shared
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+def presets(settings: Settings) -> Sequence[Preset]:
+    """Return the pairs that are offered by name; only the smaller ones where people share memory and disk."""
+    return [each for each in PRESETS if is_alone(settings) or each.download_gb <= _LARGEST_DOWNLOAD_GB]
+
+
+def bundled() -> PairSpec:
+    """Return the pair that needs no network."""
+    return BUNDLED
+
+
+def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any]) -> PairSpec:
+    """Return the pair that a page chose.
+
+    Where several people use one app, its folders and its key for endpoints are not theirs to use: a path would reach
+    into the machine, and an address of one's own choice would be sent the key.
+
+    Raises:
+        NotAllowedError: if nobody is signed in.
+        InvalidInputError: if the choice is only for whoever runs the app.
+        EmbedderUnavailableError: naming the field that cannot be used.
+    """
+    if author is None:
+        raise NotAllowedError("Sign in to choose embedders.")
+    spec = PairSpec.from_json(values)
+    if not is_alone(settings):
+        for side in (spec.strong, spec.light):
+            _require_harmless(side)
+        if spec not in (preset.spec for preset in presets(settings)):
+            raise InvalidInputError(
+                "Memory and disk are shared here, so only the small presets can be chosen. Whoever runs this app can "
+                "start it with other embedders."
+            )
+    return spec
+
+
+def _require_harmless(spec: EmbedderSpec) -> None:
+    if spec.kind == "openai":
+        raise InvalidInputError(
+            "An endpoint is paid for by whoever runs this app, so it cannot be chosen here. Choose a model by its name."
+        )
+    if spec.kind == "sentence-transformers" and (spec.is_local or not _HUB_NAME.fullmatch(spec.name)):
+        raise InvalidInputError(
+            f"{spec.name[:80]!r} is not a name on the Hugging Face Hub. Write it as it stands there, "
+            "such as BAAI/bge-small-en-v1.5."
+        )

@@ -1,37 +1,54 @@
-"""Store a new collection from a source while its documents are embedded; nobody sees it before it is complete.
+"""Store a new collection from a source: in a job that embeds meanwhile, or from the command line before the app runs.
 
-Everything is written in short transactions. Killed in the middle, it goes on after the last document stored, and the
-index after the last vector noted.
+It is not seen before it is complete. Everything is written in short transactions; killed in the middle, it goes on
+after the last document stored, and the index after the last vector noted.
 """
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+from tqdm import tqdm
 
 import storage.collections
 import storage.documents
-import storage.import_jobs
+import storage.jobs
 import storage.judgments
 import storage.label_sets
 import storage.queries
 import storage.removal
 from annotation.collections.store_whole import IMPORTED_LABELS, OWN_LABELS
-from annotation.errors import InvalidInputError
-from annotation.jobs.read_ahead import read_ahead
+from annotation.errors import CollectionFileError, InvalidInputError
+from annotation.jobs.child import read_ahead
+from annotation.jobs.worker import Done
 from annotation.people.permissions import IMPORTED_AUTHOR
-from annotation.retrieval.indexing import BATCH, find_index, index_folder
+from annotation.retrieval.indexing import BATCH, adopt_index, find_index, index_folder
 from annotation.workspace import Workspace
 from era.corpus import content_hash, fingerprint_of
 from era.encoders.base import Embedder
+from era.encoders.spec import PairSpec
+from era.errors import SourceUnreachable
 from era.index.building import IndexBuilding, Texts, embed_rest
 from era.io.content import Source, SourceDocument
 from era.progress import Progress
 from era.types import Document
 from storage.batches import batches
-from storage.records import MAX_GRADE, JudgmentRole, NewDocument, NewJudgment
+from storage.records import (
+    IMPORTS,
+    MAX_GRADE,
+    CollectionRecord,
+    CollectionState,
+    JudgmentRole,
+    NewDocument,
+    NewJudgment,
+)
 
+MAX_NAME_LENGTH = 80
 _BUILDING = "building"
 _QUERIES_AT_ONCE = 200
 _READING_SHARE = 0.95  # of the whole import; the rest is the index and the queries
@@ -60,6 +77,18 @@ def counted(n: int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
+def check_name(name: str) -> str:
+    """Return the name of a collection without needless blanks.
+
+    Raises:
+        InvalidInputError: if it is empty, too long, or begins with a full stop.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME_LENGTH or name.startswith("."):
+        raise InvalidInputError(f"A collection needs a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot.")
+    return name
+
+
 def collect(
     workspace: Workspace,
     source: Source,
@@ -67,9 +96,8 @@ def collect(
     author: str,
     embedder: Embedder,
     progress: Progress,
-    job_id: int | None = None,
-) -> Collected:
-    """Fill a collection that nobody sees, index it, and show it.
+) -> Done:
+    """Fill a collection that is not seen yet, and index it; it is shown once what this returns is stored.
 
     Args:
         workspace: holds it.
@@ -78,7 +106,6 @@ def collect(
         author: who imports.
         embedder: reads the documents.
         progress: told how far the whole is; raising `Cancelled` in it keeps what is stored, for later.
-        job_id: of the import that ends with this, if there is one.
 
     Raises:
         FormatError: if the source cannot be read.
@@ -112,22 +139,24 @@ def collect(
         progress("queries", 0.98, "Storing queries and judgments")
         collected = store_queries(workspace, source, staging_id, author, f"import-{staging_id}")
         collected.n_documents = len(listed)
-        collected.remarks[:0] = source.remarks
-        with workspace.writing() as session:
-            storage.collections.set_index(
-                session,
-                staging_id,
-                corpus_fingerprint=fingerprint,
-                n_documents=len(listed),
-                document_embedder=embedder.identity.to_json(),
-            )
-            storage.collections.publish(session, staging_id)
-            if job_id is not None:
-                storage.import_jobs.finish(
-                    session, job_id, collection_id=staging_id, message=collected.text, remarks=collected.remarks
-                )
-        building.discard()
-    return collected
+
+    def publish(session: Session) -> None:
+        storage.collections.set_index(
+            session,
+            staging_id,
+            corpus_fingerprint=fingerprint,
+            n_documents=len(listed),
+            document_embedder=embedder.identity.to_json(),
+        )
+        storage.collections.publish(session, staging_id)
+
+    return Done(
+        collected.text,
+        [*source.remarks, *collected.remarks],
+        staging_id,
+        store=publish,
+        afterwards=lambda: shutil.rmtree(folder / _BUILDING, ignore_errors=True),
+    )
 
 
 def share_read(source: Source, n_documents: int) -> float:
@@ -167,6 +196,28 @@ def discard_staging(workspace: Workspace, staging_id: int) -> None:
     with workspace.writing() as session:
         storage.removal.discard(session, staging_id)
     shutil.rmtree(workspace.collection_folder(staging_id), ignore_errors=True)
+
+
+def finish_deletions(workspace: Workspace) -> None:
+    """Delete what is left of collections whose deletion was cut short."""
+    with workspace.reading() as session:
+        hidden = storage.collections.list_in_state(session, CollectionState.DELETED)
+    for collection in hidden:
+        if collection.n_documents:
+            delete_hidden(workspace, collection.id)
+
+
+def delete_hidden(workspace: Workspace, collection_id: int) -> None:
+    """Delete all that belongs to a collection that was hidden, with its files."""
+    with workspace.reading() as session:
+        run_ids = storage.removal.training_run_ids(session, collection_id)
+    for run_id in run_ids:
+        shutil.rmtree(workspace.adapter_folder(run_id), ignore_errors=True)
+    shutil.rmtree(workspace.collection_folder(collection_id), ignore_errors=True)
+    drop_documents(workspace, collection_id)
+    with workspace.writing() as session:
+        storage.removal.delete_rest(session, collection_id)
+    workspace.close_opened(collection_id)  # and with it what a page that was still open counted meanwhile
 
 
 def store_documents(
@@ -266,3 +317,99 @@ def _stored_texts(workspace: Workspace, staging_id: int, n_embedded: int, n_stor
             found = storage.documents.page(session, staging_id, position, BATCH)
         position = found[-1].position
         yield [(each.content_hash, Document(each.doc_id, each.title, each.text).content) for each in found]
+
+
+logger = logging.getLogger(__name__)
+
+
+def import_now(
+    workspace: Workspace, source: Source, author: str, embedders: PairSpec | None = None, path: Path | None = None
+) -> CollectionRecord:
+    """Return the collection named as the source, storing it first if it is new; what was left out is logged.
+
+    Args:
+        workspace: holds it.
+        source: what is imported.
+        author: who imports.
+        embedders: of a new collection; None for the bundled pair.
+        path: where the source was found; what the library or the command line has indexed there is not read again.
+
+    Raises:
+        SourceUnreachable: if the source stops answering; what was stored is kept for the next call.
+        FormatError: if the source cannot be read; nothing of it is kept.
+        CollectionFileError: if it holds no document, a collection of this name has other documents, or an import of
+            this name, begun in the app, has not come to its end.
+    """
+    with workspace.reading() as session:
+        known = storage.collections.find_by_name(session, source.name)
+    if known is not None:
+        return _use_again(workspace, source, known)
+    staging = _staging_of(workspace, source.name, author, embedders)
+    try:
+        listed = keep_what_fits(workspace, source, staging.id)
+        with tqdm(desc=f"Storing {source.name}", initial=len(listed), unit=" documents", unit_scale=True) as bar:
+            for texts in store_documents(workspace, source, staging.id, listed):
+                bar.update(len(texts))
+        fingerprint, n_documents = fingerprint_of(listed), len(listed)
+        if not n_documents:
+            raise CollectionFileError(f"{source.name} holds no document with any text. Nothing was imported.")
+        collected = store_queries(workspace, source, staging.id, author, f"import-{staging.id}")
+        with workspace.writing() as session:
+            storage.collections.set_index(
+                session, staging.id, corpus_fingerprint=fingerprint, n_documents=n_documents, document_embedder=""
+            )
+            collection = storage.collections.publish(session, staging.id)
+    except SourceUnreachable:
+        raise
+    except Exception:
+        discard_staging(workspace, staging.id)
+        raise
+    if path is not None:
+        adopt_index(path, workspace.collection_folder(collection.id), fingerprint)
+    for remark in [*source.remarks, *collected.remarks]:
+        logger.info("%s", remark)
+    logger.info("Imported %s into %s.", counted(n_documents, "document"), collection.name)
+    return collection
+
+
+def _use_again(workspace: Workspace, source: Source, known: CollectionRecord) -> CollectionRecord:
+    """Note that a stored collection is used, after comparing its documents with the source."""
+    digest = fingerprint_of((read.document.doc_id, content_hash(read.document)) for read in source.documents())
+    with workspace.reading() as session:
+        stored = fingerprint_of(storage.documents.iter_hashes(session, known.id))
+    if digest != stored:
+        raise CollectionFileError(
+            f"A collection named {known.name!r} is stored already, with other documents. Rename the file or folder to "
+            "import it as a new collection, or start without it and change the documents in the Collection tab."
+        )
+    with workspace.writing() as session:
+        storage.collections.archive(session, known.id, False)
+        return storage.collections.touch(session, known.id)
+
+
+def _staging_of(workspace: Workspace, name: str, author: str, embedders: PairSpec | None) -> CollectionRecord:
+    """Return the collection that an earlier call began and that no other import fills, or a new one."""
+    with workspace.reading() as session:
+        begun = storage.collections.list_in_state(session, CollectionState.IMPORTING)
+        of_jobs = {job.staging_id for job in storage.jobs.list_all(session, IMPORTS)}
+    found = next((each for each in begun if each.name == name and each.id not in of_jobs), None)
+    if found is not None:
+        return found
+    if any(each.name == name for each in begun):
+        raise CollectionFileError(
+            f"An import named {name!r} was begun in the app and is not finished. Start without the path and, in the "
+            "Collection tab, go on with it or remove it from the list; or rename the file or folder."
+        )
+    with workspace.writing() as session:
+        return storage.collections.add(
+            session,
+            name=name,
+            description=f"Imported from {name}",
+            is_demo=False,
+            corpus_fingerprint="",
+            n_documents=0,
+            document_embedder="",
+            embedders=None if embedders is None else embedders.to_json(),
+            state=CollectionState.IMPORTING,
+            created_by=author,
+        )

@@ -1,32 +1,44 @@
-"""Imports that take long: asked for on a page, done one after the other in the background, kept across restarts.
+"""Imports: asked for on a page, done one after the other as jobs in the background, kept across restarts.
 
-What is being imported is seen by nobody until it is complete; what is cancelled, or cannot be read, leaves nothing.
-The thread that does the work is in `annotation.collections.import_worker`.
+What is being imported is not seen until it is complete; what is cancelled, or cannot be read, leaves nothing.
 """
 
+import logging
 import shutil
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy.orm import Session
+
 import storage.collections
-import storage.import_jobs
-from annotation.collections.import_now import import_now as import_now
-from annotation.collections.import_source import discard_staging
-from annotation.collections.update import require_arranger
-from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.jobs.fair_share import require_place
+import storage.jobs
+from annotation.collections.import_source import check_name, collect, discard_staging, finish_deletions
+from annotation.collections.preparation import align
+from annotation.collections.update import UpdateMode, exchange, require_arranger, update
+from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotReadyError
+from annotation.jobs.child import IMPORTING, source_apart
+from annotation.jobs.progress import Reporter
+from annotation.jobs.worker import Done, Kind, Lane, require_place
 from annotation.people.permissions import require, why_not_manage
 from annotation.workspace import Workspace
-from era.encoders.spec import PairSpec
-from era.io.opening import AS_THEY_LOOK, Choices, is_hub_name
-from storage.errors import NameTaken
-from storage.records import CollectionState, ImportJobRecord, ImportKind, ImportState, NewImportJob
+from era.encoders.spec import BUNDLED, PairSpec
+from era.errors import Cancelled, EraError, FormatError, SourceUnreachable
+from era.io.content import Source
+from era.io.opening import AS_THEY_LOOK, Choices, is_hub_name, open_hub, open_source
+from storage.errors import NameTaken, StorageError, UnknownRecord
+from storage.records import IMPORTS, CollectionState, JobKind, JobRecord, JobState, NewJob
 
-MAX_NAME_LENGTH = 80
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
+logger = logging.getLogger(__name__)
+
+_OVER = (JobState.FINISHED, JobState.CANCELLED)
+_NEVER_GOES_ON = (FormatError, AnnotationError, NameTaken, UnknownRecord)  # trying again would fail again
+_MAY_GO_ON = (SourceUnreachable, NotReadyError)  # of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +112,12 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
     arrived = _take_upload(workspace, request.path)
     try:
         with workspace.writing() as session:
-            others = storage.import_jobs.list_all(session)
-            require_place(workspace.settings, author, _waiting(others), "imports")
+            others = storage.jobs.queue(session, IMPORTS)
+            require_place(workspace.settings, author, others, "imports")
             what = {key: value for key, value in asdict(request).items() if key not in ("kind", "name", "path")}
             what["file"] = "" if arrived is None else next(arrived.iterdir()).name
-            new = NewImportJob(ImportKind(request.kind), name, what, author, request.collection_id)
-            job = storage.import_jobs.create_queued(session, new)
+            new = NewJob(JobKind(request.kind), author, name, what, request.collection_id)
+            job = storage.jobs.create_queued(session, new)
             try:
                 staging = storage.collections.add(
                     session,
@@ -122,13 +134,13 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
             except NameTaken as error:
                 if storage.collections.find_by_name(session, name) is not None:
                     raise
-                if any(job.name == name and job.state in _UNDER_WAY for job in others):
+                if any(job.name == name for job in others):
                     raise InvalidInputError(f"{name!r} is being imported already. Choose another name.") from error
                 raise InvalidInputError(
                     f"An import named {name!r} has stopped. In the list of imports, in the Collection tab, go on with "
                     "it or remove it; or choose another name."
                 ) from error
-            job = storage.import_jobs.set_staging(session, job.id, staging.id)
+            job = storage.jobs.set_staging(session, job.id, staging.id)
             if arrived is not None:
                 arrived.rename(import_folder(workspace, job.id))
     except BaseException:
@@ -141,14 +153,14 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
 def list_jobs(workspace: Workspace) -> list[ImportJob]:
     """Return the imports in the order in which they were asked for; what ended well leaves the list at a restart."""
     with workspace.reading() as session:
-        return [_shown(job) for job in storage.import_jobs.list_all(session)]
+        return [_shown(job) for job in storage.jobs.list_all(session, IMPORTS)]
 
 
 def list_changeable(workspace: Workspace, author: str | None) -> set[int]:
     """Return the ids of the imports that a person may cancel, resume or remove."""
     with workspace.reading() as session:
-        jobs = storage.import_jobs.list_all(session)
-    return {job.id for job in jobs if not _why_not(workspace, author, job, "cancel")}
+        jobs = storage.jobs.list_all(session, IMPORTS)
+        return {job.id for job in jobs if not _why_not(workspace, session, author, job, "cancel")}
 
 
 def cancel_import(workspace: Workspace, author: str | None, job_id: int) -> ImportJob:
@@ -158,10 +170,10 @@ def cancel_import(workspace: Workspace, author: str | None, job_id: int) -> Impo
         NotAllowedError: if it is neither the person's own nor theirs to manage.
         UnknownRecord: if there is no such import.
     """
-    _require_allowed(workspace, author, job_id, "cancel")
+    _allowed(workspace, author, job_id, "cancel")
     with workspace.writing() as session:
-        job = storage.import_jobs.cancel_request(session, job_id)
-    if job.state is ImportState.CANCELLED:
+        job = storage.jobs.cancel_request(session, job_id)
+    if job.state is JobState.CANCELLED:
         discard(workspace, job)
     return find_job(workspace, job_id)
 
@@ -174,13 +186,12 @@ def resume_import(workspace: Workspace, author: str | None, job_id: int) -> Impo
         InvalidInputError: if there is nothing to go on with, or too many imports wait.
         UnknownRecord: if there is no such import.
     """
-    _require_allowed(workspace, author, job_id, "resume")
-    if not find_job(workspace, job_id).can_resume:
+    job = _allowed(workspace, author, job_id, "resume")
+    if not _can_resume(job):
         raise InvalidInputError("This import cannot be resumed. Start it again with the same file.")
     with workspace.writing() as session:
-        owner = storage.import_jobs.get(session, job_id).author
-        require_place(workspace.settings, owner, _waiting(storage.import_jobs.list_all(session)), "imports")
-        return _shown(storage.import_jobs.resume(session, job_id))
+        require_place(workspace.settings, job.author, storage.jobs.queue(session, IMPORTS), "imports")
+        return _shown(storage.jobs.resume(session, job_id))
 
 
 def dismiss_import(workspace: Workspace, author: str | None, job_id: int) -> None:
@@ -191,14 +202,12 @@ def dismiss_import(workspace: Workspace, author: str | None, job_id: int) -> Non
         InvalidInputError: if it has not ended.
         UnknownRecord: if there is no such import.
     """
-    _require_allowed(workspace, author, job_id, "remove")
-    with workspace.reading() as session:
-        job = storage.import_jobs.get(session, job_id)
-    if job.state in _UNDER_WAY:
+    job = _allowed(workspace, author, job_id, "remove")
+    if job.state.is_under_way:
         raise InvalidInputError("This import is under way. Cancel it first.")
     discard(workspace, job)
     with workspace.writing() as session:
-        storage.import_jobs.remove(session, job_id)
+        storage.jobs.remove(session, job_id)
 
 
 def find_job(workspace: Workspace, job_id: int) -> ImportJob:
@@ -208,7 +217,7 @@ def find_job(workspace: Workspace, job_id: int) -> ImportJob:
         UnknownRecord: if there is none.
     """
     with workspace.reading() as session:
-        return _shown(storage.import_jobs.get(session, job_id))
+        return _shown(_get(session, job_id))
 
 
 def import_folder(workspace: Workspace, job_id: int) -> Path:
@@ -216,30 +225,18 @@ def import_folder(workspace: Workspace, job_id: int) -> Path:
     return workspace.folder / "imports" / str(job_id)
 
 
-def discard(workspace: Workspace, job: ImportJobRecord) -> None:
+def discard(workspace: Workspace, job: JobRecord) -> None:
     """Delete the uploaded file of an import and all that waits; a collection that is complete is left alone."""
     with workspace.reading() as session:
-        staging_id = storage.import_jobs.get(session, job.id).staging_id
+        staging_id = storage.jobs.get(session, job.id).staging_id
     if staging_id is not None:  # forgotten in the transaction that deletes it, so that this can be tried again
         discard_staging(workspace, staging_id)
     shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
 
 
-def check_name(name: str) -> str:
-    """Return the name of a collection without needless blanks.
-
-    Raises:
-        InvalidInputError: if it is empty, too long, or begins with a full stop.
-    """
-    name = " ".join(name.split())
-    if not name or len(name) > MAX_NAME_LENGTH or name.startswith("."):
-        raise InvalidInputError(f"A collection needs a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot.")
-    return name
-
-
 def _check(workspace: Workspace, author: str, request: ImportRequest) -> str:
     """Return the name of the collection concerned, having refused what cannot be meant."""
-    if request.kind not in tuple(ImportKind):
+    if request.kind not in IMPORTS:
         raise InvalidInputError(f"There is no import of the kind {request.kind[:40]!r}. Reload the page and try again.")
     if request.kind != "embedders" and bool(request.path) == bool(request.hub):
         raise InvalidInputError("Choose a file to import, or name a dataset of the Hugging Face Hub.")
@@ -273,37 +270,43 @@ def _take_upload(workspace: Workspace, path: str) -> Path | None:
     return arrived
 
 
-def _require_allowed(workspace: Workspace, author: str | None, job_id: int, act: str) -> None:
+def _get(session: Session, job_id: int) -> JobRecord:
+    job = storage.jobs.get(session, job_id)
+    if job.kind not in IMPORTS:
+        raise UnknownRecord("import", job_id)
+    return job
+
+
+def _allowed(workspace: Workspace, author: str | None, job_id: int, act: str) -> JobRecord:
+    """Return an import that a person may cancel, resume or remove."""
     with workspace.reading() as session:
-        job = storage.import_jobs.get(session, job_id)
-    require(_why_not(workspace, author, job, act))
+        job = _get(session, job_id)
+        require(_why_not(workspace, session, author, job, act))
+    return job
 
 
-def _why_not(workspace: Workspace, author: str | None, job: ImportJobRecord, act: str) -> str:
+def _why_not(workspace: Workspace, session: Session, author: str | None, job: JobRecord, act: str) -> str:
     collection_id = job.staging_id if job.collection_id is None else job.collection_id
-    with workspace.reading() as session:
-        collection = None if collection_id is None else storage.collections.get(session, collection_id)
+    collection = None if collection_id is None else storage.collections.get(session, collection_id)
     return why_not_manage(workspace.settings, author, collection, f"{act} the import of {job.name}", job.author)
 
 
-def _waiting(jobs: Sequence[ImportJobRecord]) -> list[str]:
-    """Return whose imports wait for their turn."""
-    return [job.author for job in jobs if job.state is ImportState.QUEUED]
+def _can_resume(job: JobRecord) -> bool:
+    return job.staging_id is not None and job.state in (JobState.INTERRUPTED, JobState.FAILED)
 
 
-def _shown(job: ImportJobRecord) -> ImportJob:
+def _shown(job: JobRecord) -> ImportJob:
     texts = {
-        ImportState.QUEUED: "Waiting for its turn.",
-        ImportState.RUNNING: job.message or "Starting.",
-        ImportState.FINISHED: job.message,
-        ImportState.FAILED: "It failed. Nothing else is concerned.",
-        ImportState.CANCELLED: "Cancelled. Nothing of it is left.",
-        ImportState.INTERRUPTED: "Interrupted when the app stopped. What was read until then is kept: resume it.",
+        JobState.QUEUED: "Waiting for its turn.",
+        JobState.RUNNING: job.message or "Starting.",
+        JobState.FINISHED: job.message,
+        JobState.FAILED: "It failed. Nothing else is concerned.",
+        JobState.CANCELLED: "Cancelled. Nothing of it is left.",
+        JobState.INTERRUPTED: "Interrupted when the app stopped. What was read until then is kept: resume it.",
     }
-    can_resume = job.staging_id is not None and job.state in (ImportState.INTERRUPTED, ImportState.FAILED)
     return ImportJob(
         id=job.id,
-        kind=job.kind.value,
+        kind=job.kind.value,  # type: ignore[arg-type]  # an import's
         name=job.name,
         state=job.state.value,
         stage=job.stage,
@@ -312,6 +315,103 @@ def _shown(job: ImportJobRecord) -> ImportJob:
         error=job.error,
         remarks=tuple(job.remarks),
         collection_id=job.collection_id,
-        can_resume=can_resume,
+        can_resume=_can_resume(job),
         author=job.author,
     )
+
+
+def importing(workspace: Workspace) -> Lane:
+    """Return how imports are done in the background."""
+    kind = Kind(
+        do=partial(_import, workspace),
+        discard=lambda job: discard(workspace, job),
+        never_goes_on=lambda error: isinstance(error, _NEVER_GOES_ON) and not isinstance(error, _MAY_GO_ON),
+    )
+    return Lane("importing", [dict.fromkeys(IMPORTS, kind)], partial(_sweep, workspace))
+
+
+def _import(workspace: Workspace, job: JobRecord, progress: Reporter) -> Done:
+    while workspace.pairs.device is None and workspace.readiness.state == "preparing":
+        progress("waiting", 0.0, "Waiting for the embedders to be loaded")
+        time.sleep(0.2)
+    staging_id = job.staging_id
+    if staging_id is None:
+        raise InvalidInputError("What this import had stored is gone. Start it again.")
+    spec = _spec_of(workspace, job)
+    progress("loading", 0.0, f"Loading {spec.light.label}")
+    pair = workspace.pairs.load(spec)
+    collection_id = staging_id if job.kind is JobKind.NEW else _target_of(job)
+    if job.kind is JobKind.NEW:
+        with _opened(workspace, job, progress) as source:
+            done = collect(workspace, source, staging_id, job.author, pair.light, progress)
+    elif job.kind is JobKind.EMBEDDERS:  # the old index and embedders are used until the new ones are there
+        exchange(workspace, collection_id, pair, workspace.collection_folder(staging_id), progress, spec=spec)
+        message = f"{spec.light.label} has read every document; {spec.strong.label} reads the queries."
+        done = Done(message, (), collection_id, afterwards=workspace.forget_unused_pairs)
+    else:
+        mode: UpdateMode = "add" if job.kind is JobKind.ADD else "replace"
+        with _opened(workspace, job, progress) as source:
+            done = update(workspace, collection_id, source, mode, staging_id, job.author, pair, progress, job.id)
+
+    def clear_and_open() -> None:
+        done.afterwards()
+        if job.kind is not JobKind.NEW:
+            discard_staging(workspace, staging_id)
+        shutil.rmtree(import_folder(workspace, job.id), ignore_errors=True)
+        _open(workspace, collection_id, job.name, progress)
+
+    return replace(done, afterwards=clear_and_open)
+
+
+def _open(workspace: Workspace, collection_id: int, name: str, progress: Reporter) -> None:
+    """Open and align the collection here, so that the first person to look at it does not wait."""
+    try:
+        align(workspace, collection_id, name, progress.is_closing)
+    except Cancelled:
+        logger.info("Aligning %s was stopped; it is done when it is needed.", name)
+    except (EraError, AnnotationError, StorageError):
+        logger.exception("What was imported could not be opened yet; it is opened when somebody looks at it.")
+
+
+def _spec_of(workspace: Workspace, job: JobRecord) -> PairSpec:
+    wanted: Any = job.request.get("embedders")
+    if job.kind in (JobKind.NEW, JobKind.EMBEDDERS):
+        return BUNDLED if wanted is None else PairSpec.from_json(wanted)
+    return workspace.spec_of(_target_of(job))
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove what no import can go on with: ended ones, files without an import, collections that nobody fills."""
+    with workspace.writing() as session:
+        jobs = storage.jobs.list_all(session, IMPORTS)
+        for job in jobs:
+            if job.state in _OVER:
+                storage.jobs.remove(session, job.id)
+    kept = [job for job in jobs if job.state not in _OVER]
+    with workspace.reading() as session:
+        begun = storage.collections.list_in_state(session, CollectionState.IMPORTING)
+    for staging in begun:
+        if staging.id not in {job.staging_id for job in kept}:
+            discard_staging(workspace, staging.id)
+    folders: list[Path] = list(import_folder(workspace, 0).parent.glob("*"))
+    for folder in folders:
+        if folder.name not in {str(job.id) for job in kept}:
+            shutil.rmtree(folder, ignore_errors=True)
+    finish_deletions(workspace)
+
+
+def _opened(workspace: Workspace, job: JobRecord, progress: Reporter) -> AbstractContextManager[Source]:
+    """Return what was uploaded, or the dataset that was named, once it is entered; it is read in another process."""
+    request = job.request
+    if request["hub"]:
+        about = request["hub"], request["config"], "", request["mapping"]
+        return source_apart(request["hub"], IMPORTING, progress.is_over, open_hub, *about)
+    path = import_folder(workspace, job.id) / request["file"]
+    as_wanted = path, request["format"], request["mapping"], Choices(**request.get("choices", {}))
+    return source_apart(path.name, IMPORTING, progress.is_over, open_source, *as_wanted)
+
+
+def _target_of(job: JobRecord) -> int:
+    if job.collection_id is None:
+        raise InvalidInputError("The collection that this import should change does not exist any more.")
+    return job.collection_id

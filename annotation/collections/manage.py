@@ -1,21 +1,15 @@
 """Keeping order among collections: names, descriptions, the archive, and deleting with all that belongs to one."""
 
-import shutil
-
 import storage.collections
-import storage.import_jobs
+import storage.jobs
 import storage.removal
-import storage.training_runs
-from annotation.collections.import_source import drop_documents
-from annotation.collections.imports import check_name
+from annotation.collections.import_source import check_name, delete_hidden
 from annotation.collections.update import require_arranger
 from annotation.errors import InvalidInputError
 from annotation.workspace import Workspace
-from storage.records import CollectionRecord, CollectionState, ImportState
+from storage.records import IMPORTS, CollectionRecord, CollectionState, JobKind
 
 MAX_DESCRIPTION_LENGTH = 2000
-
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
 
 
 def rename(workspace: Workspace, author: str | None, collection_id: int, name: str) -> CollectionRecord:
@@ -99,35 +93,13 @@ def delete(workspace: Workspace, author: str | None, collection_id: int, typed_n
             raise InvalidInputError(f"Type the name {collection.name!r} exactly as it is to delete the collection.")
         if not any(each.id != collection_id for each in storage.collections.list_all(session)):
             raise InvalidInputError("At least one collection has to stay. Import another one first.")
-        if storage.training_runs.has_active(session, collection_id):
+        if storage.jobs.has_under_way(session, {JobKind.TRAIN}, collection_id):
             raise InvalidInputError("A training run of this collection is queued or running. Cancel it first.")
-        jobs = storage.import_jobs.list_all(session)
-        if any(job.collection_id == collection_id and job.state in _UNDER_WAY for job in jobs):
+        if storage.jobs.has_under_way(session, IMPORTS, collection_id):
             raise InvalidInputError("An import changes this collection at the moment. Cancel it first.")
         storage.removal.hide(session, collection_id)
-    _delete_hidden(workspace, collection_id)
+    delete_hidden(workspace, collection_id)
     workspace.forget_unused_pairs()
-
-
-def finish_deletions(workspace: Workspace) -> None:
-    """Delete what is left of collections whose deletion was cut short."""
-    with workspace.reading() as session:
-        hidden = storage.collections.list_in_state(session, CollectionState.DELETED)
-    for collection in hidden:
-        if collection.n_documents:
-            _delete_hidden(workspace, collection.id)
-
-
-def _delete_hidden(workspace: Workspace, collection_id: int) -> None:
-    with workspace.reading() as session:
-        run_ids = storage.removal.training_run_ids(session, collection_id)
-    for run_id in run_ids:
-        shutil.rmtree(workspace.adapter_folder(run_id), ignore_errors=True)
-    shutil.rmtree(workspace.collection_folder(collection_id), ignore_errors=True)
-    drop_documents(workspace, collection_id)
-    with workspace.writing() as session:
-        storage.removal.delete_rest(session, collection_id)
-    workspace.close_opened(collection_id)  # and with it what a page that was still open counted meanwhile
 
 
 def _require_ready(collection: CollectionRecord) -> None:

@@ -1,6 +1,6 @@
-"""Documents that change later: further ones, other texts, removed ones.
+"""Documents and embedders of a collection that change later, and the exchange of the index that goes with it.
 
-Only texts that are new to the collection are embedded. The index in use stays until the new one is there; then
+Only texts that are new to the collection are embedded. The index in use stays until the new one is complete; then
 documents and index change together. Judgments stay.
 """
 
@@ -8,31 +8,36 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import storage.collections
 import storage.documents
-import storage.import_jobs
+import storage.jobs
 from annotation.collections.import_source import counted, drop_documents, new_document, share_read, store_queries
-from annotation.collections.reindex import exchange
 from annotation.errors import InvalidInputError
+from annotation.jobs.worker import Done
 from annotation.people.permissions import require, why_not_arrange
 from annotation.retrieval.endpoint_costs import EndpointCosts, SampledTexts, endpoint_costs, readers_of
-from annotation.retrieval.indexing import BATCH
+from annotation.retrieval.indexing import BATCH, drop_other_indexes, find_index, index_folder
 from annotation.workspace import Workspace
+from era.corpus import fingerprint_of
 from era.encoders.base import EmbedderPair
+from era.encoders.spec import PairSpec
+from era.index.building import IndexBuilding, Texts, embed_rest
+from era.index.dense import DenseIndex
 from era.io.content import Source
 from era.progress import Progress, no_progress
 from era.types import Document
 from storage.batches import batches
 from storage.documents import OutdatedMark
-from storage.records import ImportState, NewDocument
+from storage.records import IMPORTS, NewDocument
 
 UpdateMode = Literal["add", "replace"]
 """Whether documents that the source lacks stay, or go."""
 
 _READING_SHARE = 0.3
-_UNDER_WAY = (ImportState.QUEUED, ImportState.RUNNING)
+_BUILDING = "building"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def update(
     pair: EmbedderPair,
     progress: Progress,
     job_id: int,
-) -> str:
+) -> Done:
     """Change the documents of a collection to what a source holds, and return what was done, for people.
 
     Args:
@@ -172,11 +177,8 @@ def update(
     parts = [f"{counted(n_added, 'document')} added", f"{n_changed:,} changed", f"{len(removed):,} removed"]
     parts += [f"{n_facts_changed:,} with other facts"] if n_facts_changed else []
     parts += [f"{counted(stored.n_queries, 'query', 'queries')} brought along"] if stored.n_queries else []
-    done = f"{', '.join(parts)}; your judgments are kept."
-    with workspace.writing() as session:
-        remarks = [*source.remarks, *stored.remarks]
-        storage.import_jobs.finish(session, job_id, collection_id=collection_id, message=done, remarks=remarks)
-    return done
+    message = f"{', '.join(parts)}; your judgments are kept."
+    return Done(message, [*source.remarks, *stored.remarks], collection_id)
 
 
 def remove_documents(workspace: Workspace, author: str | None, collection_id: int, doc_ids: Collection[str]) -> int:
@@ -192,9 +194,9 @@ def remove_documents(workspace: Workspace, author: str | None, collection_id: in
     """
     require_arranger(workspace, author, collection_id, "remove documents of this collection")
     with workspace.reading() as session:
-        jobs = storage.import_jobs.list_all(session)
+        is_changing = storage.jobs.has_under_way(session, IMPORTS, collection_id)
         there = set(storage.documents.get_many(session, collection_id, doc_ids))
-    if any(job.collection_id == collection_id and job.state in _UNDER_WAY for job in jobs):
+    if is_changing:
         raise InvalidInputError(
             "An import changes this collection at the moment. Wait until it is done, then try again."
         )
@@ -251,3 +253,113 @@ def _compare(workspace: Workspace, collection_id: int, source: Source) -> Iterat
 def _missing(workspace: Workspace, collection_id: int, seen: Collection[str]) -> set[str]:
     with workspace.reading() as session:
         return {doc_id for doc_id, _ in storage.documents.iter_hashes(session, collection_id) if doc_id not in seen}
+
+
+def exchange(
+    workspace: Workspace,
+    collection_id: int,
+    pair: EmbedderPair,
+    folder: Path,
+    progress: Progress,
+    *,
+    staging_id: int | None = None,
+    removed: Collection[str] = (),
+    spec: PairSpec | None = None,
+) -> None:
+    """Build the index of a collection as it will be, then change documents, embedders and index in one step.
+
+    Args:
+        workspace: holds the collection.
+        collection_id: what changes.
+        pair: its light embedder reads what the index in use does not hold.
+        folder: for the new index until it counts; what an earlier attempt left there is used.
+        progress: told about embedding.
+        staging_id: where changed and further documents wait; None if there are none.
+        removed: ids of the documents that go.
+        spec: of `pair`, where the collection gets other embedders.
+
+    Raises:
+        InvalidInputError: if no document would be left, or somebody else changed the documents meanwhile.
+    """
+    with workspace.reading() as session:
+        before = storage.collections.get(session, collection_id)
+        current = list(storage.documents.iter_hashes(session, collection_id))
+        waiting = dict(storage.documents.iter_hashes(session, staging_id)) if staging_id is not None else {}
+    listed = [(doc_id, waiting.get(doc_id, text_hash)) for doc_id, text_hash in current if doc_id not in removed]
+    there = {doc_id for doc_id, _ in current}
+    listed += [(doc_id, text_hash) for doc_id, text_hash in waiting.items() if doc_id not in there]
+    if not listed:
+        raise InvalidInputError("No document would be left. Keep at least one, or delete the collection instead.")
+    fingerprint, identity = fingerprint_of(listed), pair.light.identity
+    place = index_folder(folder, fingerprint, identity)
+    if find_index(place, identity) is None:
+        old = _index_of(workspace, collection_id, before.corpus_fingerprint, pair)
+        is_same = old is not None and spec is None  # another precision of a model has its name, not its vectors
+        known = {text_hash: row for row, (_, text_hash) in enumerate(current)} if is_same else {}
+        with IndexBuilding(folder / _BUILDING, identity, fingerprint) as building:
+            texts = _texts_of(workspace, collection_id, staging_id, listed[len(building) :], set(known))
+            embed_rest(building, texts, pair.light, len(listed), progress, known, old)
+            building.finish([doc_id for doc_id, _ in listed]).save(place)
+            building.discard()
+    progress("saving", 1.0, "Exchanging the index")
+    home = workspace.collection_folder(collection_id)
+    target = index_folder(home, fingerprint, identity)
+    with workspace.exchanging(collection_id):
+        with workspace.reading() as session:
+            if storage.collections.get(session, collection_id).corpus_fingerprint != before.corpus_fingerprint:
+                raise InvalidInputError("Somebody changed the documents meanwhile. Nothing was done; try again.")
+        _put_index(place, target)
+        with workspace.writing() as session:
+            storage.documents.remove(session, collection_id, removed)
+            if staging_id is not None:
+                storage.documents.move_in(session, collection_id, staging_id)
+            storage.collections.set_index(
+                session,
+                collection_id,
+                corpus_fingerprint=fingerprint,
+                n_documents=len(listed),
+                document_embedder=identity.to_json(),
+            )
+            if spec is not None:
+                storage.collections.set_embedders(session, collection_id, spec.to_json())
+        drop_other_indexes(home, target)
+
+
+def _put_index(place: Path, target: Path) -> None:
+    """Move a complete index to where it will count; one of the same documents and embedder may be there already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    place.rename(target)
+
+
+def _index_of(
+    workspace: Workspace, collection_id: int, corpus_fingerprint: str, pair: EmbedderPair
+) -> DenseIndex | None:
+    """Return the index in use, if the same embedder made it."""
+    opened = workspace.opened(collection_id)
+    if opened is not None and opened.corpus.fingerprint == corpus_fingerprint:
+        index = opened.index
+        return index if index.embedder == pair.light.identity else None
+    home, identity = workspace.collection_folder(collection_id), pair.light.identity
+    return find_index(index_folder(home, corpus_fingerprint, identity), identity)
+
+
+def _texts_of(
+    workspace: Workspace,
+    collection_id: int,
+    staging_id: int | None,
+    listed: Sequence[tuple[str, str]],
+    known: Collection[str],
+) -> Iterator[Texts]:
+    """Yield (hash, text) of the documents in the order listed; the text of a known hash is left empty."""
+    for batch in batches(listed, BATCH):
+        wanted = [doc_id for doc_id, text_hash in batch if text_hash not in known]
+        found: dict[str, str] = {}
+        for holder in (collection_id, staging_id):
+            if holder is not None and wanted:
+                with workspace.reading() as session:
+                    documents = storage.documents.get_many(session, holder, wanted)
+                found |= {
+                    each.doc_id: Document(each.doc_id, each.title, each.text).content for each in documents.values()
+                }
+        yield [(text_hash, found.get(doc_id, "")) for doc_id, text_hash in batch]

@@ -14,10 +14,11 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Empty, Full, Queue
 from typing import Any, ParamSpec, TypeVar
 
 from annotation.jobs.child_messages import error_made, made, name_of, receive, returned_by, send
@@ -32,6 +33,7 @@ ValueT = TypeVar("ValueT")
 _PROGRAM = "from annotation.jobs.child_process import main; main()"
 _HOME = Path(__file__).parents[2]
 _LOOK_EVERY_S = 0.2
+_HAND_OVER_S = 0.1  # between two looks at whether what was read ahead is wanted
 _ENDED = "Reading was ended before it was done."
 
 
@@ -303,3 +305,64 @@ def _memory_of(process_id: int) -> int:
 
 def _in_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+ItemT = TypeVar("ItemT")
+
+
+class _End:
+    """Stands for the end of the items, and for what ended them."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def read_ahead(items: Iterator[ItemT], n: int = 2) -> Generator[ItemT, None, None]:
+    """Yield the items, up to `n` of which another thread has ready; what is raised there is raised here.
+
+    Where the caller stops early, the thread ends before this generator does, and `items` is closed.
+    """
+    ready: Queue[ItemT | _End] = Queue(maxsize=n)
+    is_over = threading.Event()
+    reader = threading.Thread(target=_read, args=(items, ready, is_over), name="reading-ahead", daemon=True)
+    reader.start()
+    try:
+        while True:
+            try:
+                item = ready.get(timeout=_HAND_OVER_S)
+            except Empty:
+                continue
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        is_over.set()
+        reader.join()
+
+
+def _read(items: Iterator[ItemT], ready: "Queue[ItemT | _End]", is_over: threading.Event) -> None:
+    error: BaseException | None = None
+    try:
+        for item in items:
+            if not _put(item, ready, is_over):
+                break
+    except BaseException as caught:  # noqa: BLE001 - it is raised again where the items are used
+        error = caught
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+        _put(_End(error), ready, is_over)
+
+
+def _put(item: "ItemT | _End", ready: "Queue[ItemT | _End]", is_over: threading.Event) -> bool:
+    """Return whether the item was taken; False once nobody wants any more."""
+    while not is_over.is_set():
+        try:
+            ready.put(item, timeout=_HAND_OVER_S)
+        except Full:
+            continue
+        return True
+    return False

@@ -49,7 +49,7 @@ def pool_of(workspace: Workspace, found: OpenQuery) -> OpenQuery:
     """Return a query with its pool made or extended if need be; visitors who may not write see what it would be.
 
     The aligned ranking feeds a pool once, as it is then: what people are given to judge does not grow with every step
-    of the alignment (`annotation.collections.alignment`).
+    of the alignment (`annotation.collections.preparation`).
 
     Raises:
         NotReadyError: if the embedders are still being loaded and there is no pool yet.

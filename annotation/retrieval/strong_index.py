@@ -1,87 +1,51 @@
-"""Read every document with the strong embedder, so that the strong model alone can rank a collection.
+"""The documents of a collection as the strong embedder reads them all, so that the strong model alone can rank it.
 
-That takes minutes or hours, so it happens in a thread of its own, and the page may be left meanwhile. What it leaves is
-used once it is complete; ERA itself never needs it.
+That takes minutes or hours, so it is a job in the background; a reading that was stopped goes on where it was. What it
+leaves is used once it is complete; ERA itself never needs it.
 """
 
-import atexit
 import json
 import logging
 import shutil
-import time
-import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Lock, Thread, current_thread
-from typing import Literal
-
-import numpy as np
+from threading import Lock
 
 from annotation.errors import NotReadyError
 from era.corpus import Corpus
 from era.encoders.base import EmbedderPair
-from era.errors import Cancelled, IndexDamagedError
+from era.errors import IndexDamagedError
+from era.index.building import IndexBuilding, embed_rest
 from era.index.dense import DenseIndex
+from era.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 _FOLDER = "strong-index"
 _ABOUT_FILE = "about.json"
-_VECTORS_FILE = "vectors.f32"
-_DOCUMENTS_AT_ONCE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class StrongState:
-    """Whether the strong model has read every document; `text` is for the person at the screen."""
-
-    state: Literal["ready", "absent", "building"]
-    fraction: float
-    text: str
+_DOCUMENTS_AT_ONCE = 64  # which a reading that is stopped may have to read again
 
 
 class StrongReading:
-    """The documents of one collection as the strong embedder reads them; safe to use from several threads."""
+    """The documents of one collection as the strong embedder reads them; safe to ask from several threads."""
 
     def __init__(self, corpus: Corpus, pair: EmbedderPair, folder: Path) -> None:
         """Look for what an earlier reading left in `folder`; nothing is read yet."""
         self.seconds_per_text: float | None = None  # of the strong embedder, once that is known
         self.n_read_before = 0  # for the alignment; the embedder has kept what it made of them
-        self.started_by = ""  # who let it read, once somebody did
+        self.n_documents = len(corpus)
+        self.failure = ""  # what is wrong with what was kept, in words
         self._corpus = corpus
         self._pair = pair
         self._folder = folder / _FOLDER
-        self._lock = Lock()
         self._loading = Lock()
-        self._stop = Event()
-        self._is_closed = False
-        self._thread: Thread | None = None
         self._index: DenseIndex | None = None
-        self._n_read = 0
-        self._started = 0.0
-        self._failure = ""
         self._is_kept = self._is_fitting()
 
     @property
     def is_ready(self) -> bool:
         """Return whether every document was read."""
         return self._is_kept
-
-    @property
-    def state(self) -> StrongState:
-        """Return how far the reading is, with an estimate of what is left."""
-        n = len(self._corpus)
-        if self._is_kept:
-            return StrongState("ready", 1.0, f"The strong model has read all {n:,} documents.")
-        if self._thread is not None and self._thread.is_alive():
-            if self._stop.is_set():
-                return StrongState("building", 0.0, "The strong model stops reading the documents.")
-            done, took = self._n_read, time.monotonic() - self._started
-            left = f"{in_words(took / done * (n - done))} left" if done else self._estimate(n)
-            text = f"The strong model reads the documents: {done:,} of {n:,}; {left}. You may leave this page."
-            return StrongState("building", done / n, text)
-        text = f"To rank alone, the strong model has to read all {n:,} documents once; {self._estimate(n)}."
-        return StrongState("absent", 0.0, f"{self._failure} {text}".strip())
 
     def index(self) -> DenseIndex:
         """Return the documents as the strong embedder sees them.
@@ -95,77 +59,41 @@ class StrongReading:
                     self._index = DenseIndex.load(self._folder)
                 except IndexDamagedError as error:
                     logger.warning("%s The strong model has to read the documents again.", error)
-                    self._is_kept, self._failure = False, "What the strong model had read is damaged and is not used."
+                    self._is_kept, self.failure = False, "What the strong model had read is damaged and is not used."
             if self._index is None:
                 todo = "The strong model has not read every document yet. Let it do so, then compare."
-                raise NotReadyError(f"{self._failure} {todo}".strip())
+                raise NotReadyError(f"{self.failure} {todo}".strip())
             return self._index
 
-    def start(self, started_by: str = "") -> None:
-        """Read every document in the background, unless that was done or is under way."""
-        with self._lock:
-            if self._is_closed or self._is_kept or (self._thread is not None and self._thread.is_alive()):
-                return
-            self._stop.clear()
-            self._n_read, self._started, self._failure = 0, time.monotonic(), ""
-            self.started_by = started_by
-            self._thread = Thread(target=self._read, name="strong-reading", daemon=True)
-            self._thread.start()
-        atexit.register(self.close)
-
-    def stop(self) -> None:
-        """Stop after the current texts; what was read so far is dropped, and it may be started again."""
-        self._stop.set()
-
-    def close(self) -> None:
-        """Stop after the current texts, for good; what was read so far is dropped."""
-        with self._lock:
-            self._is_closed = True
-            self._stop.set()
-        atexit.unregister(self.close)
-        if self._thread is not None and self._thread is not current_thread():
-            self._thread.join(timeout=10)
-
-    def _read(self) -> None:
-        scratch = self._folder.with_name(f".{_FOLDER}.{uuid.uuid4().hex}")
-        try:
-            for left in self._folder.parent.glob(f".{_FOLDER}.*"):
-                shutil.rmtree(left, ignore_errors=True)
-            scratch.mkdir(parents=True)
-            index = self._embed(scratch)
-            index.save(scratch)
-            (scratch / _ABOUT_FILE).write_text(json.dumps(self._about()), encoding="utf-8")
-            shutil.rmtree(self._folder, ignore_errors=True)
-            scratch.rename(self._folder)
-            self._index, self._is_kept = index, True
-            logger.info("The strong model has read %d documents.", len(index))
-        except Cancelled:
-            logger.info("Reading with the strong model was stopped after %d documents.", self._n_read)
-        except Exception as error:
-            logger.exception("Reading with the strong model failed.")
-            self._failure = f"Reading stopped ({type(error).__name__}: {error})."
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _embed(self, scratch: Path) -> DenseIndex:
-        """Return the index; vectors wait in a file meanwhile, so that memory holds them once."""
+    def read(self, progress: Progress) -> None:
+        """Read every document that no earlier reading has; raising `Cancelled` in `progress` keeps what is read."""
         doc_ids, strong = list(self._corpus.doc_ids), self._pair.strong
-        shape = len(doc_ids), strong.identity.dimension
-        vectors = np.memmap(scratch / _VECTORS_FILE, np.float32, "w+", shape=shape)
-        for start in range(0, len(doc_ids), _DOCUMENTS_AT_ONCE):
-            some = doc_ids[start : start + _DOCUMENTS_AT_ONCE]
+        scratch = self._folder.with_name(f".{_FOLDER}")
+        for left in self._folder.parent.glob(f".{_FOLDER}.*"):  # by versions that did not go on
+            shutil.rmtree(left, ignore_errors=True)
+        with IndexBuilding(scratch / "building", strong.identity, self._corpus.fingerprint) as building:
+            rest = range(len(building), len(doc_ids), _DOCUMENTS_AT_ONCE)
+            texts = (
+                [("", text) for text in self._corpus.contents(doc_ids[start : start + _DOCUMENTS_AT_ONCE])]
+                for start in rest
+            )
+            embed_rest(building, texts, strong, len(doc_ids), progress)
+            index = building.finish(doc_ids)
+        done = scratch / "done"
+        shutil.rmtree(done, ignore_errors=True)
+        index.save(done)
+        (done / _ABOUT_FILE).write_text(json.dumps(self._about()), encoding="utf-8")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        done.rename(self._folder)
+        shutil.rmtree(scratch, ignore_errors=True)
+        self._index, self._is_kept, self.failure = index, True, ""
+        logger.info("The strong model has read %d documents.", len(index))
 
-            def report(stage: str, fraction: float, detail: str = "", start: int = start, n: int = len(some)) -> None:
-                if self._stop.is_set():
-                    raise Cancelled("Nobody waits for the strong model any more.")
-                self._n_read = start + round(n * fraction)
-
-            report("embedding", 0.0)
-            vectors[start : start + len(some)] = strong.encode_documents(self._corpus.contents(some), report)
-        index = DenseIndex(doc_ids, vectors, strong.identity)
-        del vectors
-        (scratch / _VECTORS_FILE).unlink()
-        return index
+    def estimate(self) -> str:
+        """Return in words how long reading takes."""
+        if self.seconds_per_text is None:
+            return "how long that takes shows after the first ones"
+        return f"that takes {in_words(self.seconds_per_text * max(self.n_documents - self.n_read_before, 0))}"
 
     def _about(self) -> dict[str, object]:
         return {"corpus_fingerprint": self._corpus.fingerprint, "embedder": asdict(self._pair.strong.identity)}
@@ -176,11 +104,6 @@ class StrongReading:
             return bool(json.loads((self._folder / _ABOUT_FILE).read_text(encoding="utf-8")) == self._about())
         except (OSError, ValueError):
             return False
-
-    def _estimate(self, n: int) -> str:
-        if self.seconds_per_text is None:
-            return "how long that takes shows after the first ones"
-        return f"that takes {in_words(self.seconds_per_text * max(n - self.n_read_before, 0))}"
 
 
 def in_words(seconds: float) -> str:

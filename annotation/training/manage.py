@@ -13,13 +13,12 @@ from annotation.errors import InvalidInputError
 from annotation.people.permissions import require, why_not_change_run, why_not_choose_ranking
 from annotation.ranking.rankers import RankingKey, list_usable
 from annotation.workspace import Workspace
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import TrainingRunRecord
 
 MAX_NAME_LENGTH = 80
 MAX_NOTE_LENGTH = 2000
 
 _DELETED = ".deleted-"  # how the folder of an adapter is called while it is being removed
-_UNDER_WAY = (TrainingRunState.QUEUED, TrainingRunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def delete(workspace: Workspace, author: str | None, training_run_id: int) -> No
         run = storage.training_runs.get(session, training_run_id)
         collection = storage.collections.get(session, run.collection_id)
         require(why_not_change_run(workspace.settings, author, collection, run, "delete"))
-        if run.state in _UNDER_WAY:
+        if run.state.is_under_way:
             raise InvalidInputError(f"Run {run.number} is {run.state.value}. Cancel it first.")
         for label_set in storage.label_sets.list_names(session, run.collection_id):
             if _shows(label_set.in_use, run):

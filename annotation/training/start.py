@@ -1,21 +1,25 @@
-"""The queue of training runs: what there is to learn from, joining the queue, leaving it, joining it again."""
+"""The queue of training runs and learning curves: what there is to learn from, joining, leaving, joining again."""
 
 import hashlib
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
 
 import storage.collections
+import storage.jobs
 import storage.label_sets
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.jobs.fair_share import MAX_WAITING, require_place
+from annotation.jobs.worker import MAX_WAITING, require_place
 from annotation.judging.test_queries import MIN_LABELLED, kept_for_testing, learnable
 from annotation.labels.current import LabelCounts, count_labels
 from annotation.people.permissions import require, why_not_change_run
 from annotation.workspace import Workspace
-from storage.records import NewTrainingRun, TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, JobRecord, JobState, NewTrainingRun, TrainingRunRecord
 
 DEFAULT_RECIPE = "era"
 RECIPES = {
@@ -23,6 +27,9 @@ RECIPES = {
     "era-single": "ERA with the strong model alone: less exact, but leaves the app as one sentence-transformers model",
     "paper": "The published recipe (Align then Train, 2026): for comparison",
 }
+
+MIN_QUERIES = 8
+"""Labelled queries below which a learning curve says nothing."""
 
 _ENOUGH = 40  # labelled queries, the most that `_MEASURED` tells of
 _MEASURED = (
@@ -32,7 +39,7 @@ _MEASURED = (
 )
 """See docs/statistics.md, and `python -m benchmarks.honesty` for how; three of the collections have 40 to label."""
 
-_RESUMABLE = (TrainingRunState.INTERRUPTED, TrainingRunState.CANCELLED, TrainingRunState.FAILED)
+_RESUMABLE = (JobState.INTERRUPTED, JobState.CANCELLED, JobState.FAILED)
 
 Labels = Mapping[str, Mapping[str, float]]
 
@@ -68,6 +75,16 @@ class Outlook:
         return not self.n_for_testing and self.counts.n_labelled >= MIN_LABELLED
 
 
+@dataclass(frozen=True, slots=True)
+class CurveProgress:
+    """How far a learning curve is; `fraction` in [0, 1]."""
+
+    training_run_id: int
+    fraction: float
+    detail: str
+    seconds: float
+
+
 def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outlook:
     """Say in numbers what a training run would learn from."""
     standings = workspace.standings(label_set_id)
@@ -78,11 +95,11 @@ def outlook(workspace: Workspace, collection_id: int, label_set_id: int) -> Outl
     with workspace.reading() as session:
         n_trained = storage.training_runs.count_finished(session, label_set_id)
         runs = storage.training_runs.list_for(session, collection_id)
-        n_waiting = len(_waiting(storage.training_runs.queue(session)))
+        n_waiting = len(_waiting(session))
     durations = [
         (run.finished_at - run.started_at).total_seconds()
         for run in runs
-        if run.state is TrainingRunState.FINISHED and run.finished_at and run.started_at
+        if run.state is JobState.FINISHED and run.finished_at and run.started_at
     ]
     return Outlook(
         counts=counts,
@@ -160,9 +177,9 @@ def resume(workspace: Workspace, author: str | None, training_run_id: int) -> Tr
         require(why_not_change_run(workspace.settings, author, collection, run, "resume"))
         if run.state not in _RESUMABLE:
             raise InvalidInputError(f"Run {run.number} is {run.state.value}; there is nothing to resume.")
-        waiting = _waiting(storage.training_runs.queue(session))
-        require_place(workspace.settings, run.author, waiting, "training runs")
-        return storage.training_runs.resume(session, training_run_id)
+        require_place(workspace.settings, run.author, _waiting(session), "training runs")
+        storage.jobs.resume(session, run.job_id)
+        return storage.training_runs.get(session, training_run_id)
 
 
 def cancel(workspace: Workspace, author: str | None, training_run_id: int) -> TrainingRunRecord:
@@ -175,7 +192,59 @@ def cancel(workspace: Workspace, author: str | None, training_run_id: int) -> Tr
         run = storage.training_runs.get(session, training_run_id)
         collection = storage.collections.get(session, run.collection_id)
         require(why_not_change_run(workspace.settings, author, collection, run, "cancel"))
-        return storage.training_runs.cancel_request(session, training_run_id)
+        storage.jobs.cancel_request(session, run.job_id)
+        return storage.training_runs.get(session, training_run_id)
+
+
+def why_no_curve(run: TrainingRunRecord) -> str:
+    """Return in words why a learning curve of this run cannot be computed, or nothing if it can."""
+    if run.state is not JobState.FINISHED:
+        return "The run has to be finished first."
+    if run.n_queries < MIN_QUERIES:
+        return (
+            f"This needs at least {MIN_QUERIES} queries with something relevant; this run learned from {run.n_queries}."
+        )
+    return ""
+
+
+def ask_for_curve(workspace: Workspace, author: str | None, training_run_id: int) -> None:
+    """Have the worker compute the learning curve of a finished run.
+
+    Raises:
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
+        InvalidInputError: if the run is not finished or learned from too few queries.
+    """
+    with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "compute the learning curve of"))
+        reason = why_no_curve(run)
+        if reason:
+            raise InvalidInputError(reason)
+        storage.training_runs.request_curve(session, training_run_id, author or run.author)
+
+
+def withdraw_curve(workspace: Workspace, author: str | None, training_run_id: int) -> None:
+    """Take back the wish for a learning curve; one that was computed before stays.
+
+    Raises:
+        NotAllowedError: if it is neither the person's own nor theirs to manage.
+    """
+    with workspace.writing() as session:
+        run = storage.training_runs.get(session, training_run_id)
+        collection = storage.collections.get(session, run.collection_id)
+        require(why_not_change_run(workspace.settings, author, collection, run, "cancel the learning curve of"))
+        storage.training_runs.withdraw_curve(session, training_run_id)
+
+
+def curve_under_way(workspace: Workspace) -> CurveProgress | None:
+    """Return how far the learning curve is that is being computed, if one is."""
+    with workspace.reading() as session:
+        job = next(iter(storage.training_runs.curves_under_way(session)), None)
+    if job is None or job.state is not JobState.RUNNING or job.training_run_id is None or job.started_at is None:
+        return None
+    seconds = (datetime.now(UTC) - job.started_at).total_seconds()
+    return CurveProgress(job.training_run_id, job.fraction, job.message, seconds)
 
 
 def history(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]:
@@ -187,9 +256,11 @@ def history(workspace: Workspace, collection_id: int) -> list[TrainingRunRecord]
 def places_in_line(workspace: Workspace) -> dict[int, int]:
     """Return the place of every waiting training run, by its id; 1 comes next."""
     with workspace.reading() as session:
-        queue = storage.training_runs.queue(session)
-    waiting = [run for run in queue if run.state is TrainingRunState.QUEUED]
-    return {run.id: place for place, run in enumerate(waiting, start=1)}
+        return {
+            job.training_run_id: place
+            for place, job in enumerate(_waiting(session), start=1)
+            if job.training_run_id is not None
+        }
 
 
 def labels_to_learn_from(workspace: Workspace, label_set_id: int) -> Labels:
@@ -216,8 +287,7 @@ def _queue(
     with workspace.writing() as session:
         if storage.label_sets.get(session, label_set_id).collection_id != collection_id:
             raise InvalidInputError("This label set belongs to another collection. Reload the page and try again.")
-        waiting = _waiting(storage.training_runs.queue(session))
-        require_place(workspace.settings, author, waiting, "training runs")
+        require_place(workspace.settings, author, _waiting(session), "training runs")
         return storage.training_runs.create_queued(
             session,
             NewTrainingRun(
@@ -237,6 +307,6 @@ def _queue(
         )
 
 
-def _waiting(queue: Sequence[TrainingRunRecord]) -> list[str]:
-    """Return whose training runs wait for their turn."""
-    return [run.author for run in queue if run.state is TrainingRunState.QUEUED]
+def _waiting(session: Session) -> list[JobRecord]:
+    """Return the training runs that wait for their turn, the next one first."""
+    return [job for job in storage.jobs.queue(session, {JobKind.TRAIN}) if job.state is JobState.QUEUED]

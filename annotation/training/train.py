@@ -1,4 +1,7 @@
-"""Do one training run: fit, measure on queries it had not seen, and save the adapter with all it was made from."""
+"""Do one training run: fit, measure by cross-fitting on queries it had not seen, save the adapter, choose what to use.
+
+Training may lose: then what was there before stays in use, and a sentence says why.
+"""
 
 import logging
 import sys
@@ -6,30 +9,55 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 import storage.queries
 import storage.training_runs
+from annotation.jobs.progress import Reporter
 from annotation.judging.pool import sampled_queries
 from annotation.ranking.main_measure import MainMeasure
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.training.choice import MAIN_MEASURE, choose
-from annotation.training.progress import Reporter
 from annotation.training.start import DEFAULT_RECIPE, Labels
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
+from era.evaluation.figures import figure, rounded
 from era.evaluation.held_out import fullest, held_out_rankings
 from era.evaluation.incomplete_judgments import SampledQuery
 from era.evaluation.measures import evaluate
 from era.index.dense import DenseIndex
 from era.index.lexical import LexicalIndex
 from era.trained_adapter import TrainedAdapter, made_with
-from era.types import Query, Ranking
+from era.types import Query
+from era.types import Ranking as RankedDocuments
 from storage.records import TrainingRunRecord
 
 logger = logging.getLogger(__name__)
+
+SHARES = {"embedding": 0.4, "alignment": 0.1, "adaptation": 0.4, "evaluation": 0.1}
+"""The stages of a training run in their order, and the share of the whole that each is taken to be."""
+
+Ranking = Literal[
+    "light",
+    "light+words",
+    "aligned",
+    "aligned+words",
+    "aligned+words+reread",
+    "after",
+    "after+words",
+    "after+words+reread",
+]
+
+RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
+"""What is measured on the labelled queries, from the simplest on. `after` is the training run, each query ranked by
+adapters that never saw its marks; the others are ranker keys. `+words` counts matching words as well, `+reread` lets
+the strong model order the top anew, which is measured where it has read every document."""
+
+MAIN_MEASURE = "nDCG@10"
+_OTHERS = {"light": "the light model alone", "aligned": "the aligned ranking", "after": "with your marks"}
+
+_AGAINST_LIGHT = tuple(f"{base}{beside}" for base in ("after", "aligned") for beside in ("+words+reread", "+words", ""))
 
 _READ_AHEAD = 2000  # queries; fewer than the embedders remember
 
@@ -63,10 +91,7 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     from era.method.recipes import fit
 
     opened = workspace.open(run.collection_id)
-    with workspace.reading() as session:
-        snapshot = storage.training_runs.label_snapshot(session, run.id)
-        records = [storage.queries.get(session, int(query_id)) for query_id in snapshot]
-    queries = [Query(str(record.id), record.text, record.instruction) for record in records]
+    snapshot, queries = labels_and_queries(workspace, run)
     labels = still_there(snapshot, opened.index)
     device = choose_device(workspace.settings.device)
     _watch_memory(device)
@@ -125,6 +150,14 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     )
 
 
+def labels_and_queries(workspace: Workspace, run: TrainingRunRecord) -> tuple[Labels, list[Query]]:
+    """Return what a training run learns from, and its queries in the same order."""
+    with workspace.reading() as session:
+        labels = storage.training_runs.label_snapshot(session, run.id)
+        queries = {str(each.id): each for each in storage.queries.list_all(session, run.collection_id)}
+    return labels, [Query(query_id, queries[query_id].text, queries[query_id].instruction) for query_id in labels]
+
+
 def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, float]]:
     """Return labels without the documents that were removed since somebody judged them."""
     return {
@@ -134,7 +167,7 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 
 
 def summarise(
-    judged: Mapping[str, SampledQuery], rankings: Mapping[str, Sequence[Ranking]], groups: Mapping[str, int]
+    judged: Mapping[str, SampledQuery], rankings: Mapping[str, Sequence[RankedDocuments]], groups: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the mean measures of each ranking, and how they differ in nDCG@10.
 
@@ -220,3 +253,30 @@ def _make_room(folder: Path) -> None:
     """Put aside what a lost database left behind under this number; nothing is deleted."""
     if folder.exists():
         folder.rename(folder.with_name(f"{folder.name}-left-behind-{time.time_ns()}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The one of `RANKINGS` that goes in use, and why in one sentence for people."""
+
+    ranking: str
+    reason: str
+
+
+def choose(n: int, means: Mapping[str, Mapping[str, float]]) -> Choice:
+    """Return the best ranking by its mean as people read it, so that a tie on the screen is a tie.
+
+    Args:
+        n: labelled queries that it was measured on.
+        means: ranking -> measure -> mean over them; of `RANKINGS`, those that were measured.
+    """
+    values = {name: means[name][MAIN_MEASURE] for name in RANKINGS if name in means}
+    highest = max(map(rounded, values.values()))
+    best = [name for name, value in values.items() if rounded(value) == highest]
+    other = "light" if best[0] != "light" else next(name for name in _AGAINST_LIGHT if name in values)
+    how = "best" if len(best) == 1 else "as well as the best and is the simplest"
+    return Choice(
+        best[0],
+        f"On your {n:,} {'query' if n == 1 else 'queries'} it ranks {how}: {MAIN_MEASURE} {figure(values[best[0]])}; "
+        f"{_OTHERS[other.partition('+')[0]]} {figure(values[other])}.",
+    )

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from annotation.training.choice import Ranking
+from annotation.training.train import Ranking
 from era.errors import FormatError
 from era.evaluation.measures import MEASURES
 from era.io.limits import most_unpacked, size_in_words

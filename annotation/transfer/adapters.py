@@ -18,9 +18,9 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import name_of_text, query_names
 from annotation.judging.setup import clean_text, hidden_queries, left_out
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.training.choice import choose
 from annotation.training.manage import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
 from annotation.training.start import DEFAULT_RECIPE
+from annotation.training.train import choose
 from annotation.transfer.adapter_files import (
     VERSION,
     PackedAdapter,

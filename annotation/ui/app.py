@@ -9,8 +9,8 @@ import gradio as gr
 from annotation.collections.page import OpenPage, likeliest_collection, open_page, use_collection
 from annotation.collections.uploads import Uploads
 from annotation.comparing.view import open_shared
+from annotation.jobs.worker import Worker
 from annotation.judging import marks
-from annotation.training.worker import TrainingWorker
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
 from annotation.ui.notices import notices
@@ -34,7 +34,7 @@ class Page:
     """All panels of the page, and the events that concern more than one of them."""
 
     def __init__(
-        self, workspace: Workspace, worker: TrainingWorker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
+        self, workspace: Workspace, worker: Worker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
     ) -> None:
         self._workspace = workspace
         self._header = make_panel("header")
@@ -215,9 +215,7 @@ class Page:
         return everything
 
 
-def build_ui(
-    workspace: Workspace, worker: TrainingWorker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
-) -> gr.Blocks:
+def build_ui(workspace: Workspace, worker: Worker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n) -> gr.Blocks:
     """Return the app, ready to be launched with the same texts `i18n`."""
     blocks: gr.Blocks
     with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:

@@ -5,7 +5,7 @@ together. Every statement is one that PostgreSQL understands as well.
 """
 
 from storage.schema.base import Base, UtcDateTime, utc_now
-from storage.schema.collections import CollectionRow, DocumentRow, InstructionRow, QueryRow
+from storage.schema.collections import CollectionRow, DocumentRow, InstructionRow, QueryRow, RemovedDocumentRow
 from storage.schema.comparing import (
     ComparisonLookRow,
     PreferenceEventRow,
@@ -13,7 +13,7 @@ from storage.schema.comparing import (
     SnapshotRankingRow,
     SnapshotRow,
 )
-from storage.schema.importing import ImportJobRow, RemovedDocumentRow
+from storage.schema.jobs import JobRow, TrainingRunRow
 from storage.schema.judging import (
     AcknowledgementRow,
     JudgmentEventRow,
@@ -24,7 +24,6 @@ from storage.schema.judging import (
     TestQueryRow,
     current_judgment,
 )
-from storage.schema.training import TrainingRunRow
 
 __all__ = [
     "AcknowledgementRow",
@@ -32,8 +31,8 @@ __all__ = [
     "CollectionRow",
     "ComparisonLookRow",
     "DocumentRow",
-    "ImportJobRow",
     "InstructionRow",
+    "JobRow",
     "JudgmentEventRow",
     "LabelSetRow",
     "PoolDocumentRow",

@@ -78,3 +78,13 @@ class QueryRow(Base):
     need: Mapped[str] = mapped_column(default="", server_default="")
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class RemovedDocumentRow(Base):
+    """A document that was removed; judgments of it stay in the log and do not stand while this row is there."""
+
+    __tablename__ = "removed_document"
+
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collection.id"), primary_key=True)
+    doc_id: Mapped[str] = mapped_column(primary_key=True)
+    removed_at: Mapped[datetime] = mapped_column(default=utc_now)

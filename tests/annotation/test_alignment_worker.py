@@ -11,11 +11,12 @@ import pytest
 from safetensors.numpy import load_file
 
 import storage.collections
+import storage.jobs
 import storage.training_runs
-from annotation.collections.alignment import AlignmentWorker
-from annotation.collections.preparation import prepare
+from annotation.collections.preparation import ReadingOn, prepare
 from annotation.collections.store_whole import store
 from annotation.comparing.rank import rank_queries
+from annotation.jobs.worker import Lane, Worker
 from annotation.ranking.rankers import ALIGNED
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.settings import Settings
@@ -64,7 +65,8 @@ class Reading:
         self.workspace = Workspace(settings, lambda spec, device: EmbedderPair(strong, light_embedder()))
         content = small_world(qrels=QRELS, documents=MANY)
         self.collection = collection or store(self.workspace, content, author="ann", labels="Ann's", is_demo=False)
-        self.worker = AlignmentWorker(self.workspace)
+        self.reading = ReadingOn(self.workspace)
+        self.worker = Worker(self.workspace, [Lane("aligning", idle=self.reading.work)])
         prepare(self.workspace)
 
     @property
@@ -209,11 +211,11 @@ def test_a_collection_that_nobody_has_aligned_is_not_read(open_app: Open) -> Non
     app = open_app(alignment_texts=2000)
     later = store(app.workspace, small_world("later", documents=MANY), author="ann", labels="", is_demo=False)
     assert app.workspace.open(later.id).n_texts == 0
-    step = app.worker._next_step()
+    step = app.reading._next_step()
     assert step is not None
     assert step.collection_id == app.collection.id  # though the other one was used last
     app.workspace.open(later.id).aligned()
-    step = app.worker._next_step()
+    step = app.reading._next_step()
     assert step is not None
     assert step.collection_id == later.id
 
@@ -223,26 +225,26 @@ def test_an_endpoint_is_sent_no_more_than_was_agreed_to(open_app: Open, limit: i
     app = open_app(alignment_texts=limit)
     with app.workspace.writing() as session:
         storage.collections.set_embedders(session, app.collection.id, ENDPOINT.to_json())
-    assert app.worker._next_step() is None
+    assert app.reading._next_step() is None
 
 
 def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app()
     looked: list[bool] = []
-    has_to_wait = app.worker._has_to_wait
+    has_to_wait = app.reading._has_to_wait
 
     def look(opened: OpenCollection) -> bool:
         looked.append(has_to_wait(opened))
         return looked[-1]
 
-    monkeypatch.setattr(app.worker, "_has_to_wait", look)
+    monkeypatch.setattr(app.reading, "_has_to_wait", look)
     run = app.desk.start()  # no training worker takes it
     app.worker.start()
     wait_until(lambda: len(looked), lambda n: n >= 2)
     assert (set(looked), app.strong.n_documents) == ({True}, 1000)
     with app.opened.pair._asking():
         with app.workspace.writing() as session:
-            storage.training_runs.cancel_request(session, run.id)
+            storage.jobs.cancel_request(session, run.job_id)
         n = len(looked)
         wait_until(lambda: len(looked), lambda n_now: n_now >= n + 2)
         assert (set(looked), app.strong.n_documents) == ({True}, 1000)
@@ -295,7 +297,7 @@ def test_a_training_run_takes_the_texts_there_are_when_it_starts_and_stays_as_it
 
 def test_reading_is_tried_again_after_a_failure(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app()
-    monkeypatch.setattr("annotation.collections.alignment._PAUSE_S", 0.01)
+    monkeypatch.setattr("annotation.collections.preparation._PAUSE_S", 0.01)
     failed: list[str] = []
     encode = app.strong.encode_documents
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.collections.content import CollectionContent, content_of
+from annotation.collections.store_whole import CollectionContent, content_of
 from era.io.opening import open_source
 from era.types import Document
 from tests.worlds.importing import PET_QUERIES, PETS, ListedSource

@@ -10,16 +10,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import storage.import_jobs
+import storage.jobs
 from annotation.collections import imports
-from annotation.collections.choosing_embedders import presets, read_choice
+from annotation.collections.embedders import presets, read_choice
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.collections.uploads import Uploads
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.jobs import child_places
 from annotation.settings import Settings
-from annotation.training.worker import TrainingWorker
 from annotation.ui.app import Page
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import Message
@@ -29,8 +28,9 @@ from era.encoders.spec import BUNDLED
 from era.errors import EmbedderUnavailableError
 from era.io import opening
 from storage.errors import StorageError
+from storage.records import IMPORTS
 from tests.annotation.readers_to_end import preview_without_end
-from tests.worlds.desk import Desk, as_json, downloads_of, small_world, uploads_of, wait_until
+from tests.worlds.desk import Desk, as_json, downloads_of, small_world, training_worker, uploads_of, wait_until
 from tests.worlds.words import QRELS
 
 ANIMALS_CSV = (
@@ -187,7 +187,7 @@ def test_columns_chosen_for_a_data_set_are_used_by_its_preview_its_costs_and_its
     assert asked == [(opening.preview_hub, *chosen, 5), (opening.open_hub, *chosen)]
     tab._answers._import(judged_desk.page, "ann", Message({**about, "kind": "new", "name": "pets"}))
     with judged_desk.workspace.reading() as session:
-        [job] = storage.import_jobs.list_all(session)
+        [job] = storage.jobs.list_all(session, IMPORTS)
     assert (job.request["hub"], job.request["mapping"]) == ("mteb/pets", {"text": ["said"]})
 
 
@@ -353,7 +353,7 @@ def test_page_goes_to_another_collection_when_the_open_one_is_archived(
     judged_desk: Desk, uploads: Uploads, downloads: Downloads
 ) -> None:
     store(judged_desk.workspace, small_world("others"), author="ann", labels="", is_demo=False)
-    worker = TrainingWorker(judged_desk.workspace)
+    worker = training_worker(judged_desk.workspace)
     with gr.Blocks():
         page = Page(judged_desk.workspace, worker, uploads, downloads, translations())
     sent = {"collection_id": judged_desk.collection.id, "managed_id": judged_desk.collection.id, "act": "archive"}

@@ -13,8 +13,9 @@ from annotation.errors import NotFoundError, NotReadyError
 from annotation.judging.marks import start_label_set
 from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, STRONG, RankingKey
 from era.adapter import QueryAdapter
+from era.progress import no_progress
 from era.types import Document, Query
-from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics, wait_until
+from tests.worlds.desk import Desk, new_desk, small_world, swapped_topics
 from tests.worlds.judging import offer
 from tests.worlds.words import ANIMALS, DOCUMENTS, GRADED_RANKING, GRADED_TEXT, QRELS, TOPICS, light_embedder
 
@@ -35,9 +36,7 @@ def doc_ids(side: Side) -> list[str]:
 
 def read_all(desk: Desk) -> None:
     """Let the strong model read every document."""
-    reading = desk.workspace.open(desk.collection.id).strong_reading
-    reading.start()
-    wait_until(lambda: reading.state, lambda state: state.state == "ready")
+    desk.workspace.open(desk.collection.id).strong_reading.read(no_progress)
 
 
 def test_compare_query_says_where_each_document_stands_on_every_side(judged_desk: Desk) -> None:

@@ -12,9 +12,9 @@ import pytest
 from annotation.collections.page import list_queries
 from annotation.comparing.measure import Coverage, OverallComparison, Part, PartKind, compare_all
 from annotation.comparing.rank import compare_query
+from annotation.comparing.strong import StrongState, strong_state
 from annotation.comparing.view import ComparisonView
 from annotation.ranking.rankers import ALIGNED, BM25, LIGHT, RankingKey, list_rankers
-from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.comparing import compare_panel
 from era.evaluation.incomplete_judgments import Bounds
 from era.evaluation.measures import COMPARISON_MEASURES
@@ -41,7 +41,7 @@ def panel(desk: Desk, view: ComparisonView, **parts: Any) -> dict[str, Any]:
         list_queries(desk.workspace, desk.page),
         view,
         GRADES,
-        desk.workspace.open(desk.collection.id).strong_reading.state,
+        strong_state(desk.workspace, desk.collection.id),
         **parts,
     )
     return as_json(shown)
@@ -71,8 +71,8 @@ def test_compare_panel_has_what_the_page_draws(trained_desk: Desk) -> None:
     shown = compare_payload(trained_desk, LIGHT, "run-1", BM25, query_id=query_id)
     assert shown.keys() == {
         "nonce", "page", "usual", "can_write", "intro", "error", "rankers", "sides", "query_id", "queries",
-        "instruction", "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall", "strong",
-        "url", "labels", "n_reread", "unread",
+        "instruction", "tried", "measures", "measure_names", "threshold", "grades", "is_in_sample", "one", "overall",
+        "strong", "url", "labels", "n_reread", "unread",
     }  # fmt: skip
     assert shown["sides"] == [LIGHT, "run-1", BM25]
     assert shown["measure_names"] == "nDCG@10, R@100, RR, P@10, Judged@10"

@@ -19,7 +19,7 @@ from annotation.comparing.rank import rank_queries
 from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.setup import left_out
 from annotation.ranking.rankers import RankingKey, list_usable
-from annotation.training.describe import details
+from annotation.training.explain import details
 from annotation.training.start import outlook
 from annotation.transfer.adapter_files import unpack_zip
 from annotation.transfer.adapters import export_adapter, import_adapter

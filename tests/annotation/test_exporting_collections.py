@@ -9,13 +9,13 @@ import pytest
 
 import storage.documents
 import storage.queries
-from annotation.collections.imports import import_now
+from annotation.collections.import_source import import_now
 from annotation.collections.page import open_page
 from annotation.collections.preparation import prepare
 from annotation.comparing.rank import rank_queries
 from annotation.errors import NotAllowedError
 from annotation.ranking.rankers import RankingKey, list_usable
-from annotation.training.describe import details
+from annotation.training.explain import details
 from annotation.training.start import outlook
 from annotation.transfer.adapters import import_adapter
 from annotation.transfer.collections import export_collection

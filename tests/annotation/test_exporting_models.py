@@ -14,6 +14,7 @@ import pytest
 from huggingface_hub import HfApi
 from sentence_transformers import SentenceTransformer
 
+import storage.jobs
 import storage.training_runs
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
@@ -27,7 +28,7 @@ from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.errors import NotExportableError
 from era.export.sentence_model import instruction_prompt
 from storage.errors import UnknownRecord
-from storage.records import NewTrainingRun, TrainingRunRecord
+from storage.records import JobKind, NewTrainingRun, TrainingRunRecord
 from tests.worlds.desk import settings_at, small_world
 from tests.worlds.models import tiny_table, tiny_transformer
 from tests.worlds.words import QRELS, QUERIES
@@ -86,10 +87,11 @@ def finished(
     }
     new = NewTrainingRun(collection_id, 1, recipe, 3, {}, {}, "ab" * 32, 12, 12, 11, "ann")
     with workspace.writing() as session:
-        storage.training_runs.create_queued(session, new)
-        run = storage.training_runs.claim_next(session)
-        assert run is not None
-        run = storage.training_runs.finish(session, run.id, measures=MEASURES, device="none")
+        queued = storage.training_runs.create_queued(session, new)
+        assert storage.jobs.claim_next(session, {JobKind.TRAIN}) is not None
+        storage.training_runs.set_outcome(session, queued.id, measures=MEASURES, device="none")
+        storage.jobs.finish(session, queued.job_id)
+        run = storage.training_runs.get(session, queued.id)
     QueryAdapter(views, weight, rng.normal(size=m).astype(np.float32), about).save(
         workspace.adapter_folder(run.id), {"held_out": np.zeros((0, m), np.float32)}
     )

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 import storage.collections
-import storage.import_jobs
+import storage.jobs
 import storage.removal
-from annotation.collections import import_source, import_worker, update
-from annotation.collections.import_now import import_now
-from annotation.collections.import_source import collect
+from annotation.collections import import_source, imports, update
+from annotation.collections.import_source import collect, import_now
 from annotation.collections.imports import (
     ImportRequest,
     cancel_import,
@@ -24,6 +23,7 @@ from annotation.collections.imports import (
     start_import,
 )
 from annotation.errors import CollectionFileError, InvalidInputError
+from annotation.jobs import worker
 from annotation.jobs.child import Bounds
 from era.errors import Cancelled, EmbedderUnavailableError, SourceUnreachable
 from era.io.content import SourceDocument
@@ -67,7 +67,7 @@ class FarSource(ListedSource):
 @pytest.fixture
 def world(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(import_source, "BATCH", 2)
-    monkeypatch.setattr(import_worker, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "_PAUSE_S", 0.01)
     made = World(data_dir)
     yield made
     made.workspace.close()
@@ -110,7 +110,7 @@ def test_import_of_a_hub_that_stops_answering_is_kept_and_goes_on(
         asked.append((file, opener, about))
         yield sources[len(asked) - 1]
 
-    monkeypatch.setattr(import_worker, "source_apart", source_apart)
+    monkeypatch.setattr(imports, "source_apart", source_apart)
     job = import_and_wait(world.workspace, HUB)
     assert (job.state, job.error, job.can_resume) == ("failed", "the hub does not answer", True)
     assert world.light.texts_read == [document.content for document in MANY[:4]]
@@ -150,7 +150,7 @@ def test_import_that_could_not_be_removed_is_removed_at_the_next_try(
 def test_what_waited_for_an_update_is_removed_though_the_database_was_busy(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(import_worker, "discard_staging", busy_at_first(import_source.discard_staging, n=5))
+    monkeypatch.setattr(imports, "discard_staging", busy_at_first(import_source.discard_staging, n=5))
     request = replace(wanted(write_documents(tmp_path / "pets.jsonl")), kind=kind, collection_id=world.collection.id)
     assert import_and_wait(world.workspace, request).state == "finished"
     assert left_behind(world.workspace) == []
@@ -171,7 +171,7 @@ def test_cancelled_import_that_cannot_be_removed_has_failed_and_the_next_one_is_
 
     world.light.before = cancel
     with monkeypatch.context() as patch, working(world.workspace):
-        patch.setattr(import_worker, "discard", fail)
+        patch.setattr(imports, "discard", fail)
         job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "many.jsonl", MANY)))
         failed = ended(world.workspace, job.id)
         assert failed.state == "failed"
@@ -187,7 +187,7 @@ def test_cancelled_import_that_cannot_be_removed_has_failed_and_the_next_one_is_
 def test_unreadable_file_that_cannot_be_removed_still_says_what_is_wrong_with_it(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_worker, "discard", fail_with(ValueError("nobody has foreseen this")))
+    monkeypatch.setattr(imports, "discard", fail_with(ValueError("nobody has foreseen this")))
     file = write_documents(tmp_path / "pets.jsonl", MANY)
     file.write_text(file.read_text() + "{not json\n")
     job = import_and_wait(world.workspace, wanted(file))
@@ -223,7 +223,7 @@ def staging_of_a_job(world: World) -> int:
     """Return the collection that a queued import is to fill."""
     job = start_import(world.workspace, "ann", HUB)
     with world.workspace.reading() as session:
-        staging_id = storage.import_jobs.get(session, job.id).staging_id
+        staging_id = storage.jobs.get(session, job.id).staging_id
     assert staging_id is not None
     return staging_id
 
@@ -292,7 +292,7 @@ def test_file_made_to_keep_a_reader_busy_fails_its_import_and_the_next_one_is_do
 def test_import_of_what_is_never_read_to_its_end_can_be_cancelled(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(import_worker, "open_source", open_stuck)
+    monkeypatch.setattr(imports, "open_source", open_stuck)
     monkeypatch.setattr(update, "BATCH", 2)
     collection_id = None if kind == "new" else world.collection.id
     request = replace(wanted(write_documents(tmp_path / "x.jsonl")), kind=kind, collection_id=collection_id)
@@ -310,7 +310,7 @@ def test_import_of_what_is_never_read_to_its_end_is_interrupted_when_the_app_clo
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, working(world.workspace):
-        patch.setattr(import_worker, "open_source", open_stuck)
+        patch.setattr(imports, "open_source", open_stuck)
         job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "x.jsonl", MANY)))
         wait_until(lambda: find_job(world.workspace, job.id), lambda found: found.fraction > 0)
     world.restart()
@@ -335,8 +335,8 @@ def test_import_of_what_is_never_read_to_its_end_is_interrupted_when_the_app_clo
 def test_import_that_takes_more_than_it_may_fails_in_words_and_leaves_nothing(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: Any, bounds: Bounds, said: str
 ) -> None:
-    monkeypatch.setattr(import_worker, "open_source", opener)
-    monkeypatch.setattr(import_worker, "IMPORTING", bounds)
+    monkeypatch.setattr(imports, "open_source", opener)
+    monkeypatch.setattr(imports, "IMPORTING", bounds)
     job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "x.jsonl")))
     assert (job.state, job.can_resume) == ("failed", False)
     assert job.error.startswith(f"x.jsonl, inner.csv: {said}")

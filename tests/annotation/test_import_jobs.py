@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import storage.collections
-import storage.import_jobs
+import storage.jobs
 import storage.queries
-from annotation.collections import import_source, import_worker, imports
+from annotation.collections import import_source, imports
 from annotation.collections.imports import (
     ImportJob,
     ImportRequest,
@@ -30,7 +30,8 @@ from era.errors import EmbedderUnavailableError
 from era.io.opening import Choices
 from era.types import Document
 from storage.errors import NameTaken
-from storage.schema.importing import ImportJobRow
+from storage.records import IMPORTS
+from storage.schema import JobRow
 from tests.worlds.desk import PATIENCE_S, Desk, wait_until
 from tests.worlds.importing import (
     PETS,
@@ -135,16 +136,17 @@ def test_nothing_is_stored_any_more_when_a_cancelled_import_is_discarded(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_work: list[str] = []
+    really_discard = imports.discard
 
     def discard(*about: Any) -> None:
         at_work.extend(thread.name for thread in threading.enumerate())
-        imports.discard(*about)
+        really_discard(*about)
 
     def cancel(n_read: int) -> None:
         if n_read == 2:
             cancel_import(world.workspace, "ann", 1)
 
-    monkeypatch.setattr(import_worker, "discard", discard)
+    monkeypatch.setattr(imports, "discard", discard)
     world.light.before = cancel
     many = [Document(f"m{n}", "", f"cat {n}") for n in range(2000)]  # the reader is never done before
     job = import_and_wait(world.workspace, wanted(write_documents(tmp_path / "many.jsonl", many)))
@@ -191,7 +193,7 @@ def test_an_import_that_an_earlier_version_queued_is_done(world: World, tmp_path
     request = wanted(file, mapping={"id": "key", "text": "said"})
     job = start_import(world.workspace, "ann", request)
     with world.workspace.writing() as session:
-        row = session.get_one(ImportJobRow, job.id)
+        row = session.get_one(JobRow, job.id)
         row.request = {key: value for key, value in row.request.items() if key != "choices"}
     with working(world.workspace):
         assert ended(world.workspace, job.id).state == "finished"
@@ -230,7 +232,7 @@ def test_import_stopped_by_closing_the_app_is_interrupted_and_resumed(world: Wor
     with working(world.workspace) as worker:
         world.light.before = lambda n_read: worker._closing.set() if n_read == 4 else None
         job = start_import(world.workspace, "ann", wanted(write_documents(tmp_path / "many.jsonl", MANY)))
-        worker._thread.join(PATIENCE_S)
+        worker._threads[0].join(PATIENCE_S)
     world.restart()
     with working(world.workspace):
         found = find_job(world.workspace, job.id)
@@ -379,8 +381,8 @@ def test_one_person_of_several_takes_three_places_and_leaves_the_others(
 
     interrupted = start_as("eve", "interrupted")
     with world.workspace.writing() as session:
-        storage.import_jobs.claim_next(session)
-        storage.import_jobs.mark_interrupted_all_running(session)
+        storage.jobs.claim_next(session, IMPORTS)
+        storage.jobs.mark_interrupted_all_running(session, IMPORTS)
     shared = world.workspace.settings.model_copy(update={"space_id": "ann/era"})
     monkeypatch.setattr(world.workspace, "settings", shared)
     for number in range(3):

@@ -27,9 +27,9 @@ from annotation.collections.preparation import prepare
 from annotation.workspace import Workspace
 from era.index import building as index_building
 from era.encoders.base import EmbedderPair
-from tests.annotation.conftest import settings_at
-from tests.annotation.importing_world import CountedEmbedder, working
-from tests.fakes import strong_embedder
+from tests.worlds.desk import settings_at
+from tests.worlds.importing import CountedEmbedder, working
+from tests.worlds.words import strong_embedder
 
 def kill(n_read):
     if n_read == 12:
@@ -42,7 +42,7 @@ workspace = Workspace(settings_at(data), lambda spec, device: pair)
 prepare(workspace)
 with working(workspace) as worker:
     start_import(workspace, "ann", ImportRequest(kind="new", name="many", path=file))
-    worker._thread.join(60)
+    worker._threads[0].join(60)
 """
 
 

@@ -14,11 +14,10 @@ import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.collections import import_source
-from annotation.collections.content import CollectionContent
-from annotation.collections.imports import import_now
+from annotation.collections.import_source import import_now
 from annotation.collections.page import list_collections, list_label_sets, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import ensure_demo, store
+from annotation.collections.store_whole import CollectionContent, ensure_demo, store
 from annotation.demo.library_docs import COLLECTION_NAME, build_documents
 from annotation.demo.needs import load_judgments, load_queries
 from annotation.errors import CollectionFileError

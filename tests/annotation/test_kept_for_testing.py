@@ -13,8 +13,7 @@ from annotation.judging.assist import follow
 from annotation.judging.test_queries import keep_some, kept_for_testing, learnable, release
 from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey
 from annotation.training import start
-from annotation.training.describe import details
-from annotation.training.label_changes import changes_between
+from annotation.training.explain import changes_between, details
 from annotation.transfer.triplets import export_triplets
 from storage.records import TrainingRunRecord
 from tests.worlds.desk import Desk, swapped_topics

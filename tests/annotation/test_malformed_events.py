@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 
 from annotation import ui
 from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
-from annotation.training.worker import TrainingWorker
 from annotation.ui.app import build_ui
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import Message, on
 from annotation.ui.server.marks import deliver
 from annotation.ui.words import translations
-from tests.worlds.desk import Desk, copied_desk
+from tests.worlds.desk import Desk, copied_desk, training_worker
 
 UI = Path(ui.__path__[0])
 ASKED_FOR = re.compile(r'\.(text|name|number|optional_number|decimal|flag|list|values)\(\s*"(\w+)"')
@@ -83,7 +82,7 @@ def blocks(desk: Desk) -> gr.Blocks:
     workspace, kept = desk.workspace, desk.workspace.settings
     uploads = Uploads(workspace.folder / "uploads", kept.received_folder, UploadLimits.of(kept))
     downloads = Downloads(kept.received_folder / DOWNLOADS)
-    return build_ui(workspace, TrainingWorker(workspace), uploads, downloads, translations())
+    return build_ui(workspace, training_worker(workspace), uploads, downloads, translations())
 
 
 def send(blocks: gr.Blocks, function: BlockFunction, data: Any, sent: Any, author: str | None) -> list[str]:

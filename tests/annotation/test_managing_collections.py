@@ -7,8 +7,9 @@ import pytest
 import storage.collections
 import storage.documents
 import storage.judgments
+from annotation.collections.import_source import finish_deletions
 from annotation.collections.imports import ImportRequest, start_import
-from annotation.collections.manage import archive, delete, describe, finish_deletions, rename, unarchive
+from annotation.collections.manage import archive, delete, describe, rename, unarchive
 from annotation.collections.page import list_collections, open_page
 from annotation.collections.store_whole import ensure_demo, store
 from annotation.errors import InvalidInputError, NotAllowedError

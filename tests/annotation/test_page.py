@@ -12,11 +12,10 @@ import storage.queries
 import storage.training_runs
 from annotation.collections.page import use_collection
 from annotation.collections.store_whole import store
-from annotation.training.worker import TrainingWorker
 from annotation.ui.app import Page
 from annotation.ui.words import translations
 from storage.records import CollectionRecord
-from tests.worlds.desk import Desk, downloads_of, small_world, uploads_of
+from tests.worlds.desk import Desk, downloads_of, small_world, training_worker, uploads_of
 from tests.worlds.words import QRELS
 
 GONE = {"collection_id": 99, "label_set_id": 99}
@@ -35,7 +34,7 @@ def page(judged_desk: Desk, other: CollectionRecord) -> Iterator[Page]:
     with gr.Blocks():
         workspace = judged_desk.workspace
         uploads, downloads = uploads_of(workspace), downloads_of(workspace)
-        yield Page(workspace, TrainingWorker(workspace), uploads, downloads, translations())
+        yield Page(workspace, training_worker(workspace), uploads, downloads, translations())
 
 
 def request(**address: Any) -> Any:

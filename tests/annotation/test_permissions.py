@@ -15,8 +15,7 @@ import storage.label_sets
 import storage.queries
 import storage.training_runs
 from annotation.collections import imports, manage, update
-from annotation.collections.choosing_embedders import bundled
-from annotation.collections.embedders import change_query_embedder
+from annotation.collections.embedders import bundled, change_query_embedder
 from annotation.collections.imports import ImportRequest
 from annotation.comparing import snapshot, strong
 from annotation.comparing.view import ComparisonView
@@ -29,16 +28,15 @@ from annotation.judging.setup import DeskSetup, set_up
 from annotation.people.permissions import is_alone, why_not_arrange, why_not_manage
 from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
-from annotation.training import learning_curves, start
 from annotation.training import manage as manage_runs
-from annotation.training.worker import TrainingWorker
+from annotation.training import start
 from annotation.transfer.judgments import import_judgments
 from annotation.ui.panel import Message
 from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.ui.tabs.train import TrainTab
 from storage.records import CollectionRecord, JudgmentRole, PoolDocument, QueryRecord, TrainingRunState
-from tests.worlds.desk import Desk, as_json, downloads_of, uploads_of
+from tests.worlds.desk import Desk, as_json, downloads_of, training_worker, uploads_of
 from tests.worlds.importing import write_documents
 from tests.worlds.judging import authors_seen, ids, say
 
@@ -222,8 +220,8 @@ RUN_ACTS: dict[str, Callable[[Desk, str | None, int], object]] = {
     "archive": lambda d, who, run_id: manage_runs.archive(d.workspace, who, run_id, True),
     "cancel": lambda d, who, run_id: start.cancel(d.workspace, who, run_id),
     "resume": lambda d, who, run_id: start.resume(d.workspace, who, run_id),
-    "curve": lambda d, who, run_id: learning_curves.ask_for_curve(d.workspace, who, run_id),
-    "no curve": lambda d, who, run_id: learning_curves.withdraw_curve(d.workspace, who, run_id),
+    "curve": lambda d, who, run_id: start.ask_for_curve(d.workspace, who, run_id),
+    "no curve": lambda d, who, run_id: start.withdraw_curve(d.workspace, who, run_id),
     "delete": lambda d, who, run_id: manage_runs.delete(d.workspace, who, run_id),
 }
 
@@ -381,7 +379,7 @@ def screens(desk: Desk, author: str) -> tuple[dict[str, Any], dict[str, Any], di
     with gr.Blocks():
         judge_tab = JudgeTab(desk.workspace)
         collection_tab = CollectionTab(desk.workspace, uploads_of(desk.workspace), downloads_of(desk.workspace))
-        train_tab = TrainTab(desk.workspace, TrainingWorker(desk.workspace), gr.Timer(active=False))
+        train_tab = TrainTab(desk.workspace, training_worker(desk.workspace), gr.Timer(active=False))
     message = Message({"query": desk.query_id("cat-vet")})
     shown = judge_tab.show(desk.page, author, message), train_tab.show(desk.page, author)
     return as_json(shown[0]), as_json(shown[1]), as_json(collection_tab.show(desk.page, author))

@@ -10,9 +10,8 @@ import pytest
 
 import annotation
 from annotation.collections.catalogue import all_collections
-from annotation.collections.content import CollectionContent
 from annotation.collections.page import list_label_sets, open_page
-from annotation.collections.store_whole import store
+from annotation.collections.store_whole import CollectionContent, store
 from annotation.comparing.measure import JudgedShare
 from annotation.judging.agreement import Agreement, JudgeWork, PairAgreement, People
 from annotation.judging.review import DrawnMarks

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+import storage.jobs
 import storage.training_runs
 from annotation.ranking import rankers
 from annotation.ranking.rankers import ALIGNED, LIGHT, Ranker, RankingKey
 from annotation.training import start
-from annotation.training.learning_curves import CurveProgress
+from annotation.training.start import CurveProgress
 from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, TrainingRunRecord, TrainingRunState
 from tests.worlds.desk import Desk, as_json
 
 
@@ -264,8 +265,8 @@ def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
     queued = as_json(train_payload(judged_desk))["active"]
     assert (queued["id"], queued["state"], queued["stage"], queued["seconds"]) == (run.id, "queued", "embedding", 0.0)
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
-        storage.training_runs.progress(session, run.id, stage="adaptation", fraction=0.625, message="step 5")
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
+        storage.jobs.progress(session, run.job_id, stage="adaptation", fraction=0.625, message="step 5")
     start.cancel(judged_desk.workspace, "ann", run.id)
     active = as_json(train_payload(judged_desk))["active"]
     assert (active["state"], active["stage"], active["fraction"], active["message"], active["is_cancel_requested"]) == (
@@ -341,7 +342,7 @@ def test_train_panel_shows_the_running_run_and_who_waits(judged_desk: Desk) -> N
     assert (waiting["active"]["id"], waiting["active"]["place"]) == (first.id, "next in line")
     assert [(each["number"], each["place"]) for each in waiting["waiting"]] == [(2, "2nd in line"), (3, "3rd in line")]
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
     payload = as_json(train_payload(judged_desk))
     assert (payload["active"]["kind"], payload["active"]["id"], payload["active"]["place"]) == (
         "training",

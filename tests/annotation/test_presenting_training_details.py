@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from annotation.training import describe
-from annotation.training.describe import SnapshotMark
-from annotation.training.label_changes import LabelChanges, MarkChange
+from annotation.training import explain
+from annotation.training.explain import LabelChanges, MarkChange, SnapshotMark
 from annotation.training.manage import Dependents
 from annotation.ui.payloads.training_run import (
     changes_payload,
@@ -28,7 +27,7 @@ def facts_of(payload: dict[str, Any]) -> dict[str, str]:
 
 
 def test_details_say_what_the_run_learned_from_and_how_that_went(trained_desk: Desk) -> None:
-    payload = as_json(details_panel(describe.details(trained_desk.workspace, "ann", 1)))
+    payload = as_json(details_panel(explain.details(trained_desk.workspace, "ann", 1)))
     facts = facts_of(payload)
     assert facts["Labels"] == "Ann's labels: 12 queries with something relevant, 12 documents relevant, 12 not relevant"
     assert facts["Recipe and seed"] == "era, seed 0"
@@ -45,7 +44,7 @@ def test_details_say_what_the_run_learned_from_and_how_that_went(trained_desk: D
 
 
 def test_details_words_of_pictures_hold_the_stored_numbers(trained_desk: Desk) -> None:
-    found = describe.details(trained_desk.workspace, "ann", 1)
+    found = explain.details(trained_desk.workspace, "ann", 1)
     report = {
         "strength": 800.0,
         "strengths": [
@@ -75,7 +74,7 @@ def test_details_words_of_pictures_hold_the_stored_numbers(trained_desk: Desk) -
 
 
 def test_details_say_which_queries_are_no_clean_test_of_the_run(trained_desk: Desk) -> None:
-    found = describe.details(trained_desk.workspace, "ann", 1)
+    found = explain.details(trained_desk.workspace, "ann", 1)
     assert "Kept for testing since" not in facts_of(details_panel(found))
     for n, words in ((1, "1 query of these, so it is no clean"), (3, "3 queries of these, so they are no clean")):
         facts = facts_of(details_panel(replace(found, n_for_testing=n)))
@@ -83,7 +82,7 @@ def test_details_say_which_queries_are_no_clean_test_of_the_run(trained_desk: De
 
 
 def test_details_of_a_run_that_left_nothing_show_what_there_is(trained_desk: Desk) -> None:
-    found = describe.details(trained_desk.workspace, "ann", 1)
+    found = explain.details(trained_desk.workspace, "ann", 1)
     run = replace(found.run, measures=None, device=None, state=TrainingRunState.CANCELLED)
     payload = as_json(details_panel(replace(found, run=run, made_with={}, rerun_of=4)))
     assert (payload["strengths"], payload["folds"], payload["alignment"]) == (None, None, "")
@@ -95,7 +94,7 @@ def test_details_of_a_run_that_left_nothing_show_what_there_is(trained_desk: Des
 
 
 def test_details_of_a_small_collection_say_nothing_of_an_alignment_that_cannot_be_judged(trained_desk: Desk) -> None:
-    found = describe.details(trained_desk.workspace, "ann", 1)
+    found = explain.details(trained_desk.workspace, "ann", 1)
     unknown = {"report": {"alignment_fit": {"explained_variance": None, "mean_cosine": None, "n": 1}}}
     assert details_panel(replace(found, run=replace(found.run, measures=unknown)))["alignment"] == ""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotation.jobs.read_ahead import read_ahead
+from annotation.jobs.child import read_ahead
 from tests.worlds.desk import PATIENCE_S
 
 

@@ -34,9 +34,10 @@ from era.index.lexical import WORD_WEIGHT
 from era.intact import read_json, write_json
 from era.method.influence import aligned_parts, explain, trained_parts
 from era.method.recipes import fit
+from era.progress import no_progress
 from era.types import Query
 from storage.records import PoolDocument
-from tests.worlds.desk import Desk, as_json, swapped_topics, wait_until
+from tests.worlds.desk import Desk, as_json, swapped_topics
 from tests.worlds.judging import say
 from tests.worlds.words import DOCUMENTS, QRELS, QUERIES
 
@@ -355,9 +356,7 @@ def test_a_kept_ranking_and_the_strong_model_cannot_be_split(judged_desk: Desk) 
     kept = side_for(judged_desk, "cat-vet", "cat-illness", f"light~snap-{slug}-1")
     assert kept.change is None
     assert kept.text.endswith(f"“Monday: aligned, no labels, vectors alone” {AS_KEPT}.")
-    reading = judged_desk.workspace.open(judged_desk.collection.id).strong_reading
-    reading.start()
-    wait_until(lambda: reading.state.state, lambda state: state == "ready")
+    judged_desk.workspace.open(judged_desk.collection.id).strong_reading.read(no_progress)
     for key in ("strong", "strong+words"):
         side = side_for(judged_desk, "cat-vet", "cat-illness", f"light~{key}")
         assert side.change is None

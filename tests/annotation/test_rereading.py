@@ -3,7 +3,6 @@
 Of the 16 documents the alignment texts are 8, so that the strong model has not read the others.
 """
 
-import time
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -36,6 +35,7 @@ from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
 from era.encoders.spec import EmbedderSpec
 from era.method.alignment import AlignmentTexts
+from era.progress import no_progress
 from tests.worlds.desk import Desk, swapped_topics
 from tests.worlds.judging import found_by
 from tests.worlds.words import DOCUMENTS, GRADED_RANKING, GRADED_TEXT, light_embedder
@@ -162,10 +162,7 @@ def test_what_cannot_be_kept_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch
 
 def test_a_complete_reading_for_comparing_leaves_nothing_unread(desk: Desk) -> None:
     opened = library_of(desk)
-    opened.strong_reading.start()
-    deadline = time.monotonic() + 60
-    while not opened.strong_reading.is_ready and time.monotonic() < deadline:
-        time.sleep(0.01)
+    opened.strong_reading.read(no_progress)
     desk.strong._documents.clear()  # the embedder itself has kept nothing
     is_known, vectors = opened.strong_documents(["moth-illness", "cat-feeding"])
     assert is_known.all()

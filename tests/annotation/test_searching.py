@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import storage.collections
+import storage.jobs
 import storage.label_sets
 import storage.queries
 import storage.training_runs
@@ -343,7 +344,7 @@ def test_default_ranker_is_the_newest_finished_run_of_the_label_set(judged_desk:
     second = judged_desk.finish_by_hand(swapped_topics())
     third = judged_desk.start()
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.cancel_request(session, third.id)
+        storage.jobs.cancel_request(session, third.job_id)
         other = storage.label_sets.get_or_create(session, judged_desk.collection.id, "other", "ann")
     assert default_ranker(judged_desk.workspace, *ids) == f"run-{second.id}"
     assert default_ranker(judged_desk.workspace, judged_desk.collection.id, other.id) == "aligned+words+reread"

@@ -24,8 +24,8 @@ from annotation.judging.queries import list_lines
 from annotation.judging.setup import hidden_queries, left_out, sight_of
 from annotation.ranking.rankers import RankingKey
 from annotation.settings import Settings
-from annotation.training import describe
-from annotation.training.label_changes import changes_between
+from annotation.training import explain
+from annotation.training.explain import changes_between
 from annotation.transfer.adapters import export_adapter
 from annotation.transfer.collections import export_collection
 from annotation.transfer.judgments import EVERYBODY, export_judgments
@@ -271,10 +271,10 @@ def test_triplets_say_so_where_everything_is_left_out(shared: Desk) -> None:
 
 def test_a_training_run_tells_no_marks_that_are_hidden(judged: Desk) -> None:
     run, hidden = judged.train(), closed_to(judged, "bob")
-    found = describe.details(judged.workspace, "bob", run.id)
+    found = explain.details(judged.workspace, "bob", run.id)
     assert {taught.query.id for taught in found.queries if taught.is_hidden} == hidden
     with pytest.raises(NotFoundError, match="stay hidden"):
-        describe.snapshot_marks(judged.workspace, "bob", run.id, judged.query_id("dog-owner"))
+        explain.snapshot_marks(judged.workspace, "bob", run.id, judged.query_id("dog-owner"))
     say(judged, "ann", judged.query_id("dog-owner"), "dog-feeding", 0.0)
     changes = changes_between(judged.workspace, "bob", run.id, None)
     assert (changes.n_hidden, changes.n_changed, changes.queries) == (1, 0, [])

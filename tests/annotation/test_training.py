@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+import storage.jobs
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.jobs.fair_share import MAX_WAITING
+from annotation.jobs.worker import MAX_WAITING
 from annotation.judging.marks import start_label_set
 from annotation.labels.current import LabelCounts, Standings
 from annotation.training import start
@@ -22,7 +23,7 @@ from annotation.training.train import summarise
 from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, TrainingRunRecord, TrainingRunState
 from tests.worlds.desk import Desk, small_world, swapped_topics
 from tests.worlds.words import QRELS
 
@@ -157,7 +158,7 @@ def test_start_refuses_an_eleventh_run_in_line(judged_desk: Desk) -> None:
     ):
         judged_desk.start()
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)  # the one that runs does not wait
+        storage.jobs.claim_next(session, {JobKind.TRAIN})  # the one that runs does not wait
     runs.append(judged_desk.start("paper"))
     with pytest.raises(InvalidInputError, match="or cancel one"):
         judged_desk.start("paper")
@@ -196,7 +197,7 @@ def test_one_person_of_several_takes_three_places_and_leaves_the_others(
 def test_places_in_line_follow_the_queue(judged_desk: Desk) -> None:
     first, second, third, fourth = (judged_desk.start(seed=seed) for seed in range(4))
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
     assert start.places_in_line(judged_desk.workspace) == {second.id: 1, third.id: 2, fourth.id: 3}
     start.cancel(judged_desk.workspace, "ann", second.id)
     assert start.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.training.choice import RANKINGS, choose
+from annotation.training.train import RANKINGS, choose
 
 
 def means(*values: float) -> dict[str, dict[str, float]]:

@@ -9,11 +9,11 @@ import pytest
 import era.evaluation.learning_curve
 import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
-from annotation.training import learning_curves, start
-from annotation.training.learning_curves import ask_for_curve, why_no_curve, withdraw_curve
-from annotation.training.worker import TrainingWorker
+from annotation.jobs import progress
+from annotation.training import start
+from annotation.training.start import ask_for_curve, why_no_curve, withdraw_curve
 from storage.records import TrainingRunState
-from tests.worlds.desk import PATIENCE_S, Desk, swapped_topics, wait_until
+from tests.worlds.desk import PATIENCE_S, Desk, swapped_topics, training_worker, wait_until
 from tests.worlds.words import QRELS
 
 
@@ -25,7 +25,7 @@ def test_curve_is_computed_from_the_labels_of_the_run(judged_desk: Desk) -> None
     run = judged_desk.train()
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     n_read = len(judged_desk.strong.texts_read)
-    worker = TrainingWorker(judged_desk.workspace)
+    worker = training_worker(judged_desk.workspace)
     worker.start()
     curve = wait_for_curve(judged_desk, run.id)
     worker.close()
@@ -34,7 +34,7 @@ def test_curve_is_computed_from_the_labels_of_the_run(judged_desk: Desk) -> None
     assert curve["points"][-1]["value"] > curve["baseline"]  # owner and vet can be told apart from the other animals
     assert curve["advice"]
     assert judged_desk.strong.texts_read[n_read:] == []
-    assert worker.curves.under_way is None
+    assert start.curve_under_way(judged_desk.workspace) is None
 
 
 def refuse_a_curve(judged: Desk, run_id: int) -> None:
@@ -82,28 +82,30 @@ class StagedCurve:
 def staged(monkeypatch: pytest.MonkeyPatch) -> StagedCurve:
     staged = StagedCurve()
     monkeypatch.setattr(era.evaluation.learning_curve, "learning_curve", staged)
-    monkeypatch.setattr(learning_curves, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(progress, "_PAUSE_S", 0.0)
     return staged
 
 
 def test_curve_under_way_is_seen_withdrawn_and_leaves_the_one_before(judged_desk: Desk, staged: StagedCurve) -> None:
-    run, worker = judged_desk.finish_by_hand(swapped_topics()), TrainingWorker(judged_desk.workspace)
+    run, worker = judged_desk.finish_by_hand(swapped_topics()), training_worker(judged_desk.workspace)
     with judged_desk.workspace.writing() as session:
         storage.training_runs.set_curve(session, run.id, {"advice": "the one before"})
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     worker.start()
-    seen = wait_until(lambda: worker.curves.under_way, lambda each: each is not None and each.detail != "")
+    seen = wait_until(
+        lambda: start.curve_under_way(judged_desk.workspace), lambda each: each is not None and each.detail != ""
+    )
     assert seen is not None
     assert (seen.training_run_id, seen.fraction, seen.detail) == (run.id, 0.25, "adapter 5 of 20")
     withdraw_curve(judged_desk.workspace, "ann", run.id)
-    wait_until(lambda: worker.curves.under_way, lambda each: each is None)
+    wait_until(lambda: start.curve_under_way(judged_desk.workspace), lambda each: each is None)
     after = judged_desk.run(run.id)
     worker.close()
     assert (after.wants_curve, after.curve) == (False, {"advice": "the one before"})
 
 
 def test_curve_makes_way_for_a_training_run_and_is_taken_up_after_it(judged_desk: Desk, staged: StagedCurve) -> None:
-    run, worker = judged_desk.finish_by_hand(swapped_topics()), TrainingWorker(judged_desk.workspace)
+    run, worker = judged_desk.finish_by_hand(swapped_topics()), training_worker(judged_desk.workspace)
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     worker.start()
     assert staged.has_begun.wait(PATIENCE_S)
@@ -121,14 +123,14 @@ def test_curve_makes_way_for_a_training_run_and_is_taken_up_after_it(judged_desk
 def test_curve_wanted_before_a_restart_is_computed_after_it(judged_desk: Desk, staged: StagedCurve) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
     ask_for_curve(judged_desk.workspace, "ann", run.id)
-    worker = TrainingWorker(judged_desk.workspace)
+    worker = training_worker(judged_desk.workspace)
     worker.start()
     assert staged.has_begun.wait(PATIENCE_S)
     worker.close()
     assert judged_desk.run(run.id).wants_curve
     staged.is_let_go.set()
     again = judged_desk.again()
-    second = TrainingWorker(again.workspace)
+    second = training_worker(again.workspace)
     second.start()
     assert wait_for_curve(again, run.id)["advice"] == "Label more."
     second.close()
@@ -149,7 +151,7 @@ def test_curve_that_fails_says_why_and_the_worker_goes_on(
         raise error
 
     monkeypatch.setattr(era.evaluation.learning_curve, "learning_curve", fail)
-    run, worker = judged_desk.finish_by_hand(swapped_topics()), TrainingWorker(judged_desk.workspace)
+    run, worker = judged_desk.finish_by_hand(swapped_topics()), training_worker(judged_desk.workspace)
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     worker.start()
     assert wait_for_curve(judged_desk, run.id) == {"error": words}
@@ -162,13 +164,13 @@ def test_curve_that_fails_says_why_and_the_worker_goes_on(
 def test_a_run_deleted_while_its_curve_is_computed_leaves_the_worker_well(
     judged_desk: Desk, staged: StagedCurve
 ) -> None:
-    run, worker = judged_desk.finish_by_hand(swapped_topics()), TrainingWorker(judged_desk.workspace)
+    run, worker = judged_desk.finish_by_hand(swapped_topics()), training_worker(judged_desk.workspace)
     ask_for_curve(judged_desk.workspace, "ann", run.id)
     worker.start()
     assert staged.has_begun.wait(PATIENCE_S)
     with judged_desk.workspace.writing() as session:
         storage.training_runs.delete(session, run.id)
-    wait_until(lambda: worker.curves.under_way, lambda each: each is None)
+    wait_until(lambda: start.curve_under_way(judged_desk.workspace), lambda each: each is None)
     again = judged_desk.start()
     worker.poke()
     assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED

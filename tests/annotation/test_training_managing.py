@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import storage.comparisons
+import storage.jobs
 import storage.training_runs
 from annotation.collections.page import open_page
 from annotation.collections.store_whole import store
@@ -13,10 +14,10 @@ from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.judging.marks import start_label_set
 from annotation.ranking import rankers
 from annotation.ranking.rankers import RankingKey
-from annotation.training import describe, manage, start
-from annotation.training.label_changes import changed_marks, changes_between
+from annotation.training import explain, manage, start
+from annotation.training.explain import changed_marks, changes_between
 from storage.errors import UnknownRecord
-from storage.records import NewSnapshot, TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, NewSnapshot, TrainingRunRecord, TrainingRunState
 from tests.worlds.desk import Desk, small_world, swapped_topics
 from tests.worlds.judging import offer
 from tests.worlds.words import QRELS
@@ -148,7 +149,7 @@ def test_delete_refuses_what_is_under_way(judged_desk: Desk) -> None:
     with pytest.raises(InvalidInputError, match=r"Run 1 is queued\. Cancel it first"):
         manage.delete(judged_desk.workspace, "ann", run.id)
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
     with pytest.raises(InvalidInputError, match="Run 1 is running"):
         manage.delete(judged_desk.workspace, "ann", run.id)
 
@@ -213,37 +214,37 @@ def test_changes_between_runs_of_different_collections_are_refused(judged_desk: 
 
 
 def test_details_list_what_the_run_learned_from(trained_desk: Desk) -> None:
-    found = describe.details(trained_desk.workspace, "ann", 1)
+    found = explain.details(trained_desk.workspace, "ann", 1)
     assert (found.run.id, found.label_set, found.rerun_of) == (1, "Ann's labels", None)
     assert [taught.query.public_id for taught in found.queries] == list(QRELS)
     assert {(t.n_relevant, t.n_not_relevant, t.is_hidden) for t in found.queries} == {(1, 1, False)}
     assert found.made_with["strong_embedder"]["name"] == trained_desk.strong.identity.name
-    marks = describe.snapshot_marks(trained_desk.workspace, "ann", 1, trained_desk.query_id("wren-vet"))
+    marks = explain.snapshot_marks(trained_desk.workspace, "ann", 1, trained_desk.query_id("wren-vet"))
     assert [(m.doc_id, m.title, m.grade) for m in marks] == [
         ("wren-illness", "wren", 1.0),
         ("wren-feeding", "wren", 0.0),
     ]
     with pytest.raises(NotFoundError, match="learned nothing from that query"):
-        describe.snapshot_marks(trained_desk.workspace, "ann", 1, 999)
+        explain.snapshot_marks(trained_desk.workspace, "ann", 1, 999)
 
 
 def test_details_of_a_run_from_before_read_what_the_adapter_says(judged_desk: Desk) -> None:
     run = judged_desk.finish_by_hand(swapped_topics())
-    found = describe.details(judged_desk.workspace, "ann", run.id)
+    found = explain.details(judged_desk.workspace, "ann", run.id)
     assert found.made_with["light_embedder"]["name"] == judged_desk.light.identity.name
     manage.delete(judged_desk.workspace, "ann", run.id)
     left = judged_desk.start()
-    assert describe.details(judged_desk.workspace, "ann", left.id).made_with == {}
+    assert explain.details(judged_desk.workspace, "ann", left.id).made_with == {}
 
 
 def test_marks_of_a_query_stay_hidden_from_who_may_still_judge_it(judged_desk: Desk) -> None:
     run, hidden = judged_desk.start(), judged_desk.query_id("wren-vet")
     judged_desk.mark(hidden, "moth-illness", 1.0, 1)
-    found = describe.details(judged_desk.workspace, "ben", run.id)
+    found = explain.details(judged_desk.workspace, "ben", run.id)
     assert [taught.query.id for taught in found.queries if taught.is_hidden] == [hidden]
     with pytest.raises(NotFoundError, match="may still judge"):
-        describe.snapshot_marks(judged_desk.workspace, "ben", run.id, hidden)
-    assert describe.snapshot_marks(judged_desk.workspace, "ann", run.id, hidden)
+        explain.snapshot_marks(judged_desk.workspace, "ben", run.id, hidden)
+    assert explain.snapshot_marks(judged_desk.workspace, "ann", run.id, hidden)
     changes = changes_between(judged_desk.workspace, "ben", run.id, None)
     assert (changes.n_hidden, changes.n_added, changes.queries) == (1, 0, [])
     assert changes_between(judged_desk.workspace, "ann", run.id, None).n_added == 1

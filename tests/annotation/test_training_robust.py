@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import storage.jobs
 import storage.label_sets
 import storage.training_runs
+from annotation.jobs import progress
+from annotation.jobs.progress import Reporter
+from annotation.jobs.worker import Worker
 from annotation.ranking.rankers import default_ranker
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.training import progress, start
-from annotation.training.progress import STAGES, Reporter
-from annotation.training.train import Outcome
-from annotation.training.worker import TrainingWorker
+from annotation.training import start
+from annotation.training.train import SHARES, Outcome
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.errors import Cancelled
@@ -26,19 +28,19 @@ from era.method import recipes
 from era.method.influence import Influence
 from era.method.recipes import Fit
 from storage.errors import DatabaseBusy, DataFolderNotWritable
-from storage.records import TrainingRunState
-from tests.worlds.desk import Desk
+from storage.records import JobKind, TrainingRunState
+from tests.worlds.desk import Desk, training_worker
 from tests.worlds.words import DOCUMENTS
 
 
 @pytest.fixture
-def worker_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Workspace], TrainingWorker]]:
+def worker_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Workspace], Worker]]:
     """Return what makes a worker with short pauses; it is closed with the test."""
-    monkeypatch.setattr("annotation.training.worker._FIRST_PAUSE_S", 0.01)
-    workers: list[TrainingWorker] = []
+    monkeypatch.setattr("annotation.jobs.worker._PAUSE_S", 0.01)
+    workers: list[Worker] = []
 
-    def make(workspace: Workspace) -> TrainingWorker:
-        workers.append(TrainingWorker(workspace))
+    def make(workspace: Workspace) -> Worker:
+        workers.append(training_worker(workspace))
         return workers[-1]
 
     yield make
@@ -67,26 +69,26 @@ def failing(times: int, error: Exception, then: Callable[..., Any]) -> Callable[
 )
 def test_run_finishes_although_the_database_fails_at_first(
     judged_desk: Desk,
-    worker_of: Callable[[Workspace], TrainingWorker],
+    worker_of: Callable[[Workspace], Worker],
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     make_error: Callable[[Any], Exception],
 ) -> None:
     run, error = judged_desk.start(), make_error(judged_desk.workspace.folder)
-    monkeypatch.setattr(storage.training_runs, step, failing(3, error, getattr(storage.training_runs, step)))
+    monkeypatch.setattr(storage.jobs, step, failing(3, error, getattr(storage.jobs, step)))
     worker_of(judged_desk.workspace).start()
     assert judged_desk.wait_for(run.id).state is TrainingRunState.FINISHED
 
 
 def test_run_fails_once_the_database_takes_that_down(
-    judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
+    judged_desk: Desk, worker_of: Callable[[Workspace], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any) -> Outcome:
         raise ValueError("The reason.")
 
-    monkeypatch.setattr("annotation.training.worker.train", broken)
+    monkeypatch.setattr("annotation.training.jobs.train", broken)
     busy = DatabaseBusy(judged_desk.workspace.folder, "locked")
-    monkeypatch.setattr(storage.training_runs, "fail", failing(3, busy, storage.training_runs.fail))
+    monkeypatch.setattr(storage.jobs, "fail", failing(3, busy, storage.jobs.fail))
     run, worker = judged_desk.start(), worker_of(judged_desk.workspace)
     worker.start()
     ended = judged_desk.wait_for(run.id)
@@ -102,19 +104,19 @@ def test_progress_that_cannot_be_written_does_not_stop_a_run(
 ) -> None:
     run = judged_desk.start()
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
     busy = DatabaseBusy(judged_desk.workspace.folder, "locked")
-    monkeypatch.setattr(storage.training_runs, "progress", failing(1, busy, storage.training_runs.progress))
-    report = Reporter(judged_desk.workspace, run.id, lambda: False)
+    monkeypatch.setattr(storage.jobs, "progress", failing(1, busy, storage.jobs.progress))
+    report = Reporter(judged_desk.workspace, run.job_id, lambda: False, SHARES)
     report("embedding", 0.5, "unheard")
     report("alignment", 0.5, "heard")
     assert (judged_desk.run(run.id).stage, judged_desk.run(run.id).message) == ("alignment", "heard")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SHARES)
 def test_run_is_cancelled_at_every_stage(
     judged_desk: Desk,
-    worker_of: Callable[[Workspace], TrainingWorker],
+    worker_of: Callable[[Workspace], Worker],
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
 ) -> None:
@@ -145,7 +147,7 @@ def test_evaluation_can_be_cancelled_between_a_few_queries(monkeypatch: pytest.M
 
 
 def test_run_is_cancelled_while_words_are_counted(
-    judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
+    judged_desk: Desk, worker_of: Callable[[Workspace], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = judged_desk.start()
     count = OpenCollection.words
@@ -180,9 +182,9 @@ def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk
     before = judged_desk.train()
     left = judged_desk.start(seed=3)
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)  # and then the process is killed
+        storage.jobs.claim_next(session, {JobKind.TRAIN})  # and then the process is killed
     again = judged_desk.again()
-    worker = TrainingWorker(again.workspace)
+    worker = training_worker(again.workspace)
     worker.start()
     assert again.run(left.id).state is TrainingRunState.INTERRUPTED
     assert default_ranker(again.workspace, again.collection.id, again.label_set_id) == f"run-{before.id}"
@@ -237,14 +239,14 @@ def test_run_of_another_recipe_does_not_come_into_use_by_itself(judged_desk: Des
 
 
 def test_run_whose_measures_can_never_be_stored_fails_and_the_next_one_is_done(
-    judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
+    judged_desk: Desk, worker_of: Callable[[Workspace], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any, **named: Any) -> Any:
         raise TypeError("not JSON")
 
     run, worker = judged_desk.start(), worker_of(judged_desk.workspace)
     with monkeypatch.context() as for_a_while:
-        for_a_while.setattr(storage.training_runs, "finish", broken)
+        for_a_while.setattr(storage.training_runs, "set_outcome", broken)
         worker.start()
         ended = judged_desk.wait_for(run.id)
     assert (ended.state, "could not be stored" in ended.message) == (TrainingRunState.FAILED, True)
@@ -262,7 +264,7 @@ def test_run_keeps_what_it_was_made_with_and_what_it_took(trained_desk: Desk) ->
     assert run.config["versions"].keys() >= {"python", "torch", "numpy"}
     assert run.measures is not None
     cost = run.measures["cost"]
-    assert set(cost["stage_seconds"]) <= set(STAGES)
+    assert set(cost["stage_seconds"]) <= set(SHARES)
     assert cost["stage_seconds"]["adaptation"] > 0
     assert cost["memory_bytes"] > 50 * 2**20  # torch alone takes more
     json.dumps([run.config, run.measures], allow_nan=False)
@@ -281,10 +283,10 @@ def test_seconds_of_a_stage_are_those_between_its_first_report_and_the_next_stag
 ) -> None:
     run = judged_desk.start()
     with judged_desk.workspace.writing() as session:
-        storage.training_runs.claim_next(session)
+        storage.jobs.claim_next(session, {JobKind.TRAIN})
     times = iter([100.0, 101.0, 103.0, 103.5, 110.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    report = Reporter(judged_desk.workspace, run.id, lambda: False)  # at 100
+    report = Reporter(judged_desk.workspace, run.job_id, lambda: False, SHARES)  # at 100
     for stage in ("embedding", "embedding", "alignment", "adaptation"):
         report(stage, 0.0)
     assert report.seconds == {"embedding": 3.5, "alignment": 6.5}
@@ -304,20 +306,20 @@ def test_note_of_a_run_that_fell_back_reaches_its_row(judged_desk: Desk, monkeyp
 
 def test_reporter_stops_when_the_app_closes(judged_desk: Desk) -> None:
     with pytest.raises(Cancelled):
-        Reporter(judged_desk.workspace, judged_desk.start().id, lambda: True)("embedding", 0.0)
+        Reporter(judged_desk.workspace, judged_desk.start().job_id, lambda: True)("embedding", 0.0)
 
 
 def test_worker_goes_on_after_a_run_that_ended_otherwise(
-    judged_desk: Desk, worker_of: Callable[[Workspace], TrainingWorker], monkeypatch: pytest.MonkeyPatch
+    judged_desk: Desk, worker_of: Callable[[Workspace], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark_cancelled = storage.training_runs.mark_cancelled
+    mark_cancelled = storage.jobs.mark_cancelled
 
     def ended_already(workspace: Workspace, run: Any, progress: Reporter) -> Outcome:
         with workspace.writing() as session:
-            mark_cancelled(session, run.id)
+            mark_cancelled(session, run.job_id)
         return Outcome({}, {}, "none", "")
 
-    monkeypatch.setattr("annotation.training.worker.train", ended_already)
+    monkeypatch.setattr("annotation.training.jobs.train", ended_already)
     first, worker = judged_desk.start(), worker_of(judged_desk.workspace)
     worker.start()
     assert judged_desk.wait_for(first.id).state is TrainingRunState.CANCELLED

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import storage.jobs
 import storage.training_runs
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import store
 from annotation.judging.queries import ask, run_query
 from annotation.ranking.rankers import RankingKey, list_rankers
 from annotation.training import start
-from annotation.training.worker import TrainingWorker
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.errors import EmbedderUnavailableError
-from storage.records import TrainingRunState
-from tests.worlds.desk import PATIENCE_S, Desk, new_desk, small_world, swapped_topics, wait_until
+from storage.records import JobKind, TrainingRunState
+from tests.worlds.desk import PATIENCE_S, Desk, new_desk, small_world, swapped_topics, training_worker, wait_until
 from tests.worlds.words import QRELS, QUERIES, WANTED_TOPIC
 
 
@@ -183,7 +183,7 @@ def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk
 def test_cancelling_a_running_run_leaves_no_adapter(desk: Desk) -> None:
     unread_query(desk)
     desk.strong.gate.clear()
-    run, worker = desk.start(), TrainingWorker(desk.workspace)
+    run, worker = desk.start(), training_worker(desk.workspace)
     desk.strong.is_reached.clear()
     worker.start()
     assert desk.strong.is_reached.wait(PATIENCE_S)
@@ -212,7 +212,7 @@ def test_cancelling_a_running_run_leaves_no_adapter(desk: Desk) -> None:
 def test_failing_run_says_why_and_the_worker_takes_the_next(desk: Desk, error: Exception, message: str) -> None:
     unread_query(desk)
     desk.strong.error = error
-    run, worker = desk.start(), TrainingWorker(desk.workspace)
+    run, worker = desk.start(), training_worker(desk.workspace)
     worker.start()
     failed = desk.wait_for(run.id)
     assert (failed.state, failed.message, failed.measures) == (TrainingRunState.FAILED, message, None)
@@ -233,7 +233,7 @@ def test_run_fails_with_the_reason_when_the_embedders_did_not_load(desk: Desk) -
     desk.workspace.close()
     workspace = Workspace(desk.workspace.settings, load)  # type: ignore[arg-type]
     prepare(workspace)
-    again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), TrainingWorker(workspace)
+    again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), training_worker(workspace)
     worker.start()
     ended = again.wait_for(run.id)
     worker.close()
@@ -246,7 +246,7 @@ def test_worker_waits_for_the_embedders(desk: Desk) -> None:
     run = desk.start()
     desk.workspace.close()
     workspace = Workspace(desk.workspace.settings, lambda spec, device: desk.workspace.open(desk.collection.id).pair)
-    again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), TrainingWorker(workspace)
+    again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), training_worker(workspace)
     worker.start()
     prepare(workspace)
     assert again.wait_for(run.id).state is TrainingRunState.FINISHED
@@ -257,10 +257,10 @@ def test_worker_waits_for_the_embedders(desk: Desk) -> None:
 def test_start_of_the_worker_marks_what_a_killed_process_left(judged_desk: Desk) -> None:
     left = judged_desk.start()
     with judged_desk.workspace.writing() as session:
-        assert storage.training_runs.claim_next(session) is not None  # and then the process is killed
+        assert storage.jobs.claim_next(session, {JobKind.TRAIN}) is not None  # and then the process is killed
     again = judged_desk.again()
     assert again.run(left.id).state is TrainingRunState.RUNNING
-    worker = TrainingWorker(again.workspace)
+    worker = training_worker(again.workspace)
     worker.start()
     ended = again.run(left.id)
     assert ended.state is TrainingRunState.INTERRUPTED
@@ -276,7 +276,7 @@ def test_start_of_the_worker_marks_what_a_killed_process_left(judged_desk: Desk)
 def test_worker_takes_up_what_was_queued_before_a_restart(judged_desk: Desk) -> None:
     run = judged_desk.start()
     again = judged_desk.again()
-    worker = TrainingWorker(again.workspace)
+    worker = training_worker(again.workspace)
     worker.start()
     assert again.wait_for(run.id).state is TrainingRunState.FINISHED
     worker.close()
@@ -286,7 +286,7 @@ def test_worker_takes_up_what_was_queued_before_a_restart(judged_desk: Desk) -> 
 def test_worker_takes_queued_runs_one_after_the_other(judged_desk: Desk) -> None:
     other = store(judged_desk.workspace, small_world("other", QRELS), author="ann", labels="", is_demo=False)
     second_desk = Desk(judged_desk.workspace, judged_desk.strong, judged_desk.light, other)
-    first, second, worker = judged_desk.start(), second_desk.start(), TrainingWorker(judged_desk.workspace)
+    first, second, worker = judged_desk.start(), second_desk.start(), training_worker(judged_desk.workspace)
     worker.start()
     ended = [judged_desk.wait_for(run.id) for run in (first, second)]
     worker.close()
@@ -298,7 +298,7 @@ def test_worker_takes_queued_runs_one_after_the_other(judged_desk: Desk) -> None
 
 def test_close_of_the_worker_leaves_no_thread_when_it_has_nothing_to_do(desk: Desk) -> None:
     before = training_threads()
-    worker = TrainingWorker(desk.workspace)
+    worker = training_worker(desk.workspace)
     worker.start()
     assert len(training_threads()) == len(before) + 1
     worker.close()
@@ -309,7 +309,7 @@ def test_close_of_the_worker_interrupts_the_run_under_way(desk: Desk) -> None:
     before = training_threads()
     unread_query(desk)
     desk.strong.gate.clear()
-    run, worker = desk.start(), TrainingWorker(desk.workspace)
+    run, worker = desk.start(), training_worker(desk.workspace)
     desk.strong.is_reached.clear()
     worker.start()
     assert desk.strong.is_reached.wait(PATIENCE_S)
@@ -321,7 +321,7 @@ def test_close_of_the_worker_interrupts_the_run_under_way(desk: Desk) -> None:
     assert training_threads() == before
     assert desk.run(run.id).state is TrainingRunState.RUNNING
     again = desk.again()
-    next_worker = TrainingWorker(again.workspace)
+    next_worker = training_worker(again.workspace)
     next_worker.start()
     assert again.run(run.id).state is TrainingRunState.INTERRUPTED
     next_worker.close()

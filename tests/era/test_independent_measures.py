@@ -17,7 +17,7 @@ import pytrec_eval
 from bm25s import BM25, tokenize
 from scipy import stats
 
-from annotation.collections.content import CollectionContent, content_of
+from annotation.collections.store_whole import CollectionContent, content_of
 from era.evaluation.measures import COMPARISON_MEASURES, depth_of, evaluate
 from era.evaluation.overlap import mean_overlap, overlap
 from era.evaluation.significance import PairedDifference, paired_difference

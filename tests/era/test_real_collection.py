@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotation.collections.content import CollectionContent, content_of
+from annotation.collections.store_whole import CollectionContent, content_of
 from era.adapter import light_only
 from era.corpus import Corpus
 from era.encoders.base import EmbedderPair

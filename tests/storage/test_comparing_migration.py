@@ -19,10 +19,12 @@ from storage.records import (
     TrainingRunRecord,
     TrainingRunState,
 )
+from tests.worlds import training_states
 from tests.worlds.databases import (
     assert_fails_to_open_with,
     assert_values_survive,
     assert_whole,
+    looking_into,
     old_database,
     rows_in,
     rows_of,
@@ -66,6 +68,8 @@ def test_every_value_of_the_second_schema_survives(old_path: Path) -> None:
     before = rows_in(old_path, TABLES)
     assert [len(before[table]) for table in TABLES] == [1, 1, 1, 2, 1, 4]
     close(open_database(old_path))
+    with looking_into(old_path) as connection:
+        migrations.downgrade(connection, "0005")  # where training runs have columns for all of it
     assert_values_survive(before, rows_in(old_path, TABLES))
 
 
@@ -74,17 +78,17 @@ def test_old_runs_are_read_as_they_were_with_nothing_said_of_them(opened: Engine
         finished, running = training_runs.get(session, 1), training_runs.get(session, 2)
         assert training_runs.label_snapshot(session, 1) == {"1": {"d1": 2.0}}
         assert training_runs.label_snapshot(session, 2) == {"1": {"d1": 1.0}}
-        assert training_runs.next_wanted_curve(session) is None
+        assert training_runs.curves_under_way(session) == []
     nothing_said = ("", "", False, False, None, None, False)
     assert finished == TrainingRunRecord(
         1, 1, 1, 1, TrainingRunState.FINISHED, "era", 7, {"steps": 9}, "cc", 1, 1, 0, "adapt", 1.0, "Step 9",
         {"nDCG@10": 0.5}, "cpu", "ann", False, at(10, 0), at(10, 1), at(10, 2, 250_000), at(10, 1, 500_000),
-        *nothing_said,
+        *nothing_said, 1,
     )  # fmt: skip
     assert running == TrainingRunRecord(
         2, 1, 2, 2, TrainingRunState.RUNNING, "paper", 8, {}, "dd", 1, 1, 0, "align", 0.25, "Reading",
         None, None, "ann", True, at(11, 0), at(11, 1), None, at(11, 2),
-        *nothing_said,
+        *nothing_said, 2,
     )  # fmt: skip
 
 
@@ -98,12 +102,12 @@ def test_old_label_sets_use_the_best_there_is(opened: Engine) -> None:
 
 def test_old_queue_is_done_before_what_is_resumed_and_added(opened: Engine) -> None:
     with session_factory(opened).begin() as session:
-        assert training_runs.mark_interrupted_all_running(session) == 1
-        training_runs.resume(session, 2)
+        assert training_states.mark_interrupted_all_running(session) == 1
+        training_states.resume(session, 2)
         added = training_runs.create_queued(session, NewTrainingRun(1, 1, "era", 7, {}, {}, "cc", 0, 0, 0, "ann"))
-        assert [run.id for run in training_runs.queue(session)] == [3, 4, 2, added.id]
+        assert [run.id for run in training_states.in_queue(session)] == [3, 4, 2, added.id]
     with opened.connect() as connection:
-        queued = connection.exec_driver_sql("SELECT queued_at = created_at FROM training_run ORDER BY id").scalars()
+        queued = connection.exec_driver_sql("SELECT queued_at = created_at FROM job ORDER BY id").scalars()
         assert list(queued) == [1, 0, 1, 1, 0]
 
 

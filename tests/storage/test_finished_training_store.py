@@ -9,6 +9,7 @@ import pytest
 from storage import training_runs
 from storage.errors import UnknownRecord
 from storage.records import FinishedTraining, NewTrainingRun, TrainingRunState
+from tests.worlds import training_states
 from tests.worlds.databases import Sessions
 
 STARTED, ENDED = datetime(2026, 5, 3, 12, 0, tzinfo=UTC), datetime(2026, 5, 3, 12, 1, tzinfo=UTC)
@@ -32,7 +33,7 @@ def test_a_finished_run_gets_the_next_number_and_keeps_what_it_brings(
         added = training_runs.add_finished(session, new_run, DONE)
         assert training_runs.get(session, added.id) == added
         assert training_runs.label_snapshot(session, added.id) == new_run.label_snapshot
-        assert [run.id for run in training_runs.queue(session)] == [queued.id]
+        assert [run.id for run in training_states.in_queue(session)] == [queued.id]
         following = training_runs.create_queued(session, new_run)
     assert (queued.number, added.number, following.number) == (1, 2, 3)
     assert (added.state, added.fraction) == (TrainingRunState.FINISHED, 1.0)
@@ -45,8 +46,8 @@ def test_a_finished_run_gets_the_next_number_and_keeps_what_it_brings(
 def test_a_finished_run_is_neither_claimed_nor_interrupted(sessions: Sessions, new_run: NewTrainingRun) -> None:
     with sessions.begin() as session:
         added = training_runs.add_finished(session, new_run, replace(DONE, measures=None, curve=None))
-        assert training_runs.claim_next(session) is None
-        assert training_runs.mark_interrupted_all_running(session) == 0
+        assert training_states.claim_next(session) is None
+        assert training_states.mark_interrupted_all_running(session) == 0
     assert (added.measures, added.curve) == (None, None)
 
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine
 
 import storage.engine
-from storage import collections, comparisons, import_jobs, judgments, label_sets, queries, training_runs
+from storage import collections, comparisons, jobs, judgments, label_sets, queries, training_runs
 from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
-from storage.records import NewJudgment, NewTrainingRun, QueryRecord
+from storage.records import JobKind, NewJudgment, NewTrainingRun, QueryRecord
 from tests.worlds.databases import Sessions
 
 
@@ -56,7 +56,7 @@ def use(path: Path) -> list[object]:
                     found += judgments.standing(session, label_set.id)
                     found += judgments.current_for_query(session, label_set.id, 1)
             found.append(queries.latest_search(session, 1))
-            found += import_jobs.list_all(session)
+            found += jobs.list_all(session, list(JobKind))
             return found
     finally:
         close(engine)
@@ -76,7 +76,7 @@ def test_forty_bytes_overwritten_anywhere_are_told_in_words_or_change_nothing_th
 ) -> None:
     chance, whole = random.Random(seed), path.read_bytes()
     n_told = 0
-    for _ in range(15):
+    for _ in range(30):
         place = chance.randrange(len(whole) - 40)
         path.write_bytes(whole[:place] + chance.randbytes(40) + whole[place + 40 :])
         for left in path.parent.glob(f"{path.name}-*"):
@@ -106,7 +106,7 @@ def test_a_file_cut_short_is_damaged(path: Path, share: float) -> None:
         ("UPDATE \"query\" SET text = CAST(x'6fff6c' AS TEXT) WHERE id = 1", "Could not decode to UTF-8"),
         ("UPDATE \"query\" SET created_at = '2026-13-01'", "the stored time '2026-13-01' is none"),
         ("UPDATE judgment_event SET role = 'judgf'", "the stored word 'judgf' is none that is known"),
-        ("UPDATE training_run SET state = 'queueu'", "the stored word 'queueu' is none that is known"),
+        ("UPDATE job SET state = 'queueu'", "the stored word 'queueu' is none that is known"),
         ("UPDATE alembic_version SET version_num = '00\x014'", "it is of no version"),
         ("ALTER TABLE judgment_event RENAME COLUMN note TO notf", "the table judgment_event has no note"),
         ("DROP TABLE search_event", "the table search_event has no"),

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage import collections, documents, import_jobs, judgments, migrations
+from storage import collections, documents, jobs, judgments, migrations
 from storage.engine import close, open_database, session_factory
-from storage.records import CollectionState, ImportKind, NewDocument, NewImportJob
+from storage.records import IMPORTS, CollectionState, JobKind, NewDocument, NewJob
 from tests.worlds.databases import (
     assert_fails_to_open_with,
     assert_values_survive,
@@ -51,7 +51,7 @@ def test_every_value_of_the_third_schema_survives(old_path: Path) -> None:
 def test_old_collections_are_ready_with_the_bundled_embedders_and_nobodys(opened: Engine) -> None:
     with session_factory(opened).begin() as session:
         [found] = collections.list_all(session)
-        assert import_jobs.list_all(session) == []
+        assert jobs.list_all(session, IMPORTS) == []
         assert len(judgments.standing(session, 1)) == 2
     assert (found.name, found.desk, found.is_demo) == ("birds", {"n_judges": 2}, True)
     assert (found.embedders, found.archived_at, found.state, found.created_by) == (
@@ -68,8 +68,8 @@ def test_downgrade_leaves_the_third_schema_with_what_it_had(old_path: Path) -> N
             document_embedder="", state=CollectionState.IMPORTING,
         )  # fmt: skip
         documents.add_many(session, staging.id, [NewDocument("f1", "", "Fish swim", "cc")])
-        job = import_jobs.create_queued(session, NewImportJob(ImportKind.NEW, "fish", {}, "ann"))
-        import_jobs.set_staging(session, job.id, staging.id)
+        job = jobs.create_queued(session, NewJob(JobKind.NEW, "ann", "fish"))
+        jobs.set_staging(session, job.id, staging.id)
         collections.set_embedders(session, 1, {"strong": {}})
         collections.archive(session, 1, True)
         assert documents.remove(session, 1, ["d2"]) == 1

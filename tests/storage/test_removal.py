@@ -10,7 +10,7 @@ from storage import (
     collections,
     comparisons,
     documents,
-    import_jobs,
+    jobs,
     judgments,
     label_sets,
     queries,
@@ -19,11 +19,12 @@ from storage import (
 )
 from storage.errors import UnknownRecord
 from storage.records import (
+    IMPORTS,
     CollectionRecord,
     CollectionState,
-    ImportKind,
+    JobKind,
     NewDocument,
-    NewImportJob,
+    NewJob,
     NewJudgment,
     NewPreference,
     NewSnapshot,
@@ -60,7 +61,7 @@ def fill(session: Session, collection_id: int) -> None:
     comparisons.create_snapshot(session, new, [ranking])
     run = NewTrainingRun(collection_id, label_set.id, "era", 1, {}, {}, "c" * 64, 0, 0, 0, "ann")
     training_runs.create_queued(session, run)
-    import_jobs.create_queued(session, NewImportJob(ImportKind.ADD, "birds", {}, "ann", collection_id))
+    jobs.create_queued(session, NewJob(JobKind.ADD, "ann", "birds", collection_id=collection_id))
 
 
 def n_rows(session: Session) -> dict[str, int]:
@@ -91,8 +92,8 @@ def test_nothing_is_left_of_a_deleted_collection_but_its_id(
         left = collections.get(session, deleted.id)
         assert (left.state, left.description, left.n_documents) == (CollectionState.DELETED, "", 0)
         assert add_collection(session, "fish").id == deleted.id + 1
-        assert import_jobs.list_all(session)[1].collection_id is None
-    assert after == before | {"collection": 2, "import_job": 2}
+        assert jobs.list_all(session, IMPORTS)[1].collection_id is None
+    assert after == before | {"collection": 2, "job": before["job"] + 1}  # the import, whose collection is gone
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 

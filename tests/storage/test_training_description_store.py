@@ -7,10 +7,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import training_runs
+from storage import jobs, training_runs
 from storage.errors import UnknownRecord
-from storage.records import NewTrainingRun
-from tests.worlds.databases import STEPS, bring_to, queue
+from storage.records import JobKind, NewTrainingRun
+from tests.worlds import training_states
+from tests.worlds.training_states import STEPS, bring_to, queue
 
 Sessions = sessionmaker[Session]
 
@@ -20,8 +21,8 @@ CURVE = {"points": [{"share": 0.25, "value": 0.5}], "advice": "Plus d'étiquette
 def is_first_to_learn(sessions: Sessions, run_id: int | None) -> bool:
     """Return whether the run, or none, is the one whose learning curve is to be computed next."""
     with sessions.begin() as session:
-        wanted = training_runs.next_wanted_curve(session)
-    return (None if wanted is None else wanted.id) == run_id
+        wanted = next(iter(training_runs.curves_under_way(session)), None)
+    return (None if wanted is None else wanted.training_run_id) == run_id
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "finished", "failed", "cancelled", "interrupted"])
@@ -83,13 +84,12 @@ def test_deleted_run_is_nowhere_and_leaves_its_number_unused(
     [
         training_runs.get,
         training_runs.label_snapshot,
-        training_runs.is_cancel_requested,
-        training_runs.cancel_request,
-        training_runs.resume,
+        training_states.cancel_request,
+        training_states.resume,
         training_runs.delete,
         training_runs.describe,
         lambda session, run: training_runs.describe(session, run, name="a"),
-        training_runs.request_curve,
+        lambda session, run: training_runs.request_curve(session, run, "ann"),
         lambda session, run: training_runs.set_curve(session, run, CURVE),
         *STEPS.values(),
     ],
@@ -123,12 +123,14 @@ def test_learning_curve_is_asked_for_and_kept(sessions: Sessions, new_run: NewTr
     assert is_first_to_learn(sessions, None)
     with sessions.begin() as session:
         before = training_runs.get(session, run_id)
-        assert training_runs.request_curve(session, run_id) == replace(before, wants_curve=True)
+        assert training_runs.request_curve(session, run_id, "ann") == replace(before, wants_curve=True)
     with sessions.begin() as session:
-        assert training_runs.next_wanted_curve(session) == replace(before, wants_curve=True)
+        assert training_runs.get(session, run_id) == replace(before, wants_curve=True)
+        training_runs.request_curve(session, run_id, "ben")  # once is enough
+        assert len(training_runs.curves_under_way(session)) == 1
     assert is_first_to_learn(sessions, run_id)  # asking does not take it away
     with sessions.begin() as session:
-        assert training_runs.set_curve(session, run_id, CURVE) == replace(before, curve=CURVE)
+        learn(session, run_id)
     with sessions.begin() as session:
         assert training_runs.get(session, run_id) == replace(before, curve=CURVE)
     assert is_first_to_learn(sessions, None)
@@ -140,24 +142,35 @@ def test_learning_curve_asked_for_again_stays_until_there_is_a_new_one(
     run_id = bring_to(sessions, new_run, "finished")
     with sessions.begin() as session:
         training_runs.set_curve(session, run_id, CURVE)
-        assert training_runs.request_curve(session, run_id).curve == CURVE
+        assert training_runs.request_curve(session, run_id, "ann").curve == CURVE
     with sessions.begin() as session:
-        kept = training_runs.set_curve(session, run_id, None)
+        training_runs.set_curve(session, run_id, None)
+        training_runs.withdraw_curve(session, run_id)
+        kept = training_runs.get(session, run_id)
         is_sql_null = session.execute(text("SELECT curve IS NULL FROM training_run")).scalar_one()
     assert (kept.curve, kept.wants_curve, is_sql_null) == (None, False, 1)
 
 
-def test_curve_of_the_oldest_run_is_wanted_first(sessions: Sessions, new_run: NewTrainingRun) -> None:
+def learn(session: Session, run_id: int) -> None:
+    """Compute the learning curve whose turn it is, which is that of the run."""
+    job = jobs.claim_next(session, {JobKind.CURVE})
+    assert job is not None
+    assert job.training_run_id == run_id
+    training_runs.set_curve(session, run_id, CURVE)
+    jobs.finish(session, job.id)
+
+
+def test_curves_are_computed_in_the_order_asked_for(sessions: Sessions, new_run: NewTrainingRun) -> None:
     first, second, third = (bring_to(sessions, new_run, "finished") for _ in range(3))
     with sessions.begin() as session:
-        training_runs.request_curve(session, third)
-        training_runs.request_curve(session, second)
-        training_runs.request_curve(session, first)
+        training_runs.request_curve(session, first, "ann")
+        training_runs.request_curve(session, third, "ann")
+        training_runs.request_curve(session, second, "ann")
         training_runs.delete(session, first)
-    assert is_first_to_learn(sessions, second)
-    with sessions.begin() as session:
-        training_runs.set_curve(session, second, CURVE)
     assert is_first_to_learn(sessions, third)
+    with sessions.begin() as session:
+        learn(session, third)
+    assert is_first_to_learn(sessions, second)
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled", "interrupted"])
@@ -166,7 +179,7 @@ def test_curve_of_a_run_that_has_not_finished_is_refused(
 ) -> None:
     run_id = bring_to(sessions, new_run, state)
     with sessions.begin() as session, pytest.raises(ValueError, match=f"to be finished, got {state}"):
-        training_runs.request_curve(session, run_id)
+        training_runs.request_curve(session, run_id, "ann")
     assert is_first_to_learn(sessions, None)
 
 

@@ -5,17 +5,19 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import label_sets, training_rows, training_runs
+from storage import jobs, label_sets, training_runs
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, NewTrainingRun, TrainingRunState
-from tests.worlds.databases import bring_to, claim, queue
+from storage.schema import JobRow
+from tests.worlds import training_states
+from tests.worlds.training_states import bring_to, claim, queue
 
 Sessions = sessionmaker[Session]
 
 
 def queued_ids(sessions: Sessions) -> list[int]:
     with sessions.begin() as session:
-        return [run.id for run in training_runs.queue(session)]
+        return [run.id for run in training_states.in_queue(session)]
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled", "interrupted"])
@@ -25,17 +27,17 @@ def test_resumed_run_is_queued_as_if_it_had_never_begun(
     queued = queue(sessions, new_run)
     claim(sessions)
     with sessions.begin() as session:
-        training_runs.progress(session, queued.id, stage="adapt", fraction=0.5, message="Half way")
-        training_runs.cancel_request(session, queued.id)
+        training_states.progress(session, queued.id, stage="adapt", fraction=0.5, message="Half way")
+        training_states.cancel_request(session, queued.id)
         if state == "failed":
-            training_runs.fail(session, queued.id, "no memory left")
+            training_states.fail(session, queued.id, error="no memory left")
         elif state == "cancelled":
-            training_runs.mark_cancelled(session, queued.id)
+            training_states.mark_cancelled(session, queued.id)
         else:
-            training_runs.mark_interrupted_all_running(session)
+            training_states.mark_interrupted_all_running(session)
         assert training_runs.get(session, queued.id).finished_at is not None
     with sessions.begin() as session:
-        assert training_runs.resume(session, queued.id) == queued
+        assert training_states.resume(session, queued.id) == queued
     with sessions.begin() as session:
         assert training_runs.get(session, queued.id) == queued
         assert training_runs.label_snapshot(session, queued.id) == {"1": {"d1": 1.0, "d2": 0.0}}
@@ -45,15 +47,15 @@ def test_resumed_run_is_queued_as_if_it_had_never_begun(
 def test_run_cancelled_before_it_began_can_be_resumed(sessions: Sessions, new_run: NewTrainingRun) -> None:
     queued = queue(sessions, new_run)
     with sessions.begin() as session:
-        training_runs.cancel_request(session, queued.id)
-        assert training_runs.resume(session, queued.id) == queued
+        training_states.cancel_request(session, queued.id)
+        assert training_states.resume(session, queued.id) == queued
 
 
 def test_resumed_run_goes_to_the_end_of_the_queue(sessions: Sessions, new_run: NewTrainingRun) -> None:
     first, second = queue(sessions, new_run).id, queue(sessions, new_run).id
     with sessions.begin() as session:
-        training_runs.cancel_request(session, first)
-        training_runs.resume(session, first)
+        training_states.cancel_request(session, first)
+        training_states.resume(session, first)
     third = queue(sessions, new_run).id
     assert queued_ids(sessions) == [second, first, third]
     assert [claim(sessions).id for _ in range(3)] == [second, first, third]
@@ -64,10 +66,10 @@ def test_runs_queued_at_the_same_moment_are_done_by_id(
 ) -> None:
     first = bring_to(sessions, new_run, "failed")
     second = bring_to(sessions, new_run, "failed")
-    monkeypatch.setattr(training_runs, "utc_now", lambda: datetime(2124, 5, 1, 12, tzinfo=UTC))
+    monkeypatch.setattr(jobs, "utc_now", lambda: datetime(2124, 5, 1, 12, tzinfo=UTC))
     with sessions.begin() as session:
-        training_runs.resume(session, second)
-        training_runs.resume(session, first)
+        training_states.resume(session, second)
+        training_states.resume(session, first)
     assert queued_ids(sessions) == [first, second]
     assert claim(sessions).id == first
 
@@ -81,7 +83,7 @@ def test_people_take_turns_however_many_runs_one_of_them_queued(sessions: Sessio
     bens, cleos = [queue_of("ben") for _ in range(2)], [queue_of("cleo")]
     assert queued_ids(sessions) == [anns[0], bens[0], cleos[0], anns[1], bens[1], anns[2], anns[3]]
     with sessions.begin() as session:
-        training_runs.finish(session, anns[0], measures={}, device="cpu")
+        training_states.finish(session, anns[0], measures={}, device="cpu")
     assert [claim(sessions).id for _ in range(3)] == [bens[0], cleos[0], anns[1]]
     cleos.append(queue_of("cleo"))  # served longer ago than Ann, and so is Ben
     assert [claim(sessions).id for _ in range(4)] == [bens[1], cleos[1], anns[2], anns[3]]
@@ -95,13 +97,13 @@ def test_run_that_is_under_way_or_done_cannot_be_resumed(
     with sessions.begin() as session:
         before = training_runs.get(session, run_id)
         with pytest.raises(ValueError, match=f"is {state} and cannot be resumed"):
-            training_runs.resume(session, run_id)
+            training_states.resume(session, run_id)
         assert training_runs.get(session, run_id) == before
 
 
 def test_unknown_run_cannot_be_resumed(sessions: Sessions) -> None:
     with sessions.begin() as session, pytest.raises(UnknownRecord, match="no training run with the id 6"):
-        training_runs.resume(session, 6)
+        training_states.resume(session, 6)
 
 
 def test_queue_has_what_runs_first_then_what_waits_of_all_collections(
@@ -117,10 +119,10 @@ def test_queue_has_what_runs_first_then_what_waits_of_all_collections(
     waiting = queue(sessions, replace(new_run, collection_id=other.id, label_set_id=main.id))
     claimed = claim(sessions)
     with sessions.begin() as session:
-        training_runs.resume(session, interrupted_id)
+        training_states.resume(session, interrupted_id)
     last = queue(sessions, new_run)
     with sessions.begin() as session:
-        found = training_runs.queue(session)
+        found = training_states.in_queue(session)
     assert claimed.id == waiting.id
     assert [run.id for run in found] == [claimed.id, interrupted_id, last.id]
     assert [run.collection_id for run in found] == [other.id, new_run.collection_id, new_run.collection_id]
@@ -132,7 +134,8 @@ def test_what_runs_stays_first_even_if_it_was_queued_last(sessions: Sessions, ne
     running = bring_to(sessions, new_run, "running")
     with sessions.begin() as session:
         earlier = datetime(2024, 5, 1, 12, tzinfo=UTC)
-        training_rows.change(session, first, {TrainingRunState.FAILED}, state="queued", queued_at=earlier)
+        row = session.get_one(JobRow, training_runs.get(session, first).job_id)
+        row.state, row.queued_at = TrainingRunState.QUEUED, earlier
     assert queued_ids(sessions) == [running, first]
 
 

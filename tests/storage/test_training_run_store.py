@@ -8,10 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage import label_sets, training_runs
+from storage import jobs, label_sets, training_runs
 from storage.errors import UnknownRecord
-from storage.records import CollectionRecord, NewTrainingRun, TrainingRunRecord, TrainingRunState
-from tests.worlds.databases import STEPS, bring_to, claim, queue
+from storage.records import CollectionRecord, JobKind, NewTrainingRun, TrainingRunRecord, TrainingRunState
+from tests.worlds import training_states
+from tests.worlds.training_states import STEPS, bring_to, claim, queue
 
 Sessions = sessionmaker[Session]
 
@@ -49,6 +50,7 @@ def test_queued_run_comes_back_as_it_was_given(sessions: Sessions, new_run: NewT
         rerun_of=None,
         curve=None,
         wants_curve=False,
+        job_id=1,
     )
     with sessions.begin() as session:
         assert training_runs.get(session, queued.id) == queued
@@ -89,7 +91,7 @@ def test_oldest_queued_run_is_claimed_first(sessions: Sessions, new_run: NewTrai
     assert claimed.heartbeat_at == claimed.started_at
     assert claim(sessions).id == second.id
     with sessions.begin() as session:
-        assert training_runs.claim_next(session) is None
+        assert training_states.claim_next(session) is None
 
 
 def test_each_run_is_claimed_once_by_many_threads(
@@ -101,7 +103,7 @@ def test_each_run_is_claimed_once_by_many_threads(
         mine: list[int] = []
         while True:
             with sessions.begin() as session:
-                claimed = training_runs.claim_next(session)
+                claimed = training_states.claim_next(session)
             if claimed is None:
                 return mine
             mine.append(claimed.id)
@@ -116,9 +118,9 @@ def test_progress_is_noted_with_a_sign_of_life(
     queue(sessions, new_run)
     claimed = claim(sessions)
     later = datetime(2124, 5, 1, 12, tzinfo=UTC)
-    monkeypatch.setattr(training_runs, "utc_now", lambda: later)
+    monkeypatch.setattr(jobs, "utc_now", lambda: later)
     with sessions.begin() as session:
-        noted = training_runs.progress(session, claimed.id, stage="align", fraction=0.25, message="Reading")
+        noted = training_states.progress(session, claimed.id, stage="align", fraction=0.25, message="Reading")
     assert noted == replace(claimed, stage="align", fraction=0.25, message="Reading", heartbeat_at=later)
     with sessions.begin() as session:
         assert training_runs.get(session, claimed.id) == noted
@@ -128,13 +130,13 @@ def test_progress_is_noted_with_a_sign_of_life(
 def test_impossible_fraction_is_refused(sessions: Sessions, new_run: NewTrainingRun, fraction: float) -> None:
     run_id = bring_to(sessions, new_run, "running")
     with sessions.begin() as session, pytest.raises(ValueError, match="fraction from 0 to 1"):
-        training_runs.progress(session, run_id, stage="align", fraction=fraction, message="")
+        training_states.progress(session, run_id, stage="align", fraction=fraction, message="")
 
 
 def test_finished_run_keeps_its_measures(sessions: Sessions, new_run: NewTrainingRun) -> None:
     run_id = bring_to(sessions, new_run, "running")
     with sessions.begin() as session:
-        training_runs.finish(session, run_id, measures={"nDCG@10": {"before": 0.25, "after": 0.5}}, device="cuda:0")
+        training_states.finish(session, run_id, measures={"nDCG@10": {"before": 0.25, "after": 0.5}}, device="cuda:0")
     with sessions.begin() as session:
         found = training_runs.get(session, run_id)
     assert (found.state, found.fraction, found.device) == (TrainingRunState.FINISHED, 1.0, "cuda:0")
@@ -148,8 +150,8 @@ def test_finished_run_keeps_its_config_and_a_message_that_replaces_the_last_prog
 ) -> None:
     run_id = bring_to(sessions, new_run, "running")
     with sessions.begin() as session:
-        training_runs.progress(session, run_id, stage="adapt", fraction=0.9, message="Step 9 of 10")
-        training_runs.finish(
+        training_states.progress(session, run_id, stage="adapt", fraction=0.9, message="Step 9 of 10")
+        training_states.finish(
             session, run_id, measures={}, device="cpu", config={"strength": 0.5}, message="Done on the CPU"
         )
     with sessions.begin() as session:
@@ -194,8 +196,7 @@ def test_refused_step_names_both_states(sessions: Sessions, new_run: NewTraining
     [
         training_runs.get,
         training_runs.label_snapshot,
-        training_runs.is_cancel_requested,
-        training_runs.cancel_request,
+        training_states.cancel_request,
         *STEPS.values(),
     ],
 )
@@ -207,8 +208,8 @@ def test_unknown_run_is_named(sessions: Sessions, read_or_step: Callable[[Sessio
 def test_cancelling_a_queued_run_ends_it_at_once(sessions: Sessions, new_run: NewTrainingRun) -> None:
     run_id = bring_to(sessions, new_run, "queued")
     with sessions.begin() as session:
-        cancelled = training_runs.cancel_request(session, run_id)
-        assert training_runs.claim_next(session) is None
+        cancelled = training_states.cancel_request(session, run_id)
+        assert training_states.claim_next(session) is None
     assert (cancelled.state, cancelled.is_cancel_requested) == (TrainingRunState.CANCELLED, True)
     assert cancelled.finished_at is not None
 
@@ -216,20 +217,20 @@ def test_cancelling_a_queued_run_ends_it_at_once(sessions: Sessions, new_run: Ne
 def test_cancelling_a_running_run_asks_its_worker(sessions: Sessions, new_run: NewTrainingRun) -> None:
     run_id = bring_to(sessions, new_run, "running")
     with sessions.begin() as session:
-        assert not training_runs.is_cancel_requested(session, run_id)
-        asked = training_runs.cancel_request(session, run_id)
+        assert not training_runs.get(session, run_id).is_cancel_requested
+        asked = training_states.cancel_request(session, run_id)
     assert (asked.state, asked.is_cancel_requested) == (TrainingRunState.RUNNING, True)
     with sessions.begin() as session:
-        assert training_runs.is_cancel_requested(session, run_id)
+        assert training_runs.get(session, run_id).is_cancel_requested
         assert STEPS["progress"](session, run_id).is_cancel_requested
-        assert training_runs.mark_cancelled(session, run_id).state == TrainingRunState.CANCELLED
+        assert training_states.mark_cancelled(session, run_id).state == TrainingRunState.CANCELLED
 
 
 def test_cancelling_too_late_changes_nothing(sessions: Sessions, new_run: NewTrainingRun) -> None:
     run_id = bring_to(sessions, new_run, "finished")
     with sessions.begin() as session:
         before = training_runs.get(session, run_id)
-        assert training_runs.cancel_request(session, run_id) == before
+        assert training_states.cancel_request(session, run_id) == before
 
 
 def test_start_up_interrupts_what_runs_and_keeps_the_queue(sessions: Sessions, new_run: NewTrainingRun) -> None:
@@ -237,7 +238,7 @@ def test_start_up_interrupts_what_runs_and_keeps_the_queue(sessions: Sessions, n
     running = bring_to(sessions, new_run, "running")
     queued = bring_to(sessions, new_run, "queued")
     with sessions.begin() as session:
-        assert training_runs.mark_interrupted_all_running(session) == 1
+        assert training_states.mark_interrupted_all_running(session) == 1
     with sessions.begin() as session:
         states = {run.id: run.state for run in training_runs.list_for(session, new_run.collection_id)}
         assert training_runs.get(session, running).finished_at is not None
@@ -257,11 +258,11 @@ def test_collection_is_active_while_a_run_is_queued_or_running(
     sessions: Sessions, new_run: NewTrainingRun, state: str, is_active: bool
 ) -> None:
     with sessions.begin() as session:
-        assert not training_runs.has_active(session, new_run.collection_id)
+        assert not jobs.has_under_way(session, {JobKind.TRAIN}, new_run.collection_id)
     bring_to(sessions, new_run, state)
     with sessions.begin() as session:
-        assert training_runs.has_active(session, new_run.collection_id) is is_active
-        assert not training_runs.has_active(session, new_run.collection_id + 1)
+        assert jobs.has_under_way(session, {JobKind.TRAIN}, new_run.collection_id) is is_active
+        assert not jobs.has_under_way(session, {JobKind.TRAIN}, new_run.collection_id + 1)
 
 
 def test_runs_are_listed_newest_first_and_by_label_set(sessions: Sessions, new_run: NewTrainingRun) -> None:
@@ -277,5 +278,5 @@ def test_runs_are_listed_newest_first_and_by_label_set(sessions: Sessions, new_r
 
 def test_database_itself_refuses_an_unknown_state(sessions: Sessions, new_run: NewTrainingRun) -> None:
     queue(sessions, new_run)
-    with pytest.raises(IntegrityError, match="CHECK constraint failed: ck_training_run_state"), sessions.begin() as s:
-        s.execute(text("UPDATE training_run SET state = 'paused'"))
+    with pytest.raises(IntegrityError, match="CHECK constraint failed: ck_job_state"), sessions.begin() as s:
+        s.execute(text("UPDATE job SET state = 'paused'"))

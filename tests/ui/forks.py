@@ -92,8 +92,9 @@ def _import_everything() -> None:
 
     tqdm.tqdm.monitor_interval = 0  # a thread of its own
 
-    from annotation.collections import alignment, import_worker  # noqa: F401
-    from annotation.training import worker  # noqa: F401
+    from annotation.collections import imports, preparation  # noqa: F401
+    from annotation.comparing import strong  # noqa: F401
+    from annotation.training import jobs  # noqa: F401
     from annotation.ui.app import build_ui  # noqa: F401
     from annotation.ui.server import api, damage_page, serving  # noqa: F401
     from era.encoders.loading import load_pair

@@ -15,23 +15,24 @@ from typing import Any, TypeVar
 import numpy as np
 
 import storage.collections
+import storage.jobs
 import storage.queries
 import storage.training_runs
-from annotation.collections.content import CollectionContent
 from annotation.collections.page import OpenPage, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import store
+from annotation.collections.store_whole import CollectionContent, store
 from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
+from annotation.jobs.worker import Worker
 from annotation.judging.marks import Mark, Saved, judge
 from annotation.settings import Settings
+from annotation.training.jobs import training
 from annotation.training.start import start
-from annotation.training.worker import TrainingWorker
 from annotation.ui.downloads import Downloads
 from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderPair, Vectors
 from era.types import Document, Query
-from storage.records import CollectionRecord, QueryRecord, TrainingRunRecord, TrainingRunState
+from storage.records import CollectionRecord, JobKind, QueryRecord, TrainingRunRecord, TrainingRunState
 from tests.worlds.words import (
     ANIMALS,
     DOCUMENTS,
@@ -139,7 +140,7 @@ class Desk:
 
     def train(self, recipe: str = "era", seed: int = 0) -> TrainingRunRecord:
         """Start a training run, let a worker of its own do it, and return it once it has ended."""
-        run, worker = self.start(recipe, seed), TrainingWorker(self.workspace)
+        run, worker = self.start(recipe, seed), training_worker(self.workspace)
         worker.start()
         try:
             return self.wait_for(run.id)
@@ -169,13 +170,20 @@ class Desk:
         saved = replace(adapter, provenance=about | dict(adapter.provenance))
         saved.save(self.workspace.adapter_folder(run.id), {"held_out": rows})
         with self.workspace.writing() as session:
-            storage.training_runs.claim_next(session)
-            return storage.training_runs.finish(session, run.id, measures=measures or {}, device="none")
+            storage.jobs.claim_next(session, {JobKind.TRAIN})
+            storage.training_runs.set_outcome(session, run.id, measures=measures or {}, device="none")
+            storage.jobs.finish(session, run.job_id)
+            return storage.training_runs.get(session, run.id)
 
     def again(self) -> "Desk":
         """Close the workspace, open its folder a second time with fresh embedders, and prepare it."""
         self.workspace.close()
         return open_desk(self.workspace.settings, self.collection)
+
+
+def training_worker(workspace: Workspace) -> Worker:
+    """Return a worker that trains, and computes learning curves."""
+    return Worker(workspace, [training(workspace)])
 
 
 def wait_until(look: Callable[[], SeenT], is_there: Callable[[SeenT], bool]) -> SeenT:

@@ -9,10 +9,10 @@ from typing import Any
 
 import storage.collections
 import storage.documents
-from annotation.collections.import_worker import ImportWorker
-from annotation.collections.imports import ImportJob, ImportRequest, find_job, start_import
+from annotation.collections.imports import ImportJob, ImportRequest, find_job, importing, start_import
 from annotation.collections.page import list_collections
 from annotation.collections.preparation import prepare
+from annotation.jobs.worker import Worker
 from annotation.workspace import Workspace
 from era.encoders.base import EmbedderPair
 from era.encoders.spec import PairSpec
@@ -124,9 +124,9 @@ def write_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def working(workspace: Workspace) -> Iterator[ImportWorker]:
+def working(workspace: Workspace) -> Iterator[Worker]:
     """Let a worker import until the block ends."""
-    worker = ImportWorker(workspace)
+    worker = Worker(workspace, [importing(workspace)])
     worker.start()
     try:
         yield worker

@@ -14,6 +14,7 @@ from annotation.comparing.measure import (
 )
 from annotation.comparing.rank import HIDDEN, QueryComparison, Side
 from annotation.comparing.snapshot import measured_then
+from annotation.comparing.strong import StrongState
 from annotation.comparing.view import ComparisonView
 from annotation.judging.queries import query_hash
 from annotation.ranking.rankers import (
@@ -27,7 +28,6 @@ from annotation.ranking.rankers import (
     labels_of,
     print_keys,
 )
-from annotation.retrieval.strong_index import StrongState
 from annotation.ui.payloads.judging import query_terms
 from annotation.ui.payloads.wording import (
     OVERLAP_MEANINGS,

@@ -16,10 +16,8 @@ from annotation.ranking.rankers import (
     run_key,
     run_label,
 )
-from annotation.training.choice import MAIN_MEASURE, RANKINGS
-from annotation.training.learning_curves import CurveProgress
-from annotation.training.progress import STAGES
-from annotation.training.start import RECIPES, Outlook
+from annotation.training.start import RECIPES, CurveProgress, Outlook
+from annotation.training.train import MAIN_MEASURE, RANKINGS, SHARES
 from annotation.ui.payloads.wording import (
     Payload,
     cases,
@@ -242,7 +240,7 @@ def _active(run: TrainingRunRecord, places: Mapping[int, int]) -> Payload:
         "id": run.id,
         "number": run.number,
         "state": run.state.value,
-        "stage": run.stage if run.stage in STAGES else STAGES[0],
+        "stage": run.stage if run.stage in SHARES else next(iter(SHARES)),
         "fraction": run.fraction,
         "message": run.message,
         "seconds": seconds,

@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotation.training.describe import RunDetails, SnapshotMark
-from annotation.training.label_changes import LabelChanges
-from annotation.training.learning_curves import why_no_curve
+from annotation.training.explain import LabelChanges, RunDetails, SnapshotMark
 from annotation.training.manage import Dependents
-from annotation.training.progress import STAGES
+from annotation.training.start import why_no_curve
+from annotation.training.train import SHARES
 from annotation.ui.payloads.training import run_name
 from annotation.ui.payloads.wording import Payload, count, documents_in_words
 from era.evaluation.figures import figure, signed
@@ -179,7 +178,7 @@ def _facts(details: RunDetails) -> list[list[str]]:
         ["Computed on", run.device or "", ""],
         [
             "Time",
-            ", ".join(f"{_STAGE_WORDS[stage]} {stages[stage]:.1f} s" for stage in STAGES if stage in stages),
+            ", ".join(f"{_STAGE_WORDS[stage]} {stages[stage]:.1f} s" for stage in SHARES if stage in stages),
             "What was embedded before is not read again, so the first run takes longest",
         ],
         [

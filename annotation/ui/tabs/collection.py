@@ -4,7 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from annotation.collections import choosing_embedders, manage, preview
+from annotation.collections import embedders as choosing
+from annotation.collections import manage, preview
 from annotation.collections.catalogue import all_collections, open_if_possible
 from annotation.collections.embedders import embedders_of
 from annotation.collections.imports import list_changeable, list_jobs
@@ -49,7 +50,7 @@ class CollectionTab:
 
     def show(self, page: OpenPage, author: str | None, error: str = "") -> Payload:
         """Return the screen as things stand now."""
-        presets = choosing_embedders.presets(self._workspace.settings)
+        presets = choosing.presets(self._workspace.settings)
         has_one_person = is_alone(self._workspace.settings)
         panel = collection_panel(
             page,

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from annotation.collections import choosing_embedders, imports, preview, update
+from annotation.collections import embedders as choosing
+from annotation.collections import imports, preview, update
 from annotation.collections.catalogue import open_if_possible
 from annotation.collections.embedders import change_plan, change_query_embedder, embedders_of
 from annotation.collections.imports import ImportRequest
@@ -95,7 +96,7 @@ class CollectionAnswers:
         embedders: Mapping[str, Any] | None = None
         if kind == "new":
             spec = self._choice(author, message)
-            embedders = None if spec == choosing_embedders.bundled() else spec.to_json()
+            embedders = None if spec == choosing.bundled() else spec.to_json()
         with nullcontext() if hub else self._uploads.lend(author, token) as path:
             request = ImportRequest(
                 kind=kind,  # type: ignore[arg-type]
@@ -159,11 +160,11 @@ class CollectionAnswers:
     def _choices_of(self, message: Message) -> preview.Choices:
         return preview.choices_of(message.text("header"), message.text("encoding"))
 
-    def _choice(self, author: str | None, message: Message) -> choosing_embedders.PairSpec:
+    def _choice(self, author: str | None, message: Message) -> choosing.PairSpec:
         values = message.values("embedders")
         if values is None:
             raise InvalidInputError("Choose the embedders. If that is what you did, reload the page and try again.")
-        return choosing_embedders.read_choice(self._workspace.settings, author, values)
+        return choosing.read_choice(self._workspace.settings, author, values)
 
 
 def reading_of(message: Message, kind: str = "") -> str:

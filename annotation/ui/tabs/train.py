@@ -7,11 +7,11 @@ import gradio as gr
 
 from annotation.collections.page import OpenPage, open_page
 from annotation.errors import InvalidInputError
+from annotation.jobs.worker import Worker
 from annotation.judging import test_queries
 from annotation.people.permissions import why_not_change_run, why_not_choose_ranking, why_not_keep_for_testing
 from annotation.ranking import rankers
-from annotation.training import learning_curves, manage, start
-from annotation.training.worker import TrainingWorker
+from annotation.training import manage, start
 from annotation.ui.feedback import explain
 from annotation.ui.panel import Message, author_of, make_panel, on
 from annotation.ui.payloads.training import train_panel
@@ -27,7 +27,7 @@ BUSY_SECONDS = 0.7  # between two looks at a training run
 class TrainTab:
     """The training screen; it only watches rows, the worker does the work."""
 
-    def __init__(self, workspace: Workspace, worker: TrainingWorker, timer: gr.Timer) -> None:
+    def __init__(self, workspace: Workspace, worker: Worker, timer: gr.Timer) -> None:
         self._workspace = workspace
         self._worker = worker
         self.panel = make_panel("train", "train_plots", "train_runs", "train_details")
@@ -65,7 +65,7 @@ class TrainTab:
             rankers.default_ranker(self._workspace, page.collection.id, page.label_set.id),
             rankers.list_usable(self._workspace, page.collection.id),
             start.places_in_line(self._workspace),
-            self._worker.curves.under_way,
+            start.curve_under_way(self._workspace),
             error,
             is_answer,
             fixed={run.id: why_not_change_run(settings, author, page.collection, run, "change") for run in runs},
@@ -118,10 +118,10 @@ class TrainTab:
         start.cancel(self._workspace, author, message.number("training_run_id"))
 
     def _ask_for_curve(self, page: OpenPage, author: str | None, message: Message) -> None:
-        learning_curves.ask_for_curve(self._workspace, author, message.number("training_run_id"))
+        start.ask_for_curve(self._workspace, author, message.number("training_run_id"))
 
     def _withdraw_curve(self, page: OpenPage, author: str | None, message: Message) -> None:
-        learning_curves.withdraw_curve(self._workspace, author, message.number("training_run_id"))
+        start.withdraw_curve(self._workspace, author, message.number("training_run_id"))
 
     def _use(self, page: OpenPage, author: str | None, message: Message) -> None:
         manage.use(self._workspace, author, page.collection.id, page.label_set.id, message.text("key"))
