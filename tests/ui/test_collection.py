@@ -377,7 +377,7 @@ def is_reader(app: App, process: Path) -> bool:
     """Return whether a process is one of an app that reads files."""
     try:
         parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == app.process.pid and "reader_process" in (process / "cmdline").read_text()
+        return parent == app.process.pid and "annotation.jobs" in (process / "cmdline").read_text()
     except OSError:  # it has ended meanwhile
         return False
 
