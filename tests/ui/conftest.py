@@ -85,10 +85,14 @@ def _forks() -> Forks:
     return made
 
 
-def fork_app(folder: Path, port: int, output: Path, *arguments: str, **variables: str) -> ForkedApp:
+def fork_app(
+    folder: Path, port: int, output: Path, *arguments: str, **variables: str
+) -> ForkedApp | subprocess.Popen[bytes]:
     """Start an app in a process that has imported everything; a new folder has the demo collection prepared."""
     if not folder.exists():
         shutil.copytree(prepared_demo(), folder)
+    if not hasattr(os, "pidfd_open"):  # only Linux can watch a process that is no child
+        return run_app(folder, port, output, *arguments, **variables)
     return _forks().start(arguments, _variables(folder, port) | variables, output)
 
 
