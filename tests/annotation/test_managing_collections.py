@@ -132,12 +132,12 @@ def test_only_its_owner_deletes_a_collection_where_several_sign_in(
 def test_deletion_that_was_cut_short_is_finished_at_the_next_start(
     desk: Desk, other: CollectionRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annotation.collections import manage
+    from annotation.collections import import_source
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(manage, "drop_documents", stop)
+    monkeypatch.setattr(import_source, "drop_documents", stop)
     with pytest.raises(KeyboardInterrupt):
         delete(desk.workspace, "ann", other.id, "fish")
     monkeypatch.undo()
