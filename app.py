@@ -172,7 +172,7 @@ def _agree_to_costs(settings: Settings, source: "Source", author: str, embedders
     """Say what an endpoint will be sent and what that costs, and ask, unless it was agreed to.
 
     Raises:
-        InvalidInputError: if nobody agrees, or nobody can be asked.
+        InvalidInputError: if the person does not agree, or cannot be asked.
     """
     from annotation.collections.preview import costs_of_reading
     from annotation.ui.payloads.embedders import costs_payload

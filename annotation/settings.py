@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     Attributes:
         data_dir: where database, indexes and adapters live.
         device: torch device for the strong embedder and for training; None takes the best there is.
-        name: what a person at this machine is called where nobody signs in.
+        name: what a person at this machine is called where no one signs in.
         space_id: set by Hugging Face on a Space; there, marks need a signed-in person.
         space_author_name: likewise, the account that the Space belongs to.
         port: to serve on; None takes the first free one from 7860 on.
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
             least 1,000; None for 5,000. An endpoint, which may cost money, is sent 1,000 whatever is set.
         cache_gb: what vectors kept for later may take on disk; those used longest ago go first.
         people: a file of the people who may sign in, a line `name:password` each; None lets everybody in by one name.
-        hosts: names, separated by commas, by which other machines reach the app where nobody signs in.
+        hosts: names, separated by commas, by which other machines reach the app where no one signs in.
         server_name: the address to serve on; None for this machine alone.
         api: whether programs may search: one public endpoint that only reads, and the same as a tool of an MCP server.
     """
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
 
     @property
     def host_names(self) -> frozenset[str]:
-        """Return the names that the app answers to where nobody signs in, as `host_of` gives them."""
+        """Return the names that the app answers to where no one signs in, as `host_of` gives them."""
         chosen = [*self.hosts.split(","), self.server_name or ""]
         return frozenset({*_THIS_MACHINE, *map(host_of, chosen)} - _ANY_ADDRESS)
 
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 
     @property
     def local_name(self) -> str:
-        """Return the name under which marks are stored when nobody signs in."""
+        """Return the name under which marks are stored when no one signs in."""
         if self.name and self.name.strip():
             return self.name.strip()
         try:

@@ -33,8 +33,9 @@ from era.encoders.spec import BUNDLED, PairSpec
 from era.errors import EraError
 from era.progress import Progress
 from era.types import Document
-from storage.backups import LARGEST_BYTES, drop_old, is_due, look_over, place_of_next
+from storage.backups import LARGEST_BYTES, drop_old, is_due, place_of_next
 from storage.errors import DatabaseDamaged, DataFolderNotWritable, StorageError
+from storage.integrity import look_over
 
 logger = logging.getLogger(__name__)
 
@@ -269,9 +270,9 @@ class Workspace:
 
     @contextmanager
     def exchanging(self, collection_id: int) -> Iterator[None]:
-        """Let nobody open the collection while its files and rows change together; then it is opened anew.
+        """Keep the collection from being opened while its files and rows change together; then it is opened anew.
 
-        Whoever has it open already goes on with what was read before.
+        A workflow that has it open already goes on with what was read before.
         """
         with self._opening:
             yield

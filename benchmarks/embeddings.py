@@ -29,7 +29,7 @@ _LIMIT_BYTES = 16 << 30
 
 
 def default_cache_folder() -> Path:
-    """Return where embeddings are kept if nobody says otherwise."""
+    """Return where embeddings are kept if no one says otherwise."""
     return user_cache_path("era-benchmarks")
 
 
@@ -66,7 +66,7 @@ class CachedEmbedder:
         return self._kept.find([_name("document", text) for text in texts])
 
     def _encode(self, names: Sequence[str], encode: Callable[[Sequence[int]], Vectors]) -> Vectors:
-        """Return (n, dimension); `encode` gets the places of the names that nobody has embedded yet."""
+        """Return (n, dimension); `encode` gets the places of the names that no one has embedded yet."""
         is_known, vectors = self._kept.find(names)
         missing = np.flatnonzero(~is_known).tolist()
         with tqdm(total=len(missing), desc=self.identity.name, file=sys.stderr, disable=not missing) as bar:

@@ -2,7 +2,7 @@
 
 Four tables, each beside what earlier versions did:
 
-1. What training shows, against what it is worth on queries that nobody labelled: with the collection's own labels, with
+1. What training shows, against what it is worth on queries that no one labelled: with the collection's own labels, with
    labels that cannot teach anything (documents drawn at random from the top, for every query anew), with shuffled ones,
    and with copies of queries in other words among the labelled ones.
 2. How often the 95 % interval of a mean difference holds the true one, for as many queries as people have.

@@ -53,7 +53,7 @@ class Record:
 
 
 class Results:
-    """All records, and means over them. A cell that nobody measured is None."""
+    """All records, and means over them. A cell that was not measured is None."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         """Order the records by collection, system and number of labels."""

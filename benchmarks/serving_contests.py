@@ -1,7 +1,7 @@
 """Searching and indexing beside plain sentence-transformers and FAISS with the same models.
 
 The plain search reads a query once with the strong model and searches an index of its dimension. The vectors in that
-one are random: exact search takes the same time whatever they are, and nobody should wait for them to be embedded.
+one are random: exact search takes the same time whatever they are, and no run should wait for them to be embedded.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ def add(
         n_documents: how many documents it holds.
         document_embedder: JSON identity of the embedder of its index.
         embedders: the pair that was chosen; None for the bundled one.
-        state: nobody sees a collection that is not ready; `publish` shows it.
+        state: a collection that is not ready is not shown; `publish` shows it.
         created_by: who imports it.
 
     Raises:

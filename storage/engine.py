@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage import migrations
-from storage.backups import look_over
 from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseTooNew, DataFolderNotWritable
+from storage.integrity import look_over
 from storage.schema import Base, current_judgment
 from storage.schema.base import UnreadableValue
 

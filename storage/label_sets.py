@@ -38,7 +38,7 @@ _POOL = (  # put together once, since it is asked with every mark
 def get_or_create(session: Session, collection_id: int, name: str, created_by: str) -> LabelSetRecord:
     """Return the collection's label set of that name, adding it if need be.
 
-    Safe where several writers ask for the same name at once; `created_by` stays that of whoever was first.
+    Safe where several writers ask for the same name at once; `created_by` stays that of the first person.
 
     Raises:
         IntegrityError: if there is no such collection.

@@ -26,7 +26,7 @@ def get_or_create(
     """Return the query of this text under this instruction, adding what is missing.
 
     Safe where several writers ask for the same query at once. For a query that exists, `author`, `public_id` and
-    `need` stay those of whoever was first.
+    `need` stay those of the first person.
 
     Args:
         session: an open session.

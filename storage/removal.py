@@ -1,6 +1,6 @@
 """Store of deleting collections: out of sight at once, then the documents a few at a time, then all the rest.
 
-Each step is a transaction of its own to the caller, so that nobody waits long for the deletion of a million documents.
+Each step is a transaction of its own to the caller, so that no one waits long for the deletion of a million documents.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from storage.schema import (
 
 
 def hide(session: Session, collection_id: int) -> None:
-    """Let nobody see the collection any more, and free its name.
+    """Take the collection out of sight, and free its name.
 
     Raises:
         UnknownRecord: if there is no such collection.
@@ -49,7 +49,7 @@ def hide(session: Session, collection_id: int) -> None:
 
 
 def delete_documents(session: Session, collection_id: int, n: int) -> int:
-    """Delete up to `n` documents of a collection that nobody sees, and return how many there were."""
+    """Delete up to `n` documents of a collection that no one sees, and return how many there were."""
     some = select(DocumentRow.id).where(DocumentRow.collection_id == collection_id).limit(n)
     statement = delete(DocumentRow).where(DocumentRow.id.in_(some)).returning(DocumentRow.id)
     return len(session.execute(statement.execution_options(synchronize_session=False)).all())

@@ -20,9 +20,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from sqlalchemy import JSON, Boolean, Column, Double, Enum, Float, Integer, Table
 
-from storage.backups import list_backups, look_through, made_at
+from storage.backups import list_backups, made_at
 from storage.engine import close, open_database
 from storage.errors import StorageError
+from storage.integrity import look_through
 from storage.schema import Base, UtcDateTime
 
 _MOST_FAILURES = 20_000  # reads of one table that may fail before the rest of it is given up

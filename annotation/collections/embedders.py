@@ -213,8 +213,8 @@ def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any
     into the machine, and an address of one's own choice would be sent the key.
 
     Raises:
-        NotAllowedError: if nobody is signed in.
-        InvalidInputError: if the choice is only for whoever runs the app.
+        NotAllowedError: if no one is signed in.
+        InvalidInputError: if the choice is only for the person who runs the app.
         EmbedderUnavailableError: naming the field that cannot be used.
     """
     if author is None:
@@ -225,8 +225,8 @@ def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any
             _require_harmless(side)
         if spec not in (preset.spec for preset in presets(settings)):
             raise InvalidInputError(
-                "Memory and disk are shared here, so only the small presets can be chosen. Whoever runs this app can "
-                "start it with other embedders."
+                "Memory and disk are shared here, so only the small presets can be chosen. The person who runs "
+                "this app can start it with other embedders."
             )
     return spec
 
@@ -234,7 +234,8 @@ def read_choice(settings: Settings, author: str | None, values: Mapping[str, Any
 def _require_harmless(spec: EmbedderSpec) -> None:
     if spec.kind == "openai":
         raise InvalidInputError(
-            "An endpoint is paid for by whoever runs this app, so it cannot be chosen here. Choose a model by its name."
+            "An endpoint is paid for by the person who runs this app, so it cannot be chosen here. "
+            "Choose a model by its name."
         )
     if spec.kind == "sentence-transformers" and (spec.is_local or not _HUB_NAME.fullmatch(spec.name)):
         raise InvalidInputError(

@@ -160,7 +160,7 @@ def collect(
 
 
 def share_read(source: Source, n_documents: int) -> float:
-    """Return how much of a source has been read, in [0, 1], after that many documents; 0 where nobody can tell."""
+    """Return how much of a source has been read, in [0, 1], after that many documents; 0 where no one can tell."""
     if source.n_bytes:
         return min(source.n_bytes_read / source.n_bytes, 1.0)
     return min(n_documents / source.n_documents, 1.0) if source.n_documents else 0.0
@@ -183,7 +183,7 @@ def keep_what_fits(workspace: Workspace, source: Source, staging_id: int) -> lis
 
 
 def drop_documents(workspace: Workspace, staging_id: int) -> None:
-    """Delete the documents of a collection that nobody sees, a few at a time, so that nobody waits."""
+    """Delete the documents of a collection that no one sees, a few at a time, so that no one waits."""
     n_deleted = BATCH
     while n_deleted == BATCH:
         with workspace.writing() as session:
@@ -191,7 +191,7 @@ def drop_documents(workspace: Workspace, staging_id: int) -> None:
 
 
 def discard_staging(workspace: Workspace, staging_id: int) -> None:
-    """Delete a collection that nobody has seen, with its files."""
+    """Delete a collection that no one has seen, with its files."""
     drop_documents(workspace, staging_id)
     with workspace.writing() as session:
         storage.removal.discard(session, staging_id)

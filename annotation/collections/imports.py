@@ -98,7 +98,7 @@ def start_import(workspace: Workspace, author: str | None, request: ImportReques
     """Queue an import; an uploaded file is moved into the data folder, so that a restart loses nothing.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed, or the collection is not the person's to change.
+        NotAllowedError: if no one is signed in where that is needed, or the collection is not the person's to change.
         InvalidInputError: if the request lacks something, or too many imports wait.
         NameTaken: if a collection has the name that a new one should get.
         EmbedderUnavailableError: if the embedders are not described as they should be.
@@ -381,7 +381,7 @@ def _spec_of(workspace: Workspace, job: JobRecord) -> PairSpec:
 
 
 def _sweep(workspace: Workspace) -> None:
-    """Remove what no import can go on with: ended ones, files without an import, collections that nobody fills."""
+    """Remove what no import can go on with: ended ones, files without an import, collections that no import fills."""
     with workspace.writing() as session:
         jobs = storage.jobs.list_all(session, IMPORTS)
         for job in jobs:

@@ -68,7 +68,7 @@ def preview_files(
         choices: how to read what can be read in more than one way.
 
     Raises:
-        NotAllowedError: if nobody is signed in.
+        NotAllowedError: if no one is signed in.
         InvalidInputError: if this person's other files are being read.
         FormatError: naming the place of what cannot be read.
     """
@@ -83,7 +83,7 @@ def preview_hub(
     """Return how the beginning of a data set of the Hub would be imported; an empty mapping is for a good guess.
 
     Raises:
-        NotAllowedError: if nobody is signed in.
+        NotAllowedError: if no one is signed in.
         InvalidInputError: if it is not a name on the Hub, or this person's other files are being read.
         FormatError: if it is not there, in no known layout, or without a column of the mapping.
     """
@@ -123,7 +123,7 @@ def costs_of_reading(
     """Return how many documents a source holds and what endpoints cost that read them; nothing is sent for that.
 
     Raises:
-        NotAllowedError: if nobody is signed in.
+        NotAllowedError: if no one is signed in.
         FormatError: naming the place of what cannot be read.
     """
     _require_signed_in(author)

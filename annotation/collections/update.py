@@ -140,7 +140,7 @@ def update(
         collection_id: whose documents they are.
         source: read from its beginning.
         mode: whether documents that it lacks stay.
-        staging_id: a collection that nobody sees, in which documents wait until the index is ready.
+        staging_id: a collection that no one sees, in which documents wait until the index is ready.
         author: who asked for it.
         pair: of the collection.
         progress: told how far the whole is; raising `Cancelled` in it leaves the collection as it was.

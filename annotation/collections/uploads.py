@@ -21,7 +21,7 @@ from annotation.errors import InvalidInputError, NotAllowedError, NotFoundError
 from annotation.settings import Settings
 
 KEPT_S = 6 * 3600.0
-"""How long files are kept that nobody does anything with."""
+"""How long files are kept that nothing is done with."""
 
 DOWNLOADS = "downloads"
 """The folder, beside what is received, of files that people take along; they are not removed here."""
@@ -82,7 +82,7 @@ class Uploads:
         """Start with nothing.
 
         Args:
-            folder: for the lots, used by nobody else.
+            folder: for the lots, used for nothing else.
             received_folder: where the server puts what it receives, likewise; see also `DOWNLOADS`.
             limits: for each person.
             clock: tells seconds.
@@ -121,7 +121,7 @@ class Uploads:
         """Take files over and return the token of the lot.
 
         Raises:
-            NotAllowedError: if nobody is signed in.
+            NotAllowedError: if no one is signed in.
             InvalidInputError: if there is no file, there are too many, or one is not what this person sent.
         """
         if author is None:
@@ -166,7 +166,7 @@ class Uploads:
 
     @contextmanager
     def lend(self, author: str | None, token: str) -> Iterator[Path]:
-        """Give a copy of a lot to whoever may take it away or break it; what is left of it goes at the end.
+        """Give a copy of a lot to a reader that may take it away or break it; what is left of it goes at the end.
 
         Raises:
             NotFoundError: if there is no such lot, or somebody else sent it.
@@ -200,7 +200,7 @@ class Uploads:
         _remove([path for path in own if path not in left])  # the folder may be getting another file right now
 
     def sweep(self) -> None:
-        """Remove what nobody has done anything with for hours, also what is left of sending that was broken off."""
+        """Remove what no one has done anything with for hours, also what is left of sending that was broken off."""
         before_s = self._clock() - KEPT_S
         with self._lock:
             old = [self._lots.pop(token).folder for token, lot in list(self._lots.items()) if lot.used_s < before_s]

@@ -104,7 +104,7 @@ def next_pair(
         skip: ids of queries that the person has put off.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         NotFoundError: if there is no such ranker.
         NotReadyError: if the embedders are still being loaded.
     """
@@ -162,7 +162,7 @@ def prefer(
 ) -> PreferenceRecord:
     """Store an answer; a later one of the same person to the same query takes its place.
 
-    Nobody is told afterwards which ranking it was, so that no answer is given anew with that in mind.
+    No one is told afterwards which ranking it was, so that no answer is given anew with that in mind.
 
     Args:
         workspace: of this process.
@@ -173,7 +173,7 @@ def prefer(
         seconds: how long the lists were looked at.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if the token is of another person, comparison or process, or the choice is none of these.
         NotFoundError: if the query does not exist.
     """

@@ -31,7 +31,7 @@ def queries_csv(overall: OverallComparison, labels: Sequence[str], hidden: Colle
     Args:
         overall: the comparison.
         labels: what each side is called.
-        hidden: queries whose numbers whoever asks may not see yet; they come last.
+        hidden: queries whose numbers the person may not see yet; they come last.
     """
     measures = list(dict.fromkeys(name for change in overall.queries for name in change.values))
     header = ["query id", "query", "instruction", "part", "relevant"]

@@ -216,7 +216,7 @@ def extremes(overall: OverallComparison, hidden: Collection[int]) -> Extremes:
 
     Args:
         overall: the comparison.
-        hidden: queries whose numbers whoever looks may not see yet.
+        hidden: queries whose numbers the person may not see yet.
     """
 
     def gain(change: QueryChange) -> float:
@@ -273,7 +273,7 @@ def shown_order(overall: OverallComparison, hidden: Collection[int]) -> list[Que
 
 
 def unjudged_on_top(ranked: RankedSides, query_id: int) -> dict[str, tuple[int | None, ...]]:
-    """Return the documents among the first ten of any side that nobody has judged, with their places there."""
+    """Return the documents among the first ten of any side that no one has judged, with their places there."""
     tens = [[doc.doc_id for doc in side[query_id].ranking[:DEPTH]] for side in ranked.sides]
     shown = dict.fromkeys(doc_id for ten in tens for doc_id in ten)
     return {
@@ -448,7 +448,7 @@ def documents_to_settle(
 ) -> list[tuple[int, str, Why]]:
     """Return (query id, document id, why) of what to judge, the most telling first.
 
-    These are the documents among the first ten of any side that nobody has judged; what the author could not tell, or
+    These are the documents among the first ten of any side that no one has judged; what the author could not tell, or
     judges disagree about, is left out. A judgment changes the difference between two sides the more, the further apart
     the discounts of the two places are. Where documents of a query were drawn for judging, it enters the estimate once
     all first places of the query are judged: such queries come after the others, one by one, those that lack least

@@ -199,7 +199,7 @@ def take(workspace: Workspace, author: str | None, view: ComparisonView, name: s
         note: what else there is to say of it; may be empty.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if the name is missing, name or note are too long, or a measure looks deeper than a stored
             side goes.
         NotFoundError: if there is no such ranker.

@@ -128,7 +128,7 @@ def share(workspace: Workspace, author: str | None, view: ComparisonView) -> str
     """Return the slug under which anybody can open the view; the same view has the same slug everywhere.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         NotFoundError: if there is no such ranking to compare.
     """
     if author is None:

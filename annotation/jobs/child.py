@@ -44,7 +44,7 @@ class Bounds:
     Attributes:
         seconds: for all of it, while somebody waits; infinite for what runs in the background.
         quiet_s: without anything more being read.
-        memory_bytes: of the process; where the system tells nobody how much that is, it has no such bound.
+        memory_bytes: of the process; where the system does not tell how much that is, it has no such bound.
     """
 
     seconds: float
@@ -63,7 +63,7 @@ IMPORTING = Bounds(seconds=float("inf"), quiet_s=600, memory_bytes=8 * 2**30)
 
 
 def never() -> bool:
-    """Return that nobody wants it to end."""
+    """Return that it need not end."""
     return False
 
 
@@ -290,7 +290,7 @@ def _end(process: "subprocess.Popen[bytes]", scratch: str) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            with suppress(OSError):  # what was to be written finds nobody
+            with suppress(OSError):  # the other end is gone
                 stream.close()
     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -358,7 +358,7 @@ def _read(items: Iterator[ItemT], ready: "Queue[ItemT | _End]", is_over: threadi
 
 
 def _put(item: "ItemT | _End", ready: "Queue[ItemT | _End]", is_over: threading.Event) -> bool:
-    """Return whether the item was taken; False once nobody wants any more."""
+    """Return whether the item was taken; False once no more are wanted."""
     while not is_over.is_set():
         try:
             ready.put(item, timeout=_HAND_OVER_S)

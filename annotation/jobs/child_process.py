@@ -1,7 +1,7 @@
 """The process in which what people bring is read; `annotation.jobs.child` starts it, asks it, and ends it.
 
 It holds neither the database nor the embedders, and imports nothing of the app but what the questions name. Memory and
-processor time are limited where the system can do that. It ends by itself when whoever started it is gone.
+processor time are limited where the system can do that. It ends by itself when the process that started it is gone.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def main() -> None:
     memory_bytes, step_s, tempfile.tempdir = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks hears it as well, and ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asking process hears it as well, and ends this
     if hasattr(os, "nice"):
         os.nice(5)  # people's clicks go first
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
@@ -67,7 +67,7 @@ class _Reader:
         """Answer a question.
 
         Raises:
-            BrokenPipeError: if whoever asked is gone.
+            BrokenPipeError: if the asking process is gone.
         """
         _limit_time(self._step_s)
         self._is_busy = True

@@ -63,7 +63,7 @@ def follow(workspace: Workspace, found: OpenQuery, ranker: rankers.RankingKey) -
         ranker: key of the ranking that is being watched.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         NotFoundError: if there is no such ranker.
         NotReadyError: if the embedders are still being loaded.
     """
@@ -98,7 +98,7 @@ def most_useful_card(workspace: Workspace, found: OpenQuery) -> Card | None:
     """Return the document of the query's pool to judge next and why; None if none is left that would teach anything.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         NotReadyError: if the embedders are still being loaded.
     """
     author, query, label_set_id = found.place.author, found.query, found.place.page.label_set.id

@@ -310,7 +310,7 @@ def start_label_set(workspace: Workspace, author: str | None, collection_id: int
     """Start an empty label set and return its id; an existing one of that name is opened instead.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if the name is empty or too long.
     """
     if author is None:

@@ -1,4 +1,4 @@
-"""Search for programs: what the public endpoint and its tool answer. Nothing is stored, nobody's marks are shown."""
+"""Search for programs: what the public endpoint and its tool answer. Nothing is stored, no marks are shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -324,7 +324,7 @@ def list_as_of(workspace: Workspace, page: OpenPage, author: str | None) -> tupl
         query, standing = progress.query, progress.standing
         marks, pool = standings.marks_of(query.id), pools.get(query.id, ())
         state: QueryState = "open"
-        if standing.n_mine or (pool and standing.n_graded >= len(pool)):  # else something is left, whoever looks
+        if standing.n_mine or (pool and standing.n_graded >= len(pool)):  # else something is left for every person
             state = state_of(pool, offered_to(pool, marks, author, setup.n_judges), marks, author)
         progress = QueryProgress(query, as_seen_by(sight, standing, query.id, marks))
         lines.append(QueryLine(progress, author is not None and query.author == author, state))
@@ -394,7 +394,7 @@ def import_queries(
     """Store the queries of a file that the collection does not have yet, all of them or none.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         FormatError: as `look_through`, and so are the others.
     """
     if author is None:

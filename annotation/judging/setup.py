@@ -176,7 +176,7 @@ def acknowledge(workspace: Workspace, author: str | None, collection_id: int, te
     """Note that `author` has read this version of the guidelines.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if the guidelines are others by now.
     """
     if author is None:

@@ -11,7 +11,7 @@ Of a document:
 - **judged**: it has an agreed grade (`agreed_grade`), so it is relevant or not relevant. Imported grades
   count until a person gives one. "Cannot tell" is no grade.
 - **undecided**: graded, but as many people call it relevant as not. It is counted beside the judged ones.
-- **imported**: graded by an import alone; nobody here gave it a grade yet.
+- **imported**: graded by an import alone; no judge here gave it a grade yet.
 - **left for a person**: offered to that person (`offered_to`) and not marked by them. Imported grades leave it open:
   they say nothing about what this person thinks.
 
@@ -53,7 +53,7 @@ def agreed_grade(marks: Sequence[StandingMark]) -> float | None:
         marks: of one query and document, oldest first, at most one per author and role.
 
     Returns:
-        None if nobody gave a grade, or if exactly as many judges call the document relevant as not: it is left out
+        None if no one gave a grade, or if exactly as many judges call the document relevant as not: it is left out
         of training and measuring until somebody decides.
     """
     if len(marks) == 1:
@@ -79,7 +79,7 @@ def agreed_grade(marks: Sequence[StandingMark]) -> float | None:
 
 
 def is_conflict(marks: Sequence[StandingMark]) -> bool:
-    """Say whether judges contradict each other about one document and nobody settled it yet.
+    """Say whether judges contradict each other about one document and it is not settled yet.
 
     They do if one calls it relevant and another not, or if two grades lie `CONFLICT_DISTANCE` or more apart.
     References take no part, and an adjudicator who could not tell settles nothing.
@@ -281,7 +281,8 @@ def offered_to(pool: Sequence[str], marks: Iterable[StandingMark], author: str |
 def is_finished(pool: Sequence[str], offered: Sequence[str], marks: Iterable[StandingMark], author: str | None) -> bool:
     """Return whether the person marked everything offered of a pool, and something of the query at all.
 
-    Where others have judged the whole pool, nothing is offered: whoever said something of the query is finished then.
+    Where others have judged the whole pool, nothing is offered: a person who said something of the query is
+    finished then.
     """
     mine = _marked_by(marks, author)
     return bool(pool) and bool(mine) and all(doc_id in mine for doc_id in offered)
@@ -406,7 +407,7 @@ class Standings:
         )
 
     def conflicts(self) -> list[tuple[int, str]]:
-        """Return (query id, document id) of what judges disagree about and nobody has settled."""
+        """Return (query id, document id) of what judges disagree about and no one has settled."""
         state = self._state
         concerned = sorted(query_id for query_id, each in state.progress.items() if each.n_conflicts)
         return conflicts(mark for query_id in concerned for mark in state.marks[query_id])

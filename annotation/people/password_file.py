@@ -41,10 +41,10 @@ class Person(NamedTuple):
 
 
 def read_people(path: Path | None) -> list[Person]:
-    """Return everybody who may sign in, in the order of the file; without a file nobody has to.
+    """Return everybody who may sign in, in the order of the file; without a file no one has to.
 
     Raises:
-        InvalidInputError: if the file cannot be read, names nobody, or a line is not `name:password` or `name:hash`.
+        InvalidInputError: if the file cannot be read, names no one, or a line is not `name:password` or `name:hash`.
     """
     if path is None:
         return []
@@ -57,16 +57,16 @@ def read_people(path: Path | None) -> list[Person]:
         if person is None or person.name in people:
             raise InvalidInputError(
                 f"{path}, line {number}: expected name:password, each name once. "
-                "Nobody can sign in before this is mended."
+                "No one can sign in before this is mended."
             )
         if person.is_hashed and not _is_whole(person.secret):
             raise InvalidInputError(
-                f"{path}, line {number}: this hash is damaged. Nobody can sign in before this is mended: "
+                f"{path}, line {number}: this hash is damaged. No one can sign in before this is mended: "
                 f"set the password again by {_command(path)} {person.name}"
             )
         people[person.name] = person
     if not people:
-        raise InvalidInputError(f"{path} names nobody. Add a person by {_command(path)} NAME")
+        raise InvalidInputError(f"{path} names no one. Add a person by {_command(path)} NAME")
     return list(people.values())
 
 

@@ -10,7 +10,7 @@ A *manager* of a collection is,
   is none of the people in it (the demo, `app.py PATH`);
 - on a Space: the person who brought it in, and the account that owns the Space.
 
-The demo of a Space is changed by nobody. People judge, train and compare in it.
+No one changes the demo of a Space. People judge, train and compare in it.
 
     what                                                        who
     ----------------------------------------------------------  ----------------------------------------------------
@@ -62,7 +62,7 @@ def why_not_manage(
         author: who wants to.
         collection: which one is concerned; None where it is gone, or was never made.
         what: is to be done, to follow "can": `cancel run 3`.
-        made_by: who made the thing concerned and may do so as well; empty where it was nobody.
+        made_by: who made the thing concerned and may do so as well; empty where no one did.
     """
     return _why_not(settings, author, (*_maker(settings, made_by), *_managers(settings, collection)), what)
 
@@ -73,7 +73,7 @@ def why_not_arrange(
     """Return why a person may not change what belongs to the collection itself; as `why_not_manage`."""
     maker = _maker(settings, made_by)
     if settings.space_id is not None and collection.is_demo and author not in maker:
-        return f"The demo of a Space stays as it is, so nobody can {what}. Bring in a collection of your own for that."
+        return f"The demo of a Space stays as it is, so no one can {what}. Bring in a collection of your own for that."
     return why_not_manage(settings, author, collection, what, made_by)
 
 
@@ -127,7 +127,7 @@ def _why_not(settings: Settings, author: str | None, allowed: tuple[str, ...], w
         return ""
     named = list(dict.fromkeys(allowed))
     if not named:
-        return f"Nobody can {what} here."
+        return f"No one can {what} here."
     who = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} or {named[-1]}"
     return f"Only {who} can {what}."
 
@@ -149,7 +149,7 @@ def _people(settings: Settings) -> tuple[str, ...]:
 def _maker(settings: Settings, made_by: str) -> tuple[str, ...]:
     """Return who made something, if that is somebody who can sign in.
 
-    What the program brought along bears names that belong to nobody, but on a Space any account may be called so.
+    What the program brought along bears names that belong to no one, but on a Space any account may be called so.
     """
     if settings.space_id is None:
         return (made_by,) if made_by in _people(settings) else ()

@@ -90,7 +90,7 @@ class SignIn:
         return True
 
     def _matches(self, name: str, password: str) -> bool:
-        """Check a password against the person's, or against one that nobody knows."""
+        """Check a password against the person's, or against one that cannot be known."""
         digest = hmac.digest(self._key, password.encode(), "sha256")
         if hmac.compare_digest(self._proven.get(name, b""), digest):
             return True

@@ -477,10 +477,10 @@ def ready_key(workspace: Workspace, query: QueryRecord, key: RankingKey) -> Rank
 
 
 def read_some(workspace: Workspace, author: str | None, collection_id: int, unread: Unread) -> None:
-    """Read the first documents for about two seconds; whoever wants the others read asks again.
+    """Read the first documents for about two seconds; for the others it is called again.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         NotReadyError: if the embedders are still being loaded, or what is read cannot be kept.
     """
     if author is None:

@@ -92,7 +92,7 @@ class LoadedPairs:
             return pair
 
     def keep_only(self, specs: Iterable[PairSpec]) -> None:
-        """Let go of pairs that nobody asks for any more; a large model would keep its memory."""
+        """Let go of pairs that are not asked for any more; a large model would keep its memory."""
         wanted = set(specs)
         with self._lock:
             for spec in [spec for spec in self._pairs if spec not in wanted]:

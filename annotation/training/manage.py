@@ -37,7 +37,7 @@ class Dependents:
 
 
 def use(workspace: Workspace, author: str | None, collection_id: int, label_set_id: int, key: str) -> None:
-    """Rank with one of `annotation.ranking.rankers.list_usable` where nobody chooses otherwise.
+    """Rank with one of `annotation.ranking.rankers.list_usable` where no other is chosen.
 
     Raises:
         NotAllowedError: if somebody else alone may choose.
@@ -137,7 +137,7 @@ def delete(workspace: Workspace, author: str | None, training_run_id: int) -> No
                 storage.label_sets.set_in_use(session, label_set.id, "")
         storage.training_runs.delete(session, training_run_id)
         if folder.is_dir():
-            folder.rename(away)  # at once, so that nobody reads half an adapter
+            folder.rename(away)  # at once, so that no one reads half an adapter
     opened = workspace.opened(run.collection_id)
     if opened is not None:
         opened.forget(folder)

@@ -128,7 +128,7 @@ def start(
     """Queue a training run on the labels as they stand now, those of queries kept for testing left out.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if too many runs wait, there is nothing to learn from, the label set belongs to another
             collection, or recipe or seed are unusable.
     """

@@ -108,13 +108,13 @@ def import_adapter(
 
     Args:
         workspace: of this process.
-        author: who imports; None if nobody is signed in where that is needed.
+        author: who imports; None if no one is signed in where that is needed.
         collection_id: where it is to rank; its embedders have to be those that the adapter was trained with.
         label_set_id: in whose list it appears.
         path: of the zip file.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         InvalidInputError: if the label set belongs to another collection.
         FormatError: if the file is no adapter, or one that does not tell the words of the queries it learned from.
         AdapterDamagedError: if its parts do not fit together.

@@ -21,7 +21,7 @@ def export_collection(workspace: Workspace, author: str | None, collection_id: i
     Queries that others have judged and the author may still judge come without their judgments.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed: a collection is large.
+        NotAllowedError: if no one is signed in where that is needed: a collection is large.
         NotReadyError: if the embedders are still being loaded.
         UnknownRecord: if there is no such collection or label set.
     """

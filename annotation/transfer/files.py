@@ -34,7 +34,7 @@ class ExportFile:
 
 
 def file_name(*parts: str, ending: str) -> str:
-    """Return a name of letters, digits, dots and hyphens for whoever saves the file, never for a path of ours."""
+    """Return a name of letters, digits, dots and hyphens for saving the file elsewhere, never for a path of ours."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts]
     return "-".join(word[:_MAX_NAME] for word in words if word) + ending
 

@@ -1,6 +1,6 @@
 """Judgments as CSV and JSON Lines, and back: one line for each mark, nothing lost between the two; and other files in.
 
-Nothing here knows the database; whether queries and documents exist is found out by whoever stores the lines.
+Nothing here knows the database; whether queries and documents exist is found out where the lines are stored.
 """
 
 import json

@@ -47,7 +47,7 @@ def export_judgments(
 
     Args:
         workspace: of this process.
-        author: who asks; None if nobody is signed in where that is needed.
+        author: who asks; None if no one is signed in where that is needed.
         label_set_id: whose judgments.
         format: one of `FORMATS`; qrels know neither people nor notes.
         who: `agreed` for one grade a document as it is trained and measured with, `everybody` for every single mark, or
@@ -56,7 +56,7 @@ def export_judgments(
 
     Raises:
         InvalidInputError: if the format is unknown, or qrels are to hold everybody's marks.
-        NotAllowedError: if nobody is signed in where that is needed to see what single people said.
+        NotAllowedError: if no one is signed in where that is needed to see what single people said.
         UnknownRecord: if there is no such label set.
     """
     if format not in FORMATS:
@@ -213,19 +213,19 @@ def import_judgments(
 
     Queries are matched by text and instruction where the file tells them, and added where they are new; else by what
     they are called in files (`judging.queries.query_names`), or by a text that only one of them has. Marks of
-    other people keep their role only where nobody signs in: elsewhere they come in as references, since each
+    other people keep their role only where no one signs in: elsewhere they come in as references, since each
     person speaks for himself or herself alone. What was settled comes in as references, too, unless the importing
-    person manages the collection. Agreed grades and qrels come in as references of whoever imports.
+    person manages the collection. Agreed grades and qrels come in as references of the person who imports.
 
     Args:
         workspace: of this process.
-        author: who imports; None if nobody is signed in where that is needed.
+        author: who imports; None if no one is signed in where that is needed.
         label_set_id: where the marks go.
         path: of the file.
         name: as the person knows the file; the path's own name if empty.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         FormatError: if a line cannot be read, or the file takes more than it may; then nothing is stored.
         InvalidInputError: if no line fits this collection, or a grade is not on its scale; likewise.
         UnknownRecord: if there is no such label set.

@@ -52,7 +52,7 @@ def export_model(workspace: Workspace, author: str | None, run_id: int) -> Expor
     """Return a zip file with the model's folder in it; `SentenceTransformer(folder)` loads it anywhere.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed: a model is large.
+        NotAllowedError: if no one is signed in where that is needed: a model is large.
         NotExportableError: if the recipe gives no single linear map, or an embedder is no sentence-transformers model.
         NotFoundError: if the run left no adapter.
         UnknownRecord: if there is no such run.
@@ -84,11 +84,11 @@ def push_model(
     """Push the model to the Hugging Face Hub, or say what would be pushed.
 
     The access token is the one of this machine (`hf auth login`, or HF_TOKEN), which huggingface_hub reads by itself;
-    so only whoever runs the app can push. A dry run makes the same files and asks nobody.
+    so only the person who runs the app can push. A dry run makes the same files and asks no server.
 
     Args:
         workspace: of this process.
-        author: who pushes; None if nobody is signed in where that is needed.
+        author: who pushes; None if no one is signed in where that is needed.
         run_id: of a finished training run.
         repo_id: `owner/name`, or a name alone for the token's owner; made if it does not exist.
         is_private: whether a new repository is private; one that exists has to be private too, then.
@@ -96,7 +96,7 @@ def push_model(
         api: of the Hub; the usual one if None.
 
     Raises:
-        NotAllowedError: if nobody is signed in, or several people use the app.
+        NotAllowedError: if no one is signed in, or several people use the app.
         InvalidInputError: if there cannot be a repository of that name.
         HubError: if the Hub cannot be reached or refuses.
         NotExportableError: as for `export_model`, and so for its other errors.

@@ -49,7 +49,7 @@ def import_run(
         name: as the person knows the file; the path's own name if empty.
 
     Raises:
-        NotAllowedError: if nobody is signed in where that is needed.
+        NotAllowedError: if no one is signed in where that is needed.
         FormatError: naming the line that is no place of a ranking, or if the file takes more than it may.
         InvalidInputError: if the file ranks no query or no document of the collection.
         UnknownRecord: if there is no such collection or label set.

@@ -1,4 +1,4 @@
-"""Files that a person takes along: each under an address that nobody can guess, for an hour."""
+"""Files that a person takes along: each under an address that no one can guess, for an hour."""
 
 import re
 import secrets
@@ -17,7 +17,7 @@ _UNUSABLE = re.compile(r"[^\w.() -]+")
 
 
 class Downloads:
-    """Files laid out where the server gives them to a browser, in folders that nobody can guess."""
+    """Files laid out where the server gives them to a browser, in folders that no one can guess."""
 
     def __init__(self, folder: Path) -> None:
         """Use a folder below the one that the server gives files from."""

@@ -99,9 +99,9 @@ class Trials:
     """What labelled queries tell of feedback, each judged by what it would have done for them.
 
     Each query with two or more relevant documents is fed back the one that its vector ranks highest, and judged by
-    where the other ones then stand: among the documents judged for it, so that documents nobody has seen do not count
-    against feedback, or among its top 100 if none was judged not relevant. What gives the highest mean nDCG@10 is
-    chosen; without `MIN_QUERIES` such queries it is no feedback.
+    where the other ones then stand: among the documents judged for it, so that documents that were never shown do
+    not count against feedback, or among its top 100 if none was judged not relevant. What gives the highest mean
+    nDCG@10 is chosen; without `MIN_QUERIES` such queries it is no feedback.
     """
 
     def __init__(self, labelled: LabelledQueries, vectors: Vectors, index: DenseIndex) -> None:

@@ -28,7 +28,7 @@ class Console:
         self._out.flush()
 
     def remark(self, text: str) -> None:
-        """Write a line that whoever reads the answer should know besides."""
+        """Write a remark beside the answer, for the person at the terminal."""
         if not self._is_quiet:
             self.complain(text)
 

@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.complain("Stopped before it was done. Run the same command again to go on.")
         return 1
-    except BrokenPipeError:  # whoever reads the answer has seen enough
+    except BrokenPipeError:  # the reader of the pipe has seen enough
         sys.stderr.close()
         return 1
     except OSError as error:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_RETRIES = 10  # with the client's growing pauses about a minute: limits are counted by the minute
 _TIMEOUT_S = 120.0
-_FIRST_TIMEOUT_S = 20.0  # of the first question: whoever starts the app waits for it
+_FIRST_TIMEOUT_S = 20.0  # of the first question: the start of the app waits for it
 _TEXTS_AT_ONCE = 128
 _TOKENS_AT_ONCE = 200_000  # of the 300,000 that one request may hold; tokens are only estimated here
 _MAX_TOKENS = 8191

@@ -90,7 +90,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def model(self) -> "SentenceTransformer":
-        """Return the loaded model itself; whoever changes it changes every vector."""
+        """Return the loaded model itself; a change to it changes every vector."""
         return self._model
 
     @property
@@ -107,7 +107,7 @@ class SentenceTransformerEmbedder:
         """Return (n, dimension); for a query with an instruction `INSTRUCTION_TEMPLATE` replaces the model's prompt.
 
         Queries go through the model one at a time: in a batch, padding changes the last bits of a vector, and a query
-        must have the same vector whoever it is embedded with, or a training run could not be repeated bit by bit.
+        must have the same vector whatever it is embedded with, or a training run could not be repeated bit by bit.
         """
         vectors = np.empty((len(queries), self._identity.dimension), np.float32)
         for row, query in enumerate(queries):

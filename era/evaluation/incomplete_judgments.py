@@ -72,7 +72,7 @@ class NdcgEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Between what the mean difference of two rankings lies, whatever the documents are that nobody judged.
+    """Between what the mean difference of two rankings lies, whatever the unjudged documents are.
 
     Attributes:
         low: if of the unjudged documents exactly those were relevant that the first ranking puts higher.

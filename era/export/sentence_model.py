@@ -1,7 +1,7 @@
 """An adapter and its two embedders as one standard sentence-transformers model, for use without this project.
 
 Its query route is strong embedder, adapter, unit length; its document route the light embedder. Only module classes of
-sentence-transformers itself are used, so that nobody has to trust code to load it. Not every adapter is such a model:
+sentence-transformers itself are used, so that it loads without trusting any code. Not every adapter is such a model:
 those that weigh several readings of a query cannot leave in this form.
 """
 
@@ -135,4 +135,4 @@ def _unit_modules(model: "SentenceTransformer") -> list[Any]:
 def _tensor(array: Any) -> Any:
     import torch
 
-    return torch.from_numpy(np.array(array, np.float32))  # a copy, so that nobody shares the adapter's memory
+    return torch.from_numpy(np.array(array, np.float32))  # a copy, which shares no memory with the adapter

@@ -71,7 +71,7 @@ class Source(Protocol):
     def qrels(self) -> dict[str, dict[str, float]]:
         """Return the grades, 0 and above, by query and document id; every query id is one of `queries()`.
 
-        Whether the documents exist is for whoever stores them to check.
+        Whether the documents exist is checked where they are stored.
 
         Raises:
             FormatError: naming the place of what cannot be read.

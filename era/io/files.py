@@ -425,7 +425,7 @@ def open_text(entry: Entry, codec: str, meter: Meter, newline: str | None = None
 class Lines:
     """The lines of an opened text, one after the other; what is too long to be one row of anything is refused.
 
-    A row may take several lines: whoever reads says where one begins.
+    A row may take several lines: the reader says where one begins.
     """
 
     def __init__(self, stream: IO[str], file: str) -> None:

@@ -1,7 +1,7 @@
 """How much is read of what somebody brings, so that no file, hostile or broken, takes the machine from everybody.
 
 Every bound lies far beyond real files (a million documents are read, and uploads of four gigabytes) and near enough
-that the worst file costs minutes and some gigabytes. Whoever reads refuses by naming the place and what to do.
+that the worst file costs minutes and some gigabytes. A reader refuses by naming the place and what to do.
 """
 
 MAX_UNPACKED_BYTES = 16 * 1024**3

@@ -107,7 +107,7 @@ class RowDocuments:
 class Tables:
     """The tables of documents of a source, and which of their columns are what.
 
-    Where nobody chose the columns, every row counts: they are read for it once, when the columns are first asked for.
+    Where no columns were chosen, every row counts: they are read for it once, when the columns are first asked for.
     """
 
     def __init__(

@@ -132,7 +132,7 @@ def test_refusals_say_who_may(shared: Desk) -> None:
     settings, demo = shared.workspace.settings, collection_by(shared, "demo", is_demo=True)
     assert why_not_arrange(settings, "host", demo, "rename it").startswith("The demo of a Space stays as it is")
     becomes_a_space(shared, author=None)
-    assert why_not_manage(shared.workspace.settings, "bob", demo, "dance") == "Nobody can dance here."
+    assert why_not_manage(shared.workspace.settings, "bob", demo, "dance") == "No one can dance here."
 
 
 def test_the_settings_know_whose_space_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

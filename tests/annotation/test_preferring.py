@@ -208,7 +208,7 @@ def test_preferences_are_the_share_of_queries_that_went_to_the_second_side(
 
 
 def test_preferences_say_when_it_is_no_chance_and_when_there_are_none(judged_desk: Desk, view: ComparisonView) -> None:
-    assert preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"].startswith("Nobody")
+    assert preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"].startswith("No one")
     query_id = judged_desk.ask(GRADED_TEXT)
     answer(judged_desk, view, "ann", query_id, Preferred.TIE)
     words = preferences_panel(preferences(judged_desk.workspace, view), LABELS, "")["words"]

@@ -148,7 +148,7 @@ def test_people_are_refused_with_the_line_that_is_no_name_and_password(tmp_path:
 @pytest.mark.parametrize("content", ["", "\n \n", "# ann:first\n"])
 def test_file_that_names_nobody_is_refused_rather_than_open_to_all(tmp_path: Path, content: str) -> None:
     file = people_file(tmp_path, content)
-    with pytest.raises(InvalidInputError, match="names nobody"):
+    with pytest.raises(InvalidInputError, match="names no one"):
         read_people(Settings(people=file).people)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 import storage.engine
 from storage import collections, comparisons, jobs, judgments, label_sets, queries, training_runs
-from storage.backups import look_over, look_through
 from storage.engine import close, open_database, plain_errors, reading_session_factory, session_factory
 from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageError
+from storage.integrity import look_over, look_through
 from storage.records import JobKind, NewJudgment, NewTrainingRun, QueryRecord
 from tests.worlds.databases import Sessions
 

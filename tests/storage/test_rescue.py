@@ -10,9 +10,10 @@ import pytest
 from filelock import FileLock
 
 from storage import collections, judgments, label_sets, queries
-from storage.backups import list_backups, look_through, place_of_next
+from storage.backups import list_backups, place_of_next
 from storage.engine import backup_database, close, open_database, session_factory
 from storage.errors import StorageError
+from storage.integrity import look_through
 from storage.records import NewJudgment, QueryRecord
 from storage.rescue import main, rescue
 

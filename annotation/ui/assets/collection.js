@@ -34,7 +34,7 @@ function ask(event, kind, data = {}) {
   trigger(event, { ...ids(), ...data, ask: asked });
 }
 
-// Nobody waits for the answer any more; what the server reads for it ends.
+// No one waits for the answer any more; what the server reads for it ends.
 function giveUp(kind) {
   if (awaited.delete(kind)) trigger("forget", { ...ids(), given_up: kind });
 }

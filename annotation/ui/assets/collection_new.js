@@ -51,7 +51,7 @@ answered("new-preview", (answer) => {
   drawNew();
 });
 
-// Nobody waited for this answer; what was sent for it goes.
+// No one waited for this answer; what was sent for it goes.
 hear("new-preview", (answer) => { if (view && answer.token && answer.token !== wizard?.token) ask("forget", "forgotten", { token: answer.token }); });
 
 let isStartingImport = false;

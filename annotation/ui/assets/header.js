@@ -8,7 +8,7 @@ let isTabOpened = false;
 let isGone = false; // what is open was deleted elsewhere
 const hidden = new Set(); // notices that were put away, until the page is loaded anew
 
-// Open the tab of the address, and again should it close: the tabs may come to life long after this panel. Whoever
+// Open the tab of the address, and again should it close: the tabs may come to life long after this panel. A person who
 // chooses another one decides from then on.
 function keepOpen(name) {
   const names = [name, t(`tab.${name.toLowerCase()}`)];

@@ -193,13 +193,13 @@ hear("ready", () => {
 hear("settle", () => view && openView("conflicts"));
 hear("settle-coverage", ({ view: compared }) => view && openView("coverage", { ...compared, query_id: null }));
 
-// Whether a list may be laid out anew unasked: nobody sees it, nothing is being typed, and it can be asked for as it is.
+// Whether a list may be laid out anew unasked: it is out of sight, nothing is being typed, and it can be asked for as it is.
 const mayReopen = () => root.offsetParent === null && view.query.id && !writing.size
   && form.querySelector("textarea[name=query]").value === view.query.text
   && (view.view === "pool" || (view.view === "ranking" && !view.phrase));
 
 // Another ranking is in use. Documents never move under the eyes of someone who is judging: then a better one is only
-// offered. Whoever chose a ranking here keeps it, unless the other one is known to be better.
+// offered. A ranking chosen here stays, unless the other one is known to be better.
 hear("in-use", ({ key, run, was, better_than }) => {
   if (!view || firstRanking(view.ranker) === firstRanking(key)) return;
   const isBetter = better_than.includes(view.ranker);

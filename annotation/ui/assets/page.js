@@ -38,7 +38,7 @@ window.eraPage = (() => {
     return false;
   }
 
-  // The ids that a question carries; whoever asks before anything is open waits for that.
+  // The ids that a question carries; a question before anything is open waits for that.
   const ids = () => isOpened.then(() => open);
 
   // What the Compare tab asks when it is chosen: the comparison that the address names.

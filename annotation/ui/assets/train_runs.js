@@ -46,7 +46,7 @@ function row(run) {
     h("td", { class: "era-run-actions" },
       run.can_resume && sending("resume", "resume", run.id, {}, { class: "era-link", "aria-label": `Resume run ${run.number}`, title: "Once more with the same labels and seed; what was read by then is not read again" }),
       run.state === "queued" && sending("cancel", "cancel", run.id, {}, { class: "era-link", "aria-label": `Take run ${run.number} out of the line` }),
-      run.state === "finished" && !run.in_use && sending("use", "use", run.id, { key: run.key }, { class: "era-link", "aria-label": `Use run ${run.number}`, title: "Rank with this run where nobody chooses otherwise" }),
+      run.state === "finished" && !run.in_use && sending("use", "use", run.id, { key: run.key }, { class: "era-link", "aria-label": `Use run ${run.number}`, title: "Rank with this run where no other is chosen" }),
       run.state === "finished" && h("button", { type: "button", class: "era-link", onclick: () => compare(run.key) }, "compare"))),
   isOpen && h("tr", { class: "era-run-open" }, h("td", { colspan: 7 }, h("div", { class: "era-run-details" }, runDetails(run))))];
 }

@@ -59,7 +59,7 @@ def preference_words(preferences: Preferences, labels: Sequence[str]) -> str:
     """Return in words what people prefer of two rankings, and whether it could be chance; `labels` of both."""
     tally, by_query, share = preferences.tally, preferences.by_query, preferences.share
     if not share.n:
-        return "Nobody has compared these two rankings blindly yet."
+        return "No one has compared these two rankings blindly yet."
     undecided = [
         f"{count(n, 'answer', 'answers')} said that {words}"
         for n, words in ((tally.tie, "both were alike"), (tally.neither, "neither was any good"))

@@ -54,7 +54,7 @@ from storage.records import SnapshotRecord
 _SHOWN = {
     "all": "",
     "own": "You have begun to judge this query: until you are done, only your own marks count and show up here, "
-    "so that nobody else's sway you.",
+    "so that no one else's sway you.",
     "imported": "Others have judged this query, and you may still judge it: what they say stays hidden here until you "
     "are done with it.",
 }
@@ -245,7 +245,7 @@ def overall_payload(
         overall: what was measured.
         view: what was compared.
         labels: ranker key -> what a person calls it, for each side.
-        hidden: queries whose numbers whoever looks may not see yet; they come last.
+        hidden: queries whose numbers the person may not see yet; they come last.
     """
     sides = [labels[key] for key in view.sides]
     n_runs = sum(key.run_id is not None for key in view.sides)

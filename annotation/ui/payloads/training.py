@@ -74,11 +74,11 @@ def train_panel(
 
     Args:
         page: which collection and label set.
-        author: who looks; None if nobody is signed in where that is needed.
+        author: who looks; None if no one is signed in where that is needed.
         outlook: what there is to learn from.
         runs: of the collection, newest first.
         device: what training is done on; None until that is known.
-        in_use: ranker key that is taken where nobody chooses otherwise.
+        in_use: ranker key that is taken where no other is chosen.
         usable: every ranking that may be put in use.
         places: place in line by run id; 1 comes next.
         curve: the learning curve under way, if any.

@@ -1,7 +1,7 @@
 """What every request has to pass before anything else sees it, whichever route it is for.
 
 A page of another site may make a browser send requests here: to `localhost` itself, or to a name of its own that it
-lets point to this machine (DNS rebinding). So where nobody signs in, the app answers only to names that are known, and
+lets point to this machine (DNS rebinding). So where no one signs in, the app answers only to names that are known, and
 everywhere requests that write come from its own pages or from programs. Every answer says that it is what it claims to
 be, and who may put it into a frame.
 """
@@ -64,7 +64,7 @@ class Gate:
             await PlainTextResponse(reason, 403)(scope, receive, send_with_headers)
 
     def _why_refused(self, scope: Scope) -> str:
-        """Return what to tell whoever sent the request; empty if it may come in."""
+        """Return why a request is refused, for its sender; empty if it may come in."""
         headers = Headers(raw=scope["headers"])
         host = headers.get("host", "")
         name = host_of(host)

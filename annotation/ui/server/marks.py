@@ -1,7 +1,7 @@
 """The plain route for marks: JSON in, JSON out, past Gradio's queue, in which a mark would wait behind everything else.
 
 What comes in is checked as an event's is, and the author is taken from the server's session. Any page has one delivery
-under way at a time, so its marks are stored in order whoever else is judging.
+under way at a time, so its marks are stored in order, however many people judge.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def deliver(workspace: Workspace, author: str | None, message: Message) -> dict[
     try:
         if message.text("person") != author:
             raise NotAllowedError(
-                f"These marks were made by {message.text('person')}, but {author or 'nobody'} is signed in now."
+                f"These marks were made by {message.text('person')}, but {author or 'no one'} is signed in now."
             )
         marks, unreadable = read_marks(message)
         saved = judge(workspace, author, message.number("collection_id"), marks)

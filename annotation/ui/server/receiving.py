@@ -18,7 +18,7 @@ from annotation.settings import Settings
 from annotation.ui.panel import sender_of
 
 _UPLOAD = "/gradio_api/upload"
-_UNUSED = ("/gradio_api/deep_link",)  # writes a file for whoever asks
+_UNUSED = ("/gradio_api/deep_link",)  # writes a file for every request
 _READ_ANYWAY = 64 * 2**20  # bytes of what is refused
 
 

@@ -42,7 +42,7 @@ class PasswordCheck:
 
 
 class SignInPage:
-    """Shows a page to sign in to whoever has to, in place of the app's own page."""
+    """Shows a page to sign in, where that is needed, in place of the app's own page."""
 
     def __init__(self, app: ASGIApp, settings: Settings, page: str) -> None:
         self._app = app
