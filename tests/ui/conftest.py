@@ -30,6 +30,9 @@ Parameters = Mapping[str, str | int]
 JOIN = re.compile(r"/(queue/join|era/marks)(\?|$)")
 """Where a page sends what it asks, and the marks that are made on it."""
 
+RUNS = "training_run JOIN job ON job.training_run_id = training_run.id AND job.kind = 'train'"
+"""The training runs in SQL, each with its place in the queue."""
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 """How long a test waits for the app to start or to train before it gives up."""

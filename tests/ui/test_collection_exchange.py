@@ -138,9 +138,9 @@ def test_adapter_goes_out_and_comes_in_again(app: App, visit: Visits, tmp_path: 
         assert {Path(name).name for name in archive.namelist()} >= {"adapter.safetensors", "adapter.json"}
     card.get_by_role("button", name="Take out the model").click()
     expect(card.get_by_role("alert")).to_contain_text("era-single")  # the usual recipe is no single model
-    before = app.rows("SELECT count(*) FROM training_run WHERE state = 'finished'")[0][0]
+    before = app.rows("SELECT count(*) FROM job WHERE kind = 'train' AND state = 'finished'")[0][0]
     unfold(card, "Bring in")
     one.page.locator("input[name=adapter]").set_input_files(path)
     expect(card.get_by_text("The adapter is here as training run")).to_be_visible()
-    assert app.rows("SELECT count(*) FROM training_run WHERE state = 'finished'")[0][0] == before + 1
+    assert app.rows("SELECT count(*) FROM job WHERE kind = 'train' AND state = 'finished'")[0][0] == before + 1
     assert one.complaints == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Route, expect
 
-from tests.ui.conftest import PATIENCE_S, App, Visit, Visits
+from tests.ui.conftest import PATIENCE_S, RUNS, App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +29,7 @@ def _compare(app: App, visit: Visits, width: int = 1280, **parameters: str | int
 
 def _trained(app: App, visit: Visits) -> str:
     """Return the usual ranking of a training run of the default recipe, trained now if there is none."""
-    found = "SELECT max(id) FROM training_run WHERE state = 'finished' AND recipe = 'era' AND label_set_id = 1"
+    found = f"SELECT max(training_run.id) FROM {RUNS} WHERE state = 'finished' AND recipe = 'era' AND label_set_id = 1"
     if app.rows(found)[0][0] is None:
         train = visit(app).tab("Train")
         train.get_by_role("button", name="Train", exact=True).click()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits, free_port, run_app
+from tests.ui.conftest import PATIENCE_S, RUNS, App, StartApp, Visits, free_port, run_app
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,7 @@ def test_training_survives_a_reload(app: App, visit: Visits) -> None:
     state = train.locator("tbody tr").filter(has=one.page.get_by_role("cell", name=str(number), exact=True))
     expect(train.locator(".era-progress").or_(state).first).to_be_visible()
     expect(state.locator(".era-state")).to_have_text(re.compile("finished|in use"), timeout=PATIENCE_S * 1000)
-    assert app.rows("SELECT state, recipe FROM training_run WHERE id = ?", run_id) == [("finished", "era")]
+    assert app.rows(f"SELECT state, recipe FROM {RUNS} WHERE training_run.id = ?", run_id) == [("finished", "era")]
 
 
 def test_kill_loses_no_saved_mark_and_ends_the_training(tmp_path: Path, visit: Visits, start_app: StartApp) -> None:
@@ -38,7 +38,7 @@ def test_kill_loses_no_saved_mark_and_ends_the_training(tmp_path: Path, visit: V
     doc_id = one.doc(0)
     one.mark(0)
     app.kill()
-    assert app.rows("SELECT state FROM training_run") == [("running",)]
+    assert app.rows(f"SELECT state, recipe FROM {RUNS}") == [("running", "era")]
     one.page.context.close()
 
     again = start_app(tmp_path / "data")

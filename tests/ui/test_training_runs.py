@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.collection_steps import bring_in
-from tests.ui.conftest import PATIENCE_S, App, StartApp, Visits
+from tests.ui.conftest import PATIENCE_S, RUNS, App, StartApp, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -52,14 +52,14 @@ def parts_catalogue(folder: Path) -> Path:
 
 def any_finished(app: App, panel: Locator) -> int:
     """Return the number of a finished run, trained now if there is none yet."""
-    finished = app.rows("SELECT max(number) FROM training_run WHERE state = 'finished' AND deleted_at IS NULL")[0][0]
+    finished = app.rows(f"SELECT max(number) FROM {RUNS} WHERE state = 'finished' AND deleted_at IS NULL")[0][0]
     return finished or train_once(app, panel)
 
 
 def newest_that_chose(app: App) -> int | None:
     """Return the number of the newest run that compared rankings; what is better than what is told by its figures."""
     statement = (
-        "SELECT max(number) FROM training_run WHERE collection_id = 1 AND label_set_id = 1 AND state = 'finished' "
+        f"SELECT max(number) FROM {RUNS} WHERE training_run.collection_id = 1 AND label_set_id = 1 AND state = 'finished' "
         "AND deleted_at IS NULL AND json_extract(measures, '$.choice') IS NOT NULL"
     )
     number: int | None = app.rows(statement)[0][0]
@@ -250,7 +250,7 @@ def test_killed_run_is_resumed_in_the_browser(tmp_path: Path, visit: Visits, sta
     expect(row(train, 1).locator(".era-state")).to_have_text("interrupted")
     train.get_by_role("button", name="Resume run 1").click()
     expect(row(train, 1).locator(".era-state")).to_have_text(DONE, timeout=2 * LONG)
-    assert again.rows("SELECT number, state FROM training_run") == [(1, "finished")]
+    assert again.rows(f"SELECT number, state FROM {RUNS}") == [(1, "finished")]
 
 
 def scroll_widths(page: Page) -> tuple[int, int]:
