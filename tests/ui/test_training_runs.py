@@ -59,8 +59,8 @@ def any_finished(app: App, panel: Locator) -> int:
 def newest_that_chose(app: App) -> int | None:
     """Return the number of the newest run that compared rankings; what is better than what is told by its figures."""
     statement = (
-        f"SELECT max(number) FROM {RUNS} WHERE training_run.collection_id = 1 AND label_set_id = 1 AND state = 'finished' "
-        "AND deleted_at IS NULL AND json_extract(measures, '$.choice') IS NOT NULL"
+        f"SELECT max(number) FROM {RUNS} WHERE training_run.collection_id = 1 AND label_set_id = 1"
+        " AND state = 'finished' AND deleted_at IS NULL AND json_extract(measures, '$.choice') IS NOT NULL"
     )
     number: int | None = app.rows(statement)[0][0]
     return number
