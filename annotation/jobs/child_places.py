@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from annotation.errors import InvalidInputError
 from annotation.jobs.child import COUNTING, LOOKING, call_apart, source_apart
+from era.errors import Cancelled
 from era.io.content import Source
 
 Parameters = ParamSpec("Parameters")
@@ -25,7 +26,12 @@ _PATIENCE_S = 30.0
 class _Place:
     author: str | None
     reading: str
+    number: int = 0
     is_over: threading.Event = field(default_factory=threading.Event)
+
+    def is_of(self, author: str | None, reading: str) -> bool:
+        """Return whether a person looks at this."""
+        return (self.author, self.reading) == (author, reading)
 
 
 class ReadingPlaces:
@@ -50,7 +56,8 @@ class ReadingPlaces:
         Args:
             author: who waits.
             reading: what for, as a page names it: a later look at the same thing ends the former, whose answer is of
-                no use any more. Empty for what is never looked at twice.
+                no use any more. Its number, as in `page preview#7`, tells which is later where looks overtake each
+                other on their way. Empty for what is never looked at twice.
             file: what the person calls what is read.
             function: with its arguments, as `annotation.jobs.child.call_apart` takes them.
             arguments: for the function.
@@ -58,7 +65,7 @@ class ReadingPlaces:
 
         Raises:
             InvalidInputError: if this person's other files are being read, or there are too many of other people's.
-            Cancelled: if it was ended by a later look, or by `end`.
+            Cancelled: if there is a later look, or it was ended by `end`.
             FormatError: if it takes more time or memory than it may; and whatever the function raises.
         """
         with self._taken(author, reading) as is_over:
@@ -95,9 +102,12 @@ class ReadingPlaces:
 
     @contextmanager
     def _taken(self, author: str | None, reading: str) -> Iterator[Callable[[], bool]]:
-        place = _Place(author, reading)
+        name, _, number = reading.partition("#")
+        place = _Place(author, name, int(number or 0))
         with self._change:
-            self._end(author, reading)
+            if name and any(each.is_of(author, name) and each.number > place.number for each in self._places):
+                raise Cancelled("A later look was asked for.")
+            self._end(author, name)
             if sum(each.author == author and not each.is_over.is_set() for each in self._places) >= N_EACH:
                 raise InvalidInputError("Your other file is still being read. Wait until it is done, then try again.")
             self._wait()
@@ -111,7 +121,7 @@ class ReadingPlaces:
 
     def _end(self, author: str | None, reading: str) -> None:
         for each in self._places:
-            if reading and (each.author, each.reading) == (author, reading):
+            if reading and each.is_of(author, reading):
                 each.is_over.set()
 
     def _wait(self) -> None:

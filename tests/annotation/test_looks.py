@@ -79,7 +79,7 @@ def test_a_look_that_cannot_be_counted_stops_nobody(
     def fail(*_: object) -> bool:
         raise error(judged_desk.workspace.folder, "full")
 
-    monkeypatch.setattr(storage.comparisons, "note", fail)
+    monkeypatch.setattr(storage.comparisons, "note_look", fail)
     with gr.Blocks():
         tab = CompareTab(judged_desk.workspace)
     with caplog.at_level(logging.WARNING):

@@ -251,6 +251,16 @@ def test_a_later_look_at_the_same_file_ends_the_former(places: ReadingPlaces, tm
         assert isinstance(stuck.ended(), Cancelled)
 
 
+def test_an_earlier_look_that_comes_late_ends_nothing(places: ReadingPlaces, tmp_path: Path) -> None:
+    later = Stuck(places, "ann", tmp_path / "later", "page 1#10")
+    process_noted(tmp_path / "later")
+    with pytest.raises(Cancelled):
+        places.call("ann", "page 1#9", "pets", preview, write_folder(tmp_path / "pets"))
+    assert later.error is None
+    places.end("ann", "page 1")
+    assert isinstance(later.ended(), Cancelled)
+
+
 def test_who_waits_for_others_is_told_after_a_while(
     places: ReadingPlaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

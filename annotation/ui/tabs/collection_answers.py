@@ -169,7 +169,8 @@ class CollectionAnswers:
 
 def reading_of(message: Message, kind: str = "") -> str:
     """Return the name of what is read for a page's question; of each kind it wants the answer to the latest alone."""
-    return f"{message.page} {kind or message.kind}" if message.page else ""
+    number = "" if kind else f"#{message.optional_number('ask') or 0}"
+    return f"{message.page} {kind or message.kind}{number}" if message.page else ""
 
 
 def sent_files(message: Message) -> list[SentFile]:
