@@ -471,7 +471,10 @@ def test_lines_with_cells_missing_are_said(tmp_path: Path) -> None:
     )
 
 
-CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+OURS = "'\u2060"  # by which this program knows what it wrote before a cell itself; other files hold no such thing
+CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12).filter(
+    lambda text: not text.startswith(OURS)
+)
 
 
 @settings(deadline=None, max_examples=150)
