@@ -10,7 +10,7 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from storage.batches import LOOKUP_BATCH, batches, find_or_insert
+from storage.engine import LOOKUP_BATCH, batches, find_or_insert
 from storage.errors import UnknownRecord
 from storage.records import JsonObject, NewPreference, NewSnapshot, PreferenceRecord, SnapshotRanking, SnapshotRecord
 from storage.schema import ComparisonLookRow, PreferenceEventRow, SharedViewRow, SnapshotRankingRow, SnapshotRow

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
-from storage.batches import LOOKUP_BATCH, batches
+from storage.engine import LOOKUP_BATCH, batches
 from storage.records import DocumentRecord, JudgmentRole, NewDocument
 from storage.schema import Base, DocumentRow, LabelSetRow, RemovedDocumentRow, current_judgment, utc_now
 

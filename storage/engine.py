@@ -1,5 +1,6 @@
-"""Open, back up and close the database file; everything that only SQLite understands is in this module.
+"""Open, back up and close the database file, and what all stores write and look up by (batches, insert or find).
 
+Everything that only SQLite understands is in this module.
 Keep the file on a local disk: on a network folder SQLite's locks do not hold.
 """
 
@@ -8,15 +9,16 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -274,3 +276,40 @@ def _sqlite(connection: object) -> sqlite3.Connection:
     if not isinstance(connection, sqlite3.Connection):
         raise TypeError(f"expected an SQLite connection, got {type(connection).__name__}")
     return connection
+
+
+ItemT = TypeVar("ItemT")
+RowT = TypeVar("RowT", bound=Base)
+
+LOOKUP_BATCH = 500
+"""How many values to look up at once: older SQLite takes no more than 999 parameters in a statement."""
+
+
+def batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    """Yield the items in lists of `size`, the last one shorter; no more than one list is held at a time."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def find_or_insert(session: Session, statement: Select[RowT], row: RowT) -> tuple[RowT, bool]:
+    """Return the row that `statement` selects, inserting `row` if there is none, and whether it was inserted.
+
+    Where another writer inserts it in between, the constraint that makes it unique refuses ours; the savepoint
+    keeps the rest of the transaction, and the other's row is returned.
+
+    Raises:
+        IntegrityError: if `row` breaks a constraint for another reason.
+    """
+    found = session.scalars(statement).one_or_none()
+    if found is not None:
+        return found, False
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        found = session.scalars(statement).one_or_none()
+        if found is None:
+            raise
+        return found, False
+    return row, True

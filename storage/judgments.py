@@ -10,10 +10,10 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Row, func, insert, or_, select, tuple_
+from sqlalchemy import Row, bindparam, func, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from storage.batches import batches, find_or_insert
+from storage.engine import batches, find_or_insert
 from storage.records import (
     AppendedJudgment,
     AuthorWork,
@@ -34,6 +34,40 @@ _RECORD_FIELDS = tuple(field.name for field in fields(JudgmentRecord))
 _NEW_FIELDS = tuple(field.name for field in fields(NewJudgment))
 _EVENTS = select(*(JudgmentEventRow.__table__.c[name] for name in _RECORD_FIELDS))
 _CURRENT = select(*(current_judgment.c[name] for name in _RECORD_FIELDS))
+_OF_QUERY = _CURRENT.where(  # put together once, since it is asked with every mark, as are others below
+    current_judgment.c.label_set_id == bindparam("label_set"), current_judgment.c.query_id == bindparam("query")
+).order_by(current_judgment.c.id)
+_NEWEST = select(func.coalesce(func.max(JudgmentEventRow.id), 0))
+_NEWER = select(JudgmentEventRow.query_id, JudgmentEventRow.label_set_id).where(
+    JudgmentEventRow.id > bindparam("event")  # by id alone: an index by label set is read from its start
+)
+_STANDING = (
+    select(
+        current_judgment.c.id,
+        current_judgment.c.query_id,
+        current_judgment.c.doc_id,
+        current_judgment.c.author,
+        current_judgment.c.role,
+        current_judgment.c.grade,
+    )
+    .where(
+        current_judgment.c.label_set_id == bindparam("label_set"),
+        or_(current_judgment.c.grade.is_not(None), current_judgment.c.is_unsure),
+    )
+    .order_by(current_judgment.c.id)
+)
+_STANDING_OF_SOME = _STANDING.where(current_judgment.c.query_id.in_(bindparam("some", expanding=True)))
+_HANDS = (
+    select(
+        JudgmentEventRow.query_id,
+        JudgmentEventRow.author,
+        JudgmentEventRow.role,
+        JudgmentEventRow.client_id.startswith(IMPORT_PREFIX, autoescape=True),
+    )
+    .where(JudgmentEventRow.label_set_id == bindparam("label_set"), JudgmentEventRow.role != JudgmentRole.REFERENCE)
+    .distinct()
+)
+_HANDS_OF_SOME = _HANDS.where(JudgmentEventRow.query_id.in_(bindparam("some", expanding=True)))
 
 
 def append(session: Session, judgment: NewJudgment) -> AppendedJudgment:
@@ -84,12 +118,8 @@ def current_for_query(
     session: Session, label_set_id: int, query_id: int, author: str | None = None
 ) -> Sequence[JudgmentRecord]:
     """Return what stands for the query, of every author or of one, in the order it was said."""
-    statement = _CURRENT.where(
-        current_judgment.c.label_set_id == label_set_id, current_judgment.c.query_id == query_id
-    ).order_by(current_judgment.c.id)
-    if author is not None:
-        statement = statement.where(current_judgment.c.author == author)
-    return [_record(row) for row in session.execute(statement)]
+    statement = _OF_QUERY if author is None else _OF_QUERY.where(current_judgment.c.author == author)
+    return [_record(row) for row in session.execute(statement, {"label_set": label_set_id, "query": query_id})]
 
 
 def standing(session: Session, label_set_id: int, query_ids: Collection[int] | None = None) -> Sequence[StandingMark]:
@@ -97,18 +127,11 @@ def standing(session: Session, label_set_id: int, query_ids: Collection[int] | N
 
     `query_ids` limits it to these queries.
     """
-    current = current_judgment.c
-    statement = (
-        select(current.id, current.query_id, current.doc_id, current.author, current.role, current.grade)
-        .where(current.label_set_id == label_set_id, or_(current.grade.is_not(None), current.is_unsure))
-        .order_by(current.id)
-    )
     if query_ids is None:
-        return [StandingMark(*row[1:]) for row in session.execute(statement)]
+        return [StandingMark(*row[1:]) for row in session.execute(_STANDING, {"label_set": label_set_id})]
     found: list[Row[*tuple[Any, ...]]] = []
-    iterator = iter(query_ids)
-    while batch := list(islice(iterator, _APPEND_BATCH)):
-        found += session.execute(statement.where(current.query_id.in_(batch)))
+    for some in batches(query_ids, _APPEND_BATCH):
+        found += session.execute(_STANDING_OF_SOME, {"label_set": label_set_id, "some": some})
     return [StandingMark(*row[1:]) for row in sorted(found, key=itemgetter(0))]
 
 
@@ -117,30 +140,24 @@ def hands(session: Session, label_set_id: int, query_ids: Collection[int] | None
 
     `query_ids` limits it to these queries.
     """
-    event = JudgmentEventRow
-    statement = (
-        select(event.query_id, event.author, event.role, event.client_id.startswith(IMPORT_PREFIX, autoescape=True))
-        .where(event.label_set_id == label_set_id, event.role != JudgmentRole.REFERENCE)
-        .distinct()
-    )
     if query_ids is None:
-        return {Hand(*row) for row in session.execute(statement)}
+        return {Hand(*row) for row in session.execute(_HANDS, {"label_set": label_set_id})}
     found: set[Hand] = set()
     for some in batches(query_ids, _APPEND_BATCH):
-        found.update(Hand(*row) for row in session.execute(statement.where(event.query_id.in_(some))))
+        rows = session.execute(_HANDS_OF_SOME, {"label_set": label_set_id, "some": some})
+        found.update(Hand(*row) for row in rows)
     return found
 
 
 def newest_event_id(session: Session) -> int:
     """Return the id of the newest event of all label sets; 0 before the first."""
-    return session.scalars(select(func.coalesce(func.max(JudgmentEventRow.id), 0))).one()
+    return session.scalars(_NEWEST).one()
 
 
 def changed_since(session: Session, label_set_id: int, event_id: int) -> set[int]:
     """Return the queries of the label set that were judged after that event."""
-    # by id alone, since an index that starts with the label set would be read from its beginning
-    newer = select(JudgmentEventRow.query_id, JudgmentEventRow.label_set_id).where(JudgmentEventRow.id > event_id)
-    return {query_id for query_id, belongs_to in session.execute(newer) if belongs_to == label_set_id}
+    newer = session.execute(_NEWER, {"event": event_id})
+    return {query_id for query_id, belongs_to in newer if belongs_to == label_set_id}
 
 
 def history(session: Session, label_set_id: int, query_id: int, author: str | None = None) -> Sequence[JudgmentRecord]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import ColumnElement, Select, bindparam, exists, insert, select
 from sqlalchemy.orm import Session
 
-from storage.batches import LOOKUP_BATCH, batches, find_or_insert
+from storage.engine import LOOKUP_BATCH, batches, find_or_insert
 from storage.errors import UnknownRecord
 from storage.records import LabelSetRecord, PoolDocument, PoolDraw
 from storage.schema import AcknowledgementRow, LabelSetRow, PoolDocumentRow, PoolDrawRow, RemovedDocumentRow

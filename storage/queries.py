@@ -5,13 +5,16 @@ Queries and instructions are never edited. A test query is a labelled query that
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from storage.batches import LOOKUP_BATCH, batches, find_or_insert
+from storage.engine import LOOKUP_BATCH, batches, find_or_insert
 from storage.errors import UnknownRecord
 from storage.records import InstructionRecord, QueryRecord, SearchRecord
 from storage.schema import InstructionRow, QueryRow, SearchEventRow, TestQueryRow, utc_now
+
+_QUERIES = select(QueryRow, InstructionRow.text).join(InstructionRow, InstructionRow.id == QueryRow.instruction_id)
+_BY_ID = _QUERIES.where(QueryRow.id == bindparam("query"))  # put together once, since it is asked with every mark
 
 
 def get_or_create(
@@ -69,7 +72,7 @@ def get(session: Session, query_id: int) -> QueryRecord:
     Raises:
         UnknownRecord: if there is none.
     """
-    row = session.execute(_queries().where(QueryRow.id == query_id)).one_or_none()
+    row = session.execute(_BY_ID, {"query": query_id}).one_or_none()
     if row is None:
         raise UnknownRecord("query", query_id)
     query, instruction = row
@@ -78,7 +81,7 @@ def get(session: Session, query_id: int) -> QueryRecord:
 
 def find(session: Session, collection_id: int, text: str, instruction: str) -> QueryRecord | None:
     """Return the query of this text under this instruction, or None."""
-    wanted = _queries().where(
+    wanted = _QUERIES.where(
         QueryRow.collection_id == collection_id, QueryRow.text == text, InstructionRow.text == instruction
     )
     row = session.execute(wanted).one_or_none()
@@ -101,7 +104,7 @@ def set_need(session: Session, query_id: int, need: str) -> QueryRecord:
 
 def list_all(session: Session, collection_id: int) -> Sequence[QueryRecord]:
     """Return every query of the collection by id."""
-    statement = _queries().where(QueryRow.collection_id == collection_id).order_by(QueryRow.id)
+    statement = _QUERIES.where(QueryRow.collection_id == collection_id).order_by(QueryRow.id)
     return [_record(query, instruction) for query, instruction in session.execute(statement)]
 
 
@@ -194,10 +197,6 @@ def learn_from_again(session: Session, label_set_id: int, chosen: Collection[int
         )
         n += len(session.execute(statement.returning(TestQueryRow.query_id)).all())
     return n
-
-
-def _queries() -> Select[QueryRow, str]:
-    return select(QueryRow, InstructionRow.text).join(InstructionRow, InstructionRow.id == QueryRow.instruction_id)
 
 
 def _record(row: QueryRow, instruction: str) -> QueryRecord:

@@ -163,7 +163,7 @@ def test_what_ranks_knows_no_database() -> None:
 
 def test_rows_of_the_database_stay_in_storage() -> None:
     outside = [file for file in PRODUCT if not name_of(file).startswith("storage/")]
-    assert imported(outside, "storage.schema", "storage.migrations", "storage.batches.find_or_insert") == set()
+    assert imported(outside, "storage.schema", "storage.migrations", "storage.engine.find_or_insert") == set()
 
 
 def test_nobody_imports_the_composition_root() -> None:

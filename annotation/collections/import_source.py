@@ -37,7 +37,7 @@ from era.index.building import IndexBuilding, Texts, embed_rest
 from era.io.content import Source, SourceDocument
 from era.progress import Progress
 from era.types import Document
-from storage.batches import batches
+from storage.engine import batches
 from storage.records import (
     IMPORTS,
     MAX_GRADE,

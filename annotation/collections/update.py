@@ -29,8 +29,8 @@ from era.index.dense import DenseIndex
 from era.io.content import Source
 from era.progress import Progress, no_progress
 from era.types import Document
-from storage.batches import batches
 from storage.documents import OutdatedMark
+from storage.engine import batches
 from storage.records import IMPORTS, NewDocument
 
 UpdateMode = Literal["add", "replace"]

@@ -1,5 +1,6 @@
 """The embedders that one process has loaded: each pair once, and why a pair could not be loaded."""
 
+import gc
 import logging
 import threading
 import time
@@ -95,9 +96,14 @@ class LoadedPairs:
         """Let go of pairs that are not asked for any more; a large model would keep its memory."""
         wanted = set(specs)
         with self._lock:
-            for spec in [spec for spec in self._pairs if spec not in wanted]:
+            unused = [spec for spec in self._pairs if spec not in wanted]
+            for spec in unused:
                 del self._pairs[spec]
                 logger.info("%s and %s are no longer used.", spec.strong.label, spec.light.label)
+        if unused:
+            gc.unfreeze()  # they are among what was set aside (`annotation.collections.preparation`)
+            gc.collect()
+            gc.freeze()
 
 
 def reason_of(error: Exception) -> str:

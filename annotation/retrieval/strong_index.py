@@ -40,12 +40,7 @@ class StrongReading:
         self._folder = folder / _FOLDER
         self._loading = Lock()
         self._index: DenseIndex | None = None
-        self._is_kept = self._is_fitting()
-
-    @property
-    def is_ready(self) -> bool:
-        """Return whether every document was read."""
-        return self._is_kept
+        self.is_ready = self._is_fitting()  # every document was read
 
     def index(self) -> DenseIndex:
         """Return the documents as the strong embedder sees them.
@@ -54,12 +49,12 @@ class StrongReading:
             NotReadyError: if they were not all read yet, or what was kept is damaged.
         """
         with self._loading:
-            if self._is_kept and self._index is None:
+            if self.is_ready and self._index is None:
                 try:
                     self._index = DenseIndex.load(self._folder)
                 except IndexDamagedError as error:
                     logger.warning("%s The strong model has to read the documents again.", error)
-                    self._is_kept, self.failure = False, "What the strong model had read is damaged and is not used."
+                    self.is_ready, self.failure = False, "What the strong model had read is damaged and is not used."
             if self._index is None:
                 todo = "The strong model has not read every document yet. Let it do so, then compare."
                 raise NotReadyError(f"{self.failure} {todo}".strip())
@@ -86,7 +81,7 @@ class StrongReading:
         shutil.rmtree(self._folder, ignore_errors=True)
         done.rename(self._folder)
         shutil.rmtree(scratch, ignore_errors=True)
-        self._index, self._is_kept, self.failure = index, True, ""
+        self._index, self.is_ready, self.failure = index, True, ""
         logger.info("The strong model has read %d documents.", len(index))
 
     def estimate(self) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from storage import collections, label_sets, queries
-from storage.batches import find_or_insert
+from storage.engine import find_or_insert
 from storage.errors import UnknownRecord
 from storage.records import CollectionRecord, LabelSetRecord, QueryRecord
 from storage.schema import InstructionRow, LabelSetRow, QueryRow
