@@ -84,7 +84,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     from annotation.jobs.worker import Worker
     from annotation.people.sign_in import SignIn
     from annotation.training.jobs import training
-    from annotation.ui.app import build_ui
+    from annotation.ui.app import Screens, build_ui
     from annotation.ui.downloads import Downloads
     from annotation.ui.server.api import add_search
     from annotation.ui.server.damage_page import serve_damage
@@ -116,10 +116,10 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     sign_in = SignIn(people) if people else None
     uploads = Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
     downloads = Downloads(settings.received_folder / DOWNLOADS)
-    blocks = build_ui(workspace, worker, uploads, downloads, i18n)
+    screens, blocks = Screens(workspace, worker, uploads, downloads), build_ui(settings, i18n)
     if settings.api:
         add_search(blocks, workspace, sign_in)
-    serve(blocks, workspace, uploads, downloads, sign_in, i18n)
+    serve(blocks, screens.answers, workspace, uploads, downloads, sign_in, i18n)
     logger.info("Open %s in your browser", blocks.local_url)
     threading.Thread(target=prepare, args=(workspace,), name="preparation", daemon=True).start()
     threading.Thread(target=_keep_backups, args=[workspace], name="backups", daemon=True).start()

@@ -6,18 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 ROOT = Path(__file__).parents[1]
 _PATIENCE_S = 300.0
-
-Functions = Mapping[tuple[str, str], tuple[int, int]]
-"""(panel, event) -> (number of the function, number of the component that triggers it)."""
 
 
 def password_of(name: str) -> str:
@@ -102,17 +97,3 @@ async def is_quiet(app: RunningApp) -> bool:
         ticks.append(int(user) + int(system))
         await asyncio.sleep(pause_s)
     return (ticks[1] - ticks[0]) / os.sysconf("SC_CLK_TCK") < 0.5
-
-
-def find_functions(config: Mapping[str, Any]) -> Functions:
-    """Return what can be asked of the app, from the configuration that its page starts with."""
-    names = {}
-    for component in config["components"]:
-        is_timer = component["type"] == "timer"
-        names[component["id"]] = "timer" if is_timer else component["props"].get("elem_id")
-    return {
-        (names.get(component_id) or "", event): (dependency["id"], component_id)
-        for dependency in config["dependencies"]
-        for component_id, event in dependency["targets"]
-        if component_id is not None
-    }

@@ -1,21 +1,19 @@
 """An expert at the desk, without a browser: signs in, opens queries and marks what is offered there.
 
-Speaks to the app as its page does: an event joins Gradio's queue, and the answer comes as a server-sent event; marks go
-to a route of their own.
+Speaks to the app as its page does: one route for questions, and one for marks.
 """
 
 import asyncio
 import json
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import httpx
 
-from benchmarks.load_app import Functions, RunningApp, find_functions, password_of
+from benchmarks.load_app import RunningApp, password_of
 from benchmarks.load_seed import Seeded
 
 _TIMEOUT_S = 60.0
@@ -24,57 +22,37 @@ Payload = dict[str, Any]
 
 
 class Page:
-    """One open page of a person; one event at a time is under way."""
+    """One open page of a person."""
 
-    def __init__(self, client: httpx.AsyncClient, functions: Functions) -> None:
-        self._client, self._functions = client, functions
-        self._session = secrets.token_hex(6)
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._name = secrets.token_hex(16)
 
     @classmethod
     async def open(cls, app: RunningApp, name: str) -> "Page":
-        """Sign in and read what can be asked."""
+        """Sign in."""
         client = httpx.AsyncClient(base_url=app.url, timeout=_TIMEOUT_S)
         answer = await client.post("/login", data={"username": name, "password": password_of(name)})
         answer.raise_for_status()
-        return cls(client, find_functions((await client.get("/config")).raise_for_status().json()))
-
-    def another(self) -> "Page":
-        """Return a second session of the same person."""
-        return Page(self._client, self._functions)
+        return cls(client)
 
     async def close(self) -> None:
-        """Close the connections, also those of other sessions of the person."""
+        """Close the connections."""
         await self._client.aclose()
 
-    async def send(
-        self, panel: str, event: str, event_data: Payload | None, inputs: Sequence[Payload] = ()
-    ) -> tuple[Any, float]:
-        """Send an event; return the first value of its answer, and seconds from sending until the answer is here.
+    async def ask(self, question: str, about: Payload) -> tuple[dict[str, Payload], float]:
+        """Ask as a page does; return the last part of the answer, and seconds until all of it is here.
 
         Raises:
-            RuntimeError: if the server does not answer the event.
+            RuntimeError: if the server cannot answer.
         """
-        function, component = self._functions[panel, event]
-        body = {
-            "data": list(inputs),
-            "event_data": event_data,
-            "fn_index": function,
-            "trigger_id": component,
-            "session_hash": self._session,
-        }
         started = time.perf_counter()
-        joined = await self._client.post("/gradio_api/queue/join", json=body)
-        event_id = joined.raise_for_status().json()["event_id"]
-        answer, took_s = None, 0.0
-        params = {"session_hash": self._session}
-        async with self._client.stream("GET", "/gradio_api/queue/data", params=params) as stream:
-            async for line in stream.aiter_lines():
-                message = json.loads(line[5:]) if line.startswith("data:") else {}
-                if message.get("msg") == "process_completed" and message["event_id"] == event_id:
-                    took_s, answer = time.perf_counter() - started, message
-        if answer is None or not answer["success"]:
-            raise RuntimeError(f"{panel} did not answer {event!r}: {answer}")
-        return answer["output"]["data"][0], took_s
+        answer = await self._client.post(f"/era/ask/{question}", json={**about, "page": self._name})
+        took_s = time.perf_counter() - started
+        heard: dict[str, Payload] = json.loads(answer.raise_for_status().text.splitlines()[-1])
+        if "trouble" in heard:
+            raise RuntimeError(f"{question} was not answered: {heard['trouble']}")
+        return heard, took_s
 
     async def deliver(self, marks: Payload) -> tuple[Payload, float]:
         """Send marks; return what is answered, and seconds until it is here."""
@@ -107,16 +85,11 @@ class Expert:
     open_s: list[float] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
     n_retries: int = 0
-    _clock: Page = field(init=False)
     _offered: list[tuple[int, str, int]] = field(default_factory=list)
     _visited: set[int] = field(default_factory=set)
     _last: Payload = field(default_factory=dict)
     _client_id: str = field(default_factory=lambda: f"load-{secrets.token_hex(12)}")
     _sequence: int = 0
-
-    def __post_init__(self) -> None:
-        """Give the page's clock a session of its own, since a session here has one event under way."""
-        self._clock = self.page.another()
 
     @property
     def _ids(self) -> Payload:
@@ -135,7 +108,8 @@ class Expert:
             query_id = self.random.choice(left)
             self._visited.add(query_id)
             wanted = {**self._ids, "query_id": query_id, "view": "pool", "ranker": "aligned"}
-            desk, took_s = await self.page.send("era-judge", "open", wanted)
+            heard, took_s = await self.page.ask("judge.open", wanted)
+            desk = heard["judge"]
             if desk["error"]:
                 raise RuntimeError(desk["error"])
             self.open_s.append(took_s)
@@ -191,24 +165,17 @@ class Expert:
             raise RuntimeError(f"expected to be turned away, got {answer}")
         return took_s
 
-    async def acknowledge_guidelines(self) -> float:
-        """Say that the guidelines were read, as was said before; return the seconds."""
-        answer, took_s = await self.page.send("era-judge", "acknowledge", {**self._ids, "text_hash": "0" * 64})
-        if answer.get("error"):
-            raise RuntimeError(answer["error"])
-        return took_s
-
     async def list_queries(self) -> float:
         """Ask for the query list; return the seconds."""
-        answer, took_s = await self.page.send("era-judge", "list", self._ids)
-        if answer.get("error") or len(json.loads(answer["json"])) != self.seeded.n_queries:
-            raise RuntimeError(f"expected {self.seeded.n_queries} queries, got {answer}")
+        heard, took_s = await self.page.ask("judge.list", self._ids)
+        if len(heard["queries"].get("list", [])) != self.seeded.n_queries:
+            raise RuntimeError(f"expected {self.seeded.n_queries} queries, got {heard}")
         return took_s
 
     async def look(self) -> Payload:
         """Do what an open page does on its own every few seconds, whatever else is under way; return its header."""
-        header, _ = await self._clock.send("timer", "tick", None, [self._ids])
-        return dict(header)
+        heard, _ = await self.page.ask("page.look", self._ids)
+        return heard["header"]
 
     async def _deliver(self, entry: Payload) -> float:
         message = {"person": self.name, "collection_id": self.seeded.collection_id, "marks": [entry]}

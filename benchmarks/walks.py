@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
-import gradio as gr
 from sqlalchemy import event
 
 from annotation.collections.imports import ImportRequest, importing, list_jobs, start_import
@@ -29,7 +28,7 @@ from annotation.jobs.worker import Worker
 from annotation.settings import Settings
 from annotation.training.jobs import training
 from annotation.training.start import history, start
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.server.marks import deliver
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
@@ -41,7 +40,6 @@ ROOT = Path(__file__).parents[1]
 TOPICS = ("cats and kittens", "dogs and puppies", "cars and roads", "sorting lists", "reading files", "open windows")
 N_DOCUMENTS = 60
 PATIENCE_S = 300.0
-_REQUEST = SimpleNamespace(username=None, session_hash="walk", request=None)
 
 
 @dataclass
@@ -138,9 +136,7 @@ class Walks:
         self._folder = folder
         self._author = workspace.settings.local_name
         self._page = open_page(workspace, None, None)
-        with gr.Blocks():
-            self._judge = JudgeTab(workspace)
-            self._compare = CompareTab(workspace)
+        self._judge, self._compare = JudgeTab(workspace), CompareTab(workspace)
         opened = self._judge.show(self._page, self._author, Message({}))  # from then on the page sends what it was told
         self._told = {"ranker": opened["ranker"], "settings": opened["version"]}
 
@@ -150,7 +146,7 @@ class Walks:
     def query(self) -> None:
         """Type a query and let it be searched."""
         about = {**self._ids(), "text": "small cats", "instruction": "", "view": "ranking", **self._told}
-        desk = self._judge._search(_REQUEST, SimpleNamespace(_data=about))  # type: ignore[arg-type]
+        desk = self._judge.search(self._author, Message(about))["judge"]
         assert desk["cards"], desk["error"]
         self.desk = desk
 

@@ -1,6 +1,6 @@
-"""Put the tabs together: one page, four tabs, and what happens when it opens."""
+"""Put the screens together: one page, four tabs, and what happens when it opens."""
 
-from collections.abc import Iterator
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,14 @@ from annotation.collections.uploads import Uploads
 from annotation.comparing.view import open_shared
 from annotation.jobs.worker import Worker
 from annotation.judging import marks
+from annotation.settings import Settings
+from annotation.ui.answers import Answers, Heard, ids_of
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
+from annotation.ui.message import Message
 from annotation.ui.notices import notices
-from annotation.ui.panel import Message, author_of, make_panel, on
+from annotation.ui.panel import make_panel
 from annotation.ui.payloads.header import header
-from annotation.ui.payloads.wording import nonce
 from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
@@ -27,201 +29,158 @@ Payload = dict[str, Any]
 
 TABS = ("Judge", "Train", "Compare", "Collection")
 IDLE_SECONDS = 10.0  # between two looks when nothing is under way
-_IDS = "() => window.eraPage.ids()"  # in place of the value of an input
+
+_SCRIPTS = {
+    "Judge": "outbox judge_marks judge_drafts judge_cards judge_reader judge_live judge_reread judge_keys "
+    "judge_queries",
+    "Train": "train_plots train_runs train_details",
+    "Compare": "compare_query compare_marks compare_reasons compare_reread compare_keys compare_plots compare_overall "
+    "compare_blind compare_snapshots",
+    "Collection": "desk_setup collection_manage collection_jobs collection_files collection_embedders collection_new "
+    "collection_documents collection_take_out collection_bring_in",
+}
 
 
-class Page:
-    """All panels of the page, and the events that concern more than one of them."""
+class Screens:
+    """What the page can ask: all tabs, and what concerns more than one of them."""
 
-    def __init__(
-        self, workspace: Workspace, worker: Worker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n
-    ) -> None:
+    def __init__(self, workspace: Workspace, worker: Worker, uploads: Uploads, downloads: Downloads) -> None:
         self._workspace = workspace
-        self._header = make_panel("header")
-        self._ids = gr.JSON(value={}, visible="hidden")  # carries what the page's script says is open
-        self._timer = gr.Timer(BUSY_SECONDS)
-        with gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab(i18n("tab.judge"), id="Judge") as judge_tab:
-                self._judge = JudgeTab(workspace)
-            with gr.Tab(i18n("tab.train"), id="Train") as train_tab:
-                self._train = TrainTab(workspace, worker, self._timer)
-            with gr.Tab(i18n("tab.compare"), id="Compare") as compare_tab:
-                self._compare = CompareTab(workspace)
-            with gr.Tab(i18n("tab.collection"), id="Collection") as collection_tab:
-                self._collection = CollectionTab(workspace, uploads, downloads)
-        for tab in (judge_tab, train_tab, compare_tab, collection_tab):
-            tab.select(None, js=f"() => window.eraPage.chooseTab({tab.id!r})")
-        on(train_tab.select, self._show_train, [self._train.panel], [self._ids], trigger_mode="multiple", js=_IDS)
-        on(
-            compare_tab.select,
-            self._show_compare,
-            [self._compare.panel],
-            [self._ids],
-            js="() => window.eraPage.compared()",
-            trigger_mode="multiple",  # a look back at the tab while it still measures must not be passed over
-        )
-        on(
-            collection_tab.select,
-            self._show_collection,
-            [self._collection.panel],
-            [self._ids],
-            trigger_mode="multiple",
-            js=_IDS,
-        )
-        on(self._timer.tick, self._tick, [self._header, self._train.panel, self._timer], [self._ids], js=_IDS)
-        self.everything = [
-            self._header,
-            self._judge.panel,
-            self._train.panel,
-            self._compare.panel,
-            self._collection.panel,
-        ]
-        for event, handler in (
-            (self._collection.panel.open, self._open_collection),
-            (self._collection.panel.use, self._use_label_set),
-            (self._collection.panel.begin, self._begin_label_set),
-            (self._collection.panel.arrange, self._arrange_desk),
-            (self._collection.panel.manage, self._manage_collection),
-        ):
-            on(event, handler, self.everything)
+        self._judge = JudgeTab(workspace)
+        self._train = TrainTab(workspace, worker)
+        self._compare = CompareTab(workspace)
+        self._collection = CollectionTab(workspace, uploads, downloads)
+        self.answers: Answers = {
+            "page.load": self.load,
+            "page.look": self.look,
+            "collection.open": self.open_collection,
+            "collection.use": self.use_label_set,
+            "collection.begin": self.begin_label_set,
+            "collection.arrange": self.arrange_desk,
+            "collection.manage": self.manage_collection,
+            **self._judge.answers,
+            **self._train.answers,
+            **self._compare.answers,
+            **self._collection.answers,
+        }
 
-    def load(self, request: gr.Request) -> list[Any]:
-        """Show what the address names; the header opens the tab that it names.
-
-        Not a generator: Gradio sends the last of its values twice, and a desk that is drawn anew takes away what was
-        typed meanwhile.
-        """
-        message, author = self._address(request), author_of(self._workspace.settings, request)
+    def load(self, author: str | None, message: Message) -> Heard:
+        """Return what the address names; the header opens the tab that it names."""
+        message = self._address(message)
         collection_id = message.optional_number("collection")
         if collection_id is None:
             collection_id = likeliest_collection(self._workspace, author)
         page = open_page(self._workspace, collection_id, message.optional_number("labels"))
-        tab = next((name for name in TABS if name.lower() == message.text("tab").lower()), "")
-        everything = self._all(page, request, message, has_collection=tab == "Collection")
-        header_shown, desk, *_ = everything
-        header_shown["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
-        if header_shown["tab"]:  # the address is that of another tab; which query lies on the desk is none of its names
+        tab = next((name for name in TABS if name.lower() == message.name("tab").lower()), "")
+        heard = self._all(page, author, message, has_collection=tab == "Collection")
+        heard["header"]["tab"] = tab if tab in TABS[1:] else ""  # the first one is open anyway
+        if heard["header"]["tab"]:  # the address is that of another tab; which query lies on the desk is not its matter
+            desk = heard["judge"]
             desk["url"] = {name: desk["url"][name] for name in ("collection", "labels")}
-        return everything
+        return {**heard, "look": {"seconds": BUSY_SECONDS}}
 
-    def unload(self, request: gr.Request) -> None:
-        """End what is being read for a page that was closed."""
-        if request.session_hash:
-            self._workspace.reading_places.leave(request.session_hash)
-
-    def _address(self, request: gr.Request) -> Message:
+    def _address(self, message: Message) -> Message:
         """Return what the address names; a short link stands for a comparison."""
-        named = dict(request.query_params)
-        shared = open_shared(self._workspace, named["v"]) if named.get("v") else None
+        slug = message.name("v")
+        shared = open_shared(self._workspace, slug) if slug else None
+        if not slug:
+            return message
+        named: Payload = {name: message.name(name) for name in ("collection", "labels", "query")}
         if shared is not None:
-            named |= {"collection": shared["collection"], "labels": shared["labels"], "query": shared["query"]}
-        if named.get("v"):
-            named["tab"] = "Compare"
-        return Message(named)
+            named = {"collection": shared["collection"], "labels": shared["labels"], "query": shared["query"]}
+        return Message({**named, "v": slug, "tab": "Compare"})
 
     def _all(
-        self, page: OpenPage, request: gr.Request, message: Message, error: str = "", has_collection: bool = True
-    ) -> list[Any]:
+        self, page: OpenPage, author: str | None, message: Message, error: str = "", has_collection: bool = True
+    ) -> Heard:
         """Return what all panels show, as one answer that opens a collection and a label set for the whole page.
 
         The collection is counted through when its tab is opened, and what is compared is asked for by its own.
         """
-        author, opening = author_of(self._workspace.settings, request), nonce()
-        everything = [
-            self._header_of(page, author),
-            self._judge.show(page, author, message),
-            self._train.show(page, author),
-            {},
-            self._collection.show(page, author, error) if has_collection else {},
-        ]
-        for shown in filter(None, everything):
+        heard = {
+            "header": self._header_of(page, author),
+            "judge": self._judge.show(page, author, message),
+            "train": self._train.show(page, author),
+        }
+        if has_collection:
+            heard["collection"] = self._collection.show(page, author, error)
+        opening = secrets.token_hex(4)
+        for shown in heard.values():
             shown["page"]["opening"] = opening
-        return everything
+        return heard
 
     def _header_of(self, page: OpenPage, author: str | None) -> Payload:
         can_sign_out = self._workspace.settings.people is not None
         return header(page, author, self._workspace.readiness, can_sign_out, notices(self._workspace, page))
 
-    def _page(self, ids: Any) -> OpenPage:
-        message = Message(ids)
-        return open_page(
-            self._workspace, message.optional_number("collection_id"), message.optional_number("label_set_id")
-        )
-
-    def _tick(self, ids: Any, request: gr.Request) -> list[Any]:
-        page, author = self._page(ids), author_of(self._workspace.settings, request)
+    def look(self, author: str | None, message: Message) -> Heard:
+        """Return what changes without the page's doing: how far preparation and training are."""
+        page = open_page(self._workspace, *ids_of(message))
         train = self._train.show(page, author)
         is_busy = train["active"] is not None or self._workspace.readiness.fraction < 1
-        return [
-            self._header_of(page, author),
-            train,
-            gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
-        ]
+        seconds = BUSY_SECONDS if is_busy else IDLE_SECONDS
+        return {"header": self._header_of(page, author), "train": train, "look": {"seconds": seconds}}
 
-    def _show_train(self, ids: Any, request: gr.Request) -> Payload:
-        return self._train.show(self._page(ids), author_of(self._workspace.settings, request))
-
-    def _show_compare(self, ids: Any, request: gr.Request) -> Iterator[Payload]:
-        author = author_of(self._workspace.settings, request)
-        yield from self._compare.show(self._page(ids), author, Message(ids))
-
-    def _show_collection(self, ids: Any, request: gr.Request) -> Payload:
-        return self._collection.show(self._page(ids), author_of(self._workspace.settings, request))
-
-    def _open_collection(self, request: gr.Request, event: gr.EventData) -> list[Any]:
-        message, error = Message(event._data), ""
+    def open_collection(self, author: str | None, message: Message) -> Heard:
+        """Open another collection."""
+        collection_id, error = message.optional_number("collection_id"), ""
         try:
             use_collection(self._workspace, message.number("collection_id"))
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
-        page = open_page(self._workspace, message.optional_number("collection_id"), None)
-        return self._all(page, request, Message({}), error)
+        return self._all(open_page(self._workspace, collection_id, None), author, Message({}), error)
 
-    def _use_label_set(self, request: gr.Request, event: gr.EventData) -> list[Any]:
-        return self._all(self._page(event._data), request, Message({}))
+    def use_label_set(self, author: str | None, message: Message) -> Heard:
+        """Open another label set."""
+        return self._all(open_page(self._workspace, *ids_of(message)), author, Message({}))
 
-    def _begin_label_set(self, request: gr.Request, event: gr.EventData) -> list[Any]:
-        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
-        page = self._page(event._data)
+    def begin_label_set(self, author: str | None, message: Message) -> Heard:
+        """Start a label set and open it."""
+        error, page = "", open_page(self._workspace, *ids_of(message))
         try:
             collection_id = page.as_asked().collection.id
             label_set_id = marks.start_label_set(self._workspace, author, collection_id, message.text("name"))
             page = open_page(self._workspace, page.collection.id, label_set_id)
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
-        return self._all(page, request, Message({}), error)
+        return self._all(page, author, Message({}), error)
 
-    def _manage_collection(self, request: gr.Request, event: gr.EventData) -> list[Any]:
-        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+    def manage_collection(self, author: str | None, message: Message) -> Heard:
+        """Rename, archive or delete a collection."""
+        error = ""
         try:
             self._collection.manage(author, message)
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
-        page = self._page(event._data)
+        page = open_page(self._workspace, *ids_of(message))
         if not error and page.remark:  # the open one is gone or archived, as was asked for
             page = replace(page, remark="")
-        everything = self._all(page, request, Message({}), error)
-        everything[-1]["is_managed"] = not error
-        return everything
+        heard = self._all(page, author, Message({}), error)
+        heard["collection"]["is_managed"] = not error
+        return heard
 
-    def _arrange_desk(self, request: gr.Request, event: gr.EventData) -> list[Any]:
-        message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
+    def arrange_desk(self, author: str | None, message: Message) -> Heard:
+        """Keep how judging is set up."""
+        error = ""
         try:
             self._collection.set_up(author, message)
         except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
             error = explain(problem)
-        everything = self._all(self._page(event._data), request, Message({}), error)
-        everything[-1]["is_arranged"] = not error
-        return everything
+        heard = self._all(open_page(self._workspace, *ids_of(message)), author, Message({}), error)
+        heard["collection"]["is_arranged"] = not error
+        return heard
 
 
-def build_ui(workspace: Workspace, worker: Worker, uploads: Uploads, downloads: Downloads, i18n: gr.I18n) -> gr.Blocks:
-    """Return the app, ready to be launched with the same texts `i18n`."""
+def build_ui(settings: Settings, i18n: gr.I18n) -> gr.Blocks:
+    """Return the page, ready to be launched with the same texts `i18n`; its scripts ask what `Screens` answers."""
     blocks: gr.Blocks
     with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
-        if workspace.settings.oauth_client_id:
+        if settings.oauth_client_id:
             gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
-        page = Page(workspace, worker, uploads, downloads, i18n)
-        on(blocks.load, page.load, page.everything)
-        blocks.unload(page.unload)
+        make_panel("header")
+        with gr.Tabs(overflow_behavior="wrap"):
+            for name in TABS:
+                with gr.Tab(i18n(f"tab.{name.lower()}"), id=name) as tab:
+                    make_panel(name.lower(), *_SCRIPTS[name].split())
+                tab.select(None, js=f"() => window.eraPage.chooseTab({name!r})")
     return blocks

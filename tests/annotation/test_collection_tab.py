@@ -2,12 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
 import storage.jobs
@@ -19,11 +16,10 @@ from annotation.collections.uploads import Uploads
 from annotation.errors import AnnotationError, InvalidInputError, NotAllowedError, NotFoundError
 from annotation.jobs import child_places
 from annotation.settings import Settings
-from annotation.ui.app import Page
+from annotation.ui.app import Screens
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.tabs.collection import CollectionTab
-from annotation.ui.words import translations
 from era.encoders.spec import BUNDLED
 from era.errors import EmbedderUnavailableError
 from era.io import opening
@@ -36,6 +32,7 @@ from tests.worlds.words import QRELS
 ANIMALS_CSV = (
     "key,animal,said\ncat-feeding,cat,feeding\nowl-feeding,owl,feeding at night\ncat-illness,cat,old illness\n"
 )
+PAGE, OTHER_PAGE = "a" * 32, "b" * 32  # as pages name themselves
 BUNDLED_JSON: dict[str, Any] = {"strong": {"kind": "bundled-strong"}, "light": {"kind": "bundled-light"}}
 OWN_ADDRESS = {
     "strong": {"kind": "openai", "name": "m", "base_url": "http://evil.example/v1"},
@@ -54,9 +51,8 @@ def downloads(judged_desk: Desk, uploads: Uploads) -> Downloads:
 
 
 @pytest.fixture
-def tab(judged_desk: Desk, uploads: Uploads, downloads: Downloads) -> Iterator[CollectionTab]:
-    with gr.Blocks():
-        yield CollectionTab(judged_desk.workspace, uploads, downloads)
+def tab(judged_desk: Desk, uploads: Uploads, downloads: Downloads) -> CollectionTab:
+    return CollectionTab(judged_desk.workspace, uploads, downloads)
 
 
 def send(uploads: Uploads, text: str, name: str = "animals.csv") -> list[dict[str, str]]:
@@ -354,18 +350,16 @@ def test_page_goes_to_another_collection_when_the_open_one_is_archived(
 ) -> None:
     store(judged_desk.workspace, small_world("others"), author="ann", labels="", is_demo=False)
     worker = training_worker(judged_desk.workspace)
-    with gr.Blocks():
-        page = Page(judged_desk.workspace, worker, uploads, downloads, translations())
+    screens = Screens(judged_desk.workspace, worker, uploads, downloads)
     sent = {"collection_id": judged_desk.collection.id, "managed_id": judged_desk.collection.id, "act": "archive"}
-    request = SimpleNamespace(username="ann", query_params={})
-    everything = page._manage_collection(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
-    panel = everything[-1]
+    heard = screens.manage_collection("ann", Message(sent))
+    panel = heard["collection"]
     assert (panel["error"], panel["is_managed"]) == ("", True)
     assert {each["name"]: (each["is_open"], each["is_archived"]) for each in panel["collections"]} == {
         "animals": (False, True),
         "others": (True, False),
     }
-    assert everything[0]["collection"] == "others"
+    assert heard["header"]["collection"] == "others"
 
 
 def test_page_that_gives_up_ends_what_is_read_for_it(
@@ -376,19 +370,19 @@ def test_page_that_gives_up_ends_what_is_read_for_it(
     answers: list[dict[str, Any]] = []
 
     def look() -> None:
-        message = Message({"token": token, "format": "", "mapping": {}}, "page-1", "new-preview")
+        message = Message({"token": token, "format": "", "mapping": {}, "page": PAGE}, "new-preview")
         answers.append(tab._answers._preview(judged_desk.page, "ann", message))
 
     looking = threading.Thread(target=look)
     looking.start()
     places = judged_desk.workspace.reading_places
     wait_until(lambda: len(places._places), bool)
-    given_up = {"given_up": "new-preview"}
-    tab._answers._forget(judged_desk.page, "ben", Message(given_up, "page-1", "forgotten"))  # somebody else
-    tab._answers._forget(judged_desk.page, "ann", Message(given_up, "page-2", "forgotten"))  # another tab
-    tab._answers._forget(judged_desk.page, "ann", Message({"given_up": "import-costs"}, "page-1", "forgotten"))
+    given_up = {"given_up": "new-preview", "page": PAGE}
+    tab._answers._forget(judged_desk.page, "ben", Message(given_up, "forgotten"))  # somebody else
+    tab._answers._forget(judged_desk.page, "ann", Message({**given_up, "page": OTHER_PAGE}, "forgotten"))  # another tab
+    tab._answers._forget(judged_desk.page, "ann", Message({**given_up, "given_up": "import-costs"}, "forgotten"))
     assert not places._places[0].is_over.is_set()
-    tab._answers._forget(judged_desk.page, "ann", Message(given_up, "page-1", "forgotten"))
+    tab._answers._forget(judged_desk.page, "ann", Message(given_up, "forgotten"))
     looking.join()
     assert answers == [{"token": token, "error": "Reading was ended before it was done."}]
     assert places._places == []

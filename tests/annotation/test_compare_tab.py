@@ -3,11 +3,8 @@
 import base64
 import io
 import zipfile
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
 import storage.label_sets
@@ -16,7 +13,8 @@ from annotation.collections.store_whole import store
 from annotation.comparing.snapshot import take
 from annotation.comparing.view import read_view
 from annotation.errors import NotAllowedError, NotFoundError
-from annotation.ui.panel import Message
+from annotation.ui.answers import ids_of
+from annotation.ui.message import Message
 from annotation.ui.tabs.compare import CompareTab
 from tests.worlds.desk import Desk, small_world, swapped_topics
 from tests.worlds.judging import begin, say
@@ -26,9 +24,8 @@ HIDDEN = "hidden until you have finished it"
 
 
 @pytest.fixture
-def tab(judged_desk: Desk) -> Iterator[CompareTab]:
-    with gr.Blocks():
-        yield CompareTab(judged_desk.workspace)
+def tab(judged_desk: Desk) -> CompareTab:
+    return CompareTab(judged_desk.workspace)
 
 
 def opened(desk: Desk, tab: CompareTab, author: str | None) -> dict[str, Any]:
@@ -81,8 +78,7 @@ def test_compare_tab_opens_on_a_query_that_may_be_seen(judged_desk: Desk, tab: C
 
 
 def test_compare_tab_opens_on_any_query_where_nothing_can_be_measured(desk: Desk) -> None:
-    with gr.Blocks():
-        tab = CompareTab(desk.workspace)
+    tab = CompareTab(desk.workspace)
     *_, payload = tab.show(desk.page, "ann", Message({"sides": "light~bm25"}))
     assert (payload["error"], payload["overall"]) == ("", None)
     assert payload["query_id"] == payload["queries"][0]["id"]
@@ -158,8 +154,8 @@ def test_kept_comparison_of_another_collection_is_neither_opened_nor_taken_along
 
 def chosen(tab: CompareTab, data: dict[str, Any]) -> dict[str, Any]:
     """Return what the page gets in the end when it chooses something."""
-    request, event = SimpleNamespace(username="ann"), SimpleNamespace(_data=data)
-    *_, payload = tab._choose(request, event)  # type: ignore[arg-type]
+    page = open_page(tab._workspace, *ids_of(Message(data)))
+    *_, payload = tab.choose(page, "ann", Message(data))
     return payload
 
 

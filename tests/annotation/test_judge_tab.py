@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 from sqlalchemy.orm import Session
 
@@ -14,7 +12,7 @@ import storage.label_sets
 from annotation.collections.page import list_queries
 from annotation.errors import InvalidInputError, NotReadyError
 from annotation.judging.marks import Mark
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.server.marks import deliver as deliver_marks
 from annotation.ui.server.marks import mark_of
 from annotation.ui.tabs.judge import JudgeTab
@@ -35,9 +33,8 @@ MARK: dict[str, Any] = {
 
 
 @pytest.fixture
-def judge_tab(judged_desk: Desk) -> Iterator[JudgeTab]:
-    with gr.Blocks():
-        yield JudgeTab(judged_desk.workspace)
+def judge_tab(judged_desk: Desk) -> JudgeTab:
+    return JudgeTab(judged_desk.workspace)
 
 
 def doc_ids(payload: dict[str, Any]) -> list[str]:
@@ -157,7 +154,7 @@ def deliver(desk: Desk, *changes: dict[str, Any], **message: Any) -> dict[str, A
 def test_delivery_answers_a_delivery_with_what_it_changed(judged_desk: Desk) -> None:
     reply = deliver(judged_desk, {}, {"doc_id": "unicorn", "sequence": 5})
     key = str(judged_desk.query_id("dog-vet"))
-    assert (reply["kind"], reply["batch"], reply["stored"]) == ("saved", "b1", ["page-1:4"])
+    assert (reply["batch"], reply["stored"]) == ("b1", ["page-1:4"])
     assert reply["refused"].keys() == {"page-1:5"}
     assert reply["said"] == {key: {"dog-illness": {"grade": 1.0, "unsure": False, "note": ""}}}
     assert reply["finished"] == {key: False}
@@ -174,8 +171,7 @@ def test_delivery_answers_a_delivery_with_what_it_changed(judged_desk: Desk) -> 
 def ask(desk: Desk, judge_tab: JudgeTab, **what: str) -> dict[str, Any]:
     """Return what ann is answered who types a query."""
     sent = {"collection_id": desk.collection.id, "label_set_id": desk.label_set_id, "view": "ranking", **what}
-    request = SimpleNamespace(username=None, request=SimpleNamespace(session=None))
-    return judge_tab._search(request, SimpleNamespace(_data=sent))  # type: ignore[arg-type]
+    return judge_tab.search("ann", Message(sent))["judge"]
 
 
 def test_judge_tab_sends_settings_once_and_again_when_they_have_changed(judged_desk: Desk, judge_tab: JudgeTab) -> None:

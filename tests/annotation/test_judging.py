@@ -19,7 +19,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.marks import Mark, Saved, judge
 from annotation.judging.queries import query_hash
 from annotation.judging.view import Said
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.server.marks import mark_of
 from era.corpus import content_hash
 from era.types import Document

@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import gradio as gr
 import pytest
 
 import storage.comparisons
@@ -11,7 +10,7 @@ from annotation.comparing.measure import look_digest, note_look
 from annotation.comparing.snapshot import take
 from annotation.comparing.view import ComparisonView, read_view
 from annotation.ranking.rankers import RankingKey
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.tabs.compare import CompareTab
 from storage.errors import DatabaseBusy, DataFolderNotWritable
 from tests.worlds.desk import Desk
@@ -52,8 +51,7 @@ def opened(desk: Desk, tab: CompareTab, author: str | None, sides: str, **more: 
 
 
 def test_the_screen_says_how_often_has_been_looked(judged_desk: Desk) -> None:
-    with gr.Blocks():
-        tab = CompareTab(judged_desk.workspace)
+    tab = CompareTab(judged_desk.workspace)
     assert opened(judged_desk, tab, "ann", "light~bm25")["overall"]["looks"] == ""
     assert opened(judged_desk, tab, "ann", "light~bm25")["overall"]["looks"] == ""
     said = opened(judged_desk, tab, "ann", "light~aligned")["overall"]["looks"]
@@ -80,8 +78,7 @@ def test_a_look_that_cannot_be_counted_stops_nobody(
         raise error(judged_desk.workspace.folder, "full")
 
     monkeypatch.setattr(storage.comparisons, "note_look", fail)
-    with gr.Blocks():
-        tab = CompareTab(judged_desk.workspace)
+    tab = CompareTab(judged_desk.workspace)
     with caplog.at_level(logging.WARNING):
         payload = opened(judged_desk, tab, "ann", "light~bm25")
     assert (payload["error"], payload["overall"]["looks"]) == ("", "")

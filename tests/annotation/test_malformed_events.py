@@ -1,6 +1,5 @@
-"""Whatever arrives with an event of any panel, the answer is in words for people, and never in Python's."""
+"""Whatever a page asks, the answer is in words for people, and never in Python's."""
 
-import inspect
 import io
 import json
 import logging
@@ -10,20 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
-from gradio.blocks import BlockFunction  # type: ignore[attr-defined]
-from gradio.helpers import special_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation import ui
 from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
-from annotation.ui.app import build_ui
+from annotation.ui.answers import Handler, Heard
+from annotation.ui.app import Screens
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import Message, on
+from annotation.ui.message import Message
+from annotation.ui.server.asking import parts_of
 from annotation.ui.server.marks import deliver
-from annotation.ui.words import translations
 from tests.worlds.desk import Desk, copied_desk, training_worker
 
 UI = Path(ui.__path__[0])
@@ -78,67 +75,42 @@ def desk(closed_judged_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def blocks(desk: Desk) -> gr.Blocks:
+def screens(desk: Desk) -> Screens:
     workspace, kept = desk.workspace, desk.workspace.settings
     uploads = Uploads(workspace.folder / "uploads", kept.received_folder, UploadLimits.of(kept))
-    downloads = Downloads(kept.received_folder / DOWNLOADS)
-    return build_ui(workspace, training_worker(workspace), uploads, downloads, translations())
+    return Screens(workspace, training_worker(workspace), uploads, Downloads(kept.received_folder / DOWNLOADS))
 
 
-def send(blocks: gr.Blocks, function: BlockFunction, data: Any, sent: Any, author: str | None) -> list[str]:
-    """Send an event as a page does, and return everything that is answered, as JSON."""
-    address = {str(name): str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
-    request = gr.Request(username=author, query_params=address)
-    assert function.fn is not None
-    event = gr.EventData(None, sent)
-    try:
-        inputs, *_ = special_args(function.fn, [data] * len(function.inputs), request, event)
-        answer = function.fn(*inputs)
-        answers = list(answer) if inspect.isgenerator(answer) else [answer]
-    except gr.Error as error:
-        answers = [error.message]
-    return [json.dumps(each, allow_nan=False, default=lambda part: part.get_config()) for each in answers]
-
-
-def check(blocks: gr.Blocks, function: BlockFunction, data: Any, sent: Any, author: str | None) -> None:
+def check(handler: Handler, sent: Any, author: str | None) -> None:
+    """Ask as a page does: everything that is answered is JSON, and none of it unexpected."""
     logged = io.StringIO()
-    handler = logging.StreamHandler(logged)
-    logging.getLogger("annotation.ui.feedback").addHandler(handler)
+    told = logging.StreamHandler(logged)
+    logging.getLogger("annotation.ui.feedback").addHandler(told)
     try:
-        answers = send(blocks, function, data, sent, author)
+        answers = [json.dumps(heard, allow_nan=False) for heard in parts_of(handler, author, Message(sent))]
     finally:
-        logging.getLogger("annotation.ui.feedback").removeHandler(handler)
+        logging.getLogger("annotation.ui.feedback").removeHandler(told)
     assert logged.getvalue() == ""  # nothing unexpected
     for answer in answers:
         assert "Something unexpected" not in answer
 
 
-def functions(blocks: gr.Blocks) -> list[BlockFunction]:
-    return [function for function in blocks.fns.values() if function.fn is not None]
-
-
-def test_every_event_is_tried(blocks: gr.Blocks) -> None:
-    assert len(functions(blocks)) > 60
+def test_every_question_is_tried(screens: Screens) -> None:
+    assert len(screens.answers) > 60
     assert len(NAMES) > 40
 
 
 @pytest.mark.parametrize("sent", [None, ["text"], {"marks": {}, "batch": []}])
-def test_an_event_without_what_it_needs_is_answered_in_words(blocks: gr.Blocks, sent: Any) -> None:
-    for function in functions(blocks):
-        check(blocks, function, sent, sent, "ann")
+def test_a_question_without_what_it_needs_is_answered_in_words(screens: Screens, sent: Any) -> None:
+    for handler in screens.answers.values():
+        check(handler, sent, "ann")
 
 
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_an_event_with_anything_in_it_is_answered_in_words(blocks: gr.Blocks, data: st.DataObject) -> None:
-    function = data.draw(st.sampled_from(functions(blocks)), "event")
-    check(
-        blocks,
-        function,
-        data.draw(messages, "input"),
-        data.draw(messages, "sent"),
-        data.draw(st.sampled_from(["ann", None])),
-    )
+def test_a_question_with_anything_in_it_is_answered_in_words(screens: Screens, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(screens.answers)), "name")
+    check(screens.answers[name], data.draw(messages, "sent"), data.draw(st.sampled_from(["ann", None])))
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -148,14 +120,10 @@ def test_a_delivery_with_anything_in_it_is_answered_in_words(desk: Desk, sent: A
     assert "Something unexpected" not in answer
 
 
-def test_what_nobody_foresaw_is_not_told_in_the_words_of_python(blocks: gr.Blocks) -> None:
-    def handler(event: gr.EventData) -> None:
-        event._data.missing()
+def test_what_was_not_foreseen_is_not_told_in_the_words_of_python() -> None:
+    def handler(author: str | None, message: Message) -> Heard:
+        raise AttributeError("'NoneType' object has no attribute 'missing'")
 
-    with blocks:
-        panel = gr.HTML(js_on_load="trigger('anything')")
-        on(panel.anything, handler, [panel])
-    *_, function = functions(blocks)
-    [answer] = send(blocks, function, None, None, "ann")
-    assert answer.startswith('"Something unexpected went wrong')
-    assert "NoneType" not in answer
+    [heard] = parts_of(handler, "ann", Message(None))
+    assert heard["trouble"]["error"].startswith("Something unexpected went wrong")
+    assert "NoneType" not in str(heard)

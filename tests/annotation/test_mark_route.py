@@ -65,7 +65,7 @@ def test_marks_are_stored_in_order_and_answered(desk: Desk, client: TestClient) 
     answer = client.post(PATH, json=delivery(desk, 1.0, 0.0))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     told = answer.json()
-    assert (told["kind"], told["batch"], told["stored"]) == ("saved", "b1", ["page-1:1", "page-1:2"])
+    assert (told["batch"], told["stored"]) == ("b1", ["page-1:1", "page-1:2"])
     assert told["said"] == {str(desk.query_id("cat-vet")): {"cat-illness": {"grade": 0.0, "unsure": False, "note": ""}}}
     assert stored(desk) == [("ann", 1.0, 1), ("ann", 0.0, 2)]
 

@@ -1,10 +1,7 @@
 """The page: one answer opens a collection for all panels, and nothing is done to another than the one asked for."""
 
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
 import storage.label_sets
@@ -12,8 +9,9 @@ import storage.queries
 import storage.training_runs
 from annotation.collections.page import use_collection
 from annotation.collections.store_whole import store
-from annotation.ui.app import Page
-from annotation.ui.words import translations
+from annotation.ui.app import Screens
+from annotation.ui.message import Message
+from annotation.ui.server.asking import parts_of
 from storage.records import CollectionRecord
 from tests.worlds.desk import Desk, downloads_of, small_world, training_worker, uploads_of
 from tests.worlds.words import QRELS
@@ -30,29 +28,25 @@ def other(judged_desk: Desk) -> CollectionRecord:
 
 
 @pytest.fixture
-def page(judged_desk: Desk, other: CollectionRecord) -> Iterator[Page]:
-    with gr.Blocks():
-        workspace = judged_desk.workspace
-        uploads, downloads = uploads_of(workspace), downloads_of(workspace)
-        yield Page(workspace, training_worker(workspace), uploads, downloads, translations())
+def screens(judged_desk: Desk, other: CollectionRecord) -> Screens:
+    workspace = judged_desk.workspace
+    return Screens(workspace, training_worker(workspace), uploads_of(workspace), downloads_of(workspace))
 
 
-def request(**address: Any) -> Any:
-    return SimpleNamespace(username="ann", query_params={name: str(value) for name, value in address.items()})
+def heard_of(screens: Screens, question: str, /, **data: Any) -> dict[str, dict[str, Any]]:
+    """Return the last part of what ann is answered."""
+    *_, last = parts_of(screens.answers[question], "ann", Message(data))
+    return last
 
 
-def event(**data: Any) -> Any:
-    return SimpleNamespace(_data=data)
+def abouts(heard: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the panels say they are about."""
+    return [heard[name]["page"] for name in ("header", "judge", "train", "compare", "collection") if name in heard]
 
 
-def abouts(shown: list[Any]) -> list[dict[str, Any]]:
-    """Return what the panels say they are about, those that show nothing left out."""
-    return [each["page"] for each in shown if isinstance(each, dict) and each]
-
-
-def test_every_panel_is_opened_by_one_answer(judged_desk: Desk, page: Page, other: CollectionRecord) -> None:
-    first = abouts(page.load(request(collection=judged_desk.collection.id, tab="collection")))
-    second = abouts(page._open_collection(request(), event(collection_id=other.id)))
+def test_every_panel_is_opened_by_one_answer(judged_desk: Desk, screens: Screens, other: CollectionRecord) -> None:
+    first = abouts(heard_of(screens, "page.load", collection=str(judged_desk.collection.id), tab="collection"))
+    second = abouts(heard_of(screens, "collection.open", collection_id=other.id))
     for shown, collection in ((first, judged_desk.collection), (second, other)):
         assert len(shown) == 4
         assert {each["collection_id"] for each in shown} == {collection.id}
@@ -61,31 +55,31 @@ def test_every_panel_is_opened_by_one_answer(judged_desk: Desk, page: Page, othe
 
 
 def test_a_look_opens_nothing_and_is_about_what_was_asked_for(
-    judged_desk: Desk, page: Page, other: CollectionRecord
+    judged_desk: Desk, screens: Screens, other: CollectionRecord
 ) -> None:
     ids = {"collection_id": judged_desk.collection.id, "label_set_id": judged_desk.label_set_id}
-    for shown in (
-        page._tick(ids, request()),
-        [page._show_train(ids, request())],
-        [page._show_collection(ids, request())],
-    ):
-        for about in abouts(shown):
+    for name in ("page.look", "train.show", "collection.show"):
+        shown = abouts(heard_of(screens, name, **ids))
+        assert shown
+        for about in shown:
             assert (about["collection_id"], about["label_set_id"], about["remark"]) == (*ids.values(), "")
             assert "opening" not in about
-    for about in abouts(page._tick(GONE, request())):  # by which the page knows that its collection is gone
+    for about in abouts(heard_of(screens, "page.look", **GONE)):  # by which the page knows that its collection is gone
         assert (about["collection_id"], "opening" in about) == (other.id, False)
         assert "does not exist" in about["remark"]
 
 
-def test_the_desk_leaves_the_query_of_the_address_to_the_tab_that_it_opens(judged_desk: Desk, page: Page) -> None:
-    address = {"collection": judged_desk.collection.id, "labels": judged_desk.label_set_id}
-    _, desk, *_ = page.load(request(**address, tab="compare"))
-    assert desk["url"] == address
-    _, desk, *_ = page.load(request(**address))
+def test_the_desk_leaves_the_query_of_the_address_to_the_tab_that_it_opens(judged_desk: Desk, screens: Screens) -> None:
+    ids = {"collection": judged_desk.collection.id, "labels": judged_desk.label_set_id}
+    address = {name: str(value) for name, value in ids.items()}
+    assert heard_of(screens, "page.load", **address, tab="compare")["judge"]["url"] == ids
+    desk = heard_of(screens, "page.load", **address)["judge"]
     assert desk["url"]["query"] == desk["query"]["id"]
 
 
-def test_nothing_is_done_to_another_collection_when_the_one_asked_for_is_gone(judged_desk: Desk, page: Page) -> None:
+def test_nothing_is_done_to_another_collection_when_the_one_asked_for_is_gone(
+    judged_desk: Desk, screens: Screens
+) -> None:
     def stored() -> tuple[list[int], ...]:
         with judged_desk.workspace.reading() as session:
             return tuple(
@@ -98,10 +92,11 @@ def test_nothing_is_done_to_another_collection_when_the_one_asked_for_is_gone(ju
             )
 
     before = stored()
-    asked = page._judge._search(request(), event(**GONE, text="a river", instruction="", view="pool", ranker=""))
-    *_, tried = page._compare._try(request(), event(**GONE, text="a river", instruction=""))
-    trained = page._train._doing(page._train._start)(request(), event(**GONE, recipe="era", seed=0))
-    *_, begun = page._begin_label_set(request(), event(**GONE, name="mine"))
-    for shown in (asked, tried, trained, begun):
-        assert "not there any more" in shown["error"]
+    for name, panel, asked in (
+        ("judge.search", "judge", {"text": "a river", "instruction": "", "view": "pool", "ranker": ""}),
+        ("compare.try", "compare", {"text": "a river", "instruction": ""}),
+        ("train.start", "train", {"recipe": "era", "seed": 0}),
+        ("collection.begin", "collection", {"name": "mine"}),
+    ):
+        assert "not there any more" in heard_of(screens, name, **GONE, **asked)[panel]["error"]
     assert stored() == before

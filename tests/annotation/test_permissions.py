@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from sqlalchemy import text
 
@@ -31,7 +30,7 @@ from annotation.settings import Settings
 from annotation.training import manage as manage_runs
 from annotation.training import start
 from annotation.transfer.judgments import import_judgments
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.ui.tabs.train import TrainTab
@@ -376,10 +375,9 @@ def test_a_file_settles_nothing_for_who_may_not(disputed: Desk, tmp_path: Path) 
 
 def screens(desk: Desk, author: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return what the tabs Judge, Train and Collection show a person."""
-    with gr.Blocks():
-        judge_tab = JudgeTab(desk.workspace)
-        collection_tab = CollectionTab(desk.workspace, uploads_of(desk.workspace), downloads_of(desk.workspace))
-        train_tab = TrainTab(desk.workspace, training_worker(desk.workspace), gr.Timer(active=False))
+    judge_tab = JudgeTab(desk.workspace)
+    collection_tab = CollectionTab(desk.workspace, uploads_of(desk.workspace), downloads_of(desk.workspace))
+    train_tab = TrainTab(desk.workspace, training_worker(desk.workspace))
     message = Message({"query": desk.query_id("cat-vet")})
     shown = judge_tab.show(desk.page, author, message), train_tab.show(desk.page, author)
     return as_json(shown[0]), as_json(shown[1]), as_json(collection_tab.show(desk.page, author))

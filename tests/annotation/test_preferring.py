@@ -66,7 +66,7 @@ def test_nothing_that_the_page_gets_tells_the_sides_apart(judged_desk: Desk, vie
     judged_desk.ask(GRADED_TEXT)
     payload = as_json(blind_panel(shown(judged_desk, view)))
     numbers = {"query_id", "n_left_to_do", "n_done", "n_equal"}
-    assert payload.keys() == {"kind", "nonce", "text", "instruction", "left", "right", "token", *numbers}
+    assert payload.keys() == {"text", "instruction", "left", "right", "token", *numbers}
     assert {key for row in payload["left"] + payload["right"] for key in row} == {"doc_id", "title", "text"}
     assert not any(word in json.dumps(payload) for word in ("run-", "light", "score"))
 
@@ -106,7 +106,7 @@ def test_prefer_stores_what_was_chosen_without_telling_it_and_moves_on(judged_de
     assert answered.shown_left is (ShownLeft.FIRST if is_light_left else ShownLeft.SECOND)
     assert (answered.query_id, answered.seconds) == (pair.query.id, 4.5)
     told = as_json(preferred_panel(answered))
-    assert told.keys() == {"kind", "nonce", "query_id", "saved"}
+    assert told.keys() == {"query_id", "saved"}
 
     following = shown(judged_desk, view)
     assert {pair.query.id, following.query.id} == {first, second}

@@ -64,10 +64,9 @@ def test_panels_pass_texts_on_unchanged(desk: Desk) -> None:
     assert HOSTILE in top["preparing"]["text"]
 
 
-def test_collection_panel_differs_each_time_in_nothing_but_its_nonce(trained_desk: Desk) -> None:
+def test_collection_panel_is_equal_when_nothing_happened(trained_desk: Desk) -> None:
     first, second = (collection_payload(trained_desk) for _ in range(2))
-    assert first["nonce"] != second["nonce"]
-    assert {**first, "nonce": ""} == {**second, "nonce": ""}
+    assert first == second
 
 
 def test_collection_panel_gives_facts_of_a_collection(trained_desk: Desk) -> None:
@@ -159,7 +158,6 @@ def test_collection_panel_gives_no_alpha_where_all_grades_are_equal(trained_desk
 
 def test_coverage_panel_says_how_much_is_judged_or_what_is_missing() -> None:
     shown = as_json(coverage_panel(JudgedShare(n_queries=1, before=0.254, after=0.5)))
-    assert shown["kind"] == "coverage"
     assert shown["text"].startswith("Of the first ten documents, 25% are judged for the light model alone and 50% for")
     assert "(Judged@10, 1 query with a relevant document)" in shown["text"]
     assert coverage_panel(None)["text"].startswith("Once a query has a relevant document")

@@ -449,7 +449,7 @@ def test_why_needs_a_query_and_a_document_of_the_collection(trained_desk: Desk) 
 def test_reasons_panel_is_json_with_the_labels_of_the_sides(trained_desk: Desk) -> None:
     reasons = reasons_for(trained_desk, "cat-vet", "cat-illness")
     shown = as_json(reasons_panel(reasons, {"light": "light model", RUN: "run 1"}))
-    assert (shown["kind"], shown["doc_id"], shown["words"]) == ("why", "cat-illness", reasons.words)
+    assert (shown["doc_id"], shown["words"]) == ("cat-illness", reasons.words)
     [side] = shown["sides"]
     assert side["label"] == "run 1"
     part = side["change"]["parts"][0]

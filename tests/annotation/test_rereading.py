@@ -6,7 +6,6 @@ Of the 16 documents the alignment texts are 8, so that the strong model has not 
 from dataclasses import replace
 from typing import Any, NoReturn
 
-import gradio as gr
 import pytest
 
 import era.method.reranking
@@ -30,7 +29,7 @@ from annotation.ranking.rankers import (
     unread_of_query,
 )
 from annotation.retrieval.open_collection import OpenCollection
-from annotation.ui.panel import Message
+from annotation.ui.message import Message
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
 from era.encoders.spec import EmbedderSpec
@@ -259,8 +258,7 @@ def test_the_compare_tab_shows_what_can_be_ranked_by_now(judged_desk: Desk, monk
     monkeypatch.setattr(rankers, "_AT_ONCE", 8)
     monkeypatch.setattr(rankers, "_STEP_S", 0.0)
     library_of(judged_desk)
-    with gr.Blocks():
-        tab = CompareTab(judged_desk.workspace)
+    tab = CompareTab(judged_desk.workspace)
     asked: dict[str, Any] = {"sides": f"light~{REREAD}", "query": str(judged_desk.query_id("hare-vet"))}
     *_, shown = tab.show(judged_desk.page, "ann", Message(asked))
     assert (shown["one"], shown["overall"], shown["error"]) == (None, None, "")
@@ -277,8 +275,7 @@ def test_the_compare_tab_shows_what_can_be_ranked_by_now(judged_desk: Desk, monk
 
 def test_the_judge_tab_shows_the_ranking_as_it_was_until_everything_is_read(judged_desk: Desk) -> None:
     library_of(judged_desk)
-    with gr.Blocks():
-        tab = JudgeTab(judged_desk.workspace)
+    tab = JudgeTab(judged_desk.workspace)
     query_id = judged_desk.query_id("hare-vet")
     address = Message({"query": str(query_id), "by": REREAD})
     shown = tab.show(judged_desk.page, "ann", address)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from annotation.errors import AnnotationError, InvalidInputError, NotFoundError
 from annotation.settings import Settings
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, author_of
+from annotation.ui.message import Message, author_of
 from era.errors import EmbedderUnavailableError
 from storage.errors import StorageError, UnknownRecord
 

@@ -27,7 +27,7 @@ from tests.ui.forks import ForkedApp, Forks
 
 Parameters = Mapping[str, str | int]
 
-JOIN = re.compile(r"/(queue/join|era/marks)(\?|$)")
+QUESTIONS = re.compile(r"/era/(ask/|marks$)")
 """Where a page sends what it asks, and the marks that are made on it."""
 
 RUNS = "training_run JOIN job ON job.training_run_id = training_run.id AND job.kind = 'train'"
@@ -209,7 +209,7 @@ class Held:
         """Let the server have all of it now."""
         for route in self.kept:
             route.continue_()
-        self.page.unroute(JOIN, self.rule)
+        self.page.unroute(QUESTIONS, self.rule)
 
 
 @dataclass(frozen=True)
@@ -246,13 +246,12 @@ class Visit:
 
         def rule(route: Route) -> None:
             sent = route.request.post_data_json or {}
-            asked = sent.get("event_data") or sent
-            if named.items() <= asked.items():
+            if named.items() <= sent.items():
                 kept.append(route)
             else:
                 route.fallback()
 
-        self.page.route(JOIN, rule)
+        self.page.route(QUESTIONS, rule)
         return Held(self.page, kept, rule)
 
     def drawn_for(self) -> set[int]:

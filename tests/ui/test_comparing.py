@@ -305,14 +305,14 @@ def test_step_right_after_a_mark_measures_all_queries_again(app: App, visit: Vis
                 return
         route.continue_()
 
-    one.page.route("**/gradio_api/queue/join*", hold_first)
+    one.page.route("**/era/ask/*", hold_first)
     top = panel.locator(".era-ranking").first.locator("li .era-title").first
     top.focus()
     one.press("1")
     expect(panel.locator(".era-ranking li .era-sign").first).to_contain_text("✓")
     one.page.wait_for_timeout(1500)
     assert len(held) == 1  # the mark is stored, and what all queries measure is asked for
-    with one.page.expect_request("**/gradio_api/queue/join*"):
+    with one.page.expect_request("**/era/ask/*"):
         one.press("]")
     _wait(one, 2)
     held[0].continue_()
@@ -360,7 +360,7 @@ def test_preference_lost_on_the_way_is_sent_again(app: App, visit: Visits) -> No
         else:
             route.continue_()
 
-    one.page.route("**/gradio_api/queue/join*", lose_first)
+    one.page.route("**/era/ask/*", lose_first)
     before = app.rows("SELECT count(*) FROM preference_event")[0][0]
     panel.get_by_role("button", name="Judge blind").click()
     expect(panel.locator(".era-unnamed li").first).to_be_visible()

@@ -106,13 +106,6 @@ def ask(url: str, body: Any = None, **headers: str) -> tuple[int, str]:
         return refused.code, refused.read().decode()
 
 
-def send_event(app: App, body: Any) -> str:
-    """Send an event as a program, and return everything that is answered once it is done."""
-    status, text = ask(app.url({}).partition("?")[0] + "gradio_api/queue/join", body)
-    assert status == 200, text
-    return ask(app.url({}).partition("?")[0] + f"gradio_api/queue/data?session_hash={body['session_hash']}")[1]
-
-
 def delivery_of_a_mark(one: Visit) -> Any:
     """Mark the first document and return what the page sent for it."""
     with one.page.expect_request("**" + MARKS) as sent:
@@ -184,7 +177,7 @@ def test_page_under_a_name_that_leads_here_reads_and_marks_nothing(app: App, vis
         "body": json.dumps(by("evil", delivery)),
     }
     reading = ("/config", "/gradio_api/info")
-    for path in (MARKS, "/gradio_api/queue/join", "/gradio_api/run/predict", *reading):
+    for path in (MARKS, "/era/ask/page.load", "/gradio_api/queue/join", "/gradio_api/run/predict", *reading):
         status, text = rebound.evaluate(FETCH, [path, {} if path in reading else options])
         assert status == 403, path
         assert "evil.example" in text
@@ -205,7 +198,8 @@ def test_page_of_another_port_writes_and_reads_nothing(
     for kind in ("application/json", "text/plain"):
         for mode in ("cors", "no-cors"):
             options = {"method": "POST", "mode": mode, "headers": {"Content-Type": kind}, "credentials": "include"}
-            for url in (address.removesuffix("/gradio_api/") + MARKS, address + "queue/join"):
+            for path in (MARKS, "/era/ask/judge.search", "/gradio_api/queue/join"):
+                url = address.removesuffix("/gradio_api/") + path
                 status, _ = page.evaluate(FETCH, [url, {**options, "body": json.dumps(by("next", delivery))}])
                 assert status in (-1, 0), (url, kind, mode)  # refused to the page, or nothing that it could read
     sent = """async (url) => {
@@ -251,32 +245,24 @@ PYTHON = (
 
 
 @pytest.mark.parametrize(
-    "sent", [None, [], "text", {"path": "\x00"}, {"path": "/etc/passwd"}, {"collection_id": "\ud800"}]
+    "sent", [0, [], "text", {"path": "\x00"}, {"path": "/etc/passwd"}, {"collection_id": "\ud800"}]
 )
-def test_malformed_events_are_not_answered_in_the_words_of_python(app: App, sent: Any) -> None:
-    config = json.loads(ask(f"http://127.0.0.1:{app.port}/config")[1])
+def test_malformed_questions_are_not_answered_in_the_words_of_python(app: App, sent: Any) -> None:
     told = ""
-    for number, event in enumerate(config["dependencies"]):
-        if (
-            event["backend_fn"]
-            and event["targets"]
-            and event["targets"][0][1] in ("search", "load", "tick", "open", "list")
-        ):
-            body = {
-                "data": [sent] * len(event["inputs"]),
-                "event_data": sent,
-                "fn_index": event["id"],
-                "trigger_id": event["targets"][0][0],
-                "session_hash": f"malformed-{number}",
-            }
-            told += send_event(app, body)
-    assert "process_completed" in told
+    for name in ("judge.search", "page.load", "page.look", "judge.open", "judge.list", "no.such"):
+        told += ask(f"http://127.0.0.1:{app.port}/era/ask/{name}", sent)[1]
+    assert '"header"' in told
+    assert '"trouble"' in told  # of what can be asked nowhere
     assert [words for words in PYTHON if words in told] == []
 
 
-def test_event_that_names_an_address_as_a_file_fetches_nothing(app: App) -> None:
-    config = json.loads(ask(f"http://127.0.0.1:{app.port}/config")[1])
-    tick = next(each for each in config["dependencies"] if each["targets"] and each["targets"][0][1] == "tick")
-    file = {"path": "http://example.com/large.bin", "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [file], "fn_index": tick["id"], "trigger_id": tick["targets"][0][0], "session_hash": "fetching"}
-    assert "This event carries a file, which nothing here asks for." in send_event(app, body)
+def test_question_that_is_no_json_or_too_large_is_answered_in_words(app: App) -> None:
+    for content, expected in ((b"{", 200), (b"[" * 100_000, 200), (b" " * 64_000_001, 413)):
+        request = urllib.request.Request(f"http://127.0.0.1:{app.port}/era/ask/judge.search", content)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, told = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            status, told = refused.code, refused.read().decode()
+        assert status == expected
+        assert '"error"' in told

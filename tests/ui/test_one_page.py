@@ -1,6 +1,5 @@
 """Header and content belong together: whatever comes late or is opened elsewhere, all tabs show one collection."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -44,10 +43,10 @@ class Hold:
         self._is_released = False
         self._held: list[Route] = []
         self._n_later = 0
-        page.route("**/gradio_api/queue/join*", self._keep)
+        page.route("**/era/ask/*", self._keep)
 
     def _keep(self, route: Route) -> None:
-        is_held = self._is_held(route.request.post_data or "")
+        is_held = self._is_held(f"{route.request.url} {route.request.post_data}")
         if is_held and not self._is_released:
             self._held.append(route)
             return
@@ -76,9 +75,8 @@ class Hold:
 
 
 def is_look(sent: str) -> bool:
-    """Return whether a question is the timer's or that of a tab, which carries ids and no event."""
-    about = json.loads(sent or "{}")
-    return bool(about.get("data")) and about.get("event_data") is None and "collection_id" in (about["data"][0] or {})
+    """Return whether a question is the clock's."""
+    return "/era/ask/page.look" in sent
 
 
 def record(page: Page) -> None:

@@ -42,7 +42,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         blocks.load(whoami, None, gr.Textbox(label="Who"))
     uploads = Uploads(tmp_path / "uploads", settings.received_folder, UploadLimits.of(settings))
     sign_in = SignIn(read_people(people), clock=lambda: 1000.0)  # no wait is ever over
-    serve(blocks, workspace, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in, i18n)
+    serve(blocks, {}, workspace, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in, i18n)
     yield f"http://127.0.0.1:{settings.port}/"
     blocks.close(verbose=False)
     workspace.close()

@@ -1,14 +1,12 @@
 """Slow answers, open dialogs and other tabs: a key never marks what nobody sees, and nothing is taken away."""
 
-import json
 import re
 import sqlite3
-import urllib.request
 
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.ui.conftest import JOIN, App, Visit, Visits
+from tests.ui.conftest import QUESTIONS, App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +22,7 @@ def test_late_answer_does_not_replace_what_was_opened_since(app: App, visit: Vis
         else:
             route.continue_()
 
-    one.page.route("**/queue/join*", hold)
+    one.page.route(QUESTIONS, hold)
     one.box.fill("slowly answered")
     one.page.get_by_role("button", name="Search", exact=True).click()
     one.page.wait_for_timeout(500)
@@ -131,7 +129,7 @@ def test_question_without_an_answer_can_be_asked_again(app: App, visit: Visits) 
     again = one.page.locator("#era-judge .era-toolbar").get_by_role("button", name="Ask again")
     expect(again).to_be_visible()
     assert len(lost.kept) == 1
-    one.page.route(JOIN, lambda route: route.continue_())  # the first question stays where it is
+    one.page.route(QUESTIONS, lambda route: route.continue_())  # the first question stays where it is
     again.click()
     expect(one.cards.first).to_be_visible()
     assert one.drawn_for() == {app.query_id("a query whose answer is lost")}
@@ -199,15 +197,6 @@ def test_page_that_the_browser_kept_asks_again_for_what_it_shows(app: App, visit
     expect(one.cards.first.locator(".era-saved")).to_have_text("saved")
     assert one.shown_grades() == {doc_id: 1}
     assert one.drawn_for() == {app.query_id("kept by the browser")}
-
-
-def test_desk_is_never_drawn_by_a_generator_whose_last_value_comes_twice(app: App) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/config") as answer:
-        config = json.load(answer)
-    desk = next(each["id"] for each in config["components"] if each["props"].get("elem_id") == "era-judge")
-    drawing = [each for each in config["dependencies"] if desk in each["outputs"]]
-    assert len(drawing) >= 5
-    assert not any(each["types"]["generator"] for each in drawing)
 
 
 def test_keys_behind_the_open_document_are_asleep(app: App, visit: Visits) -> None:

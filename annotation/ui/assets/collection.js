@@ -31,12 +31,12 @@ const busy = (words) => h("p", { class: "era-busy", role: "status" }, words);
 function ask(event, kind, data = {}) {
   asked += 1;
   awaited.set(kind, asked);
-  trigger(event, { ...ids(), ...data, ask: asked });
+  askServer(`collection.${event}`, { ...ids(), ...data, ask: asked });
 }
 
 // No one waits for the answer any more; what the server reads for it ends.
 function giveUp(kind) {
-  if (awaited.delete(kind)) trigger("forget", { ...ids(), given_up: kind });
+  if (awaited.delete(kind)) askServer("collection.forget", { ...ids(), given_up: kind });
 }
 
 function answered(kind, listener) {
@@ -77,7 +77,7 @@ function card(collection) {
   return h("section", { class: `era-collection${collection.is_open ? " era-is-open" : ""}`, "aria-label": collection.name },
     h("div", { class: "era-row" }, h("h2", { class: "era-grow" }, collection.name),
       collection.is_open ? h("span", { class: "era-state" }, "open")
-        : !collection.is_archived && h("button", { type: "button", class: "era-button", "aria-label": `Open ${collection.name}`, onclick: () => trigger("open", { collection_id: collection.id }) }, "Open")),
+        : !collection.is_archived && h("button", { type: "button", class: "era-button", "aria-label": `Open ${collection.name}`, onclick: () => askServer("collection.open", { collection_id: collection.id }) }, "Open")),
     collection.description && h("p", { class: "era-lines" }, collection.description),
     facts(collection.facts),
     collection.is_open && [labelSets(), people(), deskSetup(), documentsBox, embeddersBox, takeOutBox, bringInBox],
@@ -91,11 +91,11 @@ function labelSets() {
     h("ul", { class: "era-label-sets" }, view.label_sets.map((set) => h("li", { class: "era-row" },
       h("span", { class: "era-grow" }, h("strong", {}, set.name), h("span", { class: "era-quiet" }, `  ${set.counts}`)),
       set.is_open ? h("span", { class: "era-state" }, "open")
-        : h("button", { type: "button", class: "era-button", "aria-label": `Use the label set ${set.name}`, onclick: () => trigger("use", { collection_id: view.page.collection_id, label_set_id: set.id }) }, "Use")))),
+        : h("button", { type: "button", class: "era-button", "aria-label": `Use the label set ${set.name}`, onclick: () => askServer("collection.use", { collection_id: view.page.collection_id, label_set_id: set.id }) }, "Use")))),
     view.can_write && h("form", { class: "era-row", onsubmit: (event) => {
       event.preventDefault();
       typed = null;
-      trigger("begin", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id, name: event.target.elements.name.value });
+      askServer("collection.begin", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id, name: event.target.elements.name.value });
     } },
       h("input", { name: "name", class: "era-grow", maxlength: 60, "aria-label": "Name of the new label set", placeholder: "Name", value: typed ?? view.suggested_name,
         oninput: (event) => { typed = event.target.value; } }),
@@ -133,12 +133,12 @@ function people() {
     coverage ? h("p", { role: "status" }, coverage) : h("button", { type: "button", class: "era-button", onclick: (event) => {
       event.target.disabled = true;
       event.target.textContent = "Counting \u2026";
-      trigger("measure", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
+      askServer("collection.measure", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id });
     } }, "How much of the first ten is judged?"));
 }
 
 // A mark that was under way when this tab was opened is saved now, and counts.
-hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) trigger("refresh", ids()); });
+hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) askServer("collection.refresh", ids()); });
 
 hear("coverage", (answer) => {
   if (!view || answer.label_set_id !== view.page.label_set_id) return;
@@ -146,8 +146,7 @@ hear("coverage", (answer) => {
   draw();
 });
 
-function receive() {
-  const fresh = props.value;
+function receive(fresh) {
   if (!fresh || !fresh.collections || !window.eraPage.isOpen(fresh.page)) return;
   const isElsewhere = !view || view.page.collection_id !== fresh.page.collection_id;
   if (!view || view.page.label_set_id !== fresh.page.label_set_id) { coverage = null; setupDraft = null; forgetBringingIn(); }

@@ -19,7 +19,7 @@ answered("brought-in", (answer) => {
   drawBringIn();
 });
 
-hear("brought-in", (answer) => { if (view && !answer.error) trigger("refresh", ids()); }); // the counts, wherever it went to
+hear("brought-in", (answer) => { if (view && !answer.error) askServer("collection.refresh", ids()); }); // the counts, wherever it went to
 
 function broughtIn(what) {
   if (bringing.what !== what) return null;
@@ -39,5 +39,4 @@ function drawBringIn() {
       chooser("adapter", bringing.adapter, drawBringIn, (files) => bringIn("adapter", files), { accept: ".zip", words: "Choose an adapter" }), broughtIn("adapter"))));
 }
 
-watch("value", receive);
-receive();
+shows("collection", receive);

@@ -65,7 +65,7 @@ function removal() {
 
 answered("documents-taken", (answer) => {
   documents.removal = { error: answer.error || "", said: answer.said || "" };
-  if (!answer.error) { drafts.delete("removed ids"); trigger("refresh", ids()); }
+  if (!answer.error) { drafts.delete("removed ids"); askServer("collection.refresh", ids()); }
   drawDocuments();
 });
 

@@ -100,7 +100,7 @@ answered("embedders-changed", (answer) => {
   if (!answer.error) {
     embedders.plan = null;
     if (answer.jobs) { takeJobs(answer.jobs); drawJobs(); }
-    trigger("refresh", ids());
+    askServer("collection.refresh", ids());
   }
   drawEmbedders();
 });

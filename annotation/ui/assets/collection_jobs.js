@@ -11,7 +11,7 @@ const isUnderWay = (job) => job.state === "queued" || job.state === "running";
 function takeJobs(fresh) {
   const ended = jobs.filter((job) => isUnderWay(job) && !fresh.some((each) => each.id === job.id && isUnderWay(each)));
   jobs = fresh;
-  if (ended.length) trigger("refresh", ids());
+  if (ended.length) askServer("collection.refresh", ids());
 }
 
 answered("import-jobs", (answer) => {
@@ -46,7 +46,7 @@ function jobRow(job) {
       isUnderWay(job) && job.may_change && button("Cancel", () => actOnJob(job, "cancel"), named("Cancel")),
       job.can_resume && job.may_change && button("Go on", () => actOnJob(job, "resume"), named("Go on with")),
       job.state === "finished" && job.collection_id !== null && job.collection_id !== view.page.collection_id && view.collections.some((each) => each.id === job.collection_id)
-        && button("Open", () => trigger("open", { collection_id: job.collection_id }), { ...named("Open the imported"), class: "era-button era-primary" }),
+        && button("Open", () => askServer("collection.open", { collection_id: job.collection_id }), { ...named("Open the imported"), class: "era-button era-primary" }),
       isSettled && job.may_change && link(job.state === "finished" ? "put away" : "remove", () => actOnJob(job, "dismiss"), named(job.state === "finished" ? "Put away" : "Remove"))));
 }
 

@@ -7,7 +7,7 @@ function forgetManaging() {
 }
 
 function manage(collection, act, data = {}) {
-  trigger("manage", { ...ids(), managed_id: collection.id, act, ...data });
+  askServer("collection.manage", { ...ids(), managed_id: collection.id, act, ...data });
 }
 
 function managing(collection) {

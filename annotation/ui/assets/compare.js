@@ -29,7 +29,7 @@ const firstRanking = (key) => rankerOf(key)?.key || key;
 const labelOf = (key) => view.labels[key] || rankerOf(key)?.label || key;
 const decimals = (x, digits = 3) => (x === null || x === undefined ? "\u2013" : figure(x, digits));
 
-// --- asking: each question goes out at once, since Gradio would send a question that waits with the data of an earlier one
+// --- asking
 
 const PATIENCE_MS = 20000; // after which a question is asked again
 
@@ -40,8 +40,8 @@ function ask(event, data) {
 }
 
 function send() {
-  if (askedFor.event === "try") trigger("try", askedFor.data);
-  else trigger("choose", askedFor.data);
+  if (askedFor.event === "try") askServer("compare.try", askedFor.data);
+  else askServer("compare.choose", askedFor.data);
 }
 
 window.eraCompareAsked = () => { asked += 1; askedFor = null; isListOld = true; return asked; }; // the tab itself asks when it is opened
@@ -203,10 +203,10 @@ function strongLine() {
   const strong = view.strong;
   if (!strong || strong.state === "ready") return null;
   if (strong.state === "building") return h("div", { class: "era-row" }, h("p", { class: "era-busy era-grow", role: "status" }, strong.text),
-    strong.may_stop && link("Stop", () => trigger("read-none", ids()), { title: "What was read so far is dropped" }));
+    strong.may_stop && link("Stop", () => askServer("compare.read-none", ids()), { title: "What was read so far is dropped" }));
   return h("p", { class: "era-quiet" }, strong.text, " ",
     view.can_write && link(isStrongAsked ? "Starting \u2026" : "Read every document with the strong model",
-      () => { isStrongAsked = true; drawControls(); trigger("read-all", ids()); }, { disabled: isStrongAsked }));
+      () => { isStrongAsked = true; drawControls(); askServer("compare.read-all", ids()); }, { disabled: isStrongAsked }));
 }
 
 hear("strong", (answer) => {
@@ -221,7 +221,7 @@ hear("strong", (answer) => {
 setInterval(() => {
   const isAwaited = isBusy || (isOverallOld && !view.isMeasuring);
   if (isAwaited && askedFor && Date.now() - askedFor.at > PATIENCE_MS) { askedFor.at = Date.now(); send(); }
-  if (view && isPending() && root.offsetParent !== null) trigger("strong", ids());
+  if (view && isPending() && root.offsetParent !== null) askServer("compare.strong", ids());
 }, 3000);
 
 // --- the whole
@@ -245,10 +245,9 @@ function clearDraft() {
   if (field) field.value = "";
 }
 
-function receive() {
-  const fresh = props.value;
+function receive(fresh) {
   if (!fresh || !fresh.rankers || !window.eraPage.isOpen(fresh.page)) return;
-  if ((fresh.ask || 0) !== asked || fresh.nonce === view?.nonce) return;
+  if ((fresh.ask || 0) !== asked) return;
   if (fresh.query_id !== view?.query_id) forgetDocument();
   const isTried = isBusy && askedFor?.event === "try" && !fresh.tried && draft.trim() === askedFor.data.text;
   if (isTried) clearDraft();

@@ -31,9 +31,9 @@ function forgetAsked(event) {
 }
 
 function passOn({ event, data }) {
-  if (event === "prefer") trigger("prefer", data);
-  else if (event === "blind") trigger("blind", data);
-  else trigger("preferences", data);
+  if (event === "prefer") askServer("compare.prefer", data);
+  else if (event === "blind") askServer("compare.blind", data);
+  else askServer("compare.preferences", data);
 }
 
 setInterval(() => {

@@ -25,7 +25,7 @@ function standingOf(row) {
 // A payload that was asked for after a mark was saved knows it.
 function takeInMarks() {
   for (const [key, mark] of sent) if (mark.state === "saved") sent.delete(key);
-  if (view.query_id && view.can_write) trigger("own", { ...ids(), query_id: view.query_id });
+  if (view.query_id && view.can_write) askServer("compare.own", { ...ids(), query_id: view.query_id });
 }
 
 hear("own", (answer) => {

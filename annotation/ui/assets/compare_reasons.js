@@ -7,7 +7,7 @@ function askWhy(docId) {
   reasons = { doc_id: docId, isAsked: true };
   drawOne();
   oneBox.querySelector(".era-opened")?.scrollIntoView({ block: "nearest" });
-  trigger("why", { ...lookedAt(), doc_id: docId });
+  askServer("compare.why", { ...lookedAt(), doc_id: docId });
 }
 
 hear("why", (answer) => {

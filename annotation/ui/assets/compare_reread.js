@@ -30,7 +30,7 @@ function priceOf({ seconds, is_paid: isPaid, n_tokens: nTokens, dollars }) {
 function readOn() {
   isReading = true;
   drawControls();
-  trigger("reread", lookedAt());
+  askServer("compare.reread", lookedAt());
 }
 
 function stopReading() {

@@ -48,7 +48,7 @@ function download({ name, mime, content, is_base64 }) {
 function askFile(format, slug = null) {
   wasAskedFor = slug ? `${slug} ${format}` : format;
   drawKeeping();
-  trigger("export", { ...lookedAt(), ...(slug ? { slug } : {}), format });
+  askServer("compare.export", { ...lookedAt(), ...(slug ? { slug } : {}), format });
 }
 
 hear("file", (answer) => {
@@ -65,7 +65,7 @@ hear("file", (answer) => {
 function openKeeping() {
   const form = h("form", { onsubmit: (event) => {
     event.preventDefault();
-    trigger("keep", { ...lookedAt(), name: form.elements.name.value, note: form.elements.note.value });
+    askServer("compare.keep", { ...lookedAt(), name: form.elements.name.value, note: form.elements.note.value });
     snapshots = { ...snapshots, isWaiting: true };
     unfolded.add("kept");
     keepDialog.close();
@@ -88,7 +88,7 @@ function openDialog(content) {
 
 function askDrop(each) {
   openDialog(h("div", {}, h("h2", {}, `Delete \u201c${each.name}\u201d?`), h("p", {}, "Its stored rankings and numbers are gone then. Judgments and training runs stay."),
-    h("div", { class: "era-row" }, button("Delete", () => { keepDialog.close(); snapshots.isWaiting = true; drawKeeping(); trigger("drop", { ...ids(), slug: each.slug }); }, { class: "era-button era-primary" }),
+    h("div", { class: "era-row" }, button("Delete", () => { keepDialog.close(); snapshots.isWaiting = true; drawKeeping(); askServer("compare.drop", { ...ids(), slug: each.slug }); }, { class: "era-button era-primary" }),
       button("Cancel", () => keepDialog.close(), { autofocus: true }))));
 }
 
@@ -123,11 +123,11 @@ function kept(each) {
 
 function drawKeeping() {
   if (!view.one) return fill(keepBox);
-  if (!snapshots || (isListOld && !snapshots.isWaiting)) { isListOld = false; snapshots = snapshots || { list: [] }; trigger("snapshots", ids()); }
+  if (!snapshots || (isListOld && !snapshots.isWaiting)) { isListOld = false; snapshots = snapshots || { list: [] }; askServer("compare.snapshots", ids()); }
   refill(keepBox,
     h("h2", {}, "Keep and hand on"),
     h("div", { class: "era-row" },
-      view.can_write && button("Copy link", () => { shareAnswer = { isAsked: true }; drawKeeping(); trigger("link", lookedAt()); }, { title: "A short address that opens this comparison" }),
+      view.can_write && button("Copy link", () => { shareAnswer = { isAsked: true }; drawKeeping(); askServer("compare.link", lookedAt()); }, { title: "A short address that opens this comparison" }),
       view.can_write && button("Keep this comparison", openKeeping, { title: "Store the rankings and numbers as they are today" }),
       FORMATS.map(([format, label, title]) => button(wasAskedFor === format ? "Making it \u2026" : label, () => askFile(format), { title, disabled: wasAskedFor === format, "data-hold": format }))),
     shareLine(), notice(snapshots.error),
@@ -135,5 +135,4 @@ function drawKeeping() {
     snapshots.list.length ? fold("kept", `Kept comparisons (${snapshots.list.length})`, h("ul", { class: "era-kept" }, snapshots.list.map(kept))) : null);
 }
 
-watch("value", receive);
-receive();
+shows("compare", receive);

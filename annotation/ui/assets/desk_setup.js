@@ -21,7 +21,7 @@ function deskSetup() {
     h("summary", {}, "How judging works here"),
     h("form", { onsubmit: (event) => {
       event.preventDefault();
-      trigger("arrange", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id, ...draft });
+      askServer("collection.arrange", { collection_id: view.page.collection_id, label_set_id: view.page.label_set_id, ...draft });
     } },
       h("fieldset", {}, h("legend", {}, "Grades"),
         select("How many grades", [["2", "two: relevant or not (keys 1 and 0)"], ["4", "four: from 0 to 3 (keys 0 to 3)"]], String(draft.grade_names.length), (n) => {

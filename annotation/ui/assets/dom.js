@@ -1,5 +1,5 @@
 // What every panel needs: elements made from data (never from markup), counting, and messages between panels.
-// Each panel's script is this file followed by its own; Gradio runs it once with `element`, `props`, `trigger`, `watch`.
+// Each panel's script is this file followed by its own; Gradio runs it once with `element`.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -86,11 +86,8 @@ function notice(error) {
   return error ? h("p", { class: "era-notice", role: "alert" }, error) : null;
 }
 
-// Panels talk through the document: one says what happened, the others listen.
-const say = (what, detail) => document.dispatchEvent(new CustomEvent(`era:${what}`, { detail }));
-const hear = (what, listener) => document.addEventListener(`era:${what}`, (event) => listener(event.detail));
-
-const rememberInUrl = (values) => window.eraPage.remember(values);
+// Panels talk through the document: one says what happened, the others listen. What the server answers is heard likewise.
+const { say, hear, shows, ask: askServer, remember: rememberInUrl } = window.eraPage || {}; // the page to sign in has none
 
 // Open a tab by its name in English; on the page it may read otherwise.
 function openTab(name) {

@@ -6,6 +6,8 @@ let drawn = null; // what the header shows
 let wasReady = null;
 let isTabOpened = false;
 let isGone = false; // what is open was deleted elsewhere
+let isUnreached = false; // the server did not answer the last time
+const troubles = new Set(); // what the server could not do, in words
 const hidden = new Set(); // notices that were put away, until the page is loaded anew
 
 // Open the tab of the address, and again should it close: the tabs may come to life long after this panel. A person who
@@ -26,8 +28,7 @@ function keepOpen(name) {
   look();
 }
 
-function receive() {
-  const fresh = props.value;
+function receive(fresh) {
   if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
   view = fresh;
   isGone = false;
@@ -42,8 +43,8 @@ function receive() {
 
 function draw() {
   const { preparing: busy, collection, label_set, person, notices } = view;
-  const standing = notices.filter((text) => !hidden.has(text));
-  const shown = JSON.stringify([busy, collection, label_set, person, isGone, standing]);
+  const standing = [...notices, ...troubles].filter((text) => !hidden.has(text));
+  const shown = JSON.stringify([busy, collection, label_set, person, isGone, isUnreached, standing]);
   if (drawn === shown) return;
   drawn = shown;
   fill(root,
@@ -54,6 +55,7 @@ function draw() {
         view.can_sign_out ? h("a", { href: "logout", class: "era-link" }, t("header.sign_out")) : null)
         : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in"))),
     isGone && notice(t("header.gone")),
+    isUnreached && notice(t("header.unreached")),
     h("div", { class: "era-foot" }, standing.map(lasting), busy && preparing(busy)));
 }
 
@@ -63,6 +65,9 @@ function lasting(text) {
     h("button", { type: "button", class: "era-link", onclick: () => { hidden.add(text); draw(); } }, t("header.hide")));
 }
 
+// What the server says before anything else could be drawn.
+const drawTroubles = () => (view ? draw() : fill(root, isUnreached && notice(t("header.unreached")), [...troubles].map(notice)));
+
 function preparing(busy) {
   return h("div", { class: `era-preparing${busy.state === "failed" ? " era-failed" : ""}`, role: "status" },
     h("span", {}, busy.text),
@@ -70,6 +75,8 @@ function preparing(busy) {
 }
 
 hear("gone", () => { isGone = true; if (view) draw(); });
+hear("unreached", () => { isUnreached = true; drawTroubles(); });
+hear("reached", () => { if (isUnreached) { isUnreached = false; drawTroubles(); } });
+hear("trouble", ({ error }) => { hidden.delete(error); troubles.add(error); drawTroubles(); });
 
-watch("value", receive);
-receive();
+shows("header", receive);

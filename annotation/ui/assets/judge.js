@@ -55,8 +55,8 @@ function send() {
   askedFor.at = Date.now();
   setTimeout(() => isSearching && data.ask === asked && drawCards(), WAIT_MS + 50);
   drawCards();
-  if (event === "search") trigger("search", data);
-  else trigger("open", data);
+  if (event === "search") askServer("judge.search", data);
+  else askServer("judge.open", data);
 }
 
 const isAnswerMissing = () => isSearching && Date.now() - askedFor.at >= WAIT_MS;
@@ -173,7 +173,7 @@ function drawAbout() {
       view.query.need && h("div", { class: "era-markdown" }, tree(view.query.need_tree)),
       view.query.may_describe && h("form", { onsubmit: (event) => {
         event.preventDefault();
-        trigger("need", { ...ids(), query_id: view.query.id, need: event.target.elements.need.value });
+        askServer("judge.need", { ...ids(), query_id: view.query.id, need: event.target.elements.need.value });
       } },
         h("textarea", { name: "need", rows: 3, "aria-label": t("need.label"), placeholder: t("need.hint"), value: needDraft() ?? view.query.need,
           oninput: (event) => keepDraft(needName(view.query.id), event.target.value, view.query.need) }),
@@ -206,7 +206,7 @@ function showGuidelines(mustRead) {
     mustRead && h("p", { class: "era-quiet" }, t("guidelines.read_once")),
     h("div", { class: "era-markdown" }, tree(view.setup.guidelines)),
     h("form", { method: "dialog", onsubmit: () => {
-      if (mustRead) { settings.must_acknowledge = view.must_acknowledge = false; trigger("acknowledge", { ...ids(), text_hash: view.setup.guidelines_hash }); }
+      if (mustRead) { settings.must_acknowledge = view.must_acknowledge = false; askServer("judge.acknowledge", { ...ids(), text_hash: view.setup.guidelines_hash }); }
     } }, h("button", { class: "era-button era-primary", autofocus: true }, mustRead ? t("guidelines.agree") : t("dialog.close"))));
   if (!guidelinesDialog.open) guidelinesDialog.showModal();
 }

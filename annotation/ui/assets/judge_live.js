@@ -11,7 +11,7 @@ function askUseful() {
   isAskingUseful = true;
   useful = null;
   drawCards();
-  trigger("useful", { ...ids(), query_id: view.query.id });
+  askServer("judge.useful", { ...ids(), query_id: view.query.id });
 }
 
 hear("useful", (answer) => {
@@ -57,7 +57,7 @@ function askLive() {
   liveTimer = setTimeout(() => { // several marks in a row are learned from together
     liveState = t("live.learning");
     drawUnfolded();
-    trigger("live", { ...ids(), query_id: view.query.id, ranker: view.ranker, ask: (liveAsked += 1) });
+    askServer("judge.live", { ...ids(), query_id: view.query.id, ranker: view.ranker, ask: (liveAsked += 1) });
   }, 250);
 }
 

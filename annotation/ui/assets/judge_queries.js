@@ -19,11 +19,11 @@ let kind = storage.getItem("era-query-filter");
 if (!(kind in KINDS)) kind = "all";
 
 function askList() {
-  trigger("list", { ...ids(), ask: (listAsked += 1) });
+  askServer("judge.list", { ...ids(), ask: (listAsked += 1) });
 }
 
 // To find marks that deserve a second look takes longer than to list the queries, so that is asked for by itself.
-const askLooks = () => trigger("looks", ids());
+const askLooks = () => askServer("judge.looks", ids());
 
 hear("looks", (answer) => {
   if (answer.error || !view || answer.label_set_id !== view.page.label_set_id) return;
@@ -33,7 +33,7 @@ hear("looks", (answer) => {
 
 hear("queries", (answer) => {
   if (answer.error || (view && answer.label_set_id !== view.page.label_set_id) || (answer.ask && answer.ask !== listAsked)) return;
-  listed = { queries: JSON.parse(answer.json) };
+  listed = { queries: answer.list };
   if (settings) listed.queries.forEach((query) => learnInstruction(query.instruction));
   for (const query of listed.queries) {
     const heard = progressHeard.get(query.id);
@@ -163,14 +163,14 @@ function drawImport(answer) {
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
     importFile = { name: file.name, content: btoa(text) };
     fill(outcome, h("p", { class: "era-busy" }, t("import.reading")));
-    trigger("import", { ...ids(), ...importFile, is_sure: false });
+    askServer("judge.import", { ...ids(), ...importFile, is_sure: false });
   } });
   const outcome = h("div", { role: "status" },
     answer.error ? h("p", { class: "era-notice era-lines", role: "alert" }, answer.error) : null,
     answer.n_new !== undefined && !answer.is_done ? [
       h("p", {}, t("import.found", { n: answer.n_new, known: answer.n_known })),
       h("ol", { class: "era-examples" }, answer.examples.map((each) => h("li", {}, each.text, each.instruction ? h("span", { class: "era-quiet" }, ` \u2014 ${each.instruction}`) : null))),
-      answer.n_new ? h("button", { type: "button", class: "era-button era-primary", onclick: () => trigger("import", { ...ids(), ...importFile, is_sure: true }) }, t("import.do", { n: answer.n_new })) : null] : null,
+      answer.n_new ? h("button", { type: "button", class: "era-button era-primary", onclick: () => askServer("judge.import", { ...ids(), ...importFile, is_sure: true }) }, t("import.do", { n: answer.n_new })) : null] : null,
     answer.is_done ? h("p", {}, t("import.done", { n: answer.n_new })) : null,
     answer.remarks?.length ? h("ul", { class: "era-remarks" }, answer.remarks.map((remark) => h("li", {}, remark))) : null);
   fill(importDialog,
@@ -237,8 +237,7 @@ function learnInstruction(instruction) {
   if (!settings.instructions.includes(instruction)) settings.instructions.splice(-1, 0, instruction);
 }
 
-function receive() {
-  const fresh = props.value;
+function receive(fresh) {
   if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
   if (fresh.ask && fresh.ask !== asked) return; // something else was asked for since
   if (fresh.settings) takeSettings(fresh.settings);
@@ -291,5 +290,4 @@ window.addEventListener("pageshow", (event) => {
   if (view.query.id && !writing.size && ["pool", "ranking"].includes(view.view)) openView(view.view, { phrase: view.phrase });
 });
 
-watch("value", receive);
-receive();
+shows("judge", receive);

@@ -10,7 +10,7 @@ function openReader(place) {
   const card = view.cards[place];
   if (!card) return;
   if (!readOf(card)) {
-    trigger("read", { ...ids(), query_id: card.query_id, doc_id: card.doc_id, ranker: view.ranker });
+    askServer("judge.read", { ...ids(), query_id: card.query_id, doc_id: card.doc_id, ranker: view.ranker });
   }
   drawReader();
   if (!reader.open) reader.showModal();

@@ -50,7 +50,7 @@ function switchReread(isOn) {
 }
 
 function askUnread(isSure) {
-  trigger("reread", { ...ids(), query_id: view.query.id, ranker: view.ranker, is_sure: isSure });
+  askServer("judge.reread", { ...ids(), query_id: view.query.id, ranker: view.ranker, is_sure: isSure });
 }
 
 // Read on until nothing is unread, then show the ranking. What is paid for is read only where it was just switched on.

@@ -1,13 +1,63 @@
-// Which collection and label set are open: one answer opens them for every panel, the header among them. What is asked
-// from then on carries their ids, and an answer about others, which came too late, is not shown by any panel.
+// What the page asks the server, and which collection and label set are open: one answer opens them for every panel, the
+// header among them. What is asked from then on carries their ids, and an answer about others, which came too late, is not
+// shown by any panel.
 
 window.eraPage = (() => {
+  const NAME = Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join(""); // of this page
+  const AGAIN_MS = 10000; // after which the page looks again where it could not
   const COMPARISON = ["v", "query", "sides", "measures", "threshold", "insample", "before", "after"]; // in the address
   let open = null; // { collection_id, label_set_id }
   const openings = new Set(); // names of the answers that opened something
   let tellOpened;
   const isOpened = new Promise((resolve) => { tellOpened = resolve; });
+  const latest = new Map(); // what each panel was told last, for those that come to life after that
+  let isLeaving = false;
+  let looking = null; // until the page looks again
+
   const say = (what, detail) => document.dispatchEvent(new CustomEvent(`era:${what}`, { detail }));
+  const hear = (what, listener) => document.addEventListener(`era:${what}`, (event) => listener(event.detail));
+
+  // A panel is drawn by `receive` whenever the server answers what it shows.
+  function shows(panel, receive) {
+    hear(panel, receive);
+    if (latest.has(panel)) receive(latest.get(panel));
+  }
+
+  // Ask the server; each part of the answer says by its names who hears it.
+  async function ask(name, data) {
+    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...data, page: NAME }) };
+    try {
+      const answer = await fetch(new URL(`era/ask/${name}`, document.baseURI), options);
+      let rest = "";
+      for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ;) {
+        const { value, done } = await reader.read();
+        const lines = (rest + (value || "")).split("\n");
+        rest = done ? "" : lines.pop();
+        for (const line of lines) if (line) tell(JSON.parse(line));
+        if (done) break;
+      }
+      if (answer.ok) say("reached");
+    } catch {
+      if (!isLeaving) say("unreached");
+    }
+  }
+
+  function tell(answer) {
+    for (const [what, detail] of Object.entries(answer)) {
+      latest.set(what, detail);
+      say(what, detail);
+    }
+  }
+
+  // What changes without this page's doing, such as how far a training run is, is looked at again after a while.
+  function lookIn(milliseconds) {
+    clearTimeout(looking);
+    looking = setTimeout(async () => {
+      lookIn(AGAIN_MS);
+      await ask("page.look", await ids());
+    }, milliseconds);
+  }
+  hear("look", ({ seconds }) => lookIn(seconds * 1000));
 
   function openFor({ collection_id, label_set_id }) {
     const before = open;
@@ -50,9 +100,17 @@ window.eraPage = (() => {
   }
 
   // The address follows the tabs, but not before it was read: Gradio selects its first tab before it sends the address.
-  function chooseTab(name) {
+  async function chooseTab(name) {
     if (open) remember({ tab: name });
+    if (name === "Train") ask("train.show", await ids());
+    if (name === "Collection") ask("collection.show", await ids());
+    if (name === "Compare") ask("compare.show", await compared());
   }
 
-  return { isOpen, ids, compared, chooseTab, remember };
+  // Load what the address names; what the browser had kept of the page is told nothing meanwhile, so it looks at once.
+  ask("page.load", Object.fromEntries(new URL(window.location.href).searchParams));
+  window.addEventListener("pagehide", () => { isLeaving = true; });
+  window.addEventListener("pageshow", (event) => { isLeaving = false; if (event.persisted) lookIn(0); });
+
+  return { ask, say, hear, shows, isOpen, ids, compared, chooseTab, remember };
 })();

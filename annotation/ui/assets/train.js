@@ -46,7 +46,7 @@ function outlook() {
 function testing(event, label, title) {
   const { why_not } = view.outlook.testing;
   return h("button", { type: "button", class: "era-button", disabled: Boolean(why_not), title: why_not || title,
-    onclick: (click) => { click.target.disabled = true; trigger(event, ids()); } }, label);
+    onclick: (click) => { click.target.disabled = true; askServer(`train.${event}`, ids()); } }, label);
 }
 
 function controls() {
@@ -70,7 +70,7 @@ function controls() {
 
 function start() {
   isStarting = true;
-  trigger("start", { ...ids(), recipe: recipe || view.recipes[0][0], seed });
+  askServer("train.start", { ...ids(), recipe: recipe || view.recipes[0][0], seed });
   draw();
 }
 
@@ -86,7 +86,7 @@ const about = (id, more) => ({ ...ids(), training_run_id: id, ...more });
 function sending(label, event, id, more, attributes = {}) {
   const why = whyNot(event, id);
   return h("button", { type: "button", class: "era-button", ...attributes, disabled: Boolean(why || attributes.disabled), title: why || attributes.title || null,
-    onclick: (click) => { click.target.disabled = true; trigger(event, about(id, more)); } }, label);
+    onclick: (click) => { click.target.disabled = true; askServer(`train.${event}`, about(id, more)); } }, label);
 }
 
 function progress() {
@@ -129,7 +129,7 @@ function inUse() {
   return view.runs.length ? h("div", { class: "era-in-use" },
     h("p", {}, h("strong", {}, `In use: ${used.label}.`), used.reason && ` ${used.reason}`),
     h("label", { class: "era-choice" }, h("span", { class: "era-label", title: "What ranks where you choose nothing else: in Judge, in Compare, and for programs" }, "change"),
-      select("Ranking in use", used.choices, used.key, (key) => trigger("use", { ...ids(), key }), { disabled: Boolean(view.why_no_choice), title: view.why_no_choice || null }))) : [];
+      select("Ranking in use", used.choices, used.key, (key) => askServer("train.use", { ...ids(), key }), { disabled: Boolean(view.why_no_choice), title: view.why_no_choice || null }))) : [];
 }
 
 // The Compare tab reads the address when it opens; where that names no query, it shows the one that improved most.
@@ -151,16 +151,15 @@ function draw() {
 }
 
 // A mark that was under way when this tab was opened is saved now, and counts.
-hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) trigger("look", ids()); });
+hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent !== null) askServer("train.show", ids()); });
 
-function receive() {
-  const fresh = props.value;
+function receive(fresh) {
   if (!fresh || !fresh.outlook || !window.eraPage.isOpen(fresh.page)) return;
   if (view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key) {
     const { key, run, better_than } = fresh.in_use;
     say("in-use", { key, run, was: view.in_use.key, better_than });
   }
-  const isAnswer = fresh.nonce && fresh.nonce !== view?.nonce;
+  const isAnswer = fresh.is_answer;
   const isElsewhere = view && view.page.collection_id !== fresh.page.collection_id;
   view = fresh;
   isStarting = false;

@@ -20,7 +20,7 @@ const standing = () => {
 function openRun(id) {
   [openId, opened, draft, marksOf, changes, otherId] = [id, null, null, {}, null, ""];
   asked = standing();
-  trigger("details", about(id));
+  askServer("train.details", about(id));
   drawRuns(true);
 }
 
@@ -35,7 +35,7 @@ function refreshRun() {
   if (!view.runs.some((run) => run.id === openId)) openId = null;
   else if (standing() !== asked) {
     asked = standing();
-    trigger("details", about(openId));
+    askServer("train.details", about(openId));
   }
 }
 
@@ -63,7 +63,7 @@ function naming(run) {
   const typing = (name) => (event) => { draft = { ...(draft || kept), [name]: event.target.value }; };
   return h("form", { class: "era-naming", onsubmit: (event) => {
     event.preventDefault();
-    trigger("describe", about(run.id, { name: event.target.elements.name.value, note: event.target.elements.note.value }));
+    askServer("train.describe", about(run.id, { name: event.target.elements.name.value, note: event.target.elements.note.value }));
     draft = null;
   } },
     h("input", { name: "name", value: kept.name, maxlength: 80, placeholder: `Name of run ${run.number}`, "aria-label": `Name of run ${run.number}`, disabled: Boolean(whyNot("describe", run.id)), oninput: typing("name") }),
@@ -81,7 +81,7 @@ function actions(run) {
     isOver && sending("Again with today's labels", "rerun", run.id, { is_same: false }),
     sending(run.is_pinned ? "Unpin" : "Pin", "pin", run.id, { is_pinned: !run.is_pinned }, { title: "Pinned runs stay on top" }),
     sending(run.is_archived ? "Take out of the archive" : "Archive", "archive", run.id, { is_archived: !run.is_archived }, { title: "Archived runs are hidden from this list; they can still be used" }),
-    isOver && h("button", { type: "button", class: "era-button", disabled: Boolean(whyNot("remove", run.id)), title: whyNot("remove", run.id) || null, onclick: () => trigger("dependents", about(run.id)) }, "Delete \u2026"));
+    isOver && h("button", { type: "button", class: "era-button", disabled: Boolean(whyNot("remove", run.id)), title: whyNot("remove", run.id) || null, onclick: () => askServer("train.dependents", about(run.id)) }, "Delete \u2026"));
 }
 
 const facts = () => h("dl", { class: "era-facts" }, opened.facts.map(([name, value, meaning]) => [h("dt", { title: meaning || null }, name), h("dd", {}, value)]));
@@ -99,7 +99,7 @@ function taught(run) {
     ? h("span", {}, queryWords(query), h("span", { class: "era-quiet" }, "  You may still judge it, so its marks stay hidden until you have."))
     : h("details", { open: query.id in marksOf, ontoggle: (event) => {
       if (!event.target.open) delete marksOf[query.id];
-      else if (!(query.id in marksOf)) { marksOf[query.id] = null; trigger("marks", about(run.id, { query_id: query.id })); drawRuns(true); }
+      else if (!(query.id in marksOf)) { marksOf[query.id] = null; askServer("train.marks", about(run.id, { query_id: query.id })); drawRuns(true); }
     } }, h("summary", {}, queryWords(query), h("span", { class: "era-quiet" }, `  ${query.marks}`)), query.id in marksOf && marks(marksOf[query.id])))));
 }
 
@@ -124,7 +124,7 @@ function labelChanges(run) {
       select("Compare its labels with", [["", "today's labels"], ...others], otherId, (value) => { otherId = value; changes = null; drawRuns(true); }),
       h("button", { type: "button", class: "era-button", onclick: () => {
         changes = { isAsked: true };
-        trigger("changes", about(run.id, { other_id: otherId, since: `From run ${run.number} to ${other ? other[1] : "today"}` }));
+        askServer("train.changes", about(run.id, { other_id: otherId, since: `From run ${run.number} to ${other ? other[1] : "today"}` }));
         drawRuns(true);
       } }, "Compare labels")),
     changes && (changes.error ? notice(changes.error) : !changes.queries ? h("p", { class: "era-busy" }, "Comparing \u2026")
@@ -147,10 +147,9 @@ hear("run-dependents", (answer) => {
     h("h2", {}, answer.error ? "It could not be looked up" : answer.title),
     answer.error ? notice(answer.error) : h("ul", {}, answer.sentences.map((sentence) => h("li", {}, sentence))),
     h("form", { method: "dialog", class: "era-row" },
-      !answer.error && h("button", { class: "era-button era-primary", onclick: () => { trigger("remove", about(answer.training_run_id)); } }, "Delete"),
+      !answer.error && h("button", { class: "era-button era-primary", onclick: () => { askServer("train.remove", about(answer.training_run_id)); } }, "Delete"),
       h("button", { class: "era-button", autofocus: true }, "Keep it")));
   if (!dialog.open) dialog.showModal();
 });
 
-watch("value", receive);
-receive();
+shows("train", receive);

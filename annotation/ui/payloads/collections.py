@@ -7,7 +7,7 @@ from annotation.collections.page import LabelSetSummary, OpenPage
 from annotation.comparing.measure import JudgedShare
 from annotation.judging.agreement import Agreement, People, in_words
 from annotation.judging.setup import FOUR_GRADES, DeskSetup, left_out
-from annotation.ui.payloads.wording import Payload, count, labels_in_words, nonce, page_ids
+from annotation.ui.payloads.wording import Payload, count, labels_in_words, page_ids
 from era.evaluation.figures import figure
 
 
@@ -33,7 +33,6 @@ def collection_panel(
     """
     n_offered = sum(each.collection.archived_at is None for each in collections)
     return {
-        "nonce": nonce(),
         "page": page_ids(page),
         "can_write": author is not None,
         "error": error,
@@ -85,7 +84,7 @@ def coverage_panel(found: JudgedShare | None) -> Payload:
             f"{found.after:.0%} for the ranking in use (Judged@10, {count(found.n_queries, 'query', 'queries')} with a "
             "relevant document). What is not judged counts as not relevant."
         )
-    return {"kind": "coverage", "nonce": nonce(), "text": words}
+    return {"text": words}
 
 
 def _people(people: People) -> Payload:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from annotation.comparing.blind import BlindPair, Preferences, Tally
 from annotation.comparing.explain import Contribution, Reasons, ScoreChange, SideReasons, further_shares
-from annotation.ui.payloads.wording import Payload, chance, count, nonce
+from annotation.ui.payloads.wording import Payload, chance, count
 from era.types import Document
 from storage.records import PreferenceRecord
 
@@ -12,10 +12,8 @@ from storage.records import PreferenceRecord
 def blind_panel(pair: BlindPair | None) -> Payload:
     """Return the next two lists, or that there are none left; nothing in it tells which side is which."""
     if pair is None:
-        return {"kind": "blind", "nonce": nonce(), "is_over": True}
+        return {"is_over": True}
     return {
-        "kind": "blind",
-        "nonce": nonce(),
         "query_id": pair.query.id,
         "text": pair.query.text,
         "instruction": pair.query.instruction,
@@ -34,15 +32,13 @@ def _list(documents: Sequence[Document]) -> list[Payload]:
 
 def preferred_panel(record: PreferenceRecord) -> Payload:
     """Return that an answer is stored."""
-    return {"kind": "prefer", "nonce": nonce(), "query_id": record.query_id, "saved": True}
+    return {"query_id": record.query_id, "saved": True}
 
 
 def preferences_panel(preferences: Preferences, labels: Sequence[str], csv: str) -> Payload:
     """Return what people prefer; `labels` names the first two sides, `share` is that of the second."""
     share = preferences.share
     return {
-        "kind": "preferences",
-        "nonce": nonce(),
         **_tally(preferences.tally),
         "labels": list(labels[:2]),
         "share": share.share,
@@ -99,8 +95,6 @@ _DIGITS = 3  # of scores and amounts, as everywhere in a comparison
 def reasons_panel(reasons: Reasons, labels: Mapping[str, str]) -> Payload:
     """Return the answer to "why?"; `labels` says what each side is called."""
     return {
-        "kind": "why",
-        "nonce": nonce(),
         "doc_id": reasons.doc_id,
         "words": reasons.words,
         "sides": [_side(side, labels.get(side.key, side.key)) for side in reasons.sides],

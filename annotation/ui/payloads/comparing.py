@@ -38,7 +38,6 @@ from annotation.ui.payloads.wording import (
     estimated,
     likely,
     measure_meaning,
-    nonce,
     p_value_text,
     page_ids,
 )
@@ -106,7 +105,6 @@ def compare_panel(
     if overall is not None:
         measured = overall_payload(overall, view, labels, hidden) | {"looks": _looks(n_looks)}
     return {
-        "nonce": nonce(),
         "page": page_ids(page),
         "can_write": author is not None,
         "intro": intro,
@@ -502,7 +500,7 @@ def unread_payload(unread: Unread) -> Payload:
 
 def snapshots_panel(records: Sequence[SnapshotRecord], droppable: Sequence[str]) -> Payload:
     """Return the list, newest first; `droppable` are the slugs that the person may delete."""
-    return {"kind": "snapshots", "nonce": nonce(), "list": [_line(each, each.slug in droppable) for each in records]}
+    return {"list": [_line(each, each.slug in droppable) for each in records]}
 
 
 def _line(record: SnapshotRecord, can_drop: bool) -> Payload:

@@ -1,6 +1,5 @@
 """The judging desk as the page draws it: the desk, what a delivery of marks changed, and the query list."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from annotation.judging.view import Card, Desk, Revealed, Said, Undoable
 from annotation.labels.current import QueryStanding, QueryState
 from annotation.ranking.rankers import Ranker, RankingKey
 from annotation.ui.payloads.markdown import markdown_tree
-from annotation.ui.payloads.wording import Payload, nonce, page_ids
+from annotation.ui.payloads.wording import Payload, page_ids
 from era.corpus import content_hash
 from era.method.reranking import N_REREAD
 from storage.records import QueryRecord
@@ -100,7 +99,6 @@ def judge_panel(
     query, author, page = desk.query, place.author, place.page
     is_stored = query is not None and query.id != NOT_STORED
     return {
-        "nonce": nonce(),
         "page": page_ids(page),
         **({} if settings is None else {"settings": settings}),
         "version": place.version,
@@ -208,14 +206,12 @@ def query_list(lines: Sequence[QueryLine], as_of: int) -> Payload:
         }
         for line in lines
     ]
-    return {"kind": "queries", "nonce": nonce(), "json": json.dumps(queries, ensure_ascii=False), "as_of": as_of}
+    return {"list": queries, "as_of": as_of}
 
 
 def import_panel(outcome: ImportOutcome, is_done: bool) -> Payload:
     """Return what a file of queries would bring, or has brought."""
     return {
-        "kind": "import",
-        "nonce": nonce(),
         "n_new": len(outcome.new),
         "n_known": outcome.n_known,
         "examples": [

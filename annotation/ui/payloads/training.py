@@ -28,7 +28,6 @@ from annotation.ui.payloads.wording import (
     labels_in_words,
     likely,
     measure_meaning,
-    nonce,
     page_ids,
 )
 from era.evaluation.figures import NO_DIFFERENCE, difference, figure, rounded
@@ -97,7 +96,7 @@ def train_panel(
     )
     of_curve = next((run for run in runs if curve is not None and run.id == curve.training_run_id), None)
     return {
-        "nonce": nonce() if is_answer else "",
+        "is_answer": is_answer,
         "page": page_ids(page),
         "can_write": author is not None,
         "intro": ""

@@ -1,7 +1,6 @@
 """Words and small values that several screens share."""
 
 import re
-import secrets
 from typing import Any
 
 from annotation.collections.page import OpenPage
@@ -30,11 +29,6 @@ OVERLAP_MEANINGS = {
     "opposite one",
 }
 _EFFECTS = ((0.8, "a large effect"), (0.5, "a medium effect"), (0.2, "a small effect"), (0.0, "hardly any effect"))
-
-
-def nonce() -> str:
-    """Make every answer to a person differ from the one before, or the page would not notice a repeated one."""
-    return secrets.token_hex(4)
 
 
 def page_ids(page: OpenPage) -> Payload:

@@ -5,7 +5,6 @@ under way at a time, so its marks are stored in order, however many people judge
 """
 
 import asyncio
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.marks import Delivery, Mark, judge
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, sender_of
+from annotation.ui.message import Message, sender_of
 from annotation.ui.payloads.judging import saved_panel
+from annotation.ui.server.asking import as_json, body_of, from_json
 from annotation.workspace import Workspace
 
 PATH = "/era/marks"
@@ -36,7 +36,7 @@ class MarkRoute:
     async def answer(self, request: Request) -> Response:
         """Answer one delivery; what is wrong with it is told in the answer, and the page keeps what was not stored."""
         try:
-            content = await _content(request)
+            content = await body_of(request, MAX_BYTES)
         except ClientDisconnect:
             return Response(status_code=400)
         if content is None:
@@ -52,26 +52,12 @@ class MarkRoute:
         return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _answer(self, author: str | None, content: bytes) -> bytes:
-        try:
-            sent = json.loads(content)
-        except (ValueError, RecursionError):
-            sent = None
-        return json.dumps(deliver(self._workspace, author, Message(sent)), ensure_ascii=True).encode()
-
-
-async def _content(request: Request) -> bytes | None:
-    """Return the body of a request; None if there is too much of it."""
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > MAX_BYTES:
-            return None
-    return content
+        return as_json(deliver(self._workspace, author, Message(from_json(content))))
 
 
 def deliver(workspace: Workspace, author: str | None, message: Message) -> dict[str, Any]:
     """Store the marks of a delivery and return what it changed, or in words why nothing was stored."""
-    reply: dict[str, Any] = {"kind": "saved", "batch": message.name("batch")}
+    reply: dict[str, Any] = {"batch": message.name("batch")}
     try:
         if message.text("person") != author:
             raise NotAllowedError(

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annotation.collections.uploads import Uploads
 from annotation.errors import AnnotationError, InvalidInputError
 from annotation.settings import Settings
-from annotation.ui.panel import sender_of
+from annotation.ui.message import sender_of
 
 _UPLOAD = "/gradio_api/upload"
 _UNUSED = ("/gradio_api/deep_link",)  # writes a file for every request

@@ -13,10 +13,14 @@ from starlette.routing import Route
 
 from annotation.collections.uploads import Uploads
 from annotation.people.sign_in import SignIn
+from annotation.ui.answers import Answers
 from annotation.ui.downloads import Downloads
 from annotation.ui.panel import page_script, style
+from annotation.ui.server.asking import PATH as ASKS
+from annotation.ui.server.asking import AskRoute
 from annotation.ui.server.gate import Gate, Rules
-from annotation.ui.server.marks import PATH, MarkRoute
+from annotation.ui.server.marks import PATH as MARKS
+from annotation.ui.server.marks import MarkRoute
 from annotation.ui.server.receiving import Receiving
 from annotation.ui.server.sign_in_page import PasswordCheck, SignInPage, sign_in_page
 from annotation.ui.words import script
@@ -29,6 +33,7 @@ _SWEEP_EVERY_S = 600.0
 
 def serve(
     blocks: gr.Blocks,
+    answers: Answers,
     workspace: Workspace,
     uploads: Uploads,
     downloads: Downloads,
@@ -39,6 +44,7 @@ def serve(
 
     Args:
         blocks: the app.
+        answers: what its page can ask.
         workspace: of this process; its settings have prepared the server.
         uploads: what was received.
         downloads: what is laid out to be taken along.
@@ -83,7 +89,10 @@ def serve(
         app_kwargs={
             "middleware": middleware,
             "lifespan": while_running,
-            "routes": [Route(PATH, MarkRoute(workspace).answer, methods=["POST"])],
+            "routes": [
+                Route(MARKS, MarkRoute(workspace).answer, methods=["POST"]),
+                Route(ASKS, AskRoute(workspace, answers).answer, methods=["POST"]),
+            ],
         },
         auth=None if sign_in is None else PasswordCheck(sign_in).is_right,  # type: ignore[arg-type]  # it may wait
     )

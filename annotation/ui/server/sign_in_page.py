@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from annotation.errors import TooManyTriesError
 from annotation.people.sign_in import SignIn
 from annotation.settings import Settings
-from annotation.ui.panel import sender_of, style
+from annotation.ui.message import sender_of
+from annotation.ui.panel import style
 from annotation.ui.words import script
 
 _ASSETS = Path(__file__).parents[1] / "assets"

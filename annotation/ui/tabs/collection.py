@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections import embedders as choosing
 from annotation.collections import manage, preview
 from annotation.collections.catalogue import all_collections, open_if_possible
@@ -19,21 +17,19 @@ from annotation.people.permissions import is_alone, why_not_settle
 from annotation.ranking import rankers
 from annotation.training import start
 from annotation.transfer import judgments
+from annotation.ui.answers import Answers, Heard, ids_of
 from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, author_of, make_panel, on
+from annotation.ui.message import Message
 from annotation.ui.payloads.collections import collection_panel, coverage_panel
 from annotation.ui.payloads.embedders import embedders_payload, presets_payload
 from annotation.ui.payloads.importing import jobs_payload
 from annotation.ui.payloads.transfer import runs_payload
-from annotation.ui.payloads.wording import nonce
 from annotation.ui.tabs.collection_answers import CollectionAnswers
 from annotation.ui.tabs.take_out_answers import TakeOutAnswers
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
-
-_PARTS = ("manage", "jobs", "files", "embedders", "new", "documents", "take_out", "bring_in")
 
 
 class CollectionTab:
@@ -42,11 +38,15 @@ class CollectionTab:
     def __init__(self, workspace: Workspace, uploads: Uploads, downloads: Downloads) -> None:
         self._workspace = workspace
         self._limits = uploads.limits
-        self.panel = make_panel("collection", "desk_setup", *(f"collection_{part}" for part in _PARTS))
-        self._answers = CollectionAnswers(workspace, self.panel, uploads)
-        self._out = TakeOutAnswers(workspace, self.panel, uploads, downloads)
-        on(self.panel.measure, self._measure, [make_panel("mailbox", elem_id="era-mailbox-coverage")])
-        on(self.panel.refresh, self._refresh, [self.panel], trigger_mode="multiple")
+        self._answers = CollectionAnswers(workspace, uploads)
+        self._out = TakeOutAnswers(workspace, uploads, downloads)
+        self.answers: Answers = {
+            "collection.show": self.look,
+            "collection.refresh": self.refresh,
+            "collection.measure": self.measure,
+            **self._answers.answers,
+            **self._out.answers,
+        }
 
     def show(self, page: OpenPage, author: str | None, error: str = "") -> Payload:
         """Return the screen as things stand now."""
@@ -117,20 +117,21 @@ class CollectionTab:
         )
         set_up(self._workspace, author, message.number("collection_id"), setup)
 
-    def _page(self, message: Message) -> OpenPage:
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-        return open_page(self._workspace, *ids)
+    def look(self, author: str | None, message: Message) -> Heard:
+        """Return the screen as things stand now."""
+        return {"collection": self.show(open_page(self._workspace, *ids_of(message)), author)}
 
-    def _refresh(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message = Message(event._data)
-        page = self._page(message)
-        open_if_possible(self._workspace, page.collection.id)  # documents or embedders may just have changed
-        return self.show(page, author_of(self._workspace.settings, request))
+    def refresh(self, author: str | None, message: Message) -> Heard:
+        """Return the screen after documents or embedders may have changed."""
+        page = open_page(self._workspace, *ids_of(message))
+        open_if_possible(self._workspace, page.collection.id)
+        return {"collection": self.show(page, author)}
 
-    def _measure(self, event: gr.EventData) -> Payload:
-        page = self._page(Message(event._data))
-        about = {"label_set_id": page.label_set.id}
+    def measure(self, author: str | None, message: Message) -> Heard:
+        """Return how much of what rankings put first is judged."""
+        page = open_page(self._workspace, *ids_of(message))
         try:
-            return about | coverage_panel(coverage(self._workspace, page.collection.id, page.label_set.id))
+            told = coverage_panel(coverage(self._workspace, page.collection.id, page.label_set.id))
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
-            return about | {"kind": "coverage", "nonce": nonce(), "text": explain(error)}
+            told = {"text": explain(error)}
+        return {"coverage": {"label_set_id": page.label_set.id, **told}}

@@ -5,8 +5,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections import embedders as choosing
 from annotation.collections import imports, preview, update
 from annotation.collections.catalogue import open_if_possible
@@ -15,8 +13,9 @@ from annotation.collections.imports import ImportRequest
 from annotation.collections.page import OpenPage
 from annotation.collections.uploads import SentFile, Uploads
 from annotation.errors import InvalidInputError
+from annotation.ui.answers import Answers, part
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Handler, Message, answer_events
+from annotation.ui.message import Message
 from annotation.ui.payloads.embedders import change_payload, costs_payload, pair_words
 from annotation.ui.payloads.importing import jobs_payload, preview_payload, update_payload
 from annotation.ui.payloads.wording import count
@@ -26,25 +25,25 @@ Payload = dict[str, Any]
 
 
 class CollectionAnswers:
-    """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
+    """Answers to single questions."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML, uploads: Uploads) -> None:
+    def __init__(self, workspace: Workspace, uploads: Uploads) -> None:
         self._workspace = workspace
         self._uploads = uploads
-        answers: list[tuple[str, str, Handler]] = [
-            ("preview", "new-preview", self._preview),
-            ("preview-documents", "documents-preview", self._preview),
-            ("forget", "forgotten", self._forget),
-            ("plan-documents", "documents-plan", self._plan_documents),
-            ("count-costs", "import-costs", self._count_costs),
-            ("import", "import-started", self._import),
-            ("take-away", "documents-taken", self._take_away),
-            ("jobs", "import-jobs", self._jobs),
-            ("act", "import-jobs", self._act),
-            ("plan-embedders", "embedders-plan", self._plan_embedders),
-            ("change-embedders", "embedders-changed", self._change_embedders),
-        ]
-        answer_events(workspace, panel, "collection", answers)
+        answers = {
+            "preview": ("new-preview", self._preview),
+            "preview-documents": ("documents-preview", self._preview),
+            "forget": ("forgotten", self._forget),
+            "plan-documents": ("documents-plan", self._plan_documents),
+            "count-costs": ("import-costs", self._count_costs),
+            "import": ("import-started", self._import),
+            "take-away": ("documents-taken", self._take_away),
+            "jobs": ("import-jobs", self._jobs),
+            "act": ("import-jobs", self._act),
+            "plan-embedders": ("embedders-plan", self._plan_embedders),
+            "change-embedders": ("embedders-changed", self._change_embedders),
+        }
+        self.answers: Answers = {f"collection.{name}": part(workspace, *each) for name, each in answers.items()}
 
     def _preview(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         hub, reading, mapping = message.name("hub").strip(), reading_of(message), mapping_of(message)

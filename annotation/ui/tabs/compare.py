@@ -1,11 +1,9 @@
 """The Compare tab: rankings of one query side by side, measured over all labelled ones, and what is asked beside."""
 
 import base64
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import gradio as gr
 
 from annotation.collections.page import OpenPage, QueryProgress, open_page
 from annotation.comparing import blind, export, snapshot
@@ -23,8 +21,9 @@ from annotation.judging.setup import desk_setup, hidden_queries
 from annotation.judging.view import said_by
 from annotation.ranking import rankers
 from annotation.ranking.rankers import BM25, LIGHT, RankingKey, read_keys, read_some
+from annotation.ui.answers import Answers, Handler, Heard, ids_of, part
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Handler, Message, answer_events, author_of, make_panel, on
+from annotation.ui.message import Message
 from annotation.ui.payloads.compare_answers import blind_panel, preferences_panel, preferred_panel, reasons_panel
 from annotation.ui.payloads.comparing import (
     compare_panel,
@@ -38,31 +37,29 @@ from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
-_SCRIPTS = ("query", "marks", "reasons", "reread", "keys", "plots", "overall", "blind", "snapshots")
-
 
 class CompareAnswers:
-    """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
+    """Answers to single questions."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        answers: list[tuple[str, str, Handler]] = [
-            ("own", "own", self._own),
-            ("why", "why", self._why),
-            ("link", "link", self._link),
-            ("blind", "blind", self._blind),
-            ("prefer", "prefer", self._prefer),
-            ("preferences", "preferences", self._preferences),
-            ("snapshots", "snapshots", self._snapshots),
-            ("keep", "snapshots", self._keep),
-            ("drop", "snapshots", self._drop),
-            ("export", "file", self._export),
-            ("reread", "reread-sides", self._reread),
-            ("strong", "strong", self._strong),
-            ("read-all", "strong", self._read_all),
-            ("read-none", "strong", self._read_none),
-        ]
-        answer_events(workspace, panel, "compare", answers)
+        answers = {
+            "own": ("own", self._own),
+            "why": ("why", self._why),
+            "link": ("link", self._link),
+            "blind": ("blind", self._blind),
+            "prefer": ("prefer", self._prefer),
+            "preferences": ("preferences", self._preferences),
+            "snapshots": ("snapshots", self._snapshots),
+            "keep": ("snapshots", self._keep),
+            "drop": ("snapshots", self._drop),
+            "export": ("file", self._export),
+            "reread": ("reread-sides", self._reread),
+            "strong": ("strong", self._strong),
+            "read-all": ("strong", self._read_all),
+            "read-none": ("strong", self._read_none),
+        }
+        self.answers: Answers = {f"compare.{name}": part(workspace, *each) for name, each in answers.items()}
 
     def _view(self, page: OpenPage, message: Message) -> ComparisonView:
         return read_message(self._workspace, page, message)
@@ -223,10 +220,20 @@ class CompareTab:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("compare", *(f"compare_{name}" for name in _SCRIPTS))
-        self._answers = CompareAnswers(workspace, self.panel)
-        on(self.panel.choose, self._choose, [self.panel], trigger_mode="multiple")
-        on(getattr(self.panel, "try"), self._try, [self.panel], trigger_mode="multiple")
+        self._answers = CompareAnswers(workspace)
+        self.answers: Answers = {
+            "compare.show": self._showing(self.show),
+            "compare.choose": self._showing(self.choose),
+            "compare.try": self._showing(self.try_query),
+            **self._answers.answers,
+        }
+
+    def _showing(self, show: Callable[[OpenPage, str | None, Message], Iterator[Payload]]) -> Handler:
+        def answer(author: str | None, message: Message) -> Iterator[Heard]:
+            for shown in show(open_page(self._workspace, *ids_of(message)), author, message):
+                yield {"compare": shown}
+
+        return answer
 
     def show(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
         """Yield the screen for what the address names, choosing what it leaves open."""
@@ -242,9 +249,8 @@ class CompareTab:
         view, problem = self._read(page, message)
         yield from self._compare(page, author, view, message, error or problem)
 
-    def _choose(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
-        message, author = Message(event._data), author_of(self._workspace.settings, request)
-        page = self._page(message)
+    def choose(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
+        """Yield the screen for what the person chose."""
         view, problem = self._read(page, message)
         try:
             if message.name("snapshot"):
@@ -258,9 +264,9 @@ class CompareTab:
                 return
             yield payload
 
-    def _try(self, request: gr.Request, event: gr.EventData) -> Iterator[Payload]:
-        message, author = Message(event._data), author_of(self._workspace.settings, request)
-        page, tried = self._page(message), message.name("text")
+    def try_query(self, page: OpenPage, author: str | None, message: Message) -> Iterator[Payload]:
+        """Yield the screen for a query of the person's own."""
+        tried = message.name("text")
         view, problem = self._read(page, message)
         try:
             collection_id = page.as_asked().collection.id
@@ -348,10 +354,6 @@ class CompareTab:
             **parts,
         )
         return {**panel, "ask": message.optional_number("ask")}
-
-    def _page(self, message: Message) -> OpenPage:
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-        return open_page(self._workspace, *ids)
 
 
 @dataclass(frozen=True, slots=True)

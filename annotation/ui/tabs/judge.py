@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections.page import OpenPage, list_instructions, list_queries, open_page
 from annotation.comparing.measure import lay_out_coverage
 from annotation.errors import InvalidInputError, NotReadyError
@@ -16,8 +14,9 @@ from annotation.judging.view import Desk, lay_out_pool, lay_out_ranking, lay_out
 from annotation.people.permissions import why_not_arrange, why_not_settle
 from annotation.ranking import rankers
 from annotation.ranking.rankers import RankingKey, ready_key
+from annotation.ui.answers import Answers, Heard, ids_of
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, author_of, make_panel, on
+from annotation.ui.message import Message
 from annotation.ui.payloads.judging import judge_panel, settings_panel
 from annotation.ui.tabs.compare import read_message
 from annotation.ui.tabs.judge_answers import JudgeAnswers
@@ -25,18 +24,18 @@ from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
-_SCRIPTS = ("marks", "drafts", "cards", "reader", "live", "reread", "keys", "queries")
-
 
 class JudgeTab:
     """The judging desk and what it answers."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.panel = make_panel("judge", "outbox", *(f"judge_{name}" for name in _SCRIPTS))
-        self._answers = JudgeAnswers(workspace, self.panel)
-        on(self.panel.search, self._search, [self.panel], trigger_mode="multiple")
-        on(self.panel.open, self._open, [self.panel], trigger_mode="multiple")
+        self._answers = JudgeAnswers(workspace)
+        self.answers: Answers = {
+            "judge.search": self.search,
+            "judge.open": self.open,
+            **self._answers.answers,
+        }
 
     def show(self, page: OpenPage, author: str | None, message: Message, error: str = "") -> Payload:
         """Return the desk for a query of the address, or else the first one of the collection."""
@@ -67,23 +66,22 @@ class JudgeTab:
             desk = lay_out_ranking(self._workspace, found, shown)
         return self._payload(place, desk, RankingKey(by), error=error)
 
-    def _search(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message, author = Message(event._data), author_of(self._workspace.settings, request)
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+    def search(self, author: str | None, message: Message) -> Heard:
+        """Return the desk for a query that the person typed."""
         try:
             asked = message.text("text"), message.text("instruction")
-            found = queries.look_for(self._workspace, author, *ids, *asked)
+            found = queries.look_for(self._workspace, author, *ids_of(message), *asked)
             with queries.storing_drafts(self._workspace, found.query):
                 desk = self._lay_out(
                     found.place, found, message.text("view"), RankingKey(message.text("ranker")), message
                 )
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(message, author, error)
-        return {**desk, "ask": message.optional_number("ask")}
+        return {"judge": {**desk, "ask": message.optional_number("ask")}}
 
-    def _open(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message, author = Message(event._data), author_of(self._workspace.settings, request)
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+    def open(self, author: str | None, message: Message) -> Heard:
+        """Return the desk for a stored query or a list over several."""
+        ids = ids_of(message)
         try:
             query_id, found = message.optional_number("query_id"), None
             if query_id is not None:
@@ -92,11 +90,10 @@ class JudgeTab:
             desk = self._lay_out(place, found, message.text("view"), RankingKey(message.text("ranker")), message)
         except Exception as error:  # noqa: BLE001 - the page has to be told, whatever it was
             desk = self._failed(message, author, error)
-        return {**desk, "ask": message.optional_number("ask")}
+        return {"judge": {**desk, "ask": message.optional_number("ask")}}
 
     def _failed(self, message: Message, author: str | None, error: Exception) -> Payload:
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-        place = place_at(self._workspace, author, open_page(self._workspace, *ids))
+        place = place_at(self._workspace, author, open_page(self._workspace, *ids_of(message)))
         told = {"known": message.name("settings"), "error": explain(error)}
         return self._payload(place, Desk("pool", None, ()), self._in_use(place), **told)
 

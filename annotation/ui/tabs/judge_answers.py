@@ -4,15 +4,14 @@ import base64
 import binascii
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections.page import OpenPage
 from annotation.errors import InvalidInputError
 from annotation.judging import assist, queries, review, setup
 from annotation.judging.view import look_into
 from annotation.ranking import rankers
 from annotation.ranking.rankers import LIGHT, RankingKey
-from annotation.ui.panel import Handler, Message, answer_events
+from annotation.ui.answers import Answers, part
+from annotation.ui.message import Message
 from annotation.ui.payloads.comparing import unread_payload
 from annotation.ui.payloads.judging import card_payload, import_panel, query_list
 from annotation.ui.payloads.markdown import markdown_tree
@@ -22,22 +21,22 @@ Payload = dict[str, Any]
 
 
 class JudgeAnswers:
-    """Answers that change a part of the desk; each kind has a mailbox of its own, so that none displaces another."""
+    """Answers that change a part of the desk."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        answers: list[tuple[str, str, Handler]] = [
-            ("list", "queries", self._list),
-            ("looks", "looks", self._looks),
-            ("need", "need", self._need),
-            ("read", "document", self._read),
-            ("useful", "useful", self._useful),
-            ("live", "live", self._live),
-            ("reread", "reread", self._reread),
-            ("import", "import", self._import),
-            ("acknowledge", "acknowledged", self._acknowledge),
-        ]
-        answer_events(workspace, panel, "judge", answers)
+        answers = {
+            "list": ("queries", self._list),
+            "looks": ("looks", self._looks),
+            "need": ("need", self._need),
+            "read": ("document", self._read),
+            "useful": ("useful", self._useful),
+            "live": ("live", self._live),
+            "reread": ("reread", self._reread),
+            "import": ("import", self._import),
+            "acknowledge": ("acknowledged", self._acknowledge),
+        }
+        self.answers: Answers = {f"judge.{name}": part(workspace, *each) for name, each in answers.items()}
 
     def _list(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         return query_list(*queries.list_as_of(self._workspace, page, author))

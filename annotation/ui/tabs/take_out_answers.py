@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections.page import OpenPage
 from annotation.collections.uploads import Uploads
 from annotation.errors import InvalidInputError
@@ -11,8 +9,9 @@ from annotation.ranking.rankers import RankingKey
 from annotation.transfer import adapters, collections, judgments, models, runs, triplets
 from annotation.transfer.files import ExportFile
 from annotation.transfer.run_imports import import_run
+from annotation.ui.answers import Answers, part
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import Handler, Message, answer_events
+from annotation.ui.message import Message
 from annotation.ui.payloads.transfer import brought_in_payload, brought_in_run_payload, push_payload, taken_payload
 from annotation.ui.tabs.collection_answers import sent_files
 from annotation.workspace import Workspace
@@ -21,18 +20,18 @@ Payload = dict[str, Any]
 
 
 class TakeOutAnswers:
-    """Answers to single questions; each has a mailbox of its own, so that none displaces another."""
+    """Answers to single questions."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML, uploads: Uploads, downloads: Downloads) -> None:
+    def __init__(self, workspace: Workspace, uploads: Uploads, downloads: Downloads) -> None:
         self._workspace = workspace
         self._uploads = uploads
         self._downloads = downloads
-        answers: list[tuple[str, str, Handler]] = [
-            ("take-out", "taken-out", self._take_out),
-            ("push", "pushed", self._push),
-            ("bring-in", "brought-in", self._bring_in),
-        ]
-        answer_events(workspace, panel, "take-out", answers)
+        answers = {
+            "take-out": ("taken-out", self._take_out),
+            "push": ("pushed", self._push),
+            "bring-in": ("brought-in", self._bring_in),
+        }
+        self.answers: Answers = {f"collection.{name}": part(workspace, *each) for name, each in answers.items()}
 
     def _take_out(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         file = self._make(page, author, message)

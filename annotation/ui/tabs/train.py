@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections.page import OpenPage, open_page
 from annotation.errors import InvalidInputError
 from annotation.jobs.worker import Worker
@@ -12,8 +10,9 @@ from annotation.judging import test_queries
 from annotation.people.permissions import why_not_change_run, why_not_choose_ranking, why_not_keep_for_testing
 from annotation.ranking import rankers
 from annotation.training import manage, start
+from annotation.ui.answers import Answers, Handler, Heard, ids_of
 from annotation.ui.feedback import explain
-from annotation.ui.panel import Message, author_of, make_panel, on
+from annotation.ui.message import Message
 from annotation.ui.payloads.training import train_panel
 from annotation.ui.tabs.train_answers import TrainAnswers
 from annotation.workspace import Workspace
@@ -27,31 +26,27 @@ BUSY_SECONDS = 0.7  # between two looks at a training run
 class TrainTab:
     """The training screen; it only watches rows, the worker does the work."""
 
-    def __init__(self, workspace: Workspace, worker: Worker, timer: gr.Timer) -> None:
+    def __init__(self, workspace: Workspace, worker: Worker) -> None:
         self._workspace = workspace
         self._worker = worker
-        self.panel = make_panel("train", "train_plots", "train_runs", "train_details")
-        self._answers = TrainAnswers(workspace, self.panel)
-        for event, action in (
-            ("start", self._start),
-            ("rerun", self._rerun),
-            ("resume", self._resume),
-            ("curve", self._ask_for_curve),
-        ):
-            on(getattr(self.panel, event), self._setting_to_work(action), [self.panel, timer])
-        on(self.panel.look, self._look, [self.panel], trigger_mode="multiple")
-        for event, action in (
-            ("cancel", self._cancel),
-            ("withdraw", self._withdraw_curve),
-            ("use", self._use),
-            ("describe", self._describe),
-            ("pin", self._pin),
-            ("archive", self._archive),
-            ("remove", self._remove),
-            ("keep", self._keep_some),
-            ("release", self._release),
-        ):
-            on(getattr(self.panel, event), self._doing(action), [self.panel])
+        self._answers = TrainAnswers(workspace)
+        self.answers: Answers = {
+            "train.show": self.look,
+            "train.start": self._setting_to_work(self._start),
+            "train.rerun": self._setting_to_work(self._rerun),
+            "train.resume": self._setting_to_work(self._resume),
+            "train.curve": self._setting_to_work(self._ask_for_curve),
+            "train.cancel": self._doing(self._cancel),
+            "train.withdraw": self._doing(self._withdraw_curve),
+            "train.use": self._doing(self._use),
+            "train.describe": self._doing(self._describe),
+            "train.pin": self._doing(self._pin),
+            "train.archive": self._doing(self._archive),
+            "train.remove": self._doing(self._remove),
+            "train.keep": self._doing(self._keep_some),
+            "train.release": self._doing(self._release),
+            **self._answers.answers,
+        }
 
     def show(self, page: OpenPage, author: str | None, error: str = "", is_answer: bool = False) -> Payload:
         """Return the screen as things stand now."""
@@ -74,30 +69,29 @@ class TrainTab:
             damaged=rankers.damaged_runs(self._workspace, page.collection.id),
         )
 
-    def _look(self, request: gr.Request, event: gr.EventData) -> Payload:
-        message = Message(event._data)
-        ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
-        return self.show(open_page(self._workspace, *ids), author_of(self._workspace.settings, request))
+    def look(self, author: str | None, message: Message) -> Heard:
+        """Return the screen as things stand now."""
+        return {"train": self.show(open_page(self._workspace, *ids_of(message)), author)}
 
-    def _doing(self, action: _Action) -> Callable[..., Payload]:
-        def answer(request: gr.Request, event: gr.EventData) -> Payload:
-            message, author, error = Message(event._data), author_of(self._workspace.settings, request), ""
-            ids = message.optional_number("collection_id"), message.optional_number("label_set_id")
+    def _doing(self, action: _Action) -> Callable[[str | None, Message], Heard]:
+        def answer(author: str | None, message: Message) -> Heard:
+            error = ""
             try:
-                action(open_page(self._workspace, *ids).as_asked(), author, message)
+                action(open_page(self._workspace, *ids_of(message)).as_asked(), author, message)
             except Exception as problem:  # noqa: BLE001 - the page has to be told, whatever it was
                 error = explain(problem)
-            return self.show(open_page(self._workspace, *ids), author, error, is_answer=True)
+            page = open_page(self._workspace, *ids_of(message))
+            return {"train": self.show(page, author, error, is_answer=True)}
 
         return answer
 
-    def _setting_to_work(self, action: _Action) -> Callable[..., tuple[Payload, gr.Timer]]:
+    def _setting_to_work(self, action: _Action) -> Handler:
         do = self._doing(action)
 
-        def answer(request: gr.Request, event: gr.EventData) -> tuple[Payload, gr.Timer]:
-            shown = do(request, event)
+        def answer(author: str | None, message: Message) -> Heard:
+            heard = do(author, message)
             self._worker.poke()
-            return shown, gr.Timer(BUSY_SECONDS)
+            return {**heard, "look": {"seconds": BUSY_SECONDS}}
 
         return answer
 

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import gradio as gr
-
 from annotation.collections.page import OpenPage
 from annotation.judging.setup import setup_of
 from annotation.training import explain, manage
-from annotation.ui.panel import Handler, Message, answer_events
+from annotation.ui.answers import Answers, part
+from annotation.ui.message import Message
 from annotation.ui.payloads.training_run import changes_payload, dependents_payload, details_panel, marks_payload
 from annotation.workspace import Workspace
 
@@ -15,17 +14,17 @@ Payload = dict[str, Any]
 
 
 class TrainAnswers:
-    """Answers about one training run; each kind has a mailbox of its own, so that none displaces another."""
+    """Answers about one training run."""
 
-    def __init__(self, workspace: Workspace, panel: gr.HTML) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        answers: list[tuple[str, str, Handler]] = [
-            ("details", "run-details", self._details),
-            ("marks", "run-marks", self._marks),
-            ("changes", "run-changes", self._changes),
-            ("dependents", "run-dependents", self._dependents),
-        ]
-        answer_events(workspace, panel, "train", answers)
+        answers = {
+            "details": ("run-details", self._details),
+            "marks": ("run-marks", self._marks),
+            "changes": ("run-changes", self._changes),
+            "dependents": ("run-dependents", self._dependents),
+        }
+        self.answers: Answers = {f"train.{name}": part(workspace, *each) for name, each in answers.items()}
 
     def _details(self, page: OpenPage, author: str | None, message: Message) -> Payload:
         return details_panel(explain.details(self._workspace, author, message.number("training_run_id")))
