@@ -89,7 +89,6 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     from annotation.ui.server.api import add_search
     from annotation.ui.server.damage_page import serve_damage
     from annotation.ui.server.serving import serve
-    from annotation.ui.words import translations
     from annotation.workspace import Workspace
     from era.encoders.cache import VectorCache
     from era.encoders.loading import load_pair
@@ -112,14 +111,14 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     worker = Worker(workspace, [lane(workspace) for lane in (training, importing, reading, aligning)])
     worker.start()
     settings.prepare_server()
-    people, i18n = read_people(settings.people), translations()
+    people = read_people(settings.people)
     sign_in = SignIn(people) if people else None
     uploads = Uploads(workspace.folder / "uploads", settings.received_folder, UploadLimits.of(settings))
     downloads = Downloads(settings.received_folder / DOWNLOADS)
-    screens, blocks = Screens(workspace, worker, uploads, downloads), build_ui(settings, i18n)
+    screens, blocks = Screens(workspace, worker, uploads, downloads), build_ui(settings)
     if settings.api:
         add_search(blocks, workspace, sign_in)
-    serve(blocks, screens.answers, workspace, uploads, downloads, sign_in, i18n)
+    serve(blocks, screens.answers, workspace, uploads, downloads, sign_in)
     logger.info("Open %s in your browser", blocks.local_url)
     threading.Thread(target=prepare, args=(workspace,), name="preparation", daemon=True).start()
     threading.Thread(target=_keep_backups, args=[workspace], name="backups", daemon=True).start()

@@ -17,28 +17,17 @@ from annotation.ui.downloads import Downloads
 from annotation.ui.feedback import explain
 from annotation.ui.message import Message
 from annotation.ui.notices import notices
-from annotation.ui.panel import make_panel
 from annotation.ui.payloads.header import header
 from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.compare import CompareTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.ui.tabs.train import BUSY_SECONDS, TrainTab
+from annotation.ui.web import TABS
 from annotation.workspace import Workspace
 
 Payload = dict[str, Any]
 
-TABS = ("Judge", "Train", "Compare", "Collection")
 IDLE_SECONDS = 10.0  # between two looks when nothing is under way
-
-_SCRIPTS = {
-    "Judge": "outbox judge_marks judge_drafts judge_cards judge_reader judge_live judge_reread judge_keys "
-    "judge_queries",
-    "Train": "train_plots train_runs train_details",
-    "Compare": "compare_query compare_marks compare_reasons compare_reread compare_keys compare_plots compare_overall "
-    "compare_blind compare_snapshots",
-    "Collection": "desk_setup collection_manage collection_jobs collection_files collection_embedders collection_new "
-    "collection_documents collection_take_out collection_bring_in",
-}
 
 
 class Screens:
@@ -171,16 +160,13 @@ class Screens:
         return heard
 
 
-def build_ui(settings: Settings, i18n: gr.I18n) -> gr.Blocks:
-    """Return the page, ready to be launched with the same texts `i18n`; its scripts ask what `Screens` answers."""
+def build_ui(settings: Settings) -> gr.Blocks:
+    """Return what Gradio hosts: sign-in by an account, sending files, and, where it is asked for, search for programs.
+
+    What people see is the page of `annotation.ui.web`, whose scripts ask what `Screens` answers.
+    """
     blocks: gr.Blocks
-    with gr.Blocks(title="ERA: retrieval that learns", fill_width=True, analytics_enabled=False) as blocks:
+    with gr.Blocks(title="ERA: retrieval that learns", analytics_enabled=False) as blocks:
         if settings.oauth_client_id:
             gr.LoginButton(visible="hidden")  # sets up the sign-in that the header links to
-        make_panel("header")
-        with gr.Tabs(overflow_behavior="wrap"):
-            for name in TABS:
-                with gr.Tab(i18n(f"tab.{name.lower()}"), id=name) as tab:
-                    make_panel(name.lower(), *_SCRIPTS[name].split())
-                tab.select(None, js=f"() => window.eraPage.chooseTab({name!r})")
     return blocks

@@ -13,7 +13,7 @@ from annotation.people import password_file
 from annotation.people import sign_in as module_of_sign_in
 from annotation.people.password_file import Person
 from annotation.people.sign_in import SignIn
-from annotation.ui.server.sign_in_page import PasswordCheck
+from annotation.ui.server.pages import PasswordCheck
 from tests.asynchronous import finish
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=64)  # KiB; hundreds of passwords are tried here

@@ -17,14 +17,14 @@ from annotation.judging.pool import RANDOM, WORDS
 from annotation.judging.review import Reason
 from annotation.labels.current import QueryState
 from annotation.ranking.rankers import ALIGNED, LIGHT
-from annotation.ui.app import TABS
-from annotation.ui.words import script, translations
+from annotation.ui.web import TABS
+from annotation.ui.words import translations
 
 UI = Path(ui.__path__[0])
 ASSETS = UI / "assets"
 SCRIPTS = {file.name: file.read_text(encoding="utf-8") for file in sorted(ASSETS.glob("*.js"))}
 FILES = {file.stem: file for file in sorted((ASSETS / "words").glob("*.json"))}
-TEXTS: dict[str, dict[str, str]] = translations().translations
+TEXTS: dict[str, dict[str, str]] = translations()
 
 PLURALS = {"de": {"one", "other"}, "en": {"one", "other"}}
 """The forms that `Intl.PluralRules` tells apart in each language."""
@@ -59,7 +59,7 @@ def lists() -> list[str]:
 
 
 PARTS = {
-    "tab.${name.toLowerCase()}": [name.lower() for name in TABS],
+    "tab.${nameOf(tab).toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
     'source.${plain.startsWith("run-") ? "lost" : plain}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],
@@ -111,7 +111,6 @@ def asked() -> Iterator[Asked]:
 
 
 ASKED = list(asked())
-ASKED_BY_TABS = set(re.findall(r'\bi18n\("([^"]+)"\)', (UI / "app.py").read_text("utf-8")))
 
 
 def placeholders(text: str) -> set[str]:
@@ -192,11 +191,10 @@ def test_every_built_key_is_known_here() -> None:
 
 def test_every_text_that_is_asked_for_exists() -> None:
     assert [f"{each.key} ({each.file})" for each in ASKED if not forms(each.key)] == []
-    assert {key for key in ASKED_BY_TABS if key not in TEXTS["en"]} == set()
 
 
 def test_every_text_is_asked_for() -> None:
-    known = {each.key for each in ASKED} | ASKED_BY_TABS
+    known = {each.key for each in ASKED}
     assert [key for key in TEXTS["en"] if key not in known and FORM.sub("", key) not in known] == []
 
 
@@ -206,10 +204,6 @@ def test_every_placeholder_is_filled_in() -> None:
         wanted = {name for key in keys for name in placeholders(TEXTS["en"][key])}
         assert wanted <= each.values, f"{each.key} in {each.file}"
         assert "n" in each.values or not any(FORM.search(key) for key in keys), f"{each.key} in {each.file}"
-
-
-def test_the_tabs_have_texts() -> None:
-    assert {f"tab.{name.lower()}" for name in TABS} == ASKED_BY_TABS
 
 
 @pytest.mark.parametrize(
@@ -225,11 +219,3 @@ def test_names_given_reads_the_object_of_a_call(call: str, names: Sequence[str])
     first = LITERAL.match(call)
     assert first is not None
     assert names_given(call, first.end()) == set(names)
-
-
-def test_the_script_hands_over_every_text_and_cannot_be_left_early() -> None:
-    i18n = translations()
-    element = script(i18n)
-    found = re.fullmatch(r"<script>window\.eraWords = ([^<]*);</script>", element)
-    assert found is not None
-    assert json.loads(found[1]) == i18n.translations

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -13,9 +12,11 @@ from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
 from annotation.people.password_file import read_people, set_password
 from annotation.people.sign_in import SignIn
 from annotation.settings import Settings
+from annotation.ui.answers import Heard
+from annotation.ui.app import build_ui
 from annotation.ui.downloads import Downloads
+from annotation.ui.message import Message
 from annotation.ui.server.serving import serve
-from annotation.ui.words import translations
 from annotation.workspace import Workspace
 from era.encoders.loading import load_pair
 from tests.ui.conftest import free_port
@@ -31,18 +32,19 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     set_password(people, "ben", "second")
     monkeypatch.setenv("GRADIO_SERVER_PORT", str(free_port()))
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # put back at the end
-    settings, i18n = Settings(data_dir=tmp_path / "data", people=people), translations()
+    settings = Settings(data_dir=tmp_path / "data", people=people)
     settings.prepare_server()
     workspace = Workspace(settings, load_pair)  # nothing is loaded
 
-    def whoami(request: gr.Request) -> str:
-        return f"You are {request.username}."
+    def whoami(author: str | None, _: Message) -> Heard:
+        about = {"collection_id": 1, "label_set_id": 1, "opening": "first", "remark": ""}
+        open_now = {"page": about, "collection": "Cups", "label_set": "Labels", "tab": ""}
+        return {"header": {**open_now, "person": author, "can_sign_out": True, "preparing": None, "notices": []}}
 
-    with gr.Blocks(analytics_enabled=False) as blocks:
-        blocks.load(whoami, None, gr.Textbox(label="Who"))
+    blocks = build_ui(settings)
     uploads = Uploads(tmp_path / "uploads", settings.received_folder, UploadLimits.of(settings))
     sign_in = SignIn(read_people(people), clock=lambda: 1000.0)  # no wait is ever over
-    serve(blocks, {}, workspace, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in, i18n)
+    serve(blocks, {"page.load": whoami}, workspace, uploads, Downloads(uploads.received_folder / DOWNLOADS), sign_in)
     yield f"http://127.0.0.1:{settings.port}/"
     blocks.close(verbose=False)
     workspace.close()
@@ -74,7 +76,7 @@ def test_the_right_password_opens_the_page_that_was_asked_for(address: str, cont
     sign_in(page, "ann", "second")
     expect(page.get_by_role("alert")).to_have_text("Name or password is wrong. Try again.")
     sign_in(page, " ann ", "café:1")
-    expect(page.get_by_label("Who")).to_have_value("You are ann.")
+    expect(page.locator("#era-header")).to_contain_text("ann")
     assert page.url == f"{address}?query=3"
 
 
@@ -94,7 +96,7 @@ def test_guesses_are_slowed_down_in_words_and_others_still_come_in(address: str,
     sign_in(page, "ann", "café:1")
     expect(page.get_by_role("alert")).to_have_text("Too many wrong passwords. Wait a second, then try again.")
     sign_in(page, "ben", "second")
-    expect(page.get_by_label("Who")).to_have_value("You are ben.")
+    expect(page.locator("#era-header")).to_contain_text("ben")
 
 
 def test_the_page_is_in_the_readers_language(address: str, browser: Browser) -> None:

@@ -1,5 +1,5 @@
 // What every panel needs: elements made from data (never from markup), counting, and messages between panels.
-// Each panel's script is this file followed by its own; Gradio runs it once with `element`.
+// Each panel's script is this file followed by its own, and runs once with the panel's `element`.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -90,12 +90,7 @@ function notice(error) {
 const { say, hear, shows, ask: askServer, remember: rememberInUrl } = window.eraPage || {}; // the page to sign in has none
 
 // Open a tab by its name in English; on the page it may read otherwise.
-function openTab(name) {
-  say("tab", name);
-  const label = t(`tab.${name.toLowerCase()}`);
-  const tab = [...document.querySelectorAll('button[role="tab"]')].find((each) => [name, label].includes(each.textContent.trim()));
-  if (tab) tab.click();
-}
+const openTab = (name) => say("tab", name);
 
 const isTyping = () => {
   const active = document.activeElement;

@@ -4,38 +4,15 @@ const root = element.querySelector(".era-panel");
 let view = null; // the latest answer about what is open
 let drawn = null; // what the header shows
 let wasReady = null;
-let isTabOpened = false;
 let isGone = false; // what is open was deleted elsewhere
 let isUnreached = false; // the server did not answer the last time
 const troubles = new Set(); // what the server could not do, in words
 const hidden = new Set(); // notices that were put away, until the page is loaded anew
 
-// Open the tab of the address, and again should it close: the tabs may come to life long after this panel. A person who
-// chooses another one decides from then on.
-function keepOpen(name) {
-  const names = [name, t(`tab.${name.toLowerCase()}`)];
-  const until = Date.now() + 15000;
-  const isOpen = () => names.includes(document.querySelector('button[role="tab"][aria-selected="true"]')?.textContent.trim());
-  const look = () => { if (!isOpen()) openTab(name); if (Date.now() > until) stop(); };
-  const looking = setInterval(look, 200);
-  const choose = (event) => { if (event.isTrusted && event.target.closest?.('[role="tab"]')) stop(); };
-  const stop = () => {
-    clearInterval(looking);
-    for (const act of ["pointerdown", "keydown"]) window.removeEventListener(act, choose, true);
-  };
-  for (const act of ["pointerdown", "keydown"]) window.addEventListener(act, choose, true);
-  hear("tab", (other) => { if (other !== name) stop(); });
-  look();
-}
-
 function receive(fresh) {
   if (!fresh || !fresh.page || !window.eraPage.isOpen(fresh.page)) return;
   view = fresh;
   isGone = false;
-  if (view.tab && !isTabOpened) {
-    isTabOpened = true;
-    keepOpen(view.tab);
-  }
   if (wasReady === false && view.is_ready) say("ready");
   wasReady = view.is_ready;
   draw();

@@ -11,8 +11,7 @@ const RETRY_MS = 2500;
 async function post(delivery) {
   try {
     const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(delivery) };
-    const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, ""); // of this very site
-    const answer = await fetch(`${root}/era/marks`, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
+    const answer = await fetch(new URL("era/marks", document.baseURI), { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.ok) say("saved", await answer.json());
   } catch {
     // the line is lost, or the app is not there

@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from annotation.settings import Settings
-from annotation.ui.panel import style
 from annotation.ui.server.gate import Gate, Rules
+from annotation.ui.web import style
 from storage.errors import DatabaseDamaged
 
 FIRST_PORT, N_PORTS = 7860, 100  # as Gradio looks for a free one

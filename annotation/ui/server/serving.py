@@ -15,15 +15,15 @@ from annotation.collections.uploads import Uploads
 from annotation.people.sign_in import SignIn
 from annotation.ui.answers import Answers
 from annotation.ui.downloads import Downloads
-from annotation.ui.panel import page_script, style
 from annotation.ui.server.asking import PATH as ASKS
 from annotation.ui.server.asking import AskRoute
 from annotation.ui.server.gate import Gate, Rules
 from annotation.ui.server.marks import PATH as MARKS
 from annotation.ui.server.marks import MarkRoute
+from annotation.ui.server.pages import Pages, PasswordCheck
 from annotation.ui.server.receiving import Receiving
-from annotation.ui.server.sign_in_page import PasswordCheck, SignInPage, sign_in_page
-from annotation.ui.words import script
+from annotation.ui.web import PATH as WEB
+from annotation.ui.web import Web
 from annotation.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ def serve(
     uploads: Uploads,
     downloads: Downloads,
     sign_in: SignIn | None,
-    i18n: gr.I18n,
 ) -> None:
     """Let browsers and programs in, by threads of its own.
 
@@ -49,15 +48,16 @@ def serve(
         uploads: what was received.
         downloads: what is laid out to be taken along.
         sign_in: of the people who may come in; None lets everybody.
-        i18n: the texts of the screens.
 
     Raises:
         OSError: if there is no free port.
     """
     settings = workspace.settings
-    middleware = [Middleware(Receiving, settings=settings, uploads=uploads)]
-    if sign_in is not None:
-        middleware.append(Middleware(SignInPage, settings=settings, page=sign_in_page(i18n)))
+    web = Web()
+    middleware = [
+        Middleware(Receiving, settings=settings, uploads=uploads),
+        Middleware(Pages, settings=settings, web=web),
+    ]
 
     @asynccontextmanager
     async def while_running(app: App) -> AsyncIterator[None]:
@@ -82,16 +82,13 @@ def serve(
         max_file_size=uploads.limits.file_bytes,
         ssr_mode=False,
         num_workers=0,  # they would answer by themselves, past all this
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=style(),
-        head=script(i18n) + page_script(),
-        i18n=i18n,
         app_kwargs={
             "middleware": middleware,
             "lifespan": while_running,
             "routes": [
                 Route(MARKS, MarkRoute(workspace).answer, methods=["POST"]),
                 Route(ASKS, AskRoute(workspace, answers).answer, methods=["POST"]),
+                Route(WEB, web.answer, methods=["GET"]),
             ],
         },
         auth=None if sign_in is None else PasswordCheck(sign_in).is_right,  # type: ignore[arg-type]  # it may wait

@@ -1,11 +1,9 @@
-"""Signing in by name and password: what the server asks us, and the page that people see first."""
+"""The page that people see, and signing in by name and password: what the server asks us for that."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from pathlib import Path
 
-import gradio as gr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -15,10 +13,8 @@ from annotation.errors import TooManyTriesError
 from annotation.people.sign_in import SignIn
 from annotation.settings import Settings
 from annotation.ui.message import sender_of
-from annotation.ui.panel import style
-from annotation.ui.words import script
+from annotation.ui.web import Web
 
-_ASSETS = Path(__file__).parents[1] / "assets"
 _address: ContextVar[str] = ContextVar("address", default="")  # where the request under way comes from
 
 
@@ -42,13 +38,13 @@ class PasswordCheck:
             raise HTTPException(429, str(error), {"Retry-After": str(error.wait_s)}) from error
 
 
-class SignInPage:
-    """Shows a page to sign in, where that is needed, in place of the app's own page."""
+class Pages:
+    """Shows the page of the app, or one to sign in where that is needed first."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, page: str) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, web: Web) -> None:
         self._app = app
         self._settings = settings
-        self._page = page
+        self._page, self._sign_in_page = web.page(), web.sign_in_page()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for the page, or let the app answer."""
@@ -56,18 +52,11 @@ class SignInPage:
             return await self._app(scope, receive, send)
         _address.set((scope.get("client") or ("",))[0])
         is_page = scope["path"].removeprefix(scope.get("root_path", "")) in ("", "/")
-        if is_page and scope["method"] in ("GET", "HEAD") and sender_of(self._settings, Request(scope)) is None:
-            answer = HTMLResponse(self._page, headers={"Cache-Control": "no-store"})
-            return await answer(scope, receive, send)
-        await self._app(scope, receive, send)
-
-
-def sign_in_page(i18n: gr.I18n) -> str:
-    """Return the page to sign in; it says everything in the reader's language."""
-    scripts = "\n".join((_ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in ("words", "dom", "sign_in"))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>ERA</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{style()}</style>{script(i18n)}</head>"
-        f'<body><main class="era-panel era-sign-in" id="era-sign-in"></main><script>{scripts}</script></body></html>'
-    )
+        if not is_page or scope["method"] not in ("GET", "HEAD"):
+            return await self._app(scope, receive, send)
+        request = Request(scope)
+        is_known = self._settings.people is None or sender_of(self._settings, request) is not None
+        if is_known and "view" in request.query_params:  # Gradio's own page, which tells programs what they can call
+            return await self._app(scope, receive, send)
+        page = self._page if is_known else self._sign_in_page
+        await HTMLResponse(page, headers={"Cache-Control": "no-store"})(scope, receive, send)
