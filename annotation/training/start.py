@@ -29,6 +29,9 @@ RECIPES = {
 }
 
 MIN_QUERIES = 8
+FIRST_TRAINING = 5
+"""From so many labelled queries on a first training run is worth starting; it may be started before."""
+
 """Labelled queries below which a learning curve says nothing."""
 
 _ENOUGH = 40  # labelled queries, the most that `_MEASURED` tells of

@@ -17,9 +17,12 @@ PATH = "/era/web/{version}/{name}"
 TABS = ("Judge", "Train", "Compare", "Collection")
 
 _ASSETS = Path(__file__).parent / "assets"
+_MARK = (  # two spaces that are brought into line
+    '<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><path d="M3 3h14v14H3z" fill="none" '
+    'stroke="currentColor" stroke-width="2"/><path d="M3 17 17 3v14z" fill="currentColor"/></svg>'
+)
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _PANELS = {
-    "header": "header",
     "judge": "judge outbox judge_marks judge_drafts judge_cards judge_reader judge_live judge_reread judge_keys "
     "judge_queries",
     "train": "train train_plots train_runs train_details",
@@ -27,8 +30,9 @@ _PANELS = {
     "compare_overall compare_blind compare_snapshots",
     "collection": "collection desk_setup collection_manage collection_jobs collection_files collection_embedders "
     "collection_new collection_documents collection_take_out collection_bring_in",
+    "header": "header",
 }
-"""The scripts of each panel, in one scope one after the other."""
+"""The scripts of each panel, in one scope one after the other; once the header shows, which is last, all is there."""
 
 
 def style() -> str:
@@ -68,8 +72,10 @@ class Web:
     def page(self) -> str:
         """Return the page of the app."""
         tabs = "".join(
-            f'<button type="button" role="tab" id="era-tab-{name.lower()}" aria-controls="era-panel-{name.lower()}" '
-            f'data-tab="{name}" aria-selected="{str(not n).lower()}"{" tabindex=-1" if n else ""}>{name}</button>'
+            f'<div class="era-step" role="presentation"><button type="button" role="tab" id="era-tab-{name.lower()}" '
+            f'aria-controls="era-panel-{name.lower()}" aria-describedby="era-step-{name.lower()}" data-tab="{name}" '
+            f'aria-selected="{str(not n).lower()}"{" tabindex=-1" if n else ""}>{name}</button>'
+            f'<span class="era-step-state" id="era-step-{name.lower()}"></span></div>'
             for n, name in enumerate(TABS)
         )
         panels = "".join(
@@ -80,8 +86,10 @@ class Web:
         scripts = "".join(self._script(name) for name in ("tabs", *_PANELS))
         return self._frame(
             self._script("page"),
-            f'<div id="era-page"><header><nav class="era-tabs" role="tablist">{tabs}</nav>'
-            f'<div id="era-header"><div class="era-panel"></div></div></header><main>{panels}</main></div>{scripts}',
+            '<div id="era-page"><header><div class="era-top">'
+            f'<p class="era-brand">{_MARK}<b>ERA</b><span id="era-claim"></span></p>'
+            '<div id="era-header"><div class="era-panel"></div></div></div>'
+            f'<div class="era-tabs" role="tablist">{tabs}</div></header><main>{panels}</main></div>{scripts}',
         )
 
     def sign_in_page(self) -> str:

@@ -1,6 +1,5 @@
 """Counters: each is right as soon as a mark is saved, and those on several tabs say the same."""
 
-import json
 import re
 import sqlite3
 
@@ -82,7 +81,7 @@ def test_list_that_comes_late_turns_no_counter_back(app: App, visit: Visits) -> 
     none = {"n_mine": 0, "n_not_relevant": 0, "n_imported": 0, "n_relevant": 0, "n_conflicts": 0}
     line = {"id": query_id, "text": "late", "instruction": "", "is_mine": True, "state": "open", **none}
     say = "(detail) => document.dispatchEvent(new CustomEvent('era:queries', { detail }))"
-    one.page.evaluate(say, {"label_set_id": 1, "as_of": 1, "json": json.dumps([line])})
+    one.page.evaluate(say, {"label_set_id": 1, "as_of": 1, "list": [line]})
     expect(_heading(one)).to_contain_text("1 of 1 done")
 
 

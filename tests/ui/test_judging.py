@@ -1,6 +1,5 @@
 """Marks, keys and undo; what the page shows is what SQLite holds."""
 
-import json
 import re
 
 import pytest
@@ -259,7 +258,7 @@ def test_next_query_is_one_with_something_left(app: App, visit: Visits) -> None:
     lines = [{"id": each, "text": f"query {each}", **plain, **none} for each in (here, without, after)]
     lines[1]["state"] = "done"
     say = "(detail) => document.dispatchEvent(new CustomEvent('era:queries', { detail }))"
-    one.page.evaluate(say, {"label_set_id": 1, "json": json.dumps(lines)})
+    one.page.evaluate(say, {"label_set_id": 1, "list": lines})
     one.page.get_by_label("Show", exact=True).select_option("open")
     expect(one.page.locator(".era-query-item")).to_have_count(2)
     one.page.get_by_label("Show", exact=True).select_option("all")

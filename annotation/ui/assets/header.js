@@ -30,10 +30,30 @@ function draw() {
         h("span", {}, collection), h("span", { class: "era-quiet" }, ` \u00b7 ${label_set}`)),
       person ? h("span", { class: "era-quiet", title: t("header.person") }, person,
         view.can_sign_out ? h("a", { href: "logout", class: "era-link" }, t("header.sign_out")) : null)
-        : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in"))),
+        : h("a", { href: "login/huggingface", class: "era-link" }, t("header.sign_in")),
+      languages(), themes()),
     isGone && notice(t("header.gone")),
     isUnreached && notice(t("header.unreached")),
     h("div", { class: "era-foot" }, standing.map(lasting), busy && preparing(busy)));
+}
+
+// The language of the screens; the page is drawn anew in it.
+const NAMES = { en: "English", de: "Deutsch" };
+const languages = () => select(t("header.language"), Object.keys(window.eraWords).map((code) => [code, NAMES[code] || code]), language, (code) => {
+  storage.setItem("era-language", code);
+  window.location.reload();
+}, { class: "era-language" });
+
+function themes() {
+  const other = isDark() ? t("header.light") : t("header.dark");
+  const change = () => {
+    storage.setItem("era-theme", isDark() ? "light" : "dark");
+    rememberInUrl({ __theme: null });
+    dress();
+    drawn = null;
+    draw();
+  };
+  return h("button", { type: "button", class: "era-icon", "aria-label": other, title: other, onclick: change }, "\u25d0");
 }
 
 // What everybody should know, for as long as it lasts or until it is put away.

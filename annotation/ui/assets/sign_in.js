@@ -1,7 +1,6 @@
 // The page that people see first where they sign in by name and password, and what it says when that does not work.
 
 document.documentElement.lang = language;
-document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 document.title = t("sign_in.title");
 
 const said = h("p", { class: "era-notice", role: "alert", hidden: true });

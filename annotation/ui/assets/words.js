@@ -1,7 +1,26 @@
 // What the page says, in the reader's language. The texts come from assets/words, through gr.I18n, into window.eraWords.
 
-const language = (navigator.languages || [navigator.language]).map((tag) => tag.toLowerCase().split("-")[0])
-  .find((code) => window.eraWords?.[code]) || "en";
+const language = [keptHere("era-language"), ...(navigator.languages || [navigator.language])]
+  .map((tag) => String(tag).toLowerCase().split("-")[0]).find((code) => window.eraWords?.[code]) || "en";
+// What a person chose in this browser; nothing where pages may keep nothing.
+function keptHere(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+// Dress the page light or dark: as the address says, as the person chose, or as the system is.
+const isSystemDark = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => {
+  const theme = new URL(window.location.href).searchParams.get("__theme") || keptHere("era-theme");
+  return theme ? theme === "dark" : isSystemDark.matches;
+};
+const dress = () => document.documentElement.classList.toggle("dark", isDark());
+isSystemDark.addEventListener("change", dress);
+dress();
+
 const plurals = new Intl.PluralRules(language);
 
 // A text that is put into another, kept from turning the words around it when it runs from right to left (Unicode's

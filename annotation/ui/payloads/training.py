@@ -16,7 +16,7 @@ from annotation.ranking.rankers import (
     run_key,
     run_label,
 )
-from annotation.training.start import RECIPES, CurveProgress, Outlook
+from annotation.training.start import FIRST_TRAINING, RECIPES, CurveProgress, Outlook
 from annotation.training.train import MAIN_MEASURE, RANKINGS, SHARES
 from annotation.ui.payloads.wording import (
     Payload,
@@ -108,6 +108,8 @@ def train_panel(
             "without_relevant": _without_relevant(outlook.counts),
             "advice": outlook.advice,
             "can_train": outlook.can_train,
+            "n_labelled": outlook.counts.n_labelled,
+            "n_first": FIRST_TRAINING,
             "usual_seconds": outlook.usual_seconds,
             "testing": _testing(outlook, why_no_testing),
         },
@@ -285,6 +287,8 @@ def _gain(run: TrainingRunRecord, in_use: str, outlook: Outlook) -> Payload:
         "key": _key(run),
         "label": run_label(run),
         "n": n,
+        "n_better": total["n_better"],
+        "n_worse": total["n_worse"],
         "headline": f"{word} on queries it had not seen: {MAIN_MEASURE} {figure(before)} → {figure(after)}"
         + ("" if is_equal else f" ({change})"),
         "sentences": [sentence for sentence in sentences if sentence],

@@ -70,6 +70,7 @@ class AskRoute:
             loop.call_soon_threadsafe(parts.put_nowait, _OVER)
 
         self._n_waiting += 1
+        is_answered = False
         working = loop.run_in_executor(self._threads, work)
         leaving = asyncio.create_task(_until_it_leaves(request))
         try:
@@ -80,12 +81,13 @@ class AskRoute:
                     part.cancel()
                     break
                 if part.result() is _OVER:
-                    return
+                    is_answered = True
+                    break
                 yield part.result() or b""
         finally:
             self._n_waiting -= 1
             leaving.cancel()
-            if not working.done():
+            if not is_answered:
                 is_left.set()
                 working.cancel()
                 if message.page:
