@@ -21,6 +21,7 @@ _MARK = (  # two spaces that are brought into line
     '<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><path d="M3 3h14v14H3z" fill="none" '
     'stroke="currentColor" stroke-width="2"/><path d="M3 17 17 3v14z" fill="currentColor"/></svg>'
 )
+_WELCOME = '<section id="era-welcome" class="era-panel era-welcome" hidden></section>'
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _PANELS = {
     "judge": "judge outbox judge_marks judge_drafts judge_cards judge_reader judge_live judge_reread judge_keys "
@@ -50,6 +51,7 @@ class Web:
             "style.css": style(),
             "page.js": f"window.eraWords = {words};\n" + _read("page.js"),
             "tabs.js": _in_scope(shared + _read("tabs.js"), "document.body"),
+            "welcome.js": _in_scope(shared + _read("welcome.js"), "document.body"),
             "sign_in.js": _in_scope(f"window.eraWords = {words};\n{shared}{_read('sign_in.js')}", "document.body"),
             **{
                 f"{panel}.js": _in_scope(
@@ -80,16 +82,18 @@ class Web:
         )
         panels = "".join(
             f'<section role="tabpanel" id="era-panel-{name.lower()}" aria-labelledby="era-tab-{name.lower()}"'
-            f'{" hidden" if n else ""}><div id="era-{name.lower()}"><div class="era-panel"></div></div></section>'
+            f'{" hidden" if n else ""}>{"" if n else _WELCOME}<div id="era-{name.lower()}"><div class="era-panel"></div>'
+            "</div></section>"
             for n, name in enumerate(TABS)
         )
-        scripts = "".join(self._script(name) for name in ("tabs", *_PANELS))
+        scripts = "".join(self._script(name) for name in ("tabs", "welcome", *_PANELS))
         return self._frame(
             self._script("page"),
             '<div id="era-page"><header><div class="era-top">'
             f'<p class="era-brand">{_MARK}<b>ERA</b><span id="era-claim"></span></p>'
             '<div id="era-header"><div class="era-panel"></div></div></div>'
-            f'<div class="era-tabs" role="tablist">{tabs}</div></header><main>{panels}</main></div>{scripts}',
+            f'<div class="era-tabs" role="tablist">{tabs}</div></header>'
+            f"<main>{panels}</main></div>{scripts}",
         )
 
     def sign_in_page(self) -> str:

@@ -327,9 +327,18 @@ class Visits(Protocol):
     """Opens the page of an app in a new browser context."""
 
     def __call__(
-        self, app: App, parameters: Parameters | None = None, width: int = 1280, person: str = "", **options: Any
+        self,
+        app: App,
+        parameters: Parameters | None = None,
+        width: int = 1280,
+        person: str = "",
+        is_first: bool = False,
+        **options: Any,
     ) -> Visit:
-        """Open the page with these URL parameters and wait until it is drawn; `person` signs in with that password."""
+        """Open the page with these URL parameters and wait until it is drawn.
+
+        `person` signs in with that password; `is_first` is for somebody who has never been here, and is welcomed.
+        """
 
 
 class StartApp(Protocol):
@@ -365,10 +374,17 @@ def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visits]:
     contexts = []
 
     def open_page(
-        app: App, parameters: Parameters | None = None, width: int = 1280, person: str = "", **options: Any
+        app: App,
+        parameters: Parameters | None = None,
+        width: int = 1280,
+        person: str = "",
+        is_first: bool = False,
+        **options: Any,
     ) -> Visit:
         context = browser.new_context(viewport={"width": width, "height": 900}, **{"locale": "en-US", **options})
         contexts.append(context)
+        if not is_first:
+            context.add_init_script("try { localStorage.setItem('era-has-been-here', '1') } catch { /* no storage */ }")
         context.tracing.start(snapshots=True)
         one = Visit(context.new_page(), app)
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))

@@ -4,6 +4,7 @@ import re
 import urllib.request
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.ui.conftest import App, Visits
@@ -70,9 +71,33 @@ def test_language_and_colours_are_chosen_and_stay(app: App, visit: Visits) -> No
 
 def test_app_that_does_not_answer_is_said_until_it_does(app: App, visit: Visits) -> None:
     one = visit(app)
-    expect(one.cards.first).to_be_visible()
-    one.page.route("**/era/ask/page.look", lambda route: route.abort())
+    one.page.route("**/era/ask/train.show", lambda route: route.abort())
+    one.page.get_by_role("tab", name="Train", exact=True).click()
     told = one.page.locator("#era-header").get_by_role("alert")
     expect(told).to_contain_text("The app does not answer")
     one.page.unroute_all()
+    one.tab("Judge")
+    one.tab("Train")
     expect(told).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_first_visit_has_three_doors(app: App, visit: Visits, width: int) -> None:
+    one = visit(app, is_first=True, width=width)
+    doors = one.page.locator("#era-welcome .era-door")
+    expect(doors).to_have_count(3)
+    expect(one.cards.first).to_be_visible()
+    assert Axe().run(one.page, "#era-page").response["violations"] == []
+    doors.filter(has_text="Bring your own documents").click()
+    expect(doors.first).to_be_hidden()
+    expect(one.page.locator("#era-collection").get_by_role("heading", name="New collection")).to_be_visible()
+    one.page.reload()
+    expect(one.cards.first).to_be_attached()
+    expect(doors.first).to_be_hidden()
+    assert one.complaints == []
+
+
+def test_first_visit_leads_to_a_result(app: App, visit: Visits) -> None:
+    one = visit(app, is_first=True)
+    one.page.get_by_role("button", name="Look at a result").click()
+    expect(one.page.locator("#era-compare .era-ranking")).to_have_count(2)

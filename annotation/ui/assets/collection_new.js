@@ -153,7 +153,12 @@ function nameStep() {
       h("span", { class: "era-quiet" }, "It runs in the background; you can go on judging or leave.")));
 }
 
+let isWizardWanted = false; // before there is anything to show it in
+hear("bring", () => { if (view) openWizard(); else isWizardWanted = true; });
+
 function drawNew() {
+  if (isWizardWanted) { isWizardWanted = false; return openWizard(); }
+
   if (!view.can_write) return refill(newBox, quiet("Sign in to bring in documents of your own."));
   if (!wizard) {
     return refill(newBox, h("div", { class: "era-row" },
