@@ -81,8 +81,8 @@ class Web:
             for n, name in enumerate(TABS)
         )
         panels = "".join(
-            f'<section role="tabpanel" id="era-panel-{name.lower()}" aria-labelledby="era-tab-{name.lower()}"'
-            f'{" hidden" if n else ""}>{"" if n else _WELCOME}<div id="era-{name.lower()}"><div class="era-panel"></div>'
+            f'<section role="tabpanel" id="era-panel-{name.lower()}" aria-labelledby="era-tab-{name.lower()}" '
+            f'{"hidden" if n else ""}>{"" if n else _WELCOME}<div id="era-{name.lower()}"><div class="era-panel"></div>'
             "</div></section>"
             for n, name in enumerate(TABS)
         )

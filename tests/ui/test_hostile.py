@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import FLAGS, App, Visit, Visits
+from tests.ui.conftest import CHROMIUM, FLAGS, App, Visit, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -136,7 +135,7 @@ def clients(app: App) -> set[str]:
 def rebound(browser: Browser) -> Iterator[Page]:
     """Return a page of a browser that is told that evil.example is this machine."""
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-    chromium = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, rules])
+    chromium = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
     yield chromium.new_page()
     chromium.close()
 

@@ -56,7 +56,9 @@ class Pages:
             return await self._app(scope, receive, send)
         request = Request(scope)
         is_known = self._settings.people is None or sender_of(self._settings, request) is not None
-        if is_known and "view" in request.query_params:  # Gradio's own page, which tells programs what they can call
+        if (
+            is_known and request.query_params.get("view") == "api"
+        ):  # Gradio's own page, which tells programs what they can call
             return await self._app(scope, receive, send)
         page = self._page if is_known else self._sign_in_page
         await HTMLResponse(page, headers={"Cache-Control": "no-store"})(scope, receive, send)
