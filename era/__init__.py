@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from era.types import Document as Document
     from era.types import Query as Query
 
-__version__ = "0.9.0"
+__version__ = "0.10.0"
 
 _HOMES = {
     "Collection": "era.collection",

@@ -1,1 +1,1 @@
-"""The screens: Gradio shows them, the workflows do the work. One module per tab; `app.build_ui` puts them together."""
+"""The screens: a page of ours, hosted by Gradio; `app.Screens` lists what it can ask, one module for each tab."""
