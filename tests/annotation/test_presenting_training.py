@@ -11,7 +11,7 @@ from annotation.ranking import rankers
 from annotation.ranking.rankers import ALIGNED, LIGHT, Ranker, RankingKey
 from annotation.training import start
 from annotation.training.start import CurveProgress
-from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel
+from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel, verdict_of
 from storage.records import JobKind, TrainingRunRecord, TrainingRunState
 from tests.worlds.desk import Desk, as_json
 
@@ -404,3 +404,28 @@ def test_train_panel_says_that_a_run_fell_back(trained_desk: Desk) -> None:
     payload = train_payload(trained_desk, [run])
     assert payload["runs"][0]["remark"] == "The GPU ran out of memory."
     assert payload["latest"]["sentences"][-1] == "The GPU ran out of memory."
+
+
+@pytest.mark.parametrize(
+    ("after", "p_value", "n", "verdict"),
+    [
+        (0.5, 0.01, 12, "help"),
+        (0.3, 0.01, 12, "hurt"),
+        (0.5, 0.2, 12, "unsure"),
+        (0.5, 0.001, 9, "unsure"),  # too few to conclude anything
+        (0.4004, 0.01, 12, "none"),  # what is shown as no difference is none
+    ],
+)
+def test_verdict_claims_no_more_than_the_queries_allow(after: float, p_value: float, n: int, verdict: str) -> None:
+    total = {"before": 0.4, "after": after, "p_value": p_value, "n_better": n, "n_same": 0, "n_worse": 0}
+    assert verdict_of(total) == verdict
+
+
+def test_train_panel_shows_three_stages_and_the_same_counts_everywhere(trained_desk: Desk) -> None:
+    latest = as_json(train_payload(trained_desk))["latest"]
+    assert [stage["name"] for stage in latest["stages"]] == ["light", "aligned", "marks"]
+    counts = f"{latest['n_better']} better, {latest['n_same']} same, {latest['n_worse']} worse"
+    assert counts in latest["sentences"][0]
+    assert latest["n_better"] + latest["n_same"] + latest["n_worse"] == latest["n"]
+    shown = [f"{stage['value']:.2f}" for stage in (latest["stages"][0], latest["stages"][2])]
+    assert " → ".join(shown) in latest["headline"]

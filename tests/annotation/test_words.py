@@ -58,6 +58,7 @@ def lists() -> list[str]:
     return re.findall(r'\bitem\("(\w+)"', SCRIPTS["judge_queries.js"])
 
 
+VERDICTS = ["help", "none", "unsure", "hurt"]
 PARTS = {
     "tab.${nameOf(tab).toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
@@ -65,6 +66,9 @@ PARTS = {
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],
     "queries.kind.${name}": kinds(),
     "queries.${query.state}_title": [state for state in get_args(QueryState) if state != "open"],
+    "verdict.${gain.verdict}": VERDICTS,
+    "verdict.next.${gain.verdict}": VERDICTS,
+    "stage.${name}": ["light", "aligned", "marks"],
     "grade.${usual[name]}": ["none", "relevant", "related", "perfect"],
     "ranker.${base}": [LIGHT, ALIGNED],
     "${name}.title": lists(),

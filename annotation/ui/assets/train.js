@@ -113,15 +113,44 @@ function progress() {
 function outcome() {
   const gain = view.latest;
   if (!gain) return [];
-  return h("section", { class: "era-outcome" },
-    h("h2", {}, gain.headline),
-    gain.sentences.map((sentence) => h("p", {}, sentence)),
-    h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `${many(gain.n, "query", "queries")}, each ranked by what had not seen its marks`),
-        view.measures.map(([name, meaning]) => h("th", { scope: "col", class: "era-number" }, h("abbr", { title: meaning }, name))))),
-      h("tbody", {}, gain.rankings.map((row) => h("tr", { class: row.is_in_use ? "era-main" : null }, h("th", { scope: "row", title: row.title || null }, row.label, row.is_in_use && h("span", { class: "era-quiet" }, " in use")),
-        row.figures.map((text) => h("td", { class: "era-number" }, text))))))),
-    h("button", { type: "button", class: "era-button", onclick: () => compare(gain.key) }, "See the difference"));
+  const [light, , marks] = gain.stages;
+  return h("section", { class: `era-outcome era-verdict-${gain.verdict}` },
+    h("h2", {}, t(`verdict.${gain.verdict}`)),
+    h("p", { class: "era-lead" }, t("verdict.lead", { n: gain.n, measure: gain.measure, before: figure(light.value), after: figure(marks.value) })),
+    bars(gain),
+    strip(gain),
+    h("div", { class: "era-row" },
+      h("p", { class: "era-grow" }, gain.n_missing && gain.verdict === "unsure" ? t("verdict.missing", { n: gain.n_missing }) : t(`verdict.next.${gain.verdict}`)),
+      h("button", { type: "button", class: "era-button era-primary", onclick: () => compare(gain.key) }, "See the difference")),
+    h("details", { class: "era-advanced" }, h("summary", {}, t("verdict.details")),
+      h("p", {}, h("b", {}, gain.headline)),
+      gain.sentences.map((sentence) => h("p", {}, sentence)),
+      h("div", { class: "era-scroll" }, h("table", { class: "era-table" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `${many(gain.n, "query", "queries")}, each ranked by what had not seen its marks`),
+          view.measures.map(([name, meaning]) => h("th", { scope: "col", class: "era-number" }, h("abbr", { title: meaning }, name))))),
+        h("tbody", {}, gain.rankings.map((row) => h("tr", { class: row.is_in_use ? "era-main" : null }, h("th", { scope: "row", title: row.title || null }, row.label, row.is_in_use && h("span", { class: "era-quiet" }, " in use")),
+          row.figures.map((text) => h("td", { class: "era-number" }, text)))))))));
+}
+
+// One bar for each stage from the light model alone to the marks, with where the truth of the last probably lies.
+function bars({ stages, ends }) {
+  const top = Math.max(0.01, ...stages.map(({ value }) => value), ...(ends || []));
+  const at = (value) => `${(100 * Math.min(Math.max(value, 0), top)) / top}%`;
+  return h("dl", { class: "era-stages" }, stages.map(({ name, value }) => [
+    h("dt", {}, t(`stage.${name}`)),
+    h("dd", {},
+      h("span", { class: "era-stage", "aria-hidden": "true" },
+        h("span", { class: `era-stage-${name}`, style: `width: ${at(value)}` }),
+        name === "marks" && ends && h("span", { class: "era-ends", title: t("verdict.ends"), style: `left: ${at(ends[0])}; width: calc(${at(ends[1])} - ${at(ends[0])})` })),
+      h("span", { class: "era-number" }, figure(value))),
+  ]));
+}
+
+// How many queries got better, stayed and got worse, as parts of one line.
+function strip({ key, n_better, n_same, n_worse }) {
+  const parts = [["better", n_better, t("strip.better", { n: n_better })], ["same", n_same, t("strip.same", { n: n_same })], ["worse", n_worse, t("strip.worse", { n: n_worse })]];
+  return h("button", { type: "button", class: "era-strip", title: t("strip.open"), onclick: () => compare(key) },
+    parts.filter(([, n]) => n).map(([kind, n, words]) => h("span", { class: `era-strip-${kind}`, style: `flex-grow: ${n}` }, words)));
 }
 
 function inUse() {
@@ -142,11 +171,11 @@ function compare(key) {
 function draw() {
   const { outlook: seen, can_write, active, waiting, latest, fixed, why_no_choice } = view;
   part("intro", [view.intro, view.error], () => [view.intro && h("p", { class: "era-intro" }, view.intro), notice(view.error)].filter(Boolean));
-  part("outlook", [seen, view.page.label_set], outlook);
-  part("controls", [seen, can_write, isStarting, view.device, active?.kind], controls);
   part("progress", [active, waiting, fixed], progress);
   part("outcome", latest, outcome);
   part("in-use", [view.in_use, why_no_choice, view.runs.length > 0], inUse);
+  part("outlook", [seen, view.page.label_set], outlook);
+  part("controls", [seen, can_write, isStarting, view.device, active?.kind], controls);
   drawRuns();
 }
 

@@ -288,12 +288,34 @@ def _gain(run: TrainingRunRecord, in_use: str, outlook: Outlook) -> Payload:
         "label": run_label(run),
         "n": n,
         "n_better": total["n_better"],
+        "n_same": total["n_same"],
         "n_worse": total["n_worse"],
+        "verdict": verdict_of(total),
+        "n_missing": max(MIN_FOR_VERDICT - _n_groups(total), 0),
+        "measure": MAIN_MEASURE,
+        "stages": [
+            {"name": name, "value": measures["means"][key][MAIN_MEASURE]}
+            for name, key in (
+                ("light", "light"),
+                ("aligned", measures.get("aligned", "aligned")),
+                ("marks", measures.get("after", "after")),
+            )
+        ],
+        "ends": None if total["low"] is None else [before + total["low"], before + total["high"]],
         "headline": f"{word} on queries it had not seen: {MAIN_MEASURE} {figure(before)} → {figure(after)}"
         + ("" if is_equal else f" ({change})"),
         "sentences": [sentence for sentence in sentences if sentence],
         "rankings": _rankings(run, in_use),
     }
+
+
+def verdict_of(total: Mapping[str, Any]) -> str:
+    """Return in one word what a run came to against the light model alone: help, hurt, none or unsure."""
+    if difference(total["before"], total["after"]) == NO_DIFFERENCE:
+        return "none"
+    if evidence_of(_n_groups(total)) != "enough" or total["p_value"] >= 0.05:
+        return "unsure"
+    return "help" if total["after"] > total["before"] else "hurt"
 
 
 def _key(run: TrainingRunRecord) -> str:
