@@ -98,9 +98,13 @@ def test_run_that_gains_nothing_leaves_the_light_model_in_use_and_says_so(
     assert (light, after) == ("1.00", "1.00")
     total = measures["from_light"]
     said = train.locator(".era-outcome")
-    expect(said.get_by_role("heading")).to_have_text(
-        f"No difference on queries it had not seen: nDCG@10 {light} → {after}"
+    expect(said.get_by_role("heading")).to_have_text("No difference yet.")
+    expect(said.locator(".era-verdict")).to_have_text(
+        f"On 5 queries, each ranked without its own marks: nDCG@10 {light} → {after}"
     )
+    expect(said.locator(".era-strip")).to_have_text(re.compile(rf"^{total['n_same']} same"))
+    said.get_by_text("Details").click()
+    expect(said).to_contain_text(f"No difference on queries it had not seen: nDCG@10 {light} → {after}")
     expect(said).to_contain_text(
         f"0 better, {total['n_same']} same, {total['n_worse']} worse than the light model alone"
     )

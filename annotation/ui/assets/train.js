@@ -116,7 +116,7 @@ function outcome() {
   const [light, , marks] = gain.stages;
   return h("section", { class: `era-outcome era-verdict-${gain.verdict}` },
     h("h2", {}, t(`verdict.${gain.verdict}`)),
-    h("p", { class: "era-lead" }, t("verdict.lead", { n: gain.n, measure: gain.measure, before: figure(light.value), after: figure(marks.value) })),
+    h("p", { class: "era-verdict" }, t("verdict.lead", { n: gain.n, measure: gain.measure, before: figure(light.value), after: figure(marks.value) })),
     bars(gain),
     strip(gain),
     h("div", { class: "era-row" },
