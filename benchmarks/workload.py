@@ -10,9 +10,8 @@ from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
 
-from annotation.collections.store_whole import CollectionContent, content_of
-from annotation.demo.library_docs import build_documents
-from annotation.demo.needs import load_judgments, load_queries
+from annotation.collections.store_whole import CollectionContent, content_of, content_of_demo
+from annotation.demo.python_docs import python_docs
 from benchmarks.embeddings import default_cache_folder, load_cached_pair
 from benchmarks.judged_collections import find_collections
 from era.corpus import Corpus
@@ -103,7 +102,7 @@ def write_workload(folder: Path, collections: Path | None, name: str | None, cac
     Raises:
         ValueError: if no collection has `N_QUERIES` queries with a relevant document.
     """
-    content = _largest(collections, name) if collections else _demo()
+    content = _largest(collections, name) if collections else content_of_demo(python_docs())
     corpus, pair = Corpus(content.documents), load_cached_pair(cache or default_cache_folder())
     vectors = pair.light.encode_documents(corpus.contents(corpus.doc_ids))
     index = DenseIndex(corpus.doc_ids, vectors, pair.light.identity)
@@ -129,9 +128,3 @@ def _largest(collections: Path, name: str | None) -> CollectionContent:
 
 def _n_teachable(queries: Sequence[Query], qrels: Mapping[str, Mapping[str, float]]) -> int:
     return sum(any(grade > 0 for grade in qrels.get(query.query_id, {}).values()) for query in queries)
-
-
-def _demo() -> CollectionContent:
-    judgments = load_judgments().items()
-    qrels = {query_id: {doc_id: float(grade) for doc_id, grade in judged.items()} for query_id, judged in judgments}
-    return CollectionContent("demo", "", build_documents(), load_queries(), qrels)

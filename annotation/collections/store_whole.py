@@ -7,8 +7,8 @@ import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
-from annotation.demo.needs import load_judgments, load_queries
+from annotation.demo.demo import Demo
+from annotation.demo.python_docs import python_docs
 from annotation.people.permissions import DEMO_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import Corpus, content_hash
@@ -53,6 +53,21 @@ def content_of(source: Source) -> CollectionContent:
     )
 
 
+def content_of_demo(demo: Demo) -> CollectionContent:
+    """Return a demonstration collection as one that can be stored."""
+    return CollectionContent(
+        name=demo.name,
+        description=demo.description,
+        documents=list(demo.documents),
+        queries=list(demo.queries),
+        qrels={
+            query_id: {doc_id: float(grade) for doc_id, grade in judged.items()}
+            for query_id, judged in demo.judgments.items()
+        },
+        metadata={doc_id: dict(known) for doc_id, known in demo.metadata.items()},
+    )
+
+
 DEMO_LABELS = "Demo labels"
 IMPORTED_LABELS = "Imported labels"
 OWN_LABELS = "My labels"
@@ -69,16 +84,7 @@ def ensure_demo(workspace: Workspace) -> CollectionRecord:
             return storage.collections.list_all(session, with_archived=True)[0]
     if known is not None:
         return known
-    documents = build_documents()
-    doc_ids = {document.doc_id for document in documents}
-    qrels = {
-        query_id: {doc_id: float(grade) for doc_id, grade in judged.items() if doc_id in doc_ids}
-        for query_id, judged in load_judgments().items()
-    }
-    content = CollectionContent(
-        COLLECTION_NAME, COLLECTION_DESCRIPTION, documents, load_queries(), qrels, metadata_of(documents)
-    )
-    return store(workspace, content, author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
+    return store(workspace, content_of_demo(python_docs()), author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
 
 
 def store(

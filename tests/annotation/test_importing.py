@@ -18,8 +18,7 @@ from annotation.collections.import_source import import_now
 from annotation.collections.page import list_collections, list_label_sets, open_page
 from annotation.collections.preparation import prepare
 from annotation.collections.store_whole import CollectionContent, ensure_demo, store
-from annotation.demo.library_docs import COLLECTION_NAME, build_documents
-from annotation.demo.needs import load_judgments, load_queries
+from annotation.demo.python_docs import NAME, python_docs
 from annotation.errors import CollectionFileError
 from annotation.workspace import Workspace
 from era.corpus import content_hash
@@ -271,15 +270,15 @@ def test_queries_that_are_the_same_become_one_and_it_is_said(bare_workspace: Wor
 
 def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Workspace) -> None:
     collection = ensure_demo(bare_workspace)
-    assert (collection.name, collection.is_demo) == (COLLECTION_NAME, True)
-    assert collection.n_documents == len(build_documents())
+    assert (collection.name, collection.is_demo) == (NAME, True)
+    assert collection.n_documents == len(python_docs().documents)
     [summary] = list_label_sets(bare_workspace, collection.id)
     assert (summary.label_set.name, summary.label_set.created_by) == ("Demo labels", "demo")
-    assert summary.counts.n_judged == sum(len(judged) for judged in load_judgments().values())
+    assert summary.counts.n_judged == sum(len(judged) for judged in python_docs().judgments.values())
     with bare_workspace.reading() as session:
         listed = storage.queries.list_all(session, collection.id)
         marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].id)
-    assert [query.public_id for query in listed] == [query.query_id for query in load_queries()]
+    assert [query.public_id for query in listed] == [query.query_id for query in python_docs().queries]
     assert {query.author for query in listed} == {"demo"}
     assert {(mark.author, mark.role) for mark in marks} == {("demo", JudgmentRole.REFERENCE)}
     again = ensure_demo(bare_workspace)

@@ -1,4 +1,4 @@
-"""The demonstration collection: real docstrings without side effects, and judgments that fit it."""
+"""The Python demonstration collection: real docstrings without side effects, and judgments that fit it."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation.demo.library_docs import COLLECTION_DESCRIPTION, COLLECTION_NAME, build_documents, metadata_of
-from annotation.demo.needs import JUDGMENTS_PATH, QUERIES_PATH, load_judgments, load_queries
+from annotation.demo.demo import read_judgments, read_queries
+from annotation.demo.python_docs import DATA, DESCRIPTION, NAME, build_documents, metadata_of, python_docs
 from era.types import Document
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def state():
     }
 
 before = state()
-from annotation.demo.library_docs import build_documents
+from annotation.demo.python_docs import build_documents
 build_documents()
 after = state()
 changed = [name for name in before if before[name] != after[name]]
@@ -141,42 +141,42 @@ def test_build_documents_works_in_another_thread(documents: dict[str, Document])
 
 
 def test_collection_has_a_name_and_one_sentence_about_it() -> None:
-    assert COLLECTION_NAME == "Python standard library"
-    assert COLLECTION_DESCRIPTION.endswith(".")
-    assert COLLECTION_DESCRIPTION.count(". ") == 0
+    assert NAME == "Python standard library"
+    assert DESCRIPTION.endswith(".")
+    assert DESCRIPTION.count(". ") == 0
 
 
-def test_load_queries_reads_every_line() -> None:
-    queries = load_queries()
-    first = json.loads(QUERIES_PATH.read_text(encoding="utf-8").partition("\n")[0])
-    assert len(queries) == QUERIES_PATH.read_text(encoding="utf-8").count("\n") >= 40
+def test_read_queries_reads_every_line() -> None:
+    queries = read_queries(DATA)
+    first = json.loads((DATA / "queries.jsonl").read_text(encoding="utf-8").partition("\n")[0])
+    assert len(queries) == (DATA / "queries.jsonl").read_text(encoding="utf-8").count("\n") >= 40
     assert (queries[0].query_id, queries[0].text, queries[0].instruction) == tuple(first.values())
     assert len({query.query_id for query in queries}) == len(queries)
     assert all(query.text and query.instruction for query in queries)
 
 
 def test_queries_use_several_instructions() -> None:
-    assert 3 <= len({query.instruction for query in load_queries()}) <= 6
+    assert 3 <= len({query.instruction for query in read_queries(DATA)}) <= 6
 
 
 def test_queries_are_intentions_and_not_keywords() -> None:
-    lengths = [len(query.text.split()) for query in load_queries()]
+    lengths = [len(query.text.split()) for query in read_queries(DATA)]
     assert min(lengths) >= 8
     assert max(lengths) <= 45
 
 
-def test_load_judgments_reads_every_row_once() -> None:
-    with JUDGMENTS_PATH.open(encoding="utf-8", newline="") as file:
+def test_read_judgments_reads_every_row_once() -> None:
+    with (DATA / "judgments.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[0] == ["query_id", "doc_id", "relevance"]
-    judgments = load_judgments()
+    judgments = read_judgments(DATA)
     assert sum(len(grades) for grades in judgments.values()) == len(rows) - 1
     assert {grade for grades in judgments.values() for grade in grades.values()} == {0, 1}
 
 
 def test_every_query_is_judged_on_both_sides() -> None:
-    judgments = load_judgments()
-    assert set(judgments) == {query.query_id for query in load_queries()}
+    judgments = read_judgments(DATA)
+    assert set(judgments) == {query.query_id for query in read_queries(DATA)}
     for query_id, grades in judgments.items():
         counts = Counter(grades.values())
         assert counts[1] >= 1, query_id
@@ -185,14 +185,14 @@ def test_every_query_is_judged_on_both_sides() -> None:
 
 
 def test_every_judged_document_is_in_the_collection(documents: dict[str, Document]) -> None:
-    judged = {doc_id for grades in load_judgments().values() for doc_id in grades}
+    judged = {doc_id for grades in read_judgments(DATA).values() for doc_id in grades}
     assert judged <= set(documents)
 
 
 def test_same_text_under_another_instruction_has_other_relevant_documents() -> None:
-    judgments = load_judgments()
+    judgments = read_judgments(DATA)
     by_text = defaultdict(list)
-    for query in load_queries():
+    for query in read_queries(DATA):
         by_text[query.text].append(query)
     pairs = [group for group in by_text.values() if len(group) > 1]
     assert len(pairs) >= 2
@@ -207,3 +207,11 @@ def test_same_text_under_another_instruction_has_other_relevant_documents() -> N
 def test_metadata_names_the_module_of_each_document() -> None:
     documents = [Document(name, name, "") for name in ("heapq.nlargest", "abs", "collections.abc.Sequence.count")]
     assert [facts["module"] for facts in metadata_of(documents).values()] == ["heapq", "builtins", "collections.abc"]
+
+
+def test_python_docs_puts_the_collection_together(documents: dict[str, Document]) -> None:
+    demo = python_docs()
+    assert (demo.name, demo.description) == (NAME, DESCRIPTION)
+    assert {document.doc_id for document in demo.documents} == set(demo.metadata) == set(documents)
+    assert [query.query_id for query in demo.queries] == [query.query_id for query in read_queries(DATA)]
+    assert set(demo.judgments) == {query.query_id for query in demo.queries}

@@ -1,9 +1,11 @@
-"""The documents of the demonstration collection: docstrings of the Python standard library.
+"""The Python demonstration collection: docstrings of the standard library.
 
 They are read from the running interpreter, so that nothing is bundled and the collection is real text that every
 user has. The modules are an explicit list, stable from Python 3.11 to 3.13: modules that act when imported (windows,
 terminal set-up, printing), that are private, or that Python 3.13 removed are not in it. Constants, dunder methods and
 the docstrings of modules themselves are left out.
+
+The queries and how they were judged: `python_data`.
 """
 
 import builtins
@@ -16,16 +18,19 @@ import re
 import types
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from annotation.demo.demo import Demo, read_judgments, read_queries
 from era.types import Document
 
 logger = logging.getLogger(__name__)
 
-COLLECTION_NAME = "Python standard library"
-COLLECTION_DESCRIPTION = (
+NAME = "Python standard library"
+DESCRIPTION = (
     "What the functions, classes and methods of the Python standard library say about themselves, "
     "read from the interpreter this program runs on."
 )
+DATA = Path(__file__).parent / "python_data"
 
 MAX_WORDS = 120
 MIN_WORDS = 3
@@ -69,6 +74,23 @@ _BOILERPLATE = re.compile(r"Alias for field number \d+|An enumeration\.|Deprecat
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 _Member = tuple[str, object]
+
+
+def python_docs() -> Demo:
+    """Return the collection; judgments of what this interpreter lacks are left out."""
+    documents = build_documents()
+    doc_ids = {document.doc_id for document in documents}
+    return Demo(
+        name=NAME,
+        description=DESCRIPTION,
+        documents=documents,
+        metadata=metadata_of(documents),
+        queries=read_queries(DATA),
+        judgments={
+            query_id: {doc_id: grade for doc_id, grade in judged.items() if doc_id in doc_ids}
+            for query_id, judged in read_judgments(DATA).items()
+        },
+    )
 
 
 def build_documents() -> list[Document]:
