@@ -78,7 +78,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     # Not before the port is known to be free: these take seconds.
     from annotation.collections.imports import importing
     from annotation.collections.preparation import aligning, prepare
-    from annotation.collections.store_whole import ensure_demo
+    from annotation.collections.store_whole import ensure_demos
     from annotation.collections.uploads import DOWNLOADS, UploadLimits, Uploads
     from annotation.comparing.strong import reading
     from annotation.jobs.worker import Worker
@@ -105,7 +105,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         serve_damage(damage, settings)
         return 1
     logger.info("Everything is kept in %s", workspace.folder)
-    ensure_demo(workspace)
+    ensure_demos(workspace)
     if arguments.path is not None:
         _bring_in(workspace, arguments)
     worker = Worker(workspace, [lane(workspace) for lane in (training, importing, reading, aligning)])

@@ -17,11 +17,12 @@ from typing import Any
 
 from annotation.collections.page import list_queries, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import CollectionContent, ensure_demo, store
+from annotation.collections.store_whole import CollectionContent, store, store_demo
 from annotation.comparing.measure import compare_all
 from annotation.comparing.rank import compare_query
 from annotation.comparing.strong import StrongState
 from annotation.comparing.view import ComparisonView
+from annotation.demo.python_docs import python_docs
 from annotation.ranking.rankers import ALIGNED, LIGHT, list_rankers, retriever
 from annotation.settings import Settings
 from annotation.ui.payloads.comparing import compare_panel
@@ -67,7 +68,7 @@ def open_first(folder: Path, n_documents: int, n_queries: int) -> list[Figure]:
     workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
         prepare(workspace)
-        ensure_demo(workspace)
+        store_demo(workspace, python_docs())
         content = make_collection(workspace, n_documents, n_queries)
         collection = store(workspace, content, author="benchmark", labels="Made up", is_demo=False)
         workspace.open(collection.id).aligned()

@@ -10,7 +10,8 @@ import storage.documents
 import storage.judgments
 import storage.label_sets
 import storage.queries
-from annotation.collections.store_whole import ensure_demo
+from annotation.collections.store_whole import store_demo
+from annotation.demo.python_docs import python_docs
 from annotation.judging.setup import DeskSetup, set_up
 from annotation.ranking.rankers import ALIGNED, LIGHT
 from annotation.settings import Settings
@@ -49,7 +50,7 @@ def seed(folder: Path, n_queries: int, n_judgments: int) -> Seeded:
         raise ValueError(f"expected at most {n_queries * MARKS_PER_QUERY} judgments, got {n_judgments}")
     workspace = Workspace(Settings(data_dir=folder), load_pair)
     try:
-        collection = ensure_demo(workspace)
+        collection = store_demo(workspace, python_docs())
         arranged = DeskSetup(n_judges=len(AUTHORS) - 1, depth=N_POOL)  # so that nothing is left out as judged enough
         set_up(workspace, AUTHORS[0], collection.id, arranged)
         with workspace.writing() as session:

@@ -81,7 +81,7 @@ def find_by_name(session: Session, name: str) -> CollectionRecord | None:
 
 
 def find_demo(session: Session) -> CollectionRecord | None:
-    """Return the collection that the program brought along, whatever its name and state are now, or None."""
+    """Return the last of the collections that the program brought along, whatever its name and state are, or None."""
     found = select(CollectionRow).where(CollectionRow.is_demo).order_by(CollectionRow.id.desc()).limit(1)
     row = session.scalars(found).one_or_none()
     return None if row is None else _record(row)

@@ -175,7 +175,7 @@ def test_the_app_lets_the_strong_model_read_on_once_search_is_ready(
         blocks.local_url = "nowhere"
 
     def wait_until_all_is_read(blocks: gr.Blocks) -> None:
-        wait_until(lambda: n_texts_kept(data_dir), lambda n: n == 4000)
+        wait_until(lambda: n_texts_kept(data_dir), lambda n: n == 1849)
 
     monkeypatch.setattr("era.encoders.loading.load_pair", lambda spec, device, cache: word_pair())
     monkeypatch.setattr("annotation.ui.server.serving.serve", serve)
@@ -185,6 +185,6 @@ def test_the_app_lets_the_strong_model_read_on_once_search_is_ready(
 
 
 def n_texts_kept(data_dir: Path) -> int:
-    """Return how many alignment texts of the demo are kept."""
-    files = list((data_dir / "collections" / "1").glob("alignment-*.safetensors"))
+    """Return how many alignment texts of the demo that opens first are kept."""
+    files = list((data_dir / "collections" / "2").glob("alignment-*.safetensors"))
     return len(load_file(files[0])["strong"]) if files else 0

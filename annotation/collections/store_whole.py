@@ -1,4 +1,4 @@
-"""A collection in memory, stored in one transaction: the demo, and what tests and benchmarks make up."""
+"""A collection in memory, stored in one transaction: the demos, and what tests and benchmarks make up."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,14 @@ import storage.judgments
 import storage.label_sets
 import storage.queries
 from annotation.demo.demo import Demo
+from annotation.demo.emoji_symbols import emoji_symbols
 from annotation.demo.python_docs import python_docs
 from annotation.people.permissions import DEMO_AUTHOR
 from annotation.workspace import Workspace
 from era.corpus import Corpus, content_hash
 from era.io.content import Source
 from era.types import Document, Query
-from storage.records import CollectionRecord, CollectionState, JudgmentRole, NewDocument, NewJudgment
+from storage.records import CollectionRecord, JudgmentRole, NewDocument, NewJudgment
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,21 @@ IMPORTED_LABELS = "Imported labels"
 OWN_LABELS = "My labels"
 
 
-def ensure_demo(workspace: Workspace) -> CollectionRecord:
-    """Return the demo collection, storing it first in a data folder that never had it.
+def ensure_demos(workspace: Workspace) -> None:
+    """Store the demonstration collections in a data folder that never had one; the last one stored opens first.
 
-    Where it was deleted it stays so, and the collection used last is returned.
+    Where they were deleted they stay so.
     """
     with workspace.reading() as session:
-        known = storage.collections.find_demo(session)
-        if known is not None and known.state is CollectionState.DELETED:
-            return storage.collections.list_all(session, with_archived=True)[0]
-    if known is not None:
-        return known
-    return store(workspace, content_of_demo(python_docs()), author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
+        if storage.collections.find_demo(session) is not None:
+            return
+    for demo in (python_docs(), emoji_symbols()):
+        store_demo(workspace, demo)
+
+
+def store_demo(workspace: Workspace, demo: Demo) -> CollectionRecord:
+    """Store a demonstration collection; its judgments are references, no one's marks."""
+    return store(workspace, content_of_demo(demo), author=DEMO_AUTHOR, labels=DEMO_LABELS, is_demo=True)
 
 
 def store(

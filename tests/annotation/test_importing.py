@@ -17,8 +17,10 @@ from annotation.collections import import_source
 from annotation.collections.import_source import import_now
 from annotation.collections.page import list_collections, list_label_sets, open_page
 from annotation.collections.preparation import prepare
-from annotation.collections.store_whole import CollectionContent, ensure_demo, store
-from annotation.demo.python_docs import NAME, python_docs
+from annotation.collections.store_whole import CollectionContent, ensure_demos, store, store_demo
+from annotation.demo.demo import Demo
+from annotation.demo.emoji_symbols import emoji_symbols
+from annotation.demo.python_docs import python_docs
 from annotation.errors import CollectionFileError
 from annotation.workspace import Workspace
 from era.corpus import content_hash
@@ -268,20 +270,37 @@ def test_queries_that_are_the_same_become_one_and_it_is_said(bare_workspace: Wor
     assert again.remarks == ["Queries q1 and q2 are the same and became one."]
 
 
-def test_ensure_demo_stores_the_demo_once_with_its_labels(bare_workspace: Workspace) -> None:
-    collection = ensure_demo(bare_workspace)
-    assert (collection.name, collection.is_demo) == (NAME, True)
-    assert collection.n_documents == len(python_docs().documents)
+@pytest.mark.parametrize("made", [python_docs, emoji_symbols])
+def test_store_demo_stores_all_of_it_with_its_labels(bare_workspace: Workspace, made: Callable[[], Demo]) -> None:
+    demo = made()
+    collection = store_demo(bare_workspace, demo)
+    assert (collection.name, collection.is_demo) == (demo.name, True)
+    assert collection.n_documents == len(demo.documents)
     [summary] = list_label_sets(bare_workspace, collection.id)
     assert (summary.label_set.name, summary.label_set.created_by) == ("Demo labels", "demo")
-    assert summary.counts.n_judged == sum(len(judged) for judged in python_docs().judgments.values())
+    assert summary.counts.n_judged == sum(len(judged) for judged in demo.judgments.values())
     with bare_workspace.reading() as session:
         listed = storage.queries.list_all(session, collection.id)
         marks = storage.judgments.current_for_query(session, summary.label_set.id, listed[0].id)
-    assert [query.public_id for query in listed] == [query.query_id for query in python_docs().queries]
+        stored = {document.doc_id for document in storage.documents.iter_all(session, collection.id)}
+    assert [query.public_id for query in listed] == [query.query_id for query in demo.queries]
     assert {query.author for query in listed} == {"demo"}
     assert {(mark.author, mark.role) for mark in marks} == {("demo", JudgmentRole.REFERENCE)}
-    again = ensure_demo(bare_workspace)
-    assert again.id == collection.id
-    assert len(list_collections(bare_workspace)) == 1
-    assert list_label_sets(bare_workspace, collection.id) == [summary]
+    assert stored == {document.doc_id for document in demo.documents}
+
+
+def test_ensure_demos_stores_both_once_and_the_emoji_open_first(bare_workspace: Workspace) -> None:
+    ensure_demos(bare_workspace)
+    stored = list_collections(bare_workspace)
+    assert [each.name for each in stored] == [emoji_symbols().name, python_docs().name]
+    assert open_page(bare_workspace, None, None).collection.id == stored[0].id
+    labels = [list_label_sets(bare_workspace, each.id) for each in stored]
+    ensure_demos(bare_workspace)
+    assert list_collections(bare_workspace) == stored
+    assert [list_label_sets(bare_workspace, each.id) for each in stored] == labels
+
+
+def test_ensure_demos_adds_none_to_a_data_folder_that_has_one(bare_workspace: Workspace) -> None:
+    store_demo(bare_workspace, python_docs())
+    ensure_demos(bare_workspace)
+    assert [each.name for each in list_collections(bare_workspace)] == [python_docs().name]

@@ -11,7 +11,7 @@ from annotation.collections.import_source import finish_deletions
 from annotation.collections.imports import ImportRequest, start_import
 from annotation.collections.manage import archive, delete, describe, rename, unarchive
 from annotation.collections.page import list_collections, open_page
-from annotation.collections.store_whole import ensure_demo, store
+from annotation.collections.store_whole import ensure_demos, store
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.settings import Settings
 from annotation.workspace import Workspace
@@ -148,10 +148,13 @@ def test_deletion_that_was_cut_short_is_finished_at_the_next_start(
         assert storage.collections.get(session, other.id).n_documents == 0
 
 
-def test_deleted_demo_does_not_come_back(desk: Desk) -> None:
-    demo = ensure_demo(desk.workspace)
-    rename(desk.workspace, "ann", demo.id, "renamed")
-    assert ensure_demo(desk.workspace).id == demo.id
-    delete(desk.workspace, "ann", demo.id, "renamed")
-    assert ensure_demo(desk.workspace).id == desk.collection.id
+def test_renamed_and_deleted_demos_do_not_come_back(desk: Desk) -> None:
+    ensure_demos(desk.workspace)
+    emoji, python = [each for each in list_collections(desk.workspace) if each.is_demo]
+    rename(desk.workspace, "ann", emoji.id, "renamed")
+    ensure_demos(desk.workspace)
+    assert names(desk.workspace) == ["renamed", python.name, "animals"]
+    for each, name in ((emoji, "renamed"), (python, python.name)):
+        delete(desk.workspace, "ann", each.id, name)
+        ensure_demos(desk.workspace)
     assert names(desk.workspace) == ["animals"]
