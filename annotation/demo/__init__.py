@@ -1,1 +1,1 @@
-"""The demonstration collection: the standard library's own documentation, with judged needs to try on it."""
+"""The demonstration collections, read from what is installed: emoji, and the standard library's own documentation."""

@@ -19,15 +19,13 @@ from annotation.demo.demo import Demo, read_judgments, read_queries
 from era.types import Document
 
 NAME = "Emoji and symbols"
-DESCRIPTION = "Every emoji with the names people have given it, to be found for what one wants to say."
+DESCRIPTION = "Emoji with the names that people have given them, to be found for what one wants to say."
 DATA = Path(__file__).parent / "emoji_data"
 
 LATEST_EMOJI_VERSION = 14.0
 
 _SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
-_REGION_LETTERS = frozenset(
-    map(chr, (*range(0x1F1E6, 0x1F200), *range(0xE0020, 0xE0080)))
-)  # spell out whose flag it is
+_REGION_LETTERS = frozenset(map(chr, (*range(0x1F1E6, 0x1F200), *range(0xE0020, 0xE0080))))  # say whose flag it is
 _UNSEEN = frozenset(map(chr, (0x200D, 0xFE0F)))  # join characters, and ask for the coloured form
 _LANGUAGES = {"de": "German", "es": "Spanish", "fr": "French", "ar": "Arabic", "zh": "Chinese", "ja": "Japanese"}
 
