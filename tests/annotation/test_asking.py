@@ -18,6 +18,7 @@ from annotation.people.password_file import set_password
 from annotation.ui.answers import Heard
 from annotation.ui.message import Message
 from annotation.ui.server.asking import MAX_WAITING, PATH, AskRoute
+from tests.asynchronous import finish
 from tests.worlds.desk import Desk
 
 PAGE = "a" * 32
@@ -115,10 +116,10 @@ def test_what_is_asked_by_a_page_that_leaves_is_not_computed_to_the_end(
 ) -> None:
     left: list[str] = []
     monkeypatch.setattr(desk.workspace.reading_places, "leave", left.append)
-    is_gone = asyncio.Event()
     sent: list[bytes] = []
 
     async def ask() -> None:
+        is_gone = asyncio.Event()
         body = [{"type": "http.request", "body": json.dumps({"page": page}).encode(), "more_body": False}]
 
         async def receive() -> dict[str, Any]:
@@ -139,7 +140,7 @@ def test_what_is_asked_by_a_page_that_leaves_is_not_computed_to_the_end(
         answer = await route.answer(Request(scope, receive, send))
         await answer(scope, receive, send)
 
-    asyncio.run(ask())
+    finish(ask())
     told.goes_on.set()
     assert told.is_closed.wait(60)
     assert told.n_parts <= 2  # the one that was sent, and one that was being made
