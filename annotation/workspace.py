@@ -7,6 +7,7 @@ Importing this module is quick; the embedders, which take seconds, are loaded in
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _QUERIES_AHEAD = 500
 _DATABASE = "era.sqlite3"
+_MOMENT_S = 1.0  # after an answer, in which the next question may come
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class Workspace:
         self._standings: dict[int, Standings] = {}
         self._opening = threading.RLock()
         self._n_holding = 0  # who needs collections to stay aligned as they are
-        self._holding = threading.Lock()  # of that number, and of putting another value in its place
+        self._n_served = 0  # people who wait for an answer
+        self._served_at = 0.0  # when the last of them had it
+        self._holding = threading.Lock()  # of these, and of putting another value in its place
         self._turn = threading.Lock()  # to write
         self._at_once = threading.local()  # the session of `reading_at_once`, thread by thread
         self.device_name: str | None = None  # known once torch is loaded
@@ -300,6 +304,23 @@ class Workspace:
         finally:
             with self._holding:
                 self._n_holding -= 1
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Answer a person; what can wait waits meanwhile, and for a moment longer, since people go on asking."""
+        with self._holding:
+            self._n_served += 1
+        try:
+            yield
+        finally:
+            with self._holding:
+                self._n_served -= 1
+                self._served_at = time.monotonic()
+
+    @property
+    def is_serving(self) -> bool:
+        """Return whether a person waits for an answer, or had one a moment ago."""
+        return self._n_served > 0 or time.monotonic() - self._served_at < _MOMENT_S
 
     def replace_opened(self, collection_id: int, before: OpenCollection, after: OpenCollection) -> bool:
         """Put a collection aligned by more texts in the place of the opened one; those who hold that go on with it.

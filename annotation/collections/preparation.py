@@ -256,7 +256,7 @@ class ReadingOn:
         """Return whether people wait for something that computes: queries, training, an import, a reading of theirs."""
         if self._closing.is_set():
             return False
-        if opened.pair.is_asked:
+        if opened.pair.is_asked or self._workspace.is_serving:
             return True
         with self._workspace.reading() as session:
             return storage.jobs.has_under_way(session, {*IMPORTS, JobKind.TRAIN, JobKind.STRONG_INDEX})

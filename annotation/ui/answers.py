@@ -23,6 +23,9 @@ Answers = Mapping[str, Handler]
 PartHandler = Callable[[OpenPage, str | None, Message], Payload]
 """Answers a question about what a page shows."""
 
+UNASKED = frozenset({"page.look"})
+"""What the page's clock asks, so that no person waits for it."""
+
 _ECHOED = ("ask", "query_id", "label_set_id", "training_run_id")  # tells the page which question is answered
 
 

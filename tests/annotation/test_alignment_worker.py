@@ -251,6 +251,19 @@ def test_training_and_queries_go_first(open_app: Open, monkeypatch: pytest.Monke
     app.read_until(2500)
 
 
+def test_answers_to_people_go_first_and_a_moment_after_them(open_app: Open) -> None:
+    app = open_app()
+    assert not app.reading._has_to_wait(app.opened)
+    with app.workspace.serving():
+        with app.workspace.serving():
+            assert app.reading._has_to_wait(app.opened)
+        app.workspace._served_at = 0.0  # long ago, but another person waits
+        assert app.reading._has_to_wait(app.opened)
+    assert app.reading._has_to_wait(app.opened)
+    app.workspace._served_at -= 2.0  # seconds
+    assert not app.reading._has_to_wait(app.opened)
+
+
 def test_nothing_is_aligned_anew_under_a_comparison(open_app: Open) -> None:
     app = open_app()
     opened = app.opened

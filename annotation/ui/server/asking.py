@@ -8,13 +8,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Event
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from annotation.ui.answers import Answers, Handler, Heard
+from annotation.ui.answers import UNASKED, Answers, Handler, Heard
 from annotation.ui.feedback import explain
 from annotation.ui.message import Message, sender_of
 from annotation.workspace import Workspace
@@ -60,13 +61,15 @@ class AskRoute:
         self, request: Request, handler: Handler, author: str | None, message: Message
     ) -> AsyncIterator[bytes]:
         loop, is_left = asyncio.get_running_loop(), Event()
+        is_unasked = request.path_params["name"] in UNASKED
         parts: asyncio.Queue[bytes | None] = asyncio.Queue()
 
         def work() -> None:
-            for heard in parts_of(handler, author, message):
-                if is_left.is_set():
-                    break
-                loop.call_soon_threadsafe(parts.put_nowait, as_json(heard) + b"\n")
+            with nullcontext() if is_unasked else self._workspace.serving():
+                for heard in parts_of(handler, author, message):
+                    if is_left.is_set():
+                        break
+                    loop.call_soon_threadsafe(parts.put_nowait, as_json(heard) + b"\n")
             loop.call_soon_threadsafe(parts.put_nowait, _OVER)
 
         self._n_waiting += 1

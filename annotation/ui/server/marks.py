@@ -52,7 +52,8 @@ class MarkRoute:
         return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _answer(self, author: str | None, content: bytes) -> bytes:
-        return as_json(deliver(self._workspace, author, Message(from_json(content))))
+        with self._workspace.serving():
+            return as_json(deliver(self._workspace, author, Message(from_json(content))))
 
 
 def deliver(workspace: Workspace, author: str | None, message: Message) -> dict[str, Any]:
