@@ -71,7 +71,7 @@ def test_language_and_colours_are_chosen_and_stay(app: App, visit: Visits) -> No
 
 def test_app_that_does_not_answer_is_said_until_it_does(app: App, visit: Visits) -> None:
     one = visit(app)
-    one.page.route("**/era/ask/train.show", lambda route: route.abort())
+    one.page.route(re.compile(r"/era/ask/(train\.show|page\.look)$"), lambda route: route.abort())
     one.page.get_by_role("tab", name="Train", exact=True).click()
     told = one.page.locator("#era-header").get_by_role("alert")
     expect(told).to_contain_text("The app does not answer")
