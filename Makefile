@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 # What imports neither torch nor an app that serves, and takes no time; the rest is in `make test`.
 FAST := tests/storage tests/era/io tests/era/index tests/test_contributing.py \
-  $(patsubst %,tests/annotation/test_%.py,agreement consensus demo duplicates markdown presenting_judging quality \
+  $(patsubst %,tests/annotation/test_%.py,agreement consensus python_demo duplicates markdown presenting_judging quality \
   ranking_keys reading settings signing_in training_choice ui_values uploads words comparing_run_cache)
 
 .PHONY: setup run fast test ui lint bench
