@@ -90,7 +90,7 @@ class QueryRecord:
 class LabelSetRecord:
     """A named set of judgments over one collection.
 
-    `in_use` is the key of the ranking in use ("run-7", "light+words"); "" is what the newest training run found best.
+    `in_use` is the key of the ranking in use ("run-7" or "light"); "" is what the newest training run found best.
     """
 
     id: int

@@ -18,6 +18,7 @@ from era.encoders.base import Vectors
 from era.encoders.sentence_transformer import SentenceTransformerEmbedder
 from era.method.certainty import Expectation
 from era.method.reranking import N_REREAD, RerankingRetriever
+from era.ranking_name import RankingName
 from era.retriever import Retriever
 from era.types import Query, Ranking
 from storage.records import LabelSetRecord, QueryRecord, SnapshotRecord, TrainingRunRecord, TrainingRunState
@@ -25,16 +26,14 @@ from storage.records import LabelSetRecord, QueryRecord, SnapshotRecord, Trainin
 VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
 REREAD_LABEL = f", top {N_REREAD} read by the strong model"
-_WITH_WORDS, _REREAD = "+words", "+reread"
 _RUN = re.compile(r"run-([0-9]{1,15})")
 _STORED = re.compile(r"snap-([A-Za-z0-9]{1,64})-([0-9])")
 
 
-class RankingKey(str):
-    """What names one ranking: a base, whether matching words count beside it, whether its top is read anew.
+class RankingKey(RankingName):
+    """What names a ranking of a collection: its base is `LIGHT`, `ALIGNED`, `STRONG`, `BM25`, a run or a stored side.
 
-    A key is its own printed form, so that addresses, events and rows hold it as it is; what is in it is read here and
-    nowhere else. That a text can be read does not mean that there is such a ranking.
+    Addresses, events and rows hold it as it is.
     """
 
     __slots__ = ()
@@ -48,21 +47,6 @@ class RankingKey(str):
     def of_snapshot(cls, slug: str, side: int) -> "RankingKey":
         """Return the ranking that a side of a snapshot stores."""
         return cls(f"snap-{slug}-{side}")
-
-    @property
-    def base(self) -> str:
-        """Return `LIGHT`, `ALIGNED`, `STRONG`, `BM25`, a training run or a side of a snapshot."""
-        return self.removesuffix(_REREAD).removesuffix(_WITH_WORDS)
-
-    @property
-    def has_words(self) -> bool:
-        """Return whether matching words count beside it."""
-        return self.removesuffix(_REREAD).endswith(_WITH_WORDS)
-
-    @property
-    def is_reread(self) -> bool:
-        """Return whether the strong model reads the documents on top and orders them anew."""
-        return self.endswith(_REREAD)
 
     @property
     def run_id(self) -> int | None:
@@ -81,25 +65,9 @@ class RankingKey(str):
         """Return whether the light embedder's index is searched, so that the strong model may read what is on top."""
         return self.base in (LIGHT, ALIGNED) or self.run_id is not None
 
-    def with_base(self, base: str) -> "RankingKey":
-        """Return the ranking with another base, and the same beside it."""
-        return RankingKey(base + self[len(self.base) :])
-
-    def with_words(self) -> "RankingKey":
-        """Return the ranking with matching words counted."""
-        return RankingKey(self.base + _WITH_WORDS + (_REREAD if self.is_reread else ""))
-
     def without_words(self) -> "RankingKey":
         """Return the ranking without them; what is left of BM25 alone are the light vectors beside it."""
-        return LIGHT if self.base == BM25 else RankingKey(self.base)
-
-    def with_rereading(self) -> "RankingKey":
-        """Return the ranking with the documents on top read by the strong model."""
-        return RankingKey(self.without_rereading() + _REREAD)
-
-    def without_rereading(self) -> "RankingKey":
-        """Return the ranking as it is before the strong model reads anything."""
-        return RankingKey(self.removesuffix(_REREAD))
+        return LIGHT if self.base == BM25 else self.base
 
 
 def read_keys(text: str) -> list[RankingKey]:
@@ -112,7 +80,7 @@ def print_keys(keys: Iterable[RankingKey]) -> str:
     return "~".join(keys)
 
 
-AFTER = RankingKey("after")  # stands for a training run in what that measured (`annotation.training.choice`)
+AFTER = RankingKey("after")  # stands for a training run in what that measured (`annotation.training.train`)
 LIGHT, ALIGNED, STRONG, BM25 = map(RankingKey, ("light", "aligned", "strong", "bm25"))
 _ALONE = (LIGHT, STRONG)  # what everything else is compared with, and so without matching words
 

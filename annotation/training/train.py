@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ import storage.training_runs
 from annotation.jobs.progress import Reporter
 from annotation.judging.pool import sampled_queries
 from annotation.ranking.main_measure import MainMeasure
+from annotation.ranking.rankers import AFTER, ALIGNED, LIGHT, RankingKey
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.training.start import DEFAULT_RECIPE, Labels
 from annotation.workspace import Workspace
@@ -29,8 +30,7 @@ from era.evaluation.measures import evaluate
 from era.index.dense import DenseIndex
 from era.index.lexical import LexicalIndex
 from era.trained_adapter import TrainedAdapter, made_with
-from era.types import Query
-from era.types import Ranking as RankedDocuments
+from era.types import Query, Ranking
 from storage.records import TrainingRunRecord
 
 logger = logging.getLogger(__name__)
@@ -38,26 +38,16 @@ logger = logging.getLogger(__name__)
 SHARES = {"embedding": 0.4, "alignment": 0.1, "adaptation": 0.4, "evaluation": 0.1}
 """The stages of a training run in their order, and the share of the whole that each is taken to be."""
 
-Ranking = Literal[
-    "light",
-    "light+words",
-    "aligned",
-    "aligned+words",
-    "aligned+words+reread",
-    "after",
-    "after+words",
-    "after+words+reread",
-]
-
-RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
-"""What is measured on the labelled queries, from the simplest on. `after` is the training run, each query ranked by
-adapters that never saw its marks; the others are ranker keys. `+words` counts matching words as well, `+reread` lets
-the strong model order the top anew, which is measured where it has read every document."""
+RANKINGS = (
+    LIGHT,
+    LIGHT.with_words(),
+    *(key for base in (ALIGNED, AFTER) for key in (base, base.with_words(), base.with_words().with_rereading())),
+)
+"""What is measured on the labelled queries, from the simplest on. `AFTER` is the training run, each query ranked by
+adapters that never saw its marks. What the strong model orders anew is measured where it has read every document."""
 
 MAIN_MEASURE = "nDCG@10"
-_OTHERS = {"light": "the light model alone", "aligned": "the aligned ranking", "after": "with your marks"}
-
-_AGAINST_LIGHT = tuple(f"{base}{beside}" for base in ("after", "aligned") for beside in ("+words+reread", "+words", ""))
+_OTHERS = {LIGHT: "the light model alone", ALIGNED: "the aligned ranking", AFTER: "with your marks"}
 
 _READ_AHEAD = 2000  # queries; fewer than the embedders remember
 
@@ -122,9 +112,7 @@ def train(workspace: Workspace, run: TrainingRunRecord, progress: Reporter) -> O
     measures = summarise({str(query_id): each for query_id, each in sampled.items()}, rankings, groups)
     measures["choice"] = None  # of a run that is trained for comparison only
     if run.recipe == DEFAULT_RECIPE:
-        is_own = fitted.report["is_changed"]  # else it ranks as the aligned model, which is the simpler one
-        tried = {name: each for name, each in measures["means"].items() if is_own or not name.startswith("after")}
-        measures["choice"] = asdict(choose(measures["n"], tried))
+        measures["choice"] = asdict(choose(measures["n"], measures["means"], fitted.report["is_changed"]))
     made = made_with(opened.pair, opened.index, opened.corpus, used_device)
     learned = TrainedAdapter.of(
         fitted,
@@ -167,7 +155,7 @@ def still_there(snapshot: Labels, index: DenseIndex) -> dict[str, dict[str, floa
 
 
 def summarise(
-    judged: Mapping[str, SampledQuery], rankings: Mapping[str, Sequence[RankedDocuments]], groups: Mapping[str, int]
+    judged: Mapping[str, SampledQuery], rankings: Mapping[str, Sequence[Ranking]], groups: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the mean measures of each ranking, and how they differ in nDCG@10.
 
@@ -259,24 +247,26 @@ def _make_room(folder: Path) -> None:
 class Choice:
     """The one of `RANKINGS` that goes in use, and why in one sentence for people."""
 
-    ranking: str
+    ranking: RankingKey
     reason: str
 
 
-def choose(n: int, means: Mapping[str, Mapping[str, float]]) -> Choice:
+def choose(n: int, means: Mapping[str, Mapping[str, float]], is_changed: bool = True) -> Choice:
     """Return the best ranking by its mean as people read it, so that a tie on the screen is a tie.
 
     Args:
         n: labelled queries that it was measured on.
         means: ranking -> measure -> mean over them; of `RANKINGS`, those that were measured.
+        is_changed: whether training changed anything; else `AFTER` ranks as the simpler aligned model does.
     """
-    values = {name: means[name][MAIN_MEASURE] for name in RANKINGS if name in means}
+    tried = [name for name in RANKINGS if name in means and (is_changed or name.base != AFTER)]
+    values = {name: means[name][MAIN_MEASURE] for name in tried}
     highest = max(map(rounded, values.values()))
     best = [name for name, value in values.items() if rounded(value) == highest]
-    other = "light" if best[0] != "light" else next(name for name in _AGAINST_LIGHT if name in values)
+    other = LIGHT if best[0] != LIGHT else RankingKey(fullest(values, AFTER if AFTER in values else ALIGNED))
     how = "best" if len(best) == 1 else "as well as the best and is the simplest"
     return Choice(
         best[0],
         f"On your {n:,} {'query' if n == 1 else 'queries'} it ranks {how}: {MAIN_MEASURE} {figure(values[best[0]])}; "
-        f"{_OTHERS[other.partition('+')[0]]} {figure(values[other])}.",
+        f"{_OTHERS[other.base]} {figure(values[other])}.",
     )

@@ -13,11 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
-from annotation.training.train import Ranking
+from annotation.training.train import RANKINGS
 from era.errors import FormatError
 from era.evaluation.measures import MEASURES
 from era.io.limits import most_unpacked, size_in_words
@@ -38,6 +47,15 @@ Count = int
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
+
+
+def _measured(name: str) -> str:
+    if name not in RANKINGS:
+        raise ValueError(f"{name[:40]!r} is none of the rankings that are measured: {', '.join(RANKINGS)}")
+    return name
+
+
+_RankingName = Annotated[str, AfterValidator(_measured)]
 
 
 class _Difference(_Model):
@@ -90,16 +108,16 @@ class _Cost(_Model):
 
 
 class _Choice(_Model):
-    ranking: Ranking
+    ranking: _RankingName
     reason: str
 
 
 class _Measures(_Model):
     n: Count
-    means: dict[Ranking, dict[str, FiniteFloat]]
+    means: dict[_RankingName, dict[str, FiniteFloat]]
     from_light: _TestedDifference
     from_aligned: _TestedDifference
-    others_from_light: dict[Ranking, _Difference] = {}
+    others_from_light: dict[_RankingName, _Difference] = {}
     choice: _Choice | None = None
     report: _Report
     seconds: FiniteFloat | None = None
@@ -107,7 +125,7 @@ class _Measures(_Model):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "_Measures":
-        rankings: set[Ranking] = {"light", "aligned", "after"}
+        rankings: set[str] = {"light", "aligned", "after"}
         rankings |= {self.choice.ranking} if self.choice else set()
         for ranking in rankings | self.others_from_light.keys() | self.means.keys():
             lacking = set(MEASURES) - self.means.get(ranking, {}).keys()

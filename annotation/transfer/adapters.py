@@ -17,6 +17,7 @@ import storage.training_runs
 from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.judging.queries import name_of_text, query_names
 from annotation.judging.setup import clean_text, hidden_queries, left_out
+from annotation.ranking.rankers import AFTER
 from annotation.retrieval.open_collection import OpenCollection
 from annotation.training.manage import MAX_NAME_LENGTH, MAX_NOTE_LENGTH
 from annotation.training.start import DEFAULT_RECIPE
@@ -282,10 +283,8 @@ def _told_by_itself(
         )
     grades = [grade for judged in learned.labels.values() for grade in judged.values()]
     made, measures, now = learned.provenance, dict(learned.measures), datetime.now(UTC).isoformat()
-    if learned.recipe == DEFAULT_RECIPE and "after+words" in measures["means"]:
-        is_own = measures["report"]["is_changed"]
-        tried = {name: each for name, each in measures["means"].items() if is_own or not name.startswith("after")}
-        measures["choice"] = asdict(choose(measures["n"], tried))
+    if learned.recipe == DEFAULT_RECIPE and AFTER.with_words() in measures["means"]:
+        measures["choice"] = asdict(choose(measures["n"], measures["means"], measures["report"]["is_changed"]))
     return {
         "version": VERSION,
         "collection": file,

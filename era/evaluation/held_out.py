@@ -1,6 +1,6 @@
 """Held-out evaluation of what was learned: every labelled query ranked by adapters that never saw its judgments."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from era.evaluation.measures import MEASURES, evaluate
 from era.evaluation.significance import describe_difference, paired_difference
 from era.index.lexical import WORD_WEIGHT
 from era.progress import Progress, no_progress
+from era.ranking_name import RankingName
 from era.retriever import Retriever
 from era.types import Qrels, Query, Ranking
 
@@ -45,8 +46,8 @@ def held_out_rankings(
         progress: told under the stage `evaluation`.
 
     Returns:
-        `light`, `aligned` and `after`, each also with `+words` and, but for `light`, `+words+reread`: n rankings in
-        the order of `queries`. `after` is by adapters that never saw the judgments of the query.
+        `light`, `aligned` and `after`, each also with words and, but for `light`, with words and reread: n rankings
+        in the order of `queries`. `after` is by adapters that never saw the judgments of the query.
 
     Raises:
         Cancelled: if `progress` raises it.
@@ -65,14 +66,18 @@ def held_out_rankings(
         "aligned": [fitted.aligned.word_weight] * len(queries),
         "after": [fitted.held_out_word_weights[place] for place in places],
     }
-    steps = [(light, "", 0.0), (with_words, "+words", 0.4), (reread, "+words+reread", 0.7)]
+    alone = [RankingName(name) for name in vectors]
+    worded = [name.with_words() for name in alone]
+    steps = [
+        (light, alone, 0.0),
+        (with_words, worded, 0.4),
+        (reread, [name.with_rereading() for name in worded if name.base != "light"], 0.7),
+    ]
     rankings: dict[str, list[Ranking]] = {}
-    for retriever, suffix, start in steps:
-        if retriever is None:
-            continue
-        wanted = [name for name in vectors if not (suffix == "+words+reread" and name == "light")]
-        found = _ranked(retriever, queries, {n: vectors[n] for n in wanted}, weights, progress, start)
-        rankings |= {f"{name}{suffix}": ranking for name, ranking in found.items()}
+    for retriever, names, start in steps:
+        if retriever is not None:
+            found = _ranked(retriever, queries, {n.base: vectors[n.base] for n in names}, weights, progress, start)
+            rankings |= {name: found[name.base] for name in names}
     return rankings
 
 
@@ -113,9 +118,11 @@ def held_out_measures(
     }
 
 
-def fullest(rankings: Mapping[str, Any], name: str) -> str:
-    """Return the name of the ranking of `name` with all that could be added to its vectors."""
-    return next(f"{name}{each}" for each in ("+words+reread", "+words", "") if f"{name}{each}" in rankings)
+def fullest(rankings: Container[str], base: str) -> RankingName:
+    """Return the name of the ranking of a base with all that could be added to its vectors."""
+    alone = RankingName(base)
+    worded = alone.with_words()
+    return next(name for name in (worded.with_rereading(), worded, alone) if name in rankings)
 
 
 def _ranked(
