@@ -130,6 +130,14 @@ def test_rooms_import_lower_floors_alone() -> None:
     assert upwards == set()
 
 
+def test_one_file_alone_puts_names_of_rankings_together_and_takes_them_apart() -> None:
+    scripts = sorted(file for kind in ("js", "html", "css") for file in (REPOSITORY / "annotation").rglob(f"*.{kind}"))
+    assert "annotation/ui/assets/judge_reread.js" in map(name_of, scripts)
+    spelled = re.compile(r"\+(words|reread)(?![\w{])")
+    knowing = {name_of(file) for file in [*PRODUCT, *scripts] if spelled.search(file.read_text(encoding="utf-8"))}
+    assert knowing == {"era/ranking_name.py"}
+
+
 def screens() -> list[Path]:
     return [file for file in inside("annotation/ui") if "/payloads/" not in name_of(file)]
 

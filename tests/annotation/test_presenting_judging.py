@@ -44,7 +44,7 @@ OTHER = QueryRecord(8, 1, "q8", "dog matching", 3, "as an owner", "", "bob", AT)
 CATS, COPY, DOGS = Document("d1", "Cats", "They purr."), Document("d2", "", "They purr."), Document("d3", "", "Bark.")
 RANKERS = [
     Ranker(RankingKey("light"), "light model alone"),
-    Ranker(RankingKey("run-1"), "after your marks (run 1), vectors alone", "1", "others"),
+    Ranker(RankingKey("run-1+words"), "after your marks (run 1)", "1", "others"),
 ]
 HOSTILE = "<script>alert('x')</script> & \"quoted\" </textarea>"
 
@@ -54,6 +54,10 @@ def panel(laid_out: LaidOut, author: str | None = "ann", setup: DeskSetup | None
     return as_json(
         judge_panel(Place(author, PAGE, setup or DeskSetup(), (), more.pop("pace", None)), laid_out, ranker, **more)
     )
+
+
+def source(base: str, rank: int | None, is_run: bool = False) -> dict[str, Any]:
+    return {"base": base, "is_alone": True, "has_words": False, "is_run": is_run, "rank": rank}
 
 
 def told_once(setup: DeskSetup, instructions: Sequence[str] = (), **more: Any) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def test_judge_panel_shows_the_desk() -> None:
         "revealed": {
             "7": {
                 "d1": {
-                    "sources": [["run-1", 1], ["light", 4], ["random", None]],
+                    "sources": [source("run-1", 1, is_run=True), source("light", 4), source("random", None)],
                     "opinions": [{"author": "bob", "role": "judge", "grade": 0.0, "note": "No."}],
                 }
             }
@@ -159,15 +163,21 @@ def test_settings_panel_says_what_changes_seldom() -> None:
         "must_acknowledge": True,
         "instructions": ["as a vet", "as an owner", ""],
         "rankers": [
-            {"key": "light", "run": "", "is_usual": True},
-            {"key": "run-1", "run": "1", "is_usual": False},
+            {
+                "key": "light", "base": "light", "has_words": False, "reread": "light+reread", "run": "",
+                "is_usual": True,
+            },
+            {
+                "key": "run-1+words", "base": "run-1", "has_words": True, "reread": "run-1+words+reread", "run": "1",
+                "is_usual": False,
+            },
         ],
         "in_use": "light",
         "may_describe": ["own"],
         "may_settle": True,
         "n_reread": 50,
         "n_documents": 16,
-    }
+    }  # fmt: skip
 
 
 def test_judge_panel_says_so_when_what_was_told_once_is_another_now() -> None:
@@ -282,7 +292,7 @@ def test_judge_panel_passes_texts_on_unchanged() -> None:
     assert told["instructions"] == [HOSTILE]
     assert shown["said"]["7"][HOSTILE]["note"] == HOSTILE
     revealed = shown["revealed"]["7"][HOSTILE]
-    assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([[HOSTILE, 1]], HOSTILE)
+    assert (revealed["sources"], revealed["opinions"][0]["note"]) == ([source(HOSTILE, 1)], HOSTILE)
     assert told["setup"]["guidelines"] == shown["query"]["need_tree"] == [["p", {}, [HOSTILE]]]
 
 
@@ -309,7 +319,7 @@ def test_saved_panel_says_what_a_delivery_changed() -> None:
         "refused": {"page-1:5": "A grade is 0 or 1 here."},
         "said": {"7": {"d1": {"grade": 1.0, "unsure": False, "note": "Yes."}}},
         "settled": {"7": {}},
-        "revealed": {"7": {"d1": {"sources": [["run-1", 2]], "opinions": []}}},
+        "revealed": {"7": {"d1": {"sources": [source("run-1", 2, is_run=True)], "opinions": []}}},
         "finished": {"7": True},
         "progress": {
             "7": {

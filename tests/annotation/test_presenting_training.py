@@ -233,7 +233,7 @@ def test_train_panel_says_why_a_ranking_is_in_use_and_what_else_there_is(trained
     assert other["reason"] == (
         "On your 6 queries it ranks with nDCG@10 0.76; the best was “light model alone” with 0.79."
     )
-    assert (other["run"], other["better_than"]) == ("1", ["aligned"])
+    assert (other["ranker"]["run"], other["better_than"]) == ("1", ["aligned"])
     unmeasured = train_payload(trained_desk, [run], in_use="light+words")["in_use"]
     assert unmeasured["reason"] == "Run 1 found another one best: “light model alone” with 0.79 in nDCG@10."
     assert unmeasured["better_than"] == []

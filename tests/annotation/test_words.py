@@ -62,7 +62,7 @@ VERDICTS = ["help", "none", "unsure", "hurt"]
 PARTS = {
     "tab.${nameOf(tab).toLowerCase()}": [name.lower() for name in TABS],
     "why.${why.code}": whys(),
-    'source.${plain.startsWith("run-") ? "lost" : plain}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
+    'source.${isRun ? "lost" : base}': [LIGHT, ALIGNED, WORDS, RANDOM, "lost"],
     "live.${answer.state}": [state for state in get_args(LiveState) if state != "changed"],
     "queries.kind.${name}": kinds(),
     "queries.${query.state}_title": [state for state in get_args(QueryState) if state != "open"],

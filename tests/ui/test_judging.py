@@ -208,7 +208,8 @@ def test_page_says_whose_documents_are_shown_while_another_query_is_written(app:
 
 def _announce(one: Visit, key: str) -> None:
     """Say that a better ranking is there, as the Train tab does."""
-    detail = "{ key, run: '', was: '', better_than: { includes: () => true } }"
+    ranker = "{ key, base: key, has_words: false, reread: null, run: '', is_usual: true }"
+    detail = f"{{ key, ranker: {ranker}, was: '', better_than: {{ includes: () => true }} }}"
     one.page.evaluate(f"(key) => document.dispatchEvent(new CustomEvent('era:in-use', {{ detail: {detail} }}))", key)
 
 

@@ -189,7 +189,7 @@ def test_only_what_is_put_in_use_is_announced(app: App, visit: Visits) -> None:
     assert len(everything) == 1, everything
     [heard] = everything
     assert (heard["key"], heard["was"]) == (told, "light")
-    assert heard["run"].startswith(str(number))
+    assert heard["ranker"]["run"].startswith(str(number))
     assert "light" in heard["better_than"]
     announced = [heard]
     last = app.rows("SELECT max(number) FROM training_run")[0][0] + 1

@@ -13,13 +13,10 @@ function countDocuments(cards) {
 }
 
 const gradeName = (grade) => view.setup.grades[Math.min(Math.round(grade), view.setup.grades.length - 1)];
-const baseOf = (key) => key.replace(/(\+words)?(\+reread)?$/, "");
-const hasWords = (key) => firstRanking(key).endsWith("+words");
-const rankerName = ({ key, run }) => {
-  const base = baseOf(key);
+const rankerName = ({ base, has_words: hasWords, run }) => {
   const name = run ? t("ranker.run", { run }) : t(`ranker.${base}`);
-  if (base === "light") return hasWords(key) ? t("ranker.with_words", { name }) : name;
-  return hasWords(key) ? name : t("ranker.without_words", { name });
+  if (base === "light") return hasWords ? t("ranker.with_words", { name }) : name;
+  return hasWords ? name : t("ranker.without_words", { name });
 };
 const kindOf = (said) => (said.unsure ? "unsure" : said.grade === null ? null : said.grade > 0 ? "yes" : "no");
 const signOf = (grade) => (grade === 0 ? "\u2715" : view.setup.grades.length === 2 ? "\u2713" : "\u2713".repeat(grade));
@@ -56,13 +53,12 @@ function reasons(card) {
 function revealedLine(card) {
   const revealed = view.revealed[card.query_id]?.[card.doc_id];
   if (!revealed || isAskedAgain(card)) return null; // what others say would tell what speaks against the mark
-  const isPlain = ([key]) => key === baseOf(key);
-  const told = revealed.sources.some(isPlain) ? revealed.sources.filter(isPlain) : revealed.sources; // what is done beside says little
-  const sources = told.map(([key, rank]) => {
-    const run = view.rankers.find((ranker) => ranker.key === key)?.run;
-    const plain = baseOf(key);
-    const alone = run ? t("source.run", { run }) : t(`source.${plain.startsWith("run-") ? "lost" : plain}`);
-    const name = hasWords(key) ? t("ranker.with_words", { name: alone }) : alone;
+  const alone = revealed.sources.filter((source) => source.is_alone);
+  const told = alone.length ? alone : revealed.sources; // what is done beside says little
+  const sources = told.map(({ base, has_words: hasWords, is_run: isRun, rank }) => {
+    const run = settings.rankers.find((ranker) => ranker.base === base)?.run;
+    const vectors = run ? t("source.run", { run }) : t(`source.${isRun ? "lost" : base}`);
+    const name = hasWords ? t("ranker.with_words", { name: vectors }) : vectors;
     return rank === null ? name : t("source.at", { name, rank });
   });
   const opinions = revealed.opinions.map((each) =>

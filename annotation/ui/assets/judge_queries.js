@@ -200,14 +200,15 @@ const mayReopen = () => root.offsetParent === null && view.query.id && !writing.
 
 // Another ranking is in use. Documents never move under the eyes of someone who is judging: then a better one is only
 // offered. A ranking chosen here stays, unless the other one is known to be better.
-hear("in-use", ({ key, run, was, better_than }) => {
+hear("in-use", ({ key, ranker, was, better_than }) => {
   if (!view || firstRanking(view.ranker) === firstRanking(key)) return;
   const isBetter = better_than.includes(view.ranker);
   if (!isBetter && firstRanking(view.ranker) !== firstRanking(was)) return;
-  if (!view.rankers.some((ranker) => ranker.key === firstRanking(key))) view.rankers.splice(2, 0, { key: firstRanking(key), run });
+  if (!rankerOf(key)) settings.rankers.splice(2, 0, ranker);
+  if (!view.rankers.includes(rankerOf(key))) view.rankers.splice(2, 0, rankerOf(key));
   if (mayReopen()) ask("open", { query_id: view.query.id, view: view.view, ranker: asSwitched(key) });
   else if (view.view !== "ranking") view.ranker = asSwitched(key);
-  else if (isBetter) { offered = { key, run }; drawCards(); }
+  else if (isBetter) { offered = rankerOf(key); drawCards(); }
   askLooks();
 });
 

@@ -4,9 +4,10 @@ let wantsReread = false; // the person switched it on; it stays on from one quer
 let isReading = false; // documents are being read for the open query
 let unread = null; // what is unread on top of the shown ranking: { n, seconds, is_paid, n_tokens, dollars } or { error }
 
-const isReread = (key) => key.endsWith("+reread");
-const firstRanking = (key) => key.replace(/\+reread$/, "");
-const rereadOf = (key) => `${firstRanking(key)}+reread`;
+const rankerOf = (key) => settings.rankers.find((ranker) => ranker.key === key || ranker.reread === key); // `reread`: the same with its top read anew
+const isReread = (key) => rankerOf(key)?.reread === key;
+const firstRanking = (key) => rankerOf(key)?.key ?? key;
+const rereadOf = (key) => rankerOf(key)?.reread ?? key;
 
 // What a ranking is asked for as: reread where that is switched on. The server leaves that out while something is unread.
 const asSwitched = (key) => (wantsReread ? rereadOf(key) : key);

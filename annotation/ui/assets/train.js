@@ -185,8 +185,8 @@ hear("saved", (saved) => { if (view && saved.stored?.length && root.offsetParent
 function receive(fresh) {
   if (!fresh || !fresh.outlook || !window.eraPage.isOpen(fresh.page)) return;
   if (view && view.page.label_set_id === fresh.page.label_set_id && fresh.in_use.key !== view.in_use.key) {
-    const { key, run, better_than } = fresh.in_use;
-    say("in-use", { key, run, was: view.in_use.key, better_than });
+    const { key, ranker, better_than } = fresh.in_use;
+    say("in-use", { key, ranker, was: view.in_use.key, better_than });
   }
   const isAnswer = fresh.is_answer;
   const isElsewhere = view && view.page.collection_id !== fresh.page.collection_id;

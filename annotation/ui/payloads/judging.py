@@ -66,12 +66,25 @@ def settings_panel(
         },
         "must_acknowledge": must_acknowledge,
         "instructions": list(dict.fromkeys([*(each.instruction for each in setup.templates), *instructions])),
-        "rankers": [{"key": each.key, "run": each.run, "is_usual": not each.group} for each in rankers],
+        "rankers": [offered_ranker(each) for each in rankers],
         "in_use": in_use,
         "may_describe": list(may_describe),
         "may_settle": may_settle,
         "n_reread": N_REREAD,
         "n_documents": place.page.collection.n_documents,
+    }
+
+
+def offered_ranker(ranker: Ranker) -> Payload:
+    """Return a ranking of the desk; `base` is the key of its vectors alone, `reread` that with its top read anew."""
+    key = ranker.key.without_rereading()
+    return {
+        "key": key,
+        "base": key.base,
+        "has_words": key.has_words,
+        "reread": key.with_rereading(),
+        "run": ranker.run,
+        "is_usual": not ranker.group,
     }
 
 
@@ -165,16 +178,21 @@ def said_payload(said: Mapping[str, Said]) -> Payload:
 
 
 def revealed_payload(revealed: Mapping[str, Revealed]) -> Payload:
-    """Return sources as (key, rank) and what others said, by document id."""
+    """Return sources and what others said, by document id."""
     return {
         doc_id: {
-            "sources": [[key, rank] for key, rank in each.sources.items()],
+            "sources": [_source(RankingKey(key), rank) for key, rank in each.sources.items()],
             "opinions": [
                 {"author": o.author, "role": o.role.value, "grade": o.grade, "note": o.note} for o in each.opinions
             ],
         }
         for doc_id, each in revealed.items()
     }
+
+
+def _source(key: RankingKey, rank: int | None) -> Payload:
+    is_run = key.run_id is not None
+    return {"base": key.base, "is_alone": key == key.base, "has_words": key.has_words, "is_run": is_run, "rank": rank}
 
 
 def saved_panel(saved: Saved) -> Payload:

@@ -18,6 +18,7 @@ from annotation.ranking.rankers import (
 )
 from annotation.training.start import FIRST_TRAINING, RECIPES, CurveProgress, Outlook
 from annotation.training.train import MAIN_MEASURE, RANKINGS, SHARES
+from annotation.ui.payloads.judging import offered_ranker
 from annotation.ui.payloads.wording import (
     Payload,
     cases,
@@ -189,7 +190,7 @@ def _in_use(
     return {
         "key": key,
         "label": labels[key],
-        "run": next(each.run for each in usable if each.key == key),
+        "ranker": offered_ranker(next(each for each in usable if each.key == key)),
         "reason": _reason(key, labels, last, values) if last else "",
         "better_than": [other for other in labels if _is_better(key, other, values)],
         "choices": [
