@@ -93,21 +93,6 @@ def rankings(
     return dict(sorted(found.items()))
 
 
-def describe_snapshot(
-    session: Session, snapshot_id: int, *, name: str | None = None, note: str | None = None
-) -> SnapshotRecord:
-    """Change the name or the note of a snapshot, whichever is not None, and return it.
-
-    Raises:
-        UnknownRecord: if there is none.
-    """
-    row = _row(session, snapshot_id)
-    row.name = row.name if name is None else name
-    row.note = row.note if note is None else note
-    session.flush()
-    return _record(row)
-
-
 def delete_snapshot(session: Session, snapshot_id: int) -> None:
     """Delete a snapshot with its rankings.
 
@@ -206,20 +191,3 @@ def standing_preferences(
         latest = latest.where(event.author == author)
     rows = session.execute(_EVENTS.where(event.id.in_(latest)).order_by(event.id))
     return [PreferenceRecord(*row) for row in rows]
-
-
-def compared_pairs(session: Session, label_set_id: int) -> Sequence[tuple[str, str, int]]:
-    """Return the pairs that were compared, by their keys: (first, second, number of answers that stand)."""
-    event = PreferenceEventRow
-    answered = (
-        select(event.first, event.second, event.query_id, event.author)
-        .where(event.label_set_id == label_set_id)
-        .distinct()
-        .subquery()
-    )
-    statement = (
-        select(answered.c.first, answered.c.second, func.count())
-        .group_by(answered.c.first, answered.c.second)
-        .order_by(answered.c.first, answered.c.second)
-    )
-    return [(first, second, n_standing) for first, second, n_standing in session.execute(statement)]

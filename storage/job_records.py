@@ -43,9 +43,6 @@ class JobState(StrEnum):
         return self in (JobState.QUEUED, JobState.RUNNING)
 
 
-TrainingRunState = JobState
-
-
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be queued, as in `JobRecord`."""

@@ -27,7 +27,6 @@ from storage.job_records import LabelSnapshot as LabelSnapshot
 from storage.job_records import NewJob as NewJob
 from storage.job_records import NewTrainingRun as NewTrainingRun
 from storage.job_records import TrainingRunRecord as TrainingRunRecord
-from storage.job_records import TrainingRunState as TrainingRunState
 
 MAX_GRADE = 10.0
 """The highest grade; 0 is judged not relevant, above 0 is relevant."""

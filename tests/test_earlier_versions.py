@@ -16,7 +16,7 @@ from era import Collection, TrainedAdapter
 from era.cli.program import main
 from era.encoders.base import EmbedderPair
 from era.progress import no_progress
-from storage.records import TrainingRunState
+from storage.records import JobState
 from tests.worlds.desk import new_desk, settings_at, small_world
 from tests.worlds.words import DOCUMENTS, QRELS, WordEmbedder, light_embedder, strong_embedder, word_pair
 
@@ -65,7 +65,7 @@ def test_a_data_folder_opens_with_its_marks_and_its_training_run(old: Path) -> N
         [run] = storage.training_runs.list_for(session, 1)
         labels = storage.training_runs.label_snapshot(session, run.id)
         queries = {str(query.id): query for query in storage.queries.list_all(session, 1)}
-    assert run.state is TrainingRunState.FINISHED
+    assert run.state is JobState.FINISHED
     assert {queries[query_id].public_id: grades for query_id, grades in labels.items()} == QRELS
     assert len(workspace.standings(run.label_set_id).qrels()) == len(QRELS)
     assert "run-1" in default_ranker(workspace, 1, run.label_set_id)
@@ -80,7 +80,7 @@ def test_a_data_folder_opens_with_its_marks_and_its_training_run(old: Path) -> N
 def test_an_adapter_that_was_taken_out_comes_in(old: Path, tmp_path: Path) -> None:
     desk = new_desk(tmp_path / "new", small_world())
     came = import_adapter(desk.workspace, "ann", desk.collection.id, desk.label_set_id, old / "app-adapter.zip")
-    assert (came.state, came.n_queries) == (TrainingRunState.FINISHED, len(QRELS))
+    assert (came.state, came.n_queries) == (JobState.FINISHED, len(QRELS))
     saved = TrainedAdapter.load(old / "app-adapter.zip")
     assert len(saved.queries) == len(saved.held_out) == len(QRELS)
     desk.workspace.close()

@@ -15,7 +15,7 @@ from annotation.ranking.rankers import ALIGNED, LIGHT, RankingKey, labels_of, li
 from annotation.workspace import Workspace
 from era.evaluation.measures import COMPARISON_MEASURES, parse_measure_names
 from storage.errors import UnknownRecord
-from storage.records import JsonObject, SnapshotRecord, TrainingRunRecord, TrainingRunState
+from storage.records import JobState, JsonObject, SnapshotRecord, TrainingRunRecord
 
 MAX_SIDES = 3
 
@@ -199,7 +199,7 @@ def _is_there(workspace: Workspace, collection_id: int, key: RankingKey) -> bool
     if source is None or source.collection_id != collection_id:
         return False
     if isinstance(source, TrainingRunRecord):
-        return source.state is TrainingRunState.FINISHED
+        return source.state is JobState.FINISHED
     return stored is not None and stored[1] < len(source.about["sides"])
 
 

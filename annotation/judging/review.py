@@ -29,7 +29,7 @@ from annotation.retrieval.open_collection import OpenCollection
 from annotation.workspace import Workspace
 from era.errors import EraError
 from era.types import Document
-from storage.records import JudgmentRecord, JudgmentRole, StandingMark, TrainingRunState
+from storage.records import JobState, JudgmentRecord, JudgmentRole, StandingMark
 
 logger = logging.getLogger(__name__)
 
@@ -427,7 +427,7 @@ def _held_out_rankings(
     """Return the ranking of each query that the newest training run learned from, by adapters that never saw it."""
     with workspace.reading() as session:
         runs = storage.training_runs.list_for(session, collection_id, label_set_id)
-    run = next((run for run in runs if run.state is TrainingRunState.FINISHED), None)
+    run = next((run for run in runs if run.state is JobState.FINISHED), None)
     if run is None:
         return {}
     try:

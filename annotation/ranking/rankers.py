@@ -21,7 +21,7 @@ from era.method.reranking import N_REREAD, RerankingRetriever
 from era.ranking_name import RankingName
 from era.retriever import Retriever
 from era.types import Query, Ranking
-from storage.records import LabelSetRecord, QueryRecord, SnapshotRecord, TrainingRunRecord, TrainingRunState
+from storage.records import JobState, LabelSetRecord, QueryRecord, SnapshotRecord, TrainingRunRecord
 
 VARIANTS_GROUP = "other combinations"
 SNAPSHOTS_GROUP = "snapshots"
@@ -201,7 +201,7 @@ def ranking_label(key: RankingKey, name: str) -> str:
 
 def finished(runs: Iterable[TrainingRunRecord]) -> list[TrainingRunRecord]:
     """Return the training runs that are finished."""
-    return [run for run in runs if run.state is TrainingRunState.FINISHED]
+    return [run for run in runs if run.state is JobState.FINISHED]
 
 
 def _fitting(runs: Iterable[TrainingRunRecord], opened: OpenCollection | None) -> list[TrainingRunRecord]:

@@ -22,7 +22,7 @@ from era.encoders.spec import BUNDLED, EmbedderSpec, PairSpec
 from era.errors import EmbedderUnavailableError, IdentityMismatchError
 from era.types import Query
 from storage.errors import UnknownRecord
-from storage.records import CollectionRecord, TrainingRunState
+from storage.records import CollectionRecord, JobState
 from tests.worlds.desk import PATIENCE_S, Desk, settings_at, small_world, wait_until
 from tests.worlds.models import save_static
 from tests.worlds.words import ANIMALS, QRELS, READERS, TOPICS, WordEmbedder
@@ -253,7 +253,7 @@ def test_a_training_run_can_be_used_again_once_its_embedders_are_back(workspace:
     strong, light = workspace.pair_for(collection.id).strong, workspace.pair_for(collection.id).light
     desk = Desk(workspace, strong, light, collection)  # type: ignore[arg-type]
     run = desk.train()
-    assert run.state is TrainingRunState.FINISHED, run.message
+    assert run.state is JobState.FINISHED, run.message
     folder = workspace.adapter_folder(run.id)
     plan = change_plan(workspace, collection.id, OTHER_QUERIES)
     assert not plan.keeps_training_runs

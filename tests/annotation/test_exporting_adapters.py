@@ -28,7 +28,7 @@ from annotation.ui.payloads.training import train_panel
 from annotation.ui.payloads.training_run import details_panel
 from era.adapter import QueryAdapter
 from era.errors import AdapterDamagedError, FormatError, IdentityMismatchError
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import JobState, TrainingRunRecord
 from tests.worlds.desk import Desk, copied_desk, new_desk, small_world
 from tests.worlds.judging import begin
 from tests.worlds.words import ANIMALS, DOCUMENTS, QRELS, TOPICS, WordEmbedder
@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The small world after one training run, with a name and a note."""
     made = new_desk(tmp_path_factory.mktemp("to-take-out"), small_world(qrels=QRELS))
     run = made.train()
-    assert run.state is TrainingRunState.FINISHED
+    assert run.state is JobState.FINISHED
     with made.workspace.writing() as session:
         storage.training_runs.describe(session, run.id, name="spring", note="as *agreed*")
     yield made
@@ -264,7 +264,7 @@ def test_only_four_names_are_looked_at_and_sizes_are_limited(
     with zipfile.ZipFile(odd, "a") as archive:
         archive.writestr("../../escaped", "x")
         archive.writestr("/tmp/escaped", "x")
-    assert bring(desk, odd).state is TrainingRunState.FINISHED
+    assert bring(desk, odd).state is JobState.FINISHED
     assert not list(tmp_path.rglob("escaped"))
     monkeypatch.setattr("annotation.transfer.adapter_files.MAX_JSON_BYTES", 100)
     with pytest.raises(FormatError, match="which no adapter is"):

@@ -27,7 +27,7 @@ from era.encoders.base import EmbedderPair
 from era.errors import FormatError
 from era.io.opening import open_source
 from era.progress import no_progress
-from storage.records import TrainingRunState
+from storage.records import JobState
 from tests.worlds.desk import Desk, new_desk, settings_at, small_world
 from tests.worlds.words import DOCUMENTS, QRELS, WordEmbedder, light_embedder, strong_embedder, word_pair
 
@@ -83,7 +83,7 @@ def test_an_adapter_of_the_library_goes_into_the_app_with_its_honest_rankings(
     came = import_adapter(
         judged.workspace, "ann", judged.collection.id, judged.label_set_id, learned.save(tmp_path / "made.zip")
     )
-    assert came.state is TrainingRunState.FINISHED
+    assert came.state is JobState.FINISHED
     assert came.note.startswith("Imported from made.zip, learned on the command line or in a notebook.")
     assert (came.n_queries, came.recipe, came.author) == (len(QRELS), "era", "ann")
     assert came.measures is not None

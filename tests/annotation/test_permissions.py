@@ -34,7 +34,7 @@ from annotation.ui.message import Message
 from annotation.ui.tabs.collection import CollectionTab
 from annotation.ui.tabs.judge import JudgeTab
 from annotation.ui.tabs.train import TrainTab
-from storage.records import CollectionRecord, JudgmentRole, PoolDocument, QueryRecord, TrainingRunState
+from storage.records import CollectionRecord, JobState, JudgmentRole, PoolDocument, QueryRecord
 from tests.worlds.desk import Desk, as_json, downloads_of, training_worker, uploads_of
 from tests.worlds.importing import write_documents
 from tests.worlds.judging import authors_seen, ids, say
@@ -206,9 +206,9 @@ def test_in_the_demo_of_a_space_people_judge_and_train_and_describe_their_own_qu
     with pytest.raises(NotAllowedError):
         set_need(workspace, "other", collection_id, query.id, "Theirs")
     run = start.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
-    assert start.cancel(workspace, "visitor", run.id).state is TrainingRunState.CANCELLED
+    assert start.cancel(workspace, "visitor", run.id).state is JobState.CANCELLED
     again = start.start(workspace, "visitor", collection_id, judged_desk.label_set_id, "era", 0)
-    assert start.cancel(workspace, "host", again.id).state is TrainingRunState.CANCELLED
+    assert start.cancel(workspace, "host", again.id).state is JobState.CANCELLED
     own = start_label_set(workspace, "visitor", collection_id, "visitor's labels")
     manage_runs.use(workspace, "visitor", collection_id, own, "aligned")
 

@@ -12,7 +12,7 @@ from annotation.ranking.rankers import ALIGNED, LIGHT, Ranker, RankingKey
 from annotation.training import start
 from annotation.training.start import CurveProgress
 from annotation.ui.payloads.training import blend_sentence, place_in_line, train_panel, verdict_of
-from storage.records import JobKind, TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, JobState, TrainingRunRecord
 from tests.worlds.desk import Desk, as_json
 
 
@@ -276,12 +276,12 @@ def test_train_panel_shows_what_is_under_way(judged_desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("state", "note"),
     [
-        (TrainingRunState.FAILED, "It broke."),
-        (TrainingRunState.INTERRUPTED, "The app was stopped meanwhile. Your marks are safe; resume it or train again."),
-        (TrainingRunState.CANCELLED, ""),
+        (JobState.FAILED, "It broke."),
+        (JobState.INTERRUPTED, "The app was stopped meanwhile. Your marks are safe; resume it or train again."),
+        (JobState.CANCELLED, ""),
     ],
 )
-def test_train_panel_says_how_a_run_ended(trained_desk: Desk, state: TrainingRunState, note: str) -> None:
+def test_train_panel_says_how_a_run_ended(trained_desk: Desk, state: JobState, note: str) -> None:
     run = replace(trained_desk.run(1), state=state, message="It broke.", measures=None, device=None)
     payload = as_json(train_payload(trained_desk, [run]))
     [row] = payload["runs"]
@@ -390,10 +390,10 @@ def test_train_panel_puts_pinned_runs_on_top_and_names_what_is_in_use(trained_de
 
 @pytest.mark.parametrize(
     ("state", "can_resume"),
-    [(state, state.value in ("failed", "cancelled", "interrupted")) for state in TrainingRunState],
+    [(state, state.value in ("failed", "cancelled", "interrupted")) for state in JobState],
 )
 def test_train_panel_offers_to_resume_what_ended_before_it_was_done(
-    trained_desk: Desk, state: TrainingRunState, can_resume: bool
+    trained_desk: Desk, state: JobState, can_resume: bool
 ) -> None:
     payload = train_payload(trained_desk, [replace(trained_desk.run(1), state=state)])
     assert payload["runs"][0]["can_resume"] is can_resume

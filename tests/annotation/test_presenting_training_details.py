@@ -16,7 +16,7 @@ from annotation.ui.payloads.training_run import (
     grade_words,
     marks_payload,
 )
-from storage.records import TrainingRunState
+from storage.records import JobState
 from tests.worlds.desk import Desk, as_json
 
 GRADES = ("not relevant", "relevant")
@@ -83,7 +83,7 @@ def test_details_say_which_queries_are_no_clean_test_of_the_run(trained_desk: De
 
 def test_details_of_a_run_that_left_nothing_show_what_there_is(trained_desk: Desk) -> None:
     found = explain.details(trained_desk.workspace, "ann", 1)
-    run = replace(found.run, measures=None, device=None, state=TrainingRunState.CANCELLED)
+    run = replace(found.run, measures=None, device=None, state=JobState.CANCELLED)
     payload = as_json(details_panel(replace(found, run=run, made_with={}, rerun_of=4)))
     assert (payload["strengths"], payload["folds"], payload["alignment"]) == (None, None, "")
     assert payload["config"] == "{}"

@@ -23,7 +23,7 @@ from annotation.training.train import summarise
 from era.evaluation.incomplete_judgments import Sample, SampledQuery
 from era.types import ScoredDoc
 from storage.errors import UnknownRecord
-from storage.records import JobKind, TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, JobState, TrainingRunRecord
 from tests.worlds.desk import Desk, small_world, swapped_topics
 from tests.worlds.words import QRELS
 
@@ -116,7 +116,7 @@ def test_outlook_gives_the_median_duration_of_finished_runs(judged_desk: Desk, m
     def lasting(seconds: int) -> TrainingRunRecord:
         return replace(run, started_at=at, finished_at=at + timedelta(seconds=seconds))
 
-    runs = [lasting(4), lasting(1), lasting(9), lasting(100), replace(lasting(1000), state=TrainingRunState.FAILED)]
+    runs = [lasting(4), lasting(1), lasting(9), lasting(100), replace(lasting(1000), state=JobState.FAILED)]
     monkeypatch.setattr(storage.training_runs, "list_for", lambda session, collection_id: runs)
     assert look(judged_desk).usual_seconds == (4 + 9) / 2
 
@@ -130,7 +130,7 @@ def test_start_queues_a_run_with_the_labels_as_they_stand(judged_desk: Desk) -> 
     run = judged_desk.start(seed=2**31 - 1)
     judged_desk.mark(judged_desk.query_id("dog-owner"), "dog-feeding", 0.0, 6)
     assert (run.state, run.number, run.recipe, run.seed, run.author) == (
-        TrainingRunState.QUEUED, 1, "era", 2**31 - 1, "ann",
+        JobState.QUEUED, 1, "era", 2**31 - 1, "ann",
     )  # fmt: skip
     assert (run.n_queries, run.n_relevant, run.n_not_relevant) == (11, 12, 10)
     with judged_desk.workspace.reading() as session:
@@ -203,7 +203,7 @@ def test_places_in_line_follow_the_queue(judged_desk: Desk) -> None:
     assert start.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2}
     start.resume(judged_desk.workspace, "ann", second.id)
     assert start.places_in_line(judged_desk.workspace) == {third.id: 1, fourth.id: 2, second.id: 3}
-    assert judged_desk.run(first.id).state is TrainingRunState.RUNNING
+    assert judged_desk.run(first.id).state is JobState.RUNNING
 
 
 def test_start_refuses_the_label_set_of_another_collection(judged_desk: Desk) -> None:
@@ -239,12 +239,12 @@ def test_start_and_cancel_refuse_when_nobody_is_signed_in(judged_desk: Desk) -> 
     run = judged_desk.start()
     with pytest.raises(NotAllowedError, match="Sign in"):
         start.cancel(judged_desk.workspace, None, run.id)
-    assert judged_desk.run(run.id).state is TrainingRunState.QUEUED
+    assert judged_desk.run(run.id).state is JobState.QUEUED
 
 
 def test_cancel_ends_a_queued_run_at_once(judged_desk: Desk) -> None:
     run = judged_desk.start()
-    assert start.cancel(judged_desk.workspace, "ann", run.id).state is TrainingRunState.CANCELLED
+    assert start.cancel(judged_desk.workspace, "ann", run.id).state is JobState.CANCELLED
     with pytest.raises(UnknownRecord, match="no training run with the id 99"):
         start.cancel(judged_desk.workspace, "ann", 99)
 
@@ -319,7 +319,7 @@ def test_resume_queues_the_same_run_again(judged_desk: Desk) -> None:
         start.resume(judged_desk.workspace, None, run.id)
     again = start.resume(judged_desk.workspace, "ann", run.id)
     assert (again.id, again.number, again.seed, again.snapshot_hash) == (run.id, 1, 7, run.snapshot_hash)
-    assert (again.state, again.is_cancel_requested) == (TrainingRunState.QUEUED, False)
+    assert (again.state, again.is_cancel_requested) == (JobState.QUEUED, False)
 
 
 def test_resume_refuses_what_is_finished_and_a_full_line(judged_desk: Desk) -> None:

@@ -12,7 +12,7 @@ from annotation.errors import InvalidInputError, NotAllowedError
 from annotation.jobs import progress
 from annotation.training import start
 from annotation.training.start import ask_for_curve, why_no_curve, withdraw_curve
-from storage.records import TrainingRunState
+from storage.records import JobState
 from tests.worlds.desk import PATIENCE_S, Desk, swapped_topics, training_worker, wait_until
 from tests.worlds.words import QRELS
 
@@ -111,7 +111,7 @@ def test_curve_makes_way_for_a_training_run_and_is_taken_up_after_it(judged_desk
     assert staged.has_begun.wait(PATIENCE_S)
     again = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(again.id).state is JobState.FINISHED
     assert judged_desk.run(run.id).wants_curve
     staged.is_let_go.set()
     curve = wait_for_curve(judged_desk, run.id)
@@ -157,7 +157,7 @@ def test_curve_that_fails_says_why_and_the_worker_goes_on(
     assert wait_for_curve(judged_desk, run.id) == {"error": words}
     again = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(again.id).state is JobState.FINISHED
     worker.close()
 
 
@@ -173,6 +173,6 @@ def test_a_run_deleted_while_its_curve_is_computed_leaves_the_worker_well(
     wait_until(lambda: start.curve_under_way(judged_desk.workspace), lambda each: each is None)
     again = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(again.id).state is JobState.FINISHED
     worker.close()
     assert [each.id for each in start.history(judged_desk.workspace, judged_desk.collection.id)] == [again.id]

@@ -17,7 +17,7 @@ from annotation.ranking.rankers import RankingKey
 from annotation.training import explain, manage, start
 from annotation.training.explain import changed_marks, changes_between
 from storage.errors import UnknownRecord
-from storage.records import JobKind, NewSnapshot, TrainingRunRecord, TrainingRunState
+from storage.records import JobKind, JobState, NewSnapshot, TrainingRunRecord
 from tests.worlds.desk import Desk, small_world, swapped_topics
 from tests.worlds.judging import offer
 from tests.worlds.words import QRELS
@@ -257,4 +257,4 @@ def test_a_new_label_set_does_not_take_over_what_another_one_uses(judged_desk: D
     assert in_use(judged_desk) == "aligned+words+reread"
     use(judged_desk, f"run-{run.id}")  # but it may be chosen there
     assert in_use(judged_desk) == f"run-{run.id}"
-    assert judged_desk.run(run.id).state is TrainingRunState.FINISHED
+    assert judged_desk.run(run.id).state is JobState.FINISHED

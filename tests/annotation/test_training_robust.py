@@ -28,7 +28,7 @@ from era.method import recipes
 from era.method.influence import Influence
 from era.method.recipes import Fit
 from storage.errors import DatabaseBusy, DataFolderNotWritable
-from storage.records import JobKind, TrainingRunState
+from storage.records import JobKind, JobState
 from tests.worlds.desk import Desk, training_worker
 from tests.worlds.words import DOCUMENTS
 
@@ -77,7 +77,7 @@ def test_run_finishes_although_the_database_fails_at_first(
     run, error = judged_desk.start(), make_error(judged_desk.workspace.folder)
     monkeypatch.setattr(storage.jobs, step, failing(3, error, getattr(storage.jobs, step)))
     worker_of(judged_desk.workspace).start()
-    assert judged_desk.wait_for(run.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(run.id).state is JobState.FINISHED
 
 
 def test_run_fails_once_the_database_takes_that_down(
@@ -92,11 +92,11 @@ def test_run_fails_once_the_database_takes_that_down(
     run, worker = judged_desk.start(), worker_of(judged_desk.workspace)
     worker.start()
     ended = judged_desk.wait_for(run.id)
-    assert (ended.state, ended.message) == (TrainingRunState.FAILED, "The reason.")
+    assert (ended.state, ended.message) == (JobState.FAILED, "The reason.")
     monkeypatch.undo()
     again = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(again.id).state is JobState.FINISHED
 
 
 def test_progress_that_cannot_be_written_does_not_stop_a_run(
@@ -133,7 +133,7 @@ def test_run_is_cancelled_at_every_stage(
     monkeypatch.setattr(Reporter, "__call__", cancelling)
     worker_of(judged_desk.workspace).start()
     ended = judged_desk.wait_for(run.id)
-    assert (ended.state, ended.measures) == (TrainingRunState.CANCELLED, None)
+    assert (ended.state, ended.measures) == (JobState.CANCELLED, None)
     assert seen[-1] == stage, f"went on to {seen[-1]}"
     assert not judged_desk.workspace.adapter_folder(run.id).exists()
 
@@ -161,7 +161,7 @@ def test_run_is_cancelled_while_words_are_counted(
     monkeypatch.setattr(progress, "_PAUSE_S", 0.0)
     worker_of(judged_desk.workspace).start()
     ended = judged_desk.wait_for(run.id)
-    assert (ended.state, ended.measures) == (TrainingRunState.CANCELLED, None)
+    assert (ended.state, ended.measures) == (JobState.CANCELLED, None)
     assert not judged_desk.workspace.adapter_folder(run.id).exists()
 
 
@@ -171,7 +171,7 @@ def test_run_is_not_lost_where_words_cannot_be_counted(judged_desk: Desk, monkey
 
     monkeypatch.setattr(OpenCollection, "words", too_large)
     run = judged_desk.train()
-    assert run.state is TrainingRunState.FINISHED
+    assert run.state is JobState.FINISHED
     assert run.message == "Matching words could not be counted (MemoryError), so no ranking was tried with them."
     assert run.measures is not None
     assert run.measures["means"].keys() == {"light", "aligned", "after"}
@@ -186,7 +186,7 @@ def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk
     again = judged_desk.again()
     worker = training_worker(again.workspace)
     worker.start()
-    assert again.run(left.id).state is TrainingRunState.INTERRUPTED
+    assert again.run(left.id).state is JobState.INTERRUPTED
     assert default_ranker(again.workspace, again.collection.id, again.label_set_id) == f"run-{before.id}"
     n_read = len(again.strong.texts_read)
     again.mark(again.query_id("dog-owner"), "dog-feeding", 0.0, 1)
@@ -195,7 +195,7 @@ def test_killed_run_is_resumed_with_its_own_labels_and_ends_finished(judged_desk
     ended = again.wait_for(left.id)
     worker.close()
     assert (ended.state, ended.number, ended.snapshot_hash) == (
-        TrainingRunState.FINISHED, left.number, left.snapshot_hash,
+        JobState.FINISHED, left.number, left.snapshot_hash,
     )  # fmt: skip
     assert default_ranker(again.workspace, again.collection.id, again.label_set_id) == f"run-{left.id}"
     contents = again.workspace.open(again.collection.id).corpus.contents([each.doc_id for each in DOCUMENTS])
@@ -249,10 +249,10 @@ def test_run_whose_measures_can_never_be_stored_fails_and_the_next_one_is_done(
         for_a_while.setattr(storage.training_runs, "set_outcome", broken)
         worker.start()
         ended = judged_desk.wait_for(run.id)
-    assert (ended.state, "could not be stored" in ended.message) == (TrainingRunState.FAILED, True)
+    assert (ended.state, "could not be stored" in ended.message) == (JobState.FAILED, True)
     again = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(again.id).state is JobState.FINISHED
 
 
 def test_run_keeps_what_it_was_made_with_and_what_it_took(trained_desk: Desk) -> None:
@@ -301,7 +301,7 @@ def test_note_of_a_run_that_fell_back_reaches_its_row(judged_desk: Desk, monkeyp
 
     monkeypatch.setattr(recipes, "fit", fallen_back)
     run = judged_desk.train()
-    assert (run.state, run.message) == (TrainingRunState.FINISHED, note)
+    assert (run.state, run.message) == (JobState.FINISHED, note)
 
 
 def test_reporter_stops_when_the_app_closes(judged_desk: Desk) -> None:
@@ -322,8 +322,8 @@ def test_worker_goes_on_after_a_run_that_ended_otherwise(
     monkeypatch.setattr("annotation.training.jobs.train", ended_already)
     first, worker = judged_desk.start(), worker_of(judged_desk.workspace)
     worker.start()
-    assert judged_desk.wait_for(first.id).state is TrainingRunState.CANCELLED
+    assert judged_desk.wait_for(first.id).state is JobState.CANCELLED
     monkeypatch.undo()
     second = judged_desk.start()
     worker.poke()
-    assert judged_desk.wait_for(second.id).state is TrainingRunState.FINISHED
+    assert judged_desk.wait_for(second.id).state is JobState.FINISHED

@@ -22,7 +22,7 @@ from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import Vectors
 from era.errors import EmbedderUnavailableError
-from storage.records import JobKind, TrainingRunState
+from storage.records import JobKind, JobState
 from tests.worlds.desk import PATIENCE_S, Desk, new_desk, small_world, swapped_topics, training_worker, wait_until
 from tests.worlds.words import QRELS, QUERIES, WANTED_TOPIC
 
@@ -46,7 +46,7 @@ def unread_query(desk: Desk) -> int:
 
 def test_training_run_ends_finished_with_measures(trained_desk: Desk) -> None:
     run = trained_desk.run(1)
-    assert (run.state, run.fraction, run.is_cancel_requested) == (TrainingRunState.FINISHED, 1.0, False)
+    assert (run.state, run.fraction, run.is_cancel_requested) == (JobState.FINISHED, 1.0, False)
     assert str(run.device).startswith("CPU")
     assert run.started_at is not None
     assert run.finished_at is not None
@@ -151,7 +151,7 @@ def test_training_never_reads_a_document_again(judged_desk: Desk) -> None:
 @pytest.mark.usefixtures("brief_paper")
 def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk) -> None:
     run = judged_desk.train("paper")
-    assert (run.state, run.recipe) == (TrainingRunState.FINISHED, "paper")
+    assert (run.state, run.recipe) == (JobState.FINISHED, "paper")
     json.dumps(run.measures, allow_nan=False)
     about = json.loads((judged_desk.workspace.adapter_folder(run.id) / "adapter.json").read_text())["provenance"]
     assert (about["recipe"], about["config"]["adaptation"]["n_epochs"]) == ("paper", 20)
@@ -162,14 +162,14 @@ def test_training_by_the_published_recipe_ends_finished(judged_desk: Desk) -> No
 
 def test_training_of_the_strong_model_alone_leaves_one_linear_map_of_it(judged_desk: Desk) -> None:
     run = judged_desk.train("era-single")
-    assert (run.state, run.recipe) == (TrainingRunState.FINISHED, "era-single")
+    assert (run.state, run.recipe) == (JobState.FINISHED, "era-single")
     assert QueryAdapter.load(judged_desk.workspace.adapter_folder(run.id))[0].views == ("instructed",)
 
 
 def test_training_on_one_query_keeps_the_aligned_adapter_and_says_why(desk: Desk) -> None:
     unread_query(desk)
     run = desk.train()
-    assert run.state is TrainingRunState.FINISHED
+    assert run.state is JobState.FINISHED
     assert run.measures is not None
     assert run.measures["n"] == 1
     assert run.measures["report"]["is_changed"] is False
@@ -188,14 +188,14 @@ def test_cancelling_a_running_run_leaves_no_adapter(desk: Desk) -> None:
     worker.start()
     assert desk.strong.is_reached.wait(PATIENCE_S)
     seen = start.cancel(desk.workspace, "ann", run.id)
-    assert (seen.state, seen.is_cancel_requested) == (TrainingRunState.RUNNING, True)
+    assert (seen.state, seen.is_cancel_requested) == (JobState.RUNNING, True)
     desk.strong.gate.set()
     ended = desk.wait_for(run.id)
-    assert (ended.state, ended.measures) == (TrainingRunState.CANCELLED, None)
+    assert (ended.state, ended.measures) == (JobState.CANCELLED, None)
     assert adapter_folders(desk) == []
     again = desk.start()  # the worker is free for the next one
     worker.poke()
-    assert desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert desk.wait_for(again.id).state is JobState.FINISHED
     worker.close()
     assert adapter_folders(desk) == [f"run-{again.id}"]
 
@@ -215,12 +215,12 @@ def test_failing_run_says_why_and_the_worker_takes_the_next(desk: Desk, error: E
     run, worker = desk.start(), training_worker(desk.workspace)
     worker.start()
     failed = desk.wait_for(run.id)
-    assert (failed.state, failed.message, failed.measures) == (TrainingRunState.FAILED, message, None)
+    assert (failed.state, failed.message, failed.measures) == (JobState.FAILED, message, None)
     assert adapter_folders(desk) == []
     desk.strong.error = None
     again = desk.start()
     worker.poke()
-    assert desk.wait_for(again.id).state is TrainingRunState.FINISHED
+    assert desk.wait_for(again.id).state is JobState.FINISHED
     worker.close()
 
 
@@ -238,7 +238,7 @@ def test_run_fails_with_the_reason_when_the_embedders_did_not_load(desk: Desk) -
     ended = again.wait_for(run.id)
     worker.close()
     workspace.close()
-    assert (ended.state, ended.message) == (TrainingRunState.FAILED, "The model is gone. Install it.")
+    assert (ended.state, ended.message) == (JobState.FAILED, "The model is gone. Install it.")
 
 
 def test_worker_waits_for_the_embedders(desk: Desk) -> None:
@@ -249,7 +249,7 @@ def test_worker_waits_for_the_embedders(desk: Desk) -> None:
     again, worker = Desk(workspace, desk.strong, desk.light, desk.collection), training_worker(workspace)
     worker.start()
     prepare(workspace)
-    assert again.wait_for(run.id).state is TrainingRunState.FINISHED
+    assert again.wait_for(run.id).state is JobState.FINISHED
     worker.close()
     workspace.close()
 
@@ -259,17 +259,17 @@ def test_start_of_the_worker_marks_what_a_killed_process_left(judged_desk: Desk)
     with judged_desk.workspace.writing() as session:
         assert storage.jobs.claim_next(session, {JobKind.TRAIN}) is not None  # and then the process is killed
     again = judged_desk.again()
-    assert again.run(left.id).state is TrainingRunState.RUNNING
+    assert again.run(left.id).state is JobState.RUNNING
     worker = training_worker(again.workspace)
     worker.start()
     ended = again.run(left.id)
-    assert ended.state is TrainingRunState.INTERRUPTED
+    assert ended.state is JobState.INTERRUPTED
     assert ended.finished_at is not None
     run = again.start()
     worker.poke()
-    assert again.wait_for(run.id).state is TrainingRunState.FINISHED
+    assert again.wait_for(run.id).state is JobState.FINISHED
     worker.close()
-    assert again.run(left.id).state is TrainingRunState.INTERRUPTED
+    assert again.run(left.id).state is JobState.INTERRUPTED
     again.workspace.close()
 
 
@@ -278,7 +278,7 @@ def test_worker_takes_up_what_was_queued_before_a_restart(judged_desk: Desk) -> 
     again = judged_desk.again()
     worker = training_worker(again.workspace)
     worker.start()
-    assert again.wait_for(run.id).state is TrainingRunState.FINISHED
+    assert again.wait_for(run.id).state is JobState.FINISHED
     worker.close()
     again.workspace.close()
 
@@ -290,7 +290,7 @@ def test_worker_takes_queued_runs_one_after_the_other(judged_desk: Desk) -> None
     worker.start()
     ended = [judged_desk.wait_for(run.id) for run in (first, second)]
     worker.close()
-    assert [run.state for run in ended] == [TrainingRunState.FINISHED] * 2
+    assert [run.state for run in ended] == [JobState.FINISHED] * 2
     assert ended[0].finished_at is not None
     assert ended[1].started_at is not None
     assert ended[0].finished_at <= ended[1].started_at
@@ -319,11 +319,11 @@ def test_close_of_the_worker_interrupts_the_run_under_way(desk: Desk) -> None:
     desk.strong.gate.set()
     closing.join(PATIENCE_S)
     assert training_threads() == before
-    assert desk.run(run.id).state is TrainingRunState.RUNNING
+    assert desk.run(run.id).state is JobState.RUNNING
     again = desk.again()
     next_worker = training_worker(again.workspace)
     next_worker.start()
-    assert again.run(run.id).state is TrainingRunState.INTERRUPTED
+    assert again.run(run.id).state is JobState.INTERRUPTED
     next_worker.close()
     assert adapter_folders(again) == []
     again.workspace.close()
@@ -343,4 +343,4 @@ def test_training_succeeds_when_a_lost_database_left_adapters_behind(judged_desk
     ended = again.train()
     workspace.close()
     assert ended.id == run.id
-    assert ended.state is TrainingRunState.FINISHED, ended.message
+    assert ended.state is JobState.FINISHED, ended.message

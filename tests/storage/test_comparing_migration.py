@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from storage import comparisons, label_sets, migrations, training_runs
 from storage.engine import close, open_database, session_factory
 from storage.records import (
+    JobState,
     LabelSetRecord,
     NewPreference,
     NewSnapshot,
@@ -17,7 +18,6 @@ from storage.records import (
     ShownLeft,
     SnapshotRanking,
     TrainingRunRecord,
-    TrainingRunState,
 )
 from tests.worlds import training_states
 from tests.worlds.databases import (
@@ -81,12 +81,12 @@ def test_old_runs_are_read_as_they_were_with_nothing_said_of_them(opened: Engine
         assert training_runs.curves_under_way(session) == []
     nothing_said = ("", "", False, False, None, None, False)
     assert finished == TrainingRunRecord(
-        1, 1, 1, 1, TrainingRunState.FINISHED, "era", 7, {"steps": 9}, "cc", 1, 1, 0, "adapt", 1.0, "Step 9",
+        1, 1, 1, 1, JobState.FINISHED, "era", 7, {"steps": 9}, "cc", 1, 1, 0, "adapt", 1.0, "Step 9",
         {"nDCG@10": 0.5}, "cpu", "ann", False, at(10, 0), at(10, 1), at(10, 2, 250_000), at(10, 1, 500_000),
         *nothing_said, 1,
     )  # fmt: skip
     assert running == TrainingRunRecord(
-        2, 1, 2, 2, TrainingRunState.RUNNING, "paper", 8, {}, "dd", 1, 1, 0, "align", 0.25, "Reading",
+        2, 1, 2, 2, JobState.RUNNING, "paper", 8, {}, "dd", 1, 1, 0, "align", 0.25, "Reading",
         None, None, "ann", True, at(11, 0), at(11, 1), None, at(11, 2),
         *nothing_said, 2,
     )  # fmt: skip
@@ -146,7 +146,7 @@ def test_upgrade_after_downgrade_starts_with_nothing_in_what_was_dropped(opened:
         run = training_runs.get(session, 2)
         assert (run.name, run.note, run.is_pinned, run.is_archived, run.curve) == ("", "", False, False, None)
         assert comparisons.find_view(session, "abc") is None
-        assert comparisons.compared_pairs(session, 1) == []
+        assert comparisons.standing_preferences(session, 1, "aligned", "run-2") == []
         assert comparisons.list_snapshots(session, 1) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from storage import training_runs
 from storage.errors import UnknownRecord
-from storage.records import FinishedTraining, NewTrainingRun, TrainingRunState
+from storage.records import FinishedTraining, JobState, NewTrainingRun
 from tests.worlds import training_states
 from tests.worlds.databases import Sessions
 
@@ -36,7 +36,7 @@ def test_a_finished_run_gets_the_next_number_and_keeps_what_it_brings(
         assert [run.id for run in training_states.in_queue(session)] == [queued.id]
         following = training_runs.create_queued(session, new_run)
     assert (queued.number, added.number, following.number) == (1, 2, 3)
-    assert (added.state, added.fraction) == (TrainingRunState.FINISHED, 1.0)
+    assert (added.state, added.fraction) == (JobState.FINISHED, 1.0)
     assert (added.measures, added.curve, added.device) == ({"n": 1}, {"error": "too few"}, "a GPU")
     assert (added.name, added.note, added.message) == ("spring", "Imported", "noted")
     assert (added.started_at, added.finished_at) == (STARTED, ENDED)

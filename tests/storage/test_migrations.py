@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from storage import collections, documents, judgments, migrations, queries, training_runs
 from storage.engine import close, open_database, session_factory
-from storage.records import DocumentRecord, JudgmentRecord, JudgmentRole, TrainingRunState
+from storage.records import DocumentRecord, JobState, JudgmentRecord, JudgmentRole
 from storage.schema import Base, current_judgment
 from tests.worlds.databases import old_database, plain_engine
 
@@ -103,7 +103,7 @@ def test_rows_of_the_first_schema_survive_the_upgrade(tmp_path: Path) -> None:
     )
     assert search is not None
     assert search.ranking == (("d1", 0.5),)
-    assert (run.state, run.measures, run.device) == (TrainingRunState.FINISHED, {"nDCG@10": 0.5}, "cpu")
+    assert (run.state, run.measures, run.device) == (JobState.FINISHED, {"nDCG@10": 0.5}, "cpu")
     assert snapshot == {"1": {"d1": 2.0}}
 
 

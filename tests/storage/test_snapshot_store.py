@@ -128,23 +128,11 @@ def test_what_came_out_of_each_query_is_read_on_its_own(
     with sessions.begin() as session:
         assert comparisons.list_snapshots(session, new_snapshot.collection_id) == [created]
         assert comparisons.find_snapshot(session, new_snapshot.slug) == created
-        assert comparisons.describe_snapshot(session, created.id, name=created.name) == created
     assert len(statements) >= 2
     assert not any("measured" in statement for statement in statements)
     with sessions.begin() as session:
         assert comparisons.measured(session, created.id) == measured
         assert comparisons.measured(session, created.id + 1) == ()
-
-
-def test_snapshot_is_described_and_keeps_what_is_not_given(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
-    created, other = create(sessions, new_snapshot), create(sessions, replace(new_snapshot, slug="other"))
-    with sessions.begin() as session:
-        assert comparisons.describe_snapshot(session, created.id, note="Été") == replace(created, note="Été")
-    with sessions.begin() as session:
-        assert comparisons.describe_snapshot(session, created.id, name="") == replace(created, name="", note="Été")
-    with sessions.begin() as session:
-        assert comparisons.describe_snapshot(session, created.id) == replace(created, name="", note="Été")
-        assert comparisons.find_snapshot(session, "other") == other
 
 
 def test_deleted_snapshot_goes_with_its_rankings_alone(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
@@ -159,13 +147,10 @@ def test_deleted_snapshot_goes_with_its_rankings_alone(sessions: Sessions, new_s
     assert create(sessions, new_snapshot).id == 3  # an id is not given again, and the slug is free
 
 
-@pytest.mark.parametrize("step", [comparisons.describe_snapshot, comparisons.delete_snapshot])
-def test_unknown_snapshot_is_named(
-    sessions: Sessions, new_snapshot: NewSnapshot, step: Callable[[Session, int], object]
-) -> None:
+def test_unknown_snapshot_is_named(sessions: Sessions, new_snapshot: NewSnapshot) -> None:
     create(sessions, new_snapshot, BEFORE)
     with sessions.begin() as session, pytest.raises(UnknownRecord, match="no snapshot with the id 2"):
-        step(session, 2)
+        comparisons.delete_snapshot(session, 2)
     assert n_rankings(sessions) == 1
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from storage import jobs, label_sets, training_runs
 from storage.errors import UnknownRecord
-from storage.records import CollectionRecord, NewTrainingRun, TrainingRunState
+from storage.records import CollectionRecord, JobState, NewTrainingRun
 from storage.schema import JobRow
 from tests.worlds import training_states
 from tests.worlds.training_states import bring_to, claim, queue
@@ -135,7 +135,7 @@ def test_what_runs_stays_first_even_if_it_was_queued_last(sessions: Sessions, ne
     with sessions.begin() as session:
         earlier = datetime(2024, 5, 1, 12, tzinfo=UTC)
         row = session.get_one(JobRow, training_runs.get(session, first).job_id)
-        row.state, row.queued_at = TrainingRunState.QUEUED, earlier
+        row.state, row.queued_at = JobState.QUEUED, earlier
     assert queued_ids(sessions) == [running, first]
 
 

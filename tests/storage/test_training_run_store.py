@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from storage import jobs, label_sets, training_runs
 from storage.errors import UnknownRecord
-from storage.records import CollectionRecord, JobKind, NewTrainingRun, TrainingRunRecord, TrainingRunState
+from storage.records import CollectionRecord, JobKind, JobState, NewTrainingRun, TrainingRunRecord
 from tests.worlds import training_states
 from tests.worlds.training_states import STEPS, bring_to, claim, queue
 
@@ -24,7 +24,7 @@ def test_queued_run_comes_back_as_it_was_given(sessions: Sessions, new_run: NewT
         collection_id=new_run.collection_id,
         label_set_id=new_run.label_set_id,
         number=1,
-        state=TrainingRunState.QUEUED,
+        state=JobState.QUEUED,
         recipe="era",
         seed=7,
         config={"steps": 100},
@@ -86,7 +86,7 @@ def test_run_of_an_unknown_collection_is_refused(sessions: Sessions, new_run: Ne
 def test_oldest_queued_run_is_claimed_first(sessions: Sessions, new_run: NewTrainingRun) -> None:
     first, second = queue(sessions, new_run), queue(sessions, new_run)
     claimed = claim(sessions)
-    assert (claimed.id, claimed.state) == (first.id, TrainingRunState.RUNNING)
+    assert (claimed.id, claimed.state) == (first.id, JobState.RUNNING)
     assert claimed.started_at is not None
     assert claimed.heartbeat_at == claimed.started_at
     assert claim(sessions).id == second.id
@@ -139,7 +139,7 @@ def test_finished_run_keeps_its_measures(sessions: Sessions, new_run: NewTrainin
         training_states.finish(session, run_id, measures={"nDCG@10": {"before": 0.25, "after": 0.5}}, device="cuda:0")
     with sessions.begin() as session:
         found = training_runs.get(session, run_id)
-    assert (found.state, found.fraction, found.device) == (TrainingRunState.FINISHED, 1.0, "cuda:0")
+    assert (found.state, found.fraction, found.device) == (JobState.FINISHED, 1.0, "cuda:0")
     assert found.measures == {"nDCG@10": {"before": 0.25, "after": 0.5}}
     assert found.finished_at is not None
     assert (found.message, found.config) == ("", {"steps": 100})
@@ -163,7 +163,7 @@ def test_failed_run_keeps_the_reason(sessions: Sessions, new_run: NewTrainingRun
     run_id = bring_to(sessions, new_run, "failed")
     with sessions.begin() as session:
         found = training_runs.get(session, run_id)
-    assert (found.state, found.message) == (TrainingRunState.FAILED, "no memory left")
+    assert (found.state, found.message) == (JobState.FAILED, "no memory left")
     assert found.finished_at is not None
 
 
@@ -210,7 +210,7 @@ def test_cancelling_a_queued_run_ends_it_at_once(sessions: Sessions, new_run: Ne
     with sessions.begin() as session:
         cancelled = training_states.cancel_request(session, run_id)
         assert training_states.claim_next(session) is None
-    assert (cancelled.state, cancelled.is_cancel_requested) == (TrainingRunState.CANCELLED, True)
+    assert (cancelled.state, cancelled.is_cancel_requested) == (JobState.CANCELLED, True)
     assert cancelled.finished_at is not None
 
 
@@ -219,11 +219,11 @@ def test_cancelling_a_running_run_asks_its_worker(sessions: Sessions, new_run: N
     with sessions.begin() as session:
         assert not training_runs.get(session, run_id).is_cancel_requested
         asked = training_states.cancel_request(session, run_id)
-    assert (asked.state, asked.is_cancel_requested) == (TrainingRunState.RUNNING, True)
+    assert (asked.state, asked.is_cancel_requested) == (JobState.RUNNING, True)
     with sessions.begin() as session:
         assert training_runs.get(session, run_id).is_cancel_requested
         assert STEPS["progress"](session, run_id).is_cancel_requested
-        assert training_states.mark_cancelled(session, run_id).state == TrainingRunState.CANCELLED
+        assert training_states.mark_cancelled(session, run_id).state == JobState.CANCELLED
 
 
 def test_cancelling_too_late_changes_nothing(sessions: Sessions, new_run: NewTrainingRun) -> None:
@@ -243,9 +243,9 @@ def test_start_up_interrupts_what_runs_and_keeps_the_queue(sessions: Sessions, n
         states = {run.id: run.state for run in training_runs.list_for(session, new_run.collection_id)}
         assert training_runs.get(session, running).finished_at is not None
     assert states == {
-        finished: TrainingRunState.FINISHED,
-        running: TrainingRunState.INTERRUPTED,
-        queued: TrainingRunState.QUEUED,
+        finished: JobState.FINISHED,
+        running: JobState.INTERRUPTED,
+        queued: JobState.QUEUED,
     }
     assert claim(sessions).id == queued
 

@@ -32,7 +32,7 @@ from annotation.workspace import Workspace
 from era.adapter import QueryAdapter
 from era.encoders.base import EmbedderPair, Vectors
 from era.types import Document, Query
-from storage.records import CollectionRecord, JobKind, QueryRecord, TrainingRunRecord, TrainingRunState
+from storage.records import CollectionRecord, JobKind, JobState, QueryRecord, TrainingRunRecord
 from tests.worlds.words import (
     ANIMALS,
     DOCUMENTS,
@@ -135,7 +135,7 @@ class Desk:
         """Return a training run once it has ended."""
         return wait_until(
             lambda: self.run(run_id),
-            lambda run: run.state not in (TrainingRunState.QUEUED, TrainingRunState.RUNNING),
+            lambda run: run.state not in (JobState.QUEUED, JobState.RUNNING),
         )
 
     def train(self, recipe: str = "era", seed: int = 0) -> TrainingRunRecord:

@@ -34,7 +34,7 @@ from annotation.ui.payloads.wording import (
 from era.evaluation.figures import NO_DIFFERENCE, difference, figure, rounded
 from era.evaluation.measures import MEASURES
 from era.evaluation.significance import MIN_FOR_VERDICT, Difference, evidence_of
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import JobState, TrainingRunRecord
 
 _PARTS = {"light": "the light model’s vectors", "neighbours": "documents that the strong model finds similar"}
 _WORDS = {
@@ -49,8 +49,8 @@ _DAMAGED = (
     "Its saved adapter is damaged and cannot rank. Your marks are not affected: open this run and choose “Again with "
     "the same labels”."
 )
-_UNDER_WAY = (TrainingRunState.QUEUED, TrainingRunState.RUNNING)
-_RESUMABLE = (TrainingRunState.INTERRUPTED, TrainingRunState.CANCELLED, TrainingRunState.FAILED)
+_UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
+_RESUMABLE = (JobState.INTERRUPTED, JobState.CANCELLED, JobState.FAILED)
 
 
 def train_panel(
@@ -90,11 +90,9 @@ def train_panel(
         damaged: ids of the runs whose saved adapter was found damaged.
     """
     own = [run for run in runs if run.label_set_id == page.label_set.id]
-    finished = [run for run in own if run.state is TrainingRunState.FINISHED]
+    finished = [run for run in own if run.state is JobState.FINISHED]
     under_way = [run for run in runs if run.state in _UNDER_WAY]
-    active = min(
-        under_way, key=lambda run: (run.state is not TrainingRunState.RUNNING, places.get(run.id, 0)), default=None
-    )
+    active = min(under_way, key=lambda run: (run.state is not JobState.RUNNING, places.get(run.id, 0)), default=None)
     of_curve = next((run for run in runs if curve is not None and run.id == curve.training_run_id), None)
     return {
         "is_answer": is_answer,
@@ -123,7 +121,7 @@ def train_panel(
         "waiting": [
             {"id": run.id, "number": run.number, "place": place_in_line(places.get(run.id, 0))}
             for run in sorted(under_way, key=lambda run: places.get(run.id, 0))
-            if run.state is TrainingRunState.QUEUED and run is not active
+            if run.state is JobState.QUEUED and run is not active
         ],
         "latest": _gain(finished[0], in_use, outlook) if finished and not active else None,
         "in_use": _in_use(in_use, usable, runs, finished),
@@ -411,7 +409,7 @@ def _run_row(
     run: TrainingRunRecord, page: OpenPage, in_use: str, places: Mapping[int, int], is_damaged: bool
 ) -> Payload:
     total = (run.measures or {}).get("from_light")
-    is_finished = run.state is TrainingRunState.FINISHED
+    is_finished = run.state is JobState.FINISHED
     return {
         "id": run.id,
         "number": run.number,
@@ -438,10 +436,10 @@ def _run_row(
 
 
 def _remark(run: TrainingRunRecord) -> str:
-    if run.state is TrainingRunState.FAILED:
+    if run.state is JobState.FAILED:
         return run.message
-    if run.state is TrainingRunState.INTERRUPTED:
+    if run.state is JobState.INTERRUPTED:
         return "The app was stopped meanwhile. Your marks are safe; resume it or train again."
-    if run.state is TrainingRunState.FINISHED and run.measures and not run.measures["report"]["is_changed"]:
+    if run.state is JobState.FINISHED and run.measures and not run.measures["report"]["is_changed"]:
         return "The marks changed nothing: it ranks as the aligned model does."
-    return run.message if run.state is TrainingRunState.FINISHED else ""
+    return run.message if run.state is JobState.FINISHED else ""

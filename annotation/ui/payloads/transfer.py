@@ -8,14 +8,14 @@ from annotation.transfer.judgments import ImportedJudgments
 from annotation.transfer.models import PushPlan
 from annotation.transfer.run_imports import ImportedRun
 from annotation.ui.payloads.wording import Payload, count
-from storage.records import TrainingRunRecord, TrainingRunState
+from storage.records import JobState, TrainingRunRecord
 
 _MAX_REMARKS = 200
 
 
 def runs_payload(runs: Sequence[TrainingRunRecord]) -> list[Payload]:
     """Return the training runs whose adapter can be taken out."""
-    finished = [run for run in runs if run.state is TrainingRunState.FINISHED]
+    finished = [run for run in runs if run.state is JobState.FINISHED]
     return [{"id": run.id, "label": " \u00b7 ".join(filter(None, (run_label(run), run.name)))} for run in finished]
 
 
