@@ -150,6 +150,16 @@ def test_what_cannot_be_answered_is_said_plainly(public: App, arguments: dict[st
     assert expected in str(refused.value)
 
 
+def test_question_that_names_an_address_as_a_file_fetches_nothing(public: App) -> None:
+    file = {"path": "http://example.com/large.bin", "meta": {"_type": "gradio.FileData"}}
+    body = json.dumps({"data": [file, "", "", "", 10]}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address(public)}/gradio_api/run/search", body, headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert "This event carries a file, which nothing here asks for." in refused.value.read().decode()
+
+
 @pytest.mark.parametrize("file", ["README.md", "docs/api.md"])
 def test_the_documented_examples_run(file: str, public: App, capsys: pytest.CaptureFixture[str]) -> None:
     written = (ROOT / file).read_text(encoding="utf-8")
